@@ -1,0 +1,1 @@
+"""The windows: Grafana dashboards generated from the declared families."""

@@ -1,0 +1,1 @@
+"""The exporter: reads the ledger, never writes, and tells Prometheus about accounts and quota."""

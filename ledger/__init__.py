@@ -1,0 +1,1 @@
+"""The foundation: what is stored, what it costs, what a quota is worth."""

@@ -1,0 +1,1 @@
+"""Alembic's environment: `store.migrate` runs it on a connection it already holds."""

@@ -1,0 +1,177 @@
+"""The tables. `request_logs`, `usage_history` and `accounts` keep codex-lb's column names and its time
+convention, so that one exporter reads both stores."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC in Python, naive UTC in the store: `YYYY-MM-DD HH:MM:SS.ffffff` as text in SQLite."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class ExactDecimal(TypeDecorator[Decimal]):
+    """A Decimal as text: SQLite has no exact numbers, and money is never a float here."""
+
+    impl = String(40)
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+        return None if value is None else Decimal(value)
+
+
+# SQLite numbers rows by itself only under a column declared INTEGER
+_RowId = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata = MetaData()
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("email", String(320), nullable=False, default=""),
+    Column("alias", String(200)),
+    Column("plan_type", String(40), nullable=False, default="unknown"),
+    Column("status", String(40), nullable=False, default="active"),
+    Column("deactivation_reason", Text),
+    Column("reset_at", BigInteger),  # epoch seconds
+    Column("blocked_at", BigInteger),  # epoch seconds
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("delete_requested_at", UtcDateTime),  # set: hidden
+)
+
+request_logs = Table(
+    "request_logs",
+    metadata,
+    Column("id", _RowId, primary_key=True, autoincrement=True),
+    Column("event_id", String(40), nullable=False, unique=True),  # ours; provider ids repeat or are missing
+    Column("account_id", String(200)),
+    Column("api_key_id", String(40)),  # masked
+    Column("request_id", String(200), nullable=False),
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("api", String(40)),
+    Column("input_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("cached_input_tokens", BigInteger),
+    Column("reasoning_tokens", BigInteger),
+    Column("reasoning_effort", String(40)),
+    Column("service_tier", String(40)),
+    Column("latency_ms", Float),
+    Column("latency_first_token_ms", Float),
+    Column("status", String(20), nullable=False),
+    Column("http_status", Integer),
+    Column("error_code", String(100)),
+    Column("error_message", Text),
+    Column("end_reason", String(20)),
+    Column("session_id", String(200)),
+    Column("user_agent", String(200)),
+    Column("request_kind", String(20), nullable=False, default="normal"),
+    Column("deleted_at", UtcDateTime),
+    Index("idx_logs_account_time", "account_id", "requested_at"),
+    Index("idx_logs_requested_at", "requested_at"),
+)
+
+usage_history = Table(
+    "usage_history",
+    metadata,
+    Column("id", _RowId, primary_key=True, autoincrement=True),
+    Column("account_id", String(200), nullable=False),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    Column("window", String(20)),
+    Column("used_percent", Float, nullable=False),
+    Column("reset_at", BigInteger),  # epoch seconds
+    Column("window_minutes", Integer),
+    Column("credits_has", Boolean),
+    Column("credits_unlimited", Boolean),
+    Column("credits_balance", Float),
+    Index("idx_usage_account_window_time", "account_id", "window", "recorded_at"),
+)
+
+daily_stats = Table(
+    "daily_stats",
+    metadata,
+    Column("day", String(10), primary_key=True),  # UTC day, YYYY-MM-DD
+    Column("model", String(200), primary_key=True),
+    # Tier and long-context class change the price of a token, so sums are kept apart by them.
+    Column("service_tier", String(40), primary_key=True, default=""),
+    Column("long_context", Boolean, primary_key=True, default=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("errors", BigInteger, nullable=False),
+    Column("cancelled", BigInteger, nullable=False),
+    Column("successes", BigInteger, nullable=False),
+    Column("metered", BigInteger, nullable=False),  # requests whose usage was reported
+    Column("unmetered_successes", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("cached_input_tokens", BigInteger, nullable=False),  # clamped request by request
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+)
+
+prices = Table(
+    "prices",
+    metadata,
+    Column("id", _RowId, primary_key=True, autoincrement=True),
+    Column("model_prefix", String(200), nullable=False),
+    Column("effective_from", UtcDateTime, nullable=False),
+    Column("currency", String(3), nullable=False, default="USD"),
+    Column("prompt_per_1m", ExactDecimal, nullable=False),
+    Column("cached_prompt_per_1m", ExactDecimal),
+    Column("completion_per_1m", ExactDecimal, nullable=False),
+    Column("long_input_factor", ExactDecimal, nullable=False),
+    Column("long_output_factor", ExactDecimal, nullable=False),
+    Column("tier_factors", Text, nullable=False),  # JSON object: tier -> factor as text
+    Column("origin", String(10), nullable=False),  # seed | config
+    UniqueConstraint("model_prefix", "effective_from", "origin"),
+)
+
+EVENT_LOG_VIEW = """
+CREATE VIEW event_log AS
+SELECT requested_at AS timestamp,
+       model,
+       NULL AS title,
+       NULL AS summary,
+       session_id AS conversation_id,
+       coalesce(input_tokens, 0) AS prompt_tokens,
+       coalesce(cached_input_tokens, 0) AS cached_prompt_tokens,
+       coalesce(output_tokens, reasoning_tokens, 0) AS completion_tokens,
+       coalesce(input_tokens, 0) + coalesce(output_tokens, reasoning_tokens, 0) AS total_tokens,
+       coalesce(reasoning_tokens, 0) AS reasoning_tokens,
+       CASE WHEN input_tokens IS NULL OR coalesce(output_tokens, reasoning_tokens) IS NULL
+            THEN 0 ELSE 1 END AS usage_included
+FROM request_logs
+WHERE deleted_at IS NULL
+"""
+"""codex-usage's table of the same name, for the tools that read it. Titles and summaries would need
+request bodies, which are never stored."""

@@ -1,0 +1,106 @@
+"""Opening the store: engines for the one writer and for readers, and the migrations between versions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from alembic.util.exc import CommandError
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from ledger.errors import StoreError
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+def sqlite_url(path: Path) -> URL:
+    """The URL of a SQLite file."""
+    return URL.create("sqlite", database=str(path))
+
+
+def parse_url(text: str) -> URL:
+    """A database URL; `postgresql://` gets the driver that this project installs.
+
+    Raises: StoreError for anything but SQLite and PostgreSQL.
+    """
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise StoreError(f"database_url {text!r} is not a database URL; see docs/configuration.md") from error
+    if url.drivername in ("postgresql", "postgres"):
+        url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise StoreError(f"database_url scheme {url.drivername!r} is not supported; use sqlite or postgresql")
+    return url
+
+
+def writer(url: URL, *, busy_timeout_seconds: float = 5.0) -> Engine:
+    """An engine that may write. SQLite runs in WAL mode, so readers never wait for the writer."""
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, connect_args={"timeout": busy_timeout_seconds})
+
+    @event.listens_for(engine, "connect")
+    def _pragmas(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")  # a crash of the machine may cost the last commits
+
+    return engine
+
+
+def reader(url: URL, *, busy_timeout_seconds: float = 1.0) -> Engine:
+    """An engine that cannot write, and that does not create a file that is missing."""
+    if url.get_backend_name() != "sqlite":
+        return create_engine(
+            url, pool_pre_ping=True, connect_args={"options": "-c default_transaction_read_only=on"}
+        )
+    location = f"file:{quote(str(Path(url.database or '').absolute()))}?mode=ro"
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            location, uri=True, timeout=busy_timeout_seconds, check_same_thread=False
+        )
+        connection.execute("PRAGMA query_only=ON")
+        return connection
+
+    return create_engine("sqlite://", creator=connect)
+
+
+@contextmanager
+def translated(url: URL, doing: str) -> Iterator[None]:
+    """The edge at which database errors become StoreErrors of one line."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        cause = getattr(error, "orig", None) or error
+        where = url.database if url.get_backend_name() == "sqlite" else url.render_as_string()
+        raise StoreError(f"{doing} {where}: {str(cause).splitlines()[0]}") from error
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the schema to this version.
+
+    Raises: StoreError, also for a store that a newer version has written.
+    """
+    with translated(engine.url, "cannot open the ledger"), engine.begin() as connection:
+        try:
+            command.upgrade(_alembic(connection), "head")
+        except CommandError as error:
+            raise StoreError(
+                f"the ledger {engine.url.database} was written by another version of Quotascope: {error}"
+            ) from error
+
+
+def _alembic(connection: Connection) -> AlembicConfig:
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config

@@ -1,0 +1,1 @@
+"""The watchroom: scrape configuration, rules and alerts, generated from the declared families."""

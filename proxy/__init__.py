@@ -1,0 +1,1 @@
+"""The proxy: bytes pass through untouched; beside them, every request is metered."""

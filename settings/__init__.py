@@ -1,0 +1,1 @@
+"""The configuration: one TOML file and six environment variables, read once into one frozen value."""

@@ -1,0 +1,97 @@
+"""Reading the configuration: file, then environment, then one validation."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel, ValidationError
+
+from settings.errors import SettingsError
+from settings.model import ModelPrice, Settings
+
+DEFAULT_FILE = Path("codex-usage.toml")
+
+ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
+    "CODEX_USAGE_LISTEN_ADDR": ("server", "listen_addr"),
+    "CODEX_USAGE_UPSTREAM_BASE_URL": ("server", "upstream_base_url"),
+    "CODEX_USAGE_LOG_FILE": ("server", "request_log_path"),
+    "CODEX_USAGE_DB_PATH": ("storage", "database_path"),
+    "CODEX_LB_METRICS_ACCOUNT_IDENTITY_MODE": ("metrics", "account_identity_mode"),
+    "OPENAI_API_KEY": ("openai_api_key",),
+}
+"""Environment variable -> the key it overrides. An empty value counts as not set."""
+
+_SECRET = ("token", "openai_api_key")
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """The configuration.
+
+    Args:
+        path: the file that --config names; None reads `codex-usage.toml` where there is one.
+        environ: the process environment.
+    Raises: SettingsError.
+    """
+    document = _read(path or DEFAULT_FILE, required=path is not None)
+    if "openai_api_key" in document:
+        raise SettingsError(
+            "openai_api_key: not a key of the file; no secret is kept in it. Set OPENAI_API_KEY"
+        )
+    origin: dict[tuple[str, ...], str] = {(): str(path or DEFAULT_FILE)}
+    for variable, key in ENVIRONMENT.items():
+        if environ.get(variable):
+            _put(document, key, environ[variable])
+            origin[key] = variable
+            if key == ("storage", "database_path") and isinstance(document["storage"], dict):
+                document["storage"].pop("database_url", None)
+    try:
+        return Settings.model_validate(document)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_line(dict(e), origin) for e in error.errors())) from error
+
+
+def _read(path: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        if required:
+            raise SettingsError(
+                f"{path}: no such file; leave out --config to run with the defaults"
+            ) from error
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not valid TOML: {error}") from error
+
+
+def _put(document: dict[str, Any], key: tuple[str, ...], value: str) -> None:
+    for part in key[:-1]:
+        document = document.setdefault(part, {})
+        if not isinstance(document, dict):
+            return  # the validation below names the table that is none
+    document[key[-1]] = value
+
+
+def _line(error: dict[str, Any], origin: Mapping[tuple[str, ...], str]) -> str:
+    key = tuple(str(part) for part in error["loc"])
+    where = f"{origin.get(key, origin[()])}: {'.'.join(key)}" if key else origin[()]
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key; allowed here: {', '.join(_known(key[:-1]))}"
+    if not key:
+        return f"{where}: {message}"
+    if error["type"] == "missing":
+        return f"{where}: missing; it is needed here"
+    shown = "(hidden)" if key[-1] in _SECRET else repr(error["input"])
+    return f"{where} = {shown}: {message}"
+
+
+def _known(key: tuple[str, ...]) -> list[str]:
+    table: type[BaseModel] = ModelPrice if key[:2] == ("pricing", "models") else Settings
+    for part in key if table is Settings else ():
+        table = cast("type[BaseModel]", table.model_fields[part].annotation)
+    return sorted(name for name in table.model_fields if name != "openai_api_key")
