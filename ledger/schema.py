@@ -78,7 +78,8 @@ request_logs = Table(
     Column("event_id", String(40), nullable=False, unique=True),  # ours; provider ids repeat or are missing
     Column("account_id", String(200)),
     Column("api_key_id", String(40)),  # masked
-    Column("request_id", String(200), nullable=False),
+    Column("request_id", String(200), nullable=False),  # the client's request: shared by its attempts
+    Column("upstream_request_id", String(200)),  # what to quote to the provider's support
     Column("requested_at", UtcDateTime, nullable=False),
     Column("model", String(200), nullable=False),
     Column("api", String(40)),

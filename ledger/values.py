@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Literal
 
 Status = Literal["success", "error", "cancelled"]
-EndReason = Literal["done", "eof", "timeout", "client_gone", "upstream_error", "refused"]
+EndReason = Literal["done", "eof", "timeout", "client_gone", "upstream_error", "refused", "shutdown"]
+"""How an exchange ended: `done`, the answer is complete by its own protocol; `eof`, the stream ended
+without saying so; `refused`, answered here without asking the provider; `shutdown`, cut by our own stop."""
 
 UNKNOWN_MODEL = "unknown"
 """What the ledger stores where neither request nor response named a model."""
@@ -53,6 +55,7 @@ class RequestEvent:
         route: route template of the path, never the raw path.
         model: the served model, else the requested one, else None.
         api_key_id: the caller's key, masked; never the key.
+        request_id: the client's request; several attempts at one request share it.
         latency_ms, latency_first_token_ms: milliseconds since the request's first byte arrived here.
         http_status: what the client was answered; 0 where it left before an answer began.
         error_code: the provider's code, or ours for errors made here; None on success.
@@ -79,6 +82,7 @@ class RequestEvent:
     error_code: str | None = None
     error_message: str | None = None
     session_id: str | None = None
+    upstream_request_id: str | None = None
     user_agent: str | None = None
     billable: bool = True
     """False where nothing is generated (a list, or a stored response read again): never unpriced."""

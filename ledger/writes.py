@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert
+from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ledger.prices import LONG_CONTEXT_ABOVE, Price
@@ -17,13 +17,27 @@ _DAY_KEY = ("day", "model", "service_tier", "long_context")
 _DAY_SUMS = tuple(c.name for c in daily_stats.columns if c.name not in _DAY_KEY)
 
 
-def record(connection: Connection, events: Sequence[RequestEvent]) -> None:
-    """Store events and add them to their days. An event that is already stored is an error of the
-    caller: the writer retries whole batches, and a batch is stored whole or not at all."""
+def record(connection: Connection, events: Sequence[RequestEvent], *, again: bool = False) -> None:
+    """Store events and add them to their days: all of them or, with the caller's transaction, none.
+
+    Args:
+        again: an earlier try may have been committed without our knowing; what is there is left out.
+    """
+    if again:
+        events = _missing(connection, events)
     if not events:
         return
     connection.execute(insert(request_logs), [_log_row(e) for e in events])
     _add_days(connection, day_rows(events))
+
+
+def _missing(connection: Connection, events: Sequence[RequestEvent]) -> list[RequestEvent]:
+    ids = request_logs.c.event_id
+    stored: set[str] = set()
+    for start in range(0, len(events), 500):  # SQLite bounds the number of parameters
+        wanted = [e.id for e in events[start : start + 500]]
+        stored |= set(connection.execute(select(ids).where(ids.in_(wanted))).scalars())
+    return [e for e in events if e.id not in stored]
 
 
 def day_rows(events: Iterable[RequestEvent]) -> list[dict[str, Any]]:
@@ -35,8 +49,8 @@ def day_rows(events: Iterable[RequestEvent]) -> list[dict[str, Any]]:
         metered = usage.input_tokens is not None and output is not None
         key = (
             event.requested_at.strftime("%Y-%m-%d"),
-            (event.model or UNKNOWN_MODEL)[:200],
-            event.service_tier or "",
+            _model(event),
+            _cut(event.service_tier, 40) or "",
             (usage.input_tokens or 0) > LONG_CONTEXT_ABOVE,
         )
         row: dict[str, Any] | None = days.get(key)
@@ -100,11 +114,12 @@ def _log_row(event: RequestEvent) -> dict[str, Any]:
     usage = event.usage
     return {
         "event_id": event.id,
-        "account_id": event.account_id,
-        "api_key_id": event.api_key_id,
-        "request_id": event.request_id[:200],
+        "account_id": _cut(event.account_id, 200),
+        "api_key_id": _cut(event.api_key_id, 40),
+        "request_id": _cut(event.request_id, 200),
+        "upstream_request_id": _cut(event.upstream_request_id, 200),
         "requested_at": event.requested_at,
-        "model": (event.model or UNKNOWN_MODEL)[:200],
+        "model": _model(event),
         "api": event.api,
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
@@ -117,7 +132,7 @@ def _log_row(event: RequestEvent) -> dict[str, Any]:
         "status": event.status,
         "http_status": event.http_status,
         "error_code": _cut(event.error_code, 100),
-        "error_message": event.error_message,
+        "error_message": _cut(event.error_message, 1000),
         "end_reason": event.end_reason,
         "session_id": _cut(event.session_id, 200),
         "user_agent": _cut(event.user_agent, 200),
@@ -125,5 +140,12 @@ def _log_row(event: RequestEvent) -> dict[str, Any]:
     }
 
 
+def _model(event: RequestEvent) -> str:
+    return _cut(event.model, 200) or UNKNOWN_MODEL
+
+
 def _cut(text: str | None, most: int) -> str | None:
-    return text[:most] if text else text
+    """Text as every store takes it: bounded, valid UTF-8, without NUL. Callers choose these words."""
+    if text is None or (len(text) <= most and text.isascii() and "\0" not in text):
+        return text
+    return text[:most].encode("utf-8", "replace").decode("utf-8").replace("\0", "")

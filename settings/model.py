@@ -60,6 +60,16 @@ class Server(Section):
         description="opt-in: a file for request and response bodies; a debugging aid, never in production",
     )
 
+    connect_timeout_seconds: float = Field(
+        10.0, gt=0, le=300, description="how long connecting to the upstream may take"
+    )
+    idle_timeout_seconds: float = Field(
+        900.0, gt=0, le=86_400, description="how long the upstream may keep silent before the request fails"
+    )
+    shutdown_timeout_seconds: float = Field(
+        30.0, ge=0, le=3_600, description="how long running requests may go on after SIGTERM or Ctrl-C"
+    )
+
 
 class Storage(Section):
     database_path: File = Field(Path("usage.db"), description="the SQLite file of the ledger")

@@ -69,6 +69,7 @@ def upgrade() -> None:
         sa.Column("account_id", sa.String(length=200), nullable=True),
         sa.Column("api_key_id", sa.String(length=40), nullable=True),
         sa.Column("request_id", sa.String(length=200), nullable=False),
+        sa.Column("upstream_request_id", sa.String(length=200), nullable=True),
         sa.Column("requested_at", sa.DateTime(), nullable=False),
         sa.Column("model", sa.String(length=200), nullable=False),
         sa.Column("api", sa.String(length=40), nullable=True),

@@ -1,0 +1,74 @@
+"""`python -m proxy`: read the configuration once, wire, run."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+
+from ledger.errors import LedgerError
+from proxy.service import Service
+from settings.errors import SettingsError
+from settings.load import load
+from settings.model import Settings, split_address
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m proxy",
+        description="Forward LLM requests to the upstream and meter each of them into the ledger.",
+        epilog="Then point a client here: export OPENAI_BASE_URL=http://127.0.0.1:8787/v1. "
+        "Ctrl-C ends it; running requests may finish. Exit codes: 0 ended, 2 bad input.",
+    )
+    made.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="configuration in TOML (default: codex-usage.toml where there is one, else the defaults); "
+        "docs/configuration.md lists every key",
+    )
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until a signal; returns the exit code."""
+    options = parser().parse_args(arguments)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    try:
+        settings = load(options.config, os.environ)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings))
+    except (SettingsError, LedgerError) as error:
+        print(f"proxy: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with Service(settings) as service:
+            host, _ = split_address(settings.server.listen_addr)
+            print(
+                f"proxy: http://{host}:{service.port}{settings.server.public_base_path} -> "
+                f"{settings.server.upstream_base_url}",
+                flush=True,
+            )
+            await stop.wait()
+    except OSError as error:
+        raise SettingsError(f"cannot listen on {settings.server.listen_addr}: {error.strerror}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

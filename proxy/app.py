@@ -1,0 +1,123 @@
+"""The server: which path goes where, and the start and stop of everything that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from proxy.errors import ProxyError, Refused
+from proxy.inbound import target
+from proxy.relay import Relay
+from proxy.response import error_response, json_response
+
+MOST_HEADER = 64 * 1024
+KEEPALIVE_SECONDS = 75.0
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the server serves besides the relay.
+
+    Attributes:
+        base_path: the path below which requests are forwarded, without a trailing slash.
+        scrape: makes the exposition text; called in a thread.
+        ready: None when all is well, else what is not, for a person.
+        token: what /metrics asks for; None leaves it open.
+    """
+
+    base_path: str
+    scrape: Callable[[], bytes]
+    ready: Callable[[], str | None]
+    token: str | None
+
+
+class Application:
+    """The proxy's request handler."""
+
+    def __init__(self, relay: Relay, site: Site) -> None:
+        self._relay = relay
+        self._site = site
+        self._below = f"{site.base_path}/"
+        self._own = {"/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz}
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            path, query = target(request.raw_path)
+        except Refused as error:
+            return error_response(error, error.status, error.code)
+        if path.startswith(self._below):
+            return await self._relay(request, path[len(self._site.base_path) :], query)
+        own = self._own.get(path)
+        if own is not None:
+            return await own(request)
+        return error_response(
+            ProxyError(f"nothing is served at this path; requests go below {self._below}"), 404, "not_found"
+        )
+
+    async def _metrics(self, request: web.BaseRequest) -> web.StreamResponse:
+        if not self._may_scrape(request):
+            refusal = error_response(ProxyError("/metrics asks for the bearer token"), 401, "unauthorized")
+            refusal.headers["WWW-Authenticate"] = "Bearer"
+            return refusal
+        text = await asyncio.to_thread(self._site.scrape)
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    def _may_scrape(self, request: web.BaseRequest) -> bool:
+        token = self._site.token
+        given = request.headers.get("Authorization", "")
+        return token is None or hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+
+    async def _healthz(self, request: web.BaseRequest) -> web.StreamResponse:
+        return json_response(200, {"status": "ok"})
+
+    async def _readyz(self, request: web.BaseRequest) -> web.StreamResponse:
+        problem = self._site.ready()
+        if problem is None:
+            return json_response(200, {"status": "ready"})
+        return json_response(503, {"status": "not ready", "reason": problem})
+
+
+class Server:
+    """A listening socket with the application behind it.
+
+    Args:
+        grace: seconds that running requests may go on when the server stops.
+    """
+
+    def __init__(self, application: Application, relay: Relay, *, grace: float) -> None:
+        self._relay = relay
+        self._runner = web.ServerRunner(
+            web.Server(
+                application,
+                handler_cancellation=True,  # a caller who leaves ends its request at the provider too
+                access_log=None,
+                auto_decompress=False,
+                keepalive_timeout=KEEPALIVE_SECONDS,
+                max_line_size=MOST_HEADER,
+                max_field_size=MOST_HEADER,
+            ),
+            shutdown_timeout=grace,
+        )
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; returns the port, also where 0 was asked for. Raises: OSError."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port)
+        await site.start()
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Accept nothing new, let running requests finish within the grace, cut the rest."""
+        cut = asyncio.get_running_loop().call_later(
+            max(0.0, (self._runner._shutdown_timeout or 0) - 0.05), self._mark_stopping
+        )
+        await self._runner.cleanup()
+        cut.cancel()
+
+    def _mark_stopping(self) -> None:
+        self._relay.stopping = True

@@ -1,0 +1,47 @@
+"""Errors of the proxy.
+
+ProxyError
+├── UpstreamError    the provider cannot be reached, is too slow or breaks off
+│   └── UpstreamTimeout
+├── ClientGone       the caller closed its connection
+└── Refused          answered here, without asking the provider
+"""
+
+from __future__ import annotations
+
+from ledger.values import EndReason
+
+
+class ProxyError(Exception):
+    """Base of all that the proxy raises."""
+
+
+class UpstreamError(ProxyError):
+    """The provider cannot be reached or broke off; `code` is what the client and the ledger see."""
+
+    status = 502
+    end_reason: EndReason = "upstream_error"
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class UpstreamTimeout(UpstreamError):
+    """The provider kept silent for longer than the configured limit."""
+
+    status = 504
+    end_reason: EndReason = "timeout"
+
+
+class ClientGone(ProxyError):
+    """The caller closed its connection before the answer was complete."""
+
+
+class Refused(ProxyError):
+    """A request that is not forwarded; `status` and `code` go to the client."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code

@@ -1,0 +1,151 @@
+"""One meter for each request: collects what is learned on the way and makes the one event at its end."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import perf_counter
+
+from ledger.values import NO_USAGE, EndReason, RequestEvent, Status
+from proxy.privacy import safe_message
+from proxy.routes import Route
+from proxy.taps import NoTap, Tap, tap
+from proxy.usage import NOTHING_ASKED, Asked
+
+_PROCESS = os.urandom(10).hex()
+_numbers = itertools.count()
+
+
+def new_id() -> str:
+    """An id that no other request has, in this process or any other."""
+    return f"{_PROCESS}{next(_numbers):012x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks and for what, as far as the headers say."""
+
+    method: str
+    route: Route
+    account_id: str
+    api_key_id: str
+    request_id: str
+    session_id: str | None
+    user_agent: str | None
+
+
+class Meter:
+    """Meters one exchange with the provider. `finish` works once; later calls change nothing, so that
+    every way out of an exchange may call it."""
+
+    __slots__ = (
+        "_caller",
+        "_done",
+        "_emit",
+        "_first_token",
+        "_http_status",
+        "_start",
+        "_tap",
+        "_trace",
+        "asked",
+    )
+
+    def __init__(self, caller: Caller, emit: Callable[[RequestEvent], None], start: float) -> None:
+        """
+        Args:
+            emit: takes the event; must not block or raise.
+            start: `perf_counter()` when the request's head had arrived.
+        """
+        self._caller = caller
+        self._emit = emit
+        self._start = start
+        self._tap: Tap = NoTap()
+        self._first_token: float | None = None
+        self._http_status = 0
+        self._trace: str | None = None
+        self._done = False
+        self.asked: Asked = NOTHING_ASKED
+
+    def answered(self, status: int, headers: Mapping[str, str]) -> None:
+        """The provider's answer begins."""
+        self._http_status = status
+        self._trace = headers.get("x-request-id")
+        if self._caller.route.billable or status >= 400:
+            self._tap = tap(
+                self._caller.route.api,
+                headers.get("Content-Type", ""),
+                headers.get("Content-Encoding", ""),
+            )
+
+    def feed(self, chunk: bytes) -> None:
+        """Bytes of the answer, as they pass."""
+        self._tap.feed(chunk)
+        if self._first_token is None and self._tap.first_token_seen:
+            self._first_token = perf_counter()
+
+    def finish(
+        self,
+        reason: EndReason,
+        *,
+        http_status: int | None = None,
+        error_code: str | None = None,
+        error_message: str | None = None,
+    ) -> None:
+        """The exchange is over.
+
+        Args:
+            reason: `done` is corrected to `eof` where a stream ended without its closing event.
+            http_status: what the client was answered, where that was not the provider's answer.
+            error_code: of an error that happened here; the provider's own error comes from its answer.
+        """
+        if self._done:
+            return
+        self._done = True
+        end = perf_counter()
+        report = self._tap.end()
+        caller, asked = self._caller, self.asked
+        status = self._http_status if http_status is None else http_status
+        code = error_code or report.error_code or (f"http_{status}" if status >= 400 else None)
+        if reason == "done" and self._first_token is not None and not report.final:
+            reason = "eof"
+        self._emit(
+            RequestEvent(
+                id=new_id(),
+                account_id=caller.account_id,
+                api_key_id=caller.api_key_id,
+                request_id=caller.request_id,
+                upstream_request_id=self._trace,
+                requested_at=datetime.now(UTC),
+                method=caller.method,
+                route=caller.route.template,
+                api=caller.route.api,
+                model=report.model or asked.model,
+                usage=report.usage if caller.route.billable else NO_USAGE,
+                status=_status(reason, status, code),
+                http_status=status,
+                end_reason=reason,
+                latency_ms=(end - self._start) * 1000,
+                latency_first_token_ms=self._milliseconds(self._first_token),
+                reasoning_effort=report.reasoning_effort or asked.reasoning_effort,
+                service_tier=report.service_tier or asked.service_tier,
+                error_code=code if reason != "client_gone" else None,
+                error_message=safe_message(error_message or report.error_message),
+                session_id=caller.session_id,
+                user_agent=caller.user_agent,
+                billable=caller.route.billable,
+            )
+        )
+
+    def _milliseconds(self, moment: float | None) -> float | None:
+        return None if moment is None else (moment - self._start) * 1000
+
+
+def _status(reason: EndReason, http_status: int, error_code: str | None) -> Status:
+    if reason == "client_gone":
+        return "cancelled"
+    if error_code or http_status >= 400 or reason in ("timeout", "upstream_error", "refused", "shutdown"):
+        return "error"
+    return "success"

@@ -1,0 +1,83 @@
+"""Answers on their way to the client: the provider's head byte for byte, and our own JSON."""
+
+from __future__ import annotations
+
+import json
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_writer import StreamWriter
+
+from proxy.errors import ProxyError
+from proxy.headers import HOP_BY_HOP
+
+RawHeaders = tuple[tuple[bytes, bytes], ...]
+_DROPS = frozenset(name.encode() for name in HOP_BY_HOP)
+
+
+class RelayResponse(web.StreamResponse):
+    """A provider's answer, its head copied as raw bytes.
+
+    aiohttp's own response would add Server and Content-Type and re-encode header values; what is
+    framing (Connection, Transfer-Encoding) is set for this connection, all else is left alone.
+    """
+
+    def __init__(self, status: int, reason: str | None, raw_headers: RawHeaders) -> None:
+        super().__init__(status=status, reason=reason or "")
+        self._raw_headers = raw_headers
+
+    async def _start(self, request: web.BaseRequest) -> AbstractStreamWriter:
+        self._req = request
+        writer = self._payload_writer = request.writer
+        assert isinstance(writer, StreamWriter)
+        lines, length = _kept(self._raw_headers)
+        self._keep_alive = request.keep_alive
+        if not self._must_be_empty_body:
+            if length is not None:
+                writer.length = length
+            elif request.version >= (1, 1):
+                writer.enable_chunking()
+                lines.append(b"Transfer-Encoding: chunked")
+            else:
+                self._keep_alive = False
+        if not self._keep_alive:
+            lines.append(b"Connection: close")
+        elif request.version < (1, 1):
+            lines.append(b"Connection: keep-alive")
+        status = f"HTTP/{request.version.major}.{request.version.minor} {self.status} {self.reason}"
+        writer._headers_buf = b"\r\n".join((status.encode("latin-1", "replace"), *lines, b"\r\n"))
+        writer._headers_written = False
+        return writer
+
+
+def _kept(raw_headers: RawHeaders) -> tuple[list[bytes], int | None]:
+    """Header lines that travel on, and the body's length where the head names it."""
+    drops, length = _DROPS, None
+    for name, value in raw_headers:
+        lower = name.lower()
+        if lower == b"connection":
+            drops = drops | {part.strip().lower() for part in value.split(b",")}
+        elif lower == b"content-length":
+            length = int(value)
+    return [n + b": " + v for n, v in raw_headers if n.lower() not in drops], length
+
+
+def error_response(error: ProxyError, status: int, code: str) -> web.Response:
+    """An error in the shape that OpenAI's clients understand."""
+    kind = (
+        "invalid_request_error"
+        if status < 500
+        else "upstream_error"
+        if code.startswith("upstream")
+        else "server_error"
+    )
+    return json_response(
+        status, {"error": {"message": f"Quotascope: {error}", "type": kind, "param": None, "code": code}}
+    )
+
+
+def json_response(status: int, document: object) -> web.Response:
+    """A small JSON answer of our own."""
+    return web.Response(
+        status=status, body=json.dumps(document).encode() + b"\n", content_type="application/json"
+    )

@@ -1,0 +1,117 @@
+"""The ledger writer: takes events at once, stores them in batches from a thread of its own.
+
+While the ledger cannot be written, events wait in a bounded buffer; when that is full the newest are
+dropped and counted. Writing resumes by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+from ledger.errors import LedgerError
+from ledger.values import RequestEvent
+
+log = logging.getLogger("quotascope.writer")
+
+
+class Store(Protocol):
+    """Writes one batch whole or not at all.
+
+    Args:
+        again: the batch, or a part of it, may have been written by an earlier try.
+    Raises: LedgerError when the ledger cannot be written now.
+    """
+
+    def __call__(self, events: Sequence[RequestEvent], *, again: bool) -> None: ...
+
+
+MOST_BATCH = 2_000
+"""Events of one transaction: short enough that readers and other writers are not held up."""
+
+
+class LedgerWriter:
+    """An observer of request events that stores them.
+
+    Args:
+        store: writes a batch; an event that it cannot take at all is dropped and counted.
+        interval: seconds that an event waits at most while the ledger can be written.
+        most_waiting: events that may wait.
+    """
+
+    def __init__(self, store: Store, *, interval: float, most_waiting: int) -> None:
+        self._store = store
+        self._interval = interval
+        self._most = most_waiting
+        self._waiting: deque[RequestEvent] = deque()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+        self._failing = False
+        self.dropped = 0
+
+    @property
+    def waiting(self) -> int:
+        """Events that are not stored yet."""
+        return len(self._waiting)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last attempt to write succeeded."""
+        return not self._failing
+
+    def __call__(self, event: RequestEvent) -> None:
+        if len(self._waiting) >= self._most:
+            self.dropped += 1
+            return
+        self._waiting.append(event)
+
+    def start(self) -> None:
+        """Begin to store."""
+        self._thread.start()
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Store what waits and end the thread; what cannot be stored by then is counted as dropped."""
+        self._stop.set()
+        self._thread.join(timeout)
+        if self._waiting:
+            self.dropped += len(self._waiting)
+            log.error(
+                "%d finished requests could not be stored in the ledger and are lost", len(self._waiting)
+            )
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval):
+            self._drain()
+        self._drain()
+
+    def _drain(self) -> None:
+        while self._waiting:
+            batch = [self._waiting[i] for i in range(min(len(self._waiting), MOST_BATCH))]
+            try:
+                self._write(batch)
+            except LedgerError as error:
+                if not self._failing:
+                    log.error("the ledger cannot be written, requests wait in memory: %s", error)
+                self._failing = True
+                return
+            for _ in batch:
+                self._waiting.popleft()
+            if self._failing:
+                log.warning("the ledger can be written again; %d requests still wait", len(self._waiting))
+            self._failing = False
+
+    def _write(self, batch: Sequence[RequestEvent]) -> None:
+        try:
+            self._store(batch, again=self._failing)
+        except LedgerError:
+            raise
+        except Exception as error:  # one event that no store takes must not hold up all others
+            log.error("a batch of %d requests was refused: %s", len(batch), type(error).__name__)
+            if len(batch) == 1:
+                self.dropped += 1
+                return
+            for event in batch:
+                self._write([event])
