@@ -25,12 +25,14 @@ class Site:
 
     Attributes:
         base_path: the path below which requests are forwarded, without a trailing slash.
-        scrape: makes the exposition text; called in a thread.
+        before_scrape: brings the metrics up to date; called in the loop.
+        scrape: makes the exposition text; called in a thread, so that requests go on meanwhile.
         ready: None when all is well, else what is not, for a person.
         token: what /metrics asks for; None leaves it open.
     """
 
     base_path: str
+    before_scrape: Callable[[], None]
     scrape: Callable[[], bytes]
     ready: Callable[[], str | None]
     token: str | None
@@ -64,6 +66,7 @@ class Application:
             refusal = error_response(ProxyError("/metrics asks for the bearer token"), 401, "unauthorized")
             refusal.headers["WWW-Authenticate"] = "Bearer"
             return refusal
+        self._site.before_scrape()
         text = await asyncio.to_thread(self._site.scrape)
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import TextIO
 
 from ledger.values import RequestEvent
 
 
-class LogLine:
-    """Writes a line for each event.
-
-    Lines are collected and written by `flush`, which the proxy calls a few times a second: a write for
-    each request would cost more than the metering.
-    """
+class LogLines:
+    """Writes a line for each event of a batch; a closed or broken stream costs only the lines."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._lines: list[str] = []
 
-    def __call__(self, event: RequestEvent) -> None:
-        self._lines.append(line(event))
-
-    def flush(self) -> None:
-        """Write what has come since the last flush; a closed or broken stream costs only the lines."""
-        lines, self._lines = self._lines, []
-        if not lines:
-            return
-        try:
-            self._stream.write("\n".join(lines) + "\n")
+    def __call__(self, events: Sequence[RequestEvent]) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.write("".join(f"{line(event)}\n" for event in events))
             self._stream.flush()
-        except (OSError, ValueError):
-            return
 
 
 def line(event: RequestEvent) -> str:

@@ -1,14 +1,15 @@
 """The metrics as an observer of request events.
 
-Label lookups cost more than counting, and the same combination of labels comes again and again: the
-bound children of a combination are looked up once and kept.
+Events of a batch that share all their labels are summed first and counted once: label look-ups and
+increments cost more than anything else that metering does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, get_args
+from typing import NamedTuple, get_args
 
 from ledger.cost import Unpriced, price_request
 from ledger.prices import PriceBook
@@ -23,7 +24,56 @@ STATUSES = ("success", "error", "cancelled")
 KINDS = ("input", "output", "cached_input", "reasoning")
 _COMMON_APIS = ("responses", "chat_completions")
 
-Count = Callable[..., None]
+
+class Labels(NamedTuple):
+    """What the events of one sum have in common."""
+
+    status: str
+    model: str | None
+    api: str
+    account: str
+    key: str
+    http_status: int
+    method: str
+    route: str
+    error_code: str | None
+
+
+@dataclass(slots=True)
+class Sums:
+    """Events with the same labels; `latencies` in milliseconds, `usd` of the priced ones."""
+
+    requests: int = 0
+    metered: bool = False
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    reasoning: int = 0
+    usd: Decimal = Decimal(0)
+    latencies: list[float] = field(default_factory=list)
+    first_tokens: list[float] = field(default_factory=list)
+    unpriced: dict[Unpriced, int] = field(default_factory=dict)
+
+    def add(self, event: RequestEvent, book: PriceBook) -> None:
+        self.requests += 1
+        if event.status != "cancelled":  # how long people wait before they give up is no latency
+            self.latencies.append(event.latency_ms)
+            if event.latency_first_token_ms is not None:
+                self.first_tokens.append(event.latency_first_token_ms)
+        if not event.billable:
+            return
+        usage, output = event.usage, event.usage.billed_output
+        cost = price_request(book, event.model, usage, event.requested_at, event.service_tier)
+        if isinstance(cost, Decimal):
+            self.usd += cost
+        elif event.status == "success":
+            self.unpriced[cost] = self.unpriced.get(cost, 0) + 1
+        if usage.input_tokens is not None or output is not None:
+            self.metered = True
+            self.input += usage.input_tokens or 0
+            self.output += output or 0
+            self.cached += usage.billed_cached
+            self.reasoning += usage.reasoning_tokens or 0
 
 
 class MetricsObserver:
@@ -42,116 +92,75 @@ class MetricsObserver:
         self._model = BoundedLabel(most_models, (*models, UNKNOWN_MODEL))
         self._key = BoundedLabel(most_keys, ("unknown", "short_key"))
         self._code = BoundedLabel(most_codes, KNOWN_CODES)
-        self._requests: dict[tuple[Any, ...], tuple[Count, ...]] = {}
-        self._tokens: dict[tuple[Any, ...], tuple[Count, ...]] = {}
-        self._first_token: dict[tuple[str, str], Count] = {}
         _start_at_zero(metrics, models)
 
-    def __call__(self, event: RequestEvent) -> None:
-        model = self._model(event.model or UNKNOWN_MODEL)
-        key = self._key(event.api_key_id)
-        self._count_request(event, model, key)
-        if event.latency_first_token_ms is not None and event.status != "cancelled":
-            self._observe_first_token(event.latency_first_token_ms, model, event.api)
-        if event.status == "error":
-            self._count_error(event)
-        self._count_tokens(event, model, key)
+    def __call__(self, events: Sequence[RequestEvent]) -> None:
+        groups: dict[Labels, Sums] = {}
+        for event in events:
+            labels = Labels(
+                event.status,
+                event.model,
+                event.api,
+                event.account_id,
+                event.api_key_id,
+                event.http_status,
+                event.method,
+                event.route,
+                event.error_code,
+            )
+            sums = groups.get(labels)
+            if sums is None:
+                sums = groups[labels] = Sums()
+            sums.add(event, self._book)
+        for labels, sums in groups.items():
+            self._count(labels, sums)
 
-    def _count_request(self, event: RequestEvent, model: str, key: str) -> None:
-        at = (
-            event.status,
-            model,
-            event.api,
-            event.account_id,
-            key,
-            event.http_status,
-            event.method,
-            event.route,
-        )
-        found = self._requests.get(at) or self._bind_request(at)
-        requests, account, by_key, http, seconds, latency = found
-        requests()
-        account()
-        by_key()
-        http()
-        if event.status != "cancelled":  # how long people wait before they give up is no latency
-            seconds(event.latency_ms / 1000)
-            latency(event.latency_ms)
+    def _count(self, at: Labels, sums: Sums) -> None:
+        model = self._model(at.model or UNKNOWN_MODEL)
+        key = self._key(at.key)
+        self._count_requests(at, sums, model, key)
+        if at.status == "error":
+            metrics = self._metrics
+            metrics.counter(m.ERRORS, self._code(at.error_code or "unknown")).inc(sums.requests)
+            kind = error_class(at.error_code, at.http_status)
+            metrics.counter(m.ACCOUNT_ERRORS, at.account, kind).inc(sums.requests)
+        for reason, count in sums.unpriced.items():
+            self._metrics.counter(m.UNPRICED, at.api, reason).inc(count)
+            self._metrics.counter(m.ACCOUNT_UNPRICED, at.account, at.api, reason).inc(count)
+        if sums.metered:
+            self._count_tokens(at, sums, model, key)
 
-    def _bind_request(self, at: tuple[Any, ...]) -> tuple[Count, ...]:
-        status, model, api, account, key, http_status, method, route = at
+    def _count_requests(self, at: Labels, sums: Sums, model: str, key: str) -> None:
         metrics = self._metrics
-        method = method if method in METHODS else "other"
-        found = self._requests[at] = (
-            metrics.counter(m.REQUESTS, status, model, api).inc,
-            metrics.counter(m.ACCOUNT_REQUESTS, account, status, api).inc,
-            metrics.counter(m.API_KEY_REQUESTS, key).inc,
-            metrics.counter(m.HTTP_REQUESTS, str(http_status), method, route).inc,
-            metrics.histogram(m.HTTP_DURATION, method, route).observe,
-            metrics.histogram(m.LATENCY, model, api).observe,
-        )
-        return found
+        method = at.method if at.method in METHODS else "other"
+        metrics.counter(m.REQUESTS, at.status, model, at.api).inc(sums.requests)
+        metrics.counter(m.ACCOUNT_REQUESTS, at.account, at.status, at.api).inc(sums.requests)
+        metrics.counter(m.API_KEY_REQUESTS, key).inc(sums.requests)
+        metrics.counter(m.HTTP_REQUESTS, str(at.http_status), method, at.route).inc(sums.requests)
+        _observe(metrics.histogram(m.LATENCY, model, at.api).observe, sums.latencies)
+        seconds = [ms / 1000 for ms in sums.latencies]
+        _observe(metrics.histogram(m.HTTP_DURATION, method, at.route).observe, seconds)
+        if sums.first_tokens:
+            first_token = metrics.histogram(m.TIME_TO_FIRST_TOKEN, model, at.api)
+            _observe(first_token.observe, sums.first_tokens)
 
-    def _observe_first_token(self, milliseconds: float, model: str, api: str) -> None:
-        observe = self._first_token.get((model, api))
-        if observe is None:
-            observe = self._metrics.histogram(m.TIME_TO_FIRST_TOKEN, model, api).observe
-            self._first_token[model, api] = observe
-        observe(milliseconds)
-
-    def _count_error(self, event: RequestEvent) -> None:
-        code = event.error_code or "unknown"
-        self._metrics.counter(m.ERRORS, self._code(code)).inc()
-        kind = error_class(event.error_code, event.http_status)
-        self._metrics.counter(m.ACCOUNT_ERRORS, event.account_id, kind).inc()
-
-    def _count_tokens(self, event: RequestEvent, model: str, key: str) -> None:
-        if not event.billable:
-            return
-        usage = event.usage
-        cost = price_request(self._book, event.model, usage, event.requested_at, event.service_tier)
-        if not isinstance(cost, Decimal):
-            if event.status == "success":
-                self._count_unpriced(event, cost)
-            if usage.input_tokens is None and usage.billed_output is None:
-                return
-            cost = Decimal(0)
-        at = (model, event.account_id, event.api, key)
-        found = self._tokens.get(at) or self._bind_tokens(at)
-        counts = (
-            usage.input_tokens or 0,
-            usage.billed_output or 0,
-            usage.billed_cached,
-            usage.reasoning_tokens or 0,
-        )
-        for index, count in enumerate(counts):
-            if count:
-                found[index](count)
-                found[index + 4](count)
-        found[8](float(cost))
-        found[9](float(cost))
-        if event.http_status == 200:
-            found[10](counts[0])
-            found[11](counts[1])
-            found[12](counts[0] + counts[1])
-
-    def _bind_tokens(self, at: tuple[Any, ...]) -> tuple[Count, ...]:
-        model, account, api, key = at
+    def _count_tokens(self, at: Labels, sums: Sums, model: str, key: str) -> None:
         metrics = self._metrics
-        found = self._tokens[at] = (
-            *(metrics.counter(m.TOKENS, kind, model).inc for kind in KINDS),
-            *(metrics.counter(m.ACCOUNT_TOKENS, account, kind, api).inc for kind in KINDS),
-            metrics.counter(m.COST, model).inc,
-            metrics.counter(m.ACCOUNT_COST, account, api).inc,
-            metrics.counter(m.KEY_PROMPT_TOKENS, key).inc,
-            metrics.counter(m.KEY_COMPLETION_TOKENS, key).inc,
-            metrics.counter(m.KEY_TOKENS, key).inc,
-        )
-        return found
+        counts = (sums.input, sums.output, sums.cached, sums.reasoning)
+        for kind, count in zip(KINDS, counts, strict=True):
+            metrics.counter(m.TOKENS, kind, model).inc(count)
+            metrics.counter(m.ACCOUNT_TOKENS, at.account, kind, at.api).inc(count)
+        metrics.counter(m.COST, model).inc(float(sums.usd))
+        metrics.counter(m.ACCOUNT_COST, at.account, at.api).inc(float(sums.usd))
+        if at.http_status == 200:
+            metrics.counter(m.KEY_PROMPT_TOKENS, key).inc(sums.input)
+            metrics.counter(m.KEY_COMPLETION_TOKENS, key).inc(sums.output)
+            metrics.counter(m.KEY_TOKENS, key).inc(sums.input + sums.output)
 
-    def _count_unpriced(self, event: RequestEvent, reason: Unpriced) -> None:
-        self._metrics.counter(m.UNPRICED, event.api, reason).inc()
-        self._metrics.counter(m.ACCOUNT_UNPRICED, event.account_id, event.api, reason).inc()
+
+def _observe(observe: Callable[[float], None], values: Iterable[float]) -> None:
+    for value in values:
+        observe(value)
 
 
 def _start_at_zero(metrics: Metrics, models: Iterable[str]) -> None:
@@ -174,5 +183,5 @@ def _start_at_zero(metrics: Metrics, models: Iterable[str]) -> None:
             metrics.counter(m.ACCOUNT_REQUESTS, DEFAULT_ACCOUNT, status, api)
     for code in KNOWN_CODES:
         metrics.counter(m.ERRORS, code)
-    for kind in ERROR_CLASSES:
-        metrics.counter(m.ACCOUNT_ERRORS, DEFAULT_ACCOUNT, kind)
+    for error in ERROR_CLASSES:
+        metrics.counter(m.ACCOUNT_ERRORS, DEFAULT_ACCOUNT, error)

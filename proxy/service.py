@@ -7,7 +7,6 @@ import asyncio
 import logging
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -19,7 +18,8 @@ from ledger.prices import Price, PriceBook
 from ledger.values import DEFAULT_ACCOUNT, RequestEvent
 from proxy import metrics
 from proxy.app import Application, Server, Site
-from proxy.log_line import LogLine
+from proxy.fanout import DELIVER_SECONDS, Fanout
+from proxy.log_line import LogLines
 from proxy.observer import MetricsObserver
 from proxy.registry import Metrics
 from proxy.relay import Relay
@@ -28,7 +28,6 @@ from proxy.writer import LedgerWriter
 from settings.model import Settings, split_address
 
 log = logging.getLogger("quotascope.proxy")
-LOG_FLUSH_SECONDS = 0.2
 
 
 class Service:
@@ -41,8 +40,7 @@ class Service:
     def __init__(self, settings: Settings, log_to: TextIO = sys.stderr) -> None:
         self.settings = settings
         self.port = 0
-        self._log_line = LogLine(log_to)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._log_to = log_to
 
     async def __aenter__(self) -> Service:
         settings = self.settings
@@ -51,36 +49,30 @@ class Service:
         self._metrics = Metrics(metrics.FAMILIES)
         self.writer = LedgerWriter(
             self._store,
-            interval=settings.storage.flush_interval_seconds,
+            interval=max(0.01, settings.storage.flush_interval_seconds - DELIVER_SECONDS),
             most_waiting=settings.storage.buffer_size,
         )
-        self._counted = MetricsObserver(
+        counted = MetricsObserver(
             self._metrics,
             book,
             most_models=settings.metrics.max_models,
             most_keys=settings.metrics.max_api_keys,
             most_codes=settings.metrics.max_error_codes,
         )
+        self.events = Fanout(self.writer, counted, LogLines(self._log_to))
         self._upstream = _upstream(settings)
         await self._listen()
         self.writer.start()
-        self._tasks.append(asyncio.create_task(self._flush_log()))
+        self._delivery = asyncio.create_task(self.events.run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._server.stop()
         await self._upstream.close()
-        for task in self._tasks:
-            task.cancel()
+        self._delivery.cancel()
+        self.events.deliver()
         await asyncio.to_thread(self.writer.close)
-        self._log_line.flush()
         self._engine.dispose()
-
-    def emit(self, event: RequestEvent) -> None:
-        """Hand an event to its three observers."""
-        self.writer(event)
-        self._counted(event)
-        self._log_line(event)
 
     def scrape(self) -> bytes:
         """The exposition text."""
@@ -92,10 +84,11 @@ class Service:
     async def _listen(self) -> None:
         settings = self.settings
         key, token = settings.openai_api_key, settings.metrics.token
-        relay = Relay(self._upstream, self.emit, key.get_secret_value() if key else None)
+        relay = Relay(self._upstream, self.events, key.get_secret_value() if key else None)
         site = Site(
             base_path=settings.server.public_base_path,
             scrape=self.scrape,
+            before_scrape=self.events.deliver,
             ready=self._problem,
             token=token.get_secret_value() if token else None,
         )
@@ -113,12 +106,6 @@ class Service:
     def _store(self, events: Sequence[RequestEvent], *, again: bool) -> None:
         with store.translated(self._engine.url, "cannot write"), self._engine.begin() as connection:
             writes.record(connection, events, again=again)
-
-    async def _flush_log(self) -> None:
-        with suppress(asyncio.CancelledError):
-            while True:
-                await asyncio.sleep(LOG_FLUSH_SECONDS)
-                self._log_line.flush()
 
 
 def price_book(settings: Settings) -> PriceBook:

@@ -1,27 +1,31 @@
 """Taps: they see the raw chunks of one answer beside the stream, and say at its end what it reported.
 
-A tap never raises and never changes a byte. What it keeps is bounded.
+A tap never raises and never changes a byte. What it keeps is bounded. Passing bytes are not parsed:
+an answer's counts stand in its last event (some APIs put the first ones in its first), so a tap keeps
+the two ends of a stream and reads them when it is over, however it ended.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from collections import deque
+from collections.abc import Iterator
 from typing import Protocol
 
 from ledger.values import NO_USAGE
-from proxy.decode import Decoder, Undecodable, decoder
-from proxy.sse import EventBuffer, events
+from proxy.decode import Decoder, Undecodable, decoder, plain
+from proxy.sse import events
 from proxy.usage import NOTHING, Report, merge, read_answer
 
 MOST_KEPT = 16 * 1024 * 1024
 """Bytes of one JSON answer, or of one event, that are kept to be read."""
 
-_TELLING = re.compile(
-    rb'"usage"\s*:\s*\{|"error"\s*:\s*[{"]|"type"\s*:\s*"(?:error|message_stop)"'
-    rb'|"response\.(?:completed|incomplete|failed)"'
-)
-"""Events worth decoding: with counts (not `"usage":null`), an error, or the end."""
+HEAD_KEPT = 16 * 1024
+TAIL_KEPT = 16 * 1024
+"""Bytes of a stream's beginning and end that are kept; the end is longer where its last event is."""
+
+LAST_EVENTS = 16
+"""Events from the end in which counts are looked for: closing markers and pings may follow them."""
 
 _TOKEN = {
     "responses": re.compile(rb'"type"\s*:\s*"response\.[a-z_.]+\.delta"'),
@@ -90,53 +94,102 @@ class JsonTap:
 
 
 class EventTap:
-    """For a stream of events: reads those that tell something, as they pass."""
+    """For a stream of events."""
 
     def __init__(self, api: str, decode: Decoder) -> None:
         self._api = api
         self._decode = decode
-        self._buffer = EventBuffer(MOST_KEPT)
+        self._head: list[bytes] = []
+        self._head_size = 0
+        self._tail: deque[bytes] = deque()
+        self._tail_size = 0
+        self._behind_last_event = 0  # chunks at the tail's end that no event boundary falls into
         self._token = _TOKEN.get(api, _CHAT_TOKEN)
-        self._readable = True
-        self._report = NOTHING
+        self._edge = b""
         self.first_token_seen = False
 
     def feed(self, chunk: bytes) -> None:
-        if self._readable:
+        if self._decode is not plain:
             try:
-                block = self._buffer.feed(self._decode(chunk))
+                chunk = self._decode(chunk)
             except Undecodable:
-                self._readable = False
+                self._decode = _nothing  # what was read before it still counts
                 return
-            if block:
-                self._read(block)
+        if not self.first_token_seen:
+            self._look_for_token(chunk)
+        if self._head_size < HEAD_KEPT:
+            self._head.append(chunk)
+            self._head_size += len(chunk)
+        self._keep_tail(chunk)
 
     def end(self) -> Report:
-        if self._readable:
-            self._read(self._buffer.end())
-        return self._report
+        tail = b"".join(self._tail)
+        report = NOTHING
+        for data in _last_events(tail):
+            report = _over(report, self._read(data))
+            if report.usage is not NO_USAGE and report.model:
+                break
+        if self._api == "messages":  # input is counted in the first event, output in the last
+            for data in events(b"".join(self._head)):
+                if b'"message_start"' in data:
+                    report = _over(report, self._read(data))
+        return report
 
-    def _read(self, block: bytes) -> None:
-        if not self.first_token_seen and self._token.search(block):
-            self.first_token_seen = True
-        if _TELLING.search(block):
-            for data in events(block):
-                if _TELLING.search(data):
-                    self._take(read_answer(data, self._api))
-        if _DONE in block and any(data == _DONE for data in events(block)):
-            self._report = replace(self._report, final=True)
+    def _look_for_token(self, chunk: bytes) -> None:
+        self.first_token_seen = self._token.search(self._edge + chunk) is not None
+        self._edge = (self._edge + chunk)[-200:]
 
-    def _take(self, new: Report) -> None:
-        old = self._report
-        self._report = Report(
-            usage=merge(old.usage, new.usage) if new.usage is not NO_USAGE else old.usage,
-            model=new.model or old.model,
-            service_tier=new.service_tier or old.service_tier,
-            reasoning_effort=new.reasoning_effort or old.reasoning_effort,
-            error_code=new.error_code or old.error_code,
-            error_message=new.error_message or old.error_message,
-            final=new.final or old.final,
-        )
+    def _keep_tail(self, chunk: bytes) -> None:
+        """Forget chunks from the left, but never the beginning of the event that is arriving."""
+        self._tail.append(chunk)
+        self._tail_size += len(chunk)
+        if b"\n\n" in chunk or b"\r" in chunk:
+            self._behind_last_event = 1
+        else:
+            self._behind_last_event += 1
+        while len(self._tail) > self._behind_last_event + 1 and self._tail_size > TAIL_KEPT:
+            self._tail_size -= len(self._tail.popleft())
+        if self._tail_size > MOST_KEPT:
+            self._tail.clear()
+            self._tail_size = 0
+
+    def _read(self, data: bytes) -> Report:
+        if data == _DONE:
+            return Report(final=True)
+        return read_answer(data, self._api)
+
+
+def _nothing(chunk: bytes) -> bytes:
+    return b""
+
+
+def _last_events(tail: bytes) -> Iterator[bytes]:
+    """The data of the last events, newest first."""
+    end = len(tail)
+    if b"\r" in tail:
+        yield from list(events(tail))[: -LAST_EVENTS - 1 : -1]
+        return
+    for _ in range(LAST_EVENTS):
+        start = tail.rfind(b"\n\n", 0, max(0, end))
+        yield from events(tail[start + 2 if start >= 0 else 0 : end])
+        if start < 0:
+            return
+        end = start
+
+
+def _over(newer: Report, older: Report) -> Report:
+    """What two events of one stream say together; the newer one wins where both speak."""
+    if older is NOTHING:
+        return newer
+    return Report(
+        usage=merge(older.usage, newer.usage) if older.usage is not NO_USAGE else newer.usage,
+        model=newer.model or older.model,
+        service_tier=newer.service_tier or older.service_tier,
+        reasoning_effort=newer.reasoning_effort or older.reasoning_effort,
+        error_code=newer.error_code or older.error_code,
+        error_message=newer.error_message or older.error_message,
+        final=newer.final or older.final,
+    )
 
 
 def tap(api: str, content_type: str, content_encoding: str) -> Tap:

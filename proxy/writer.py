@@ -48,6 +48,7 @@ class LedgerWriter:
         self._most = most_waiting
         self._waiting: deque[RequestEvent] = deque()
         self._stop = threading.Event()
+        self._writing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._failing = False
         self.dropped = 0
@@ -62,11 +63,10 @@ class LedgerWriter:
         """Whether the last attempt to write succeeded."""
         return not self._failing
 
-    def __call__(self, event: RequestEvent) -> None:
-        if len(self._waiting) >= self._most:
-            self.dropped += 1
-            return
-        self._waiting.append(event)
+    def __call__(self, events: Sequence[RequestEvent]) -> None:
+        room = max(0, self._most - len(self._waiting))
+        self._waiting.extend(events[:room])
+        self.dropped += len(events[room:])
 
     def start(self) -> None:
         """Begin to store."""
@@ -84,8 +84,13 @@ class LedgerWriter:
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval):
+            self.flush()
+        self.flush()
+
+    def flush(self) -> None:
+        """Store what waits, in the caller's thread."""
+        with self._writing:
             self._drain()
-        self._drain()
 
     def _drain(self) -> None:
         while self._waiting:

@@ -1,0 +1,1 @@
+"""Benchmarks: compared side by side in one run, never timed tests."""

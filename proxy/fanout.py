@@ -1,0 +1,44 @@
+"""Events on their way to their observers: collected, then handed on in batches.
+
+An event is complete when it comes here; taking it must cost a request next to nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from ledger.values import RequestEvent
+
+Observer = Callable[[Sequence[RequestEvent]], None]
+
+DELIVER_SECONDS = 0.1
+"""How long an event waits at most before its observers see it."""
+
+
+class Fanout:
+    """Hands every event to all observers, in the order of arrival.
+
+    Args:
+        observers: each takes a batch; must not block or raise.
+    """
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+        self._events: list[RequestEvent] = []
+
+    def __call__(self, event: RequestEvent) -> None:
+        self._events.append(event)
+
+    def deliver(self) -> None:
+        """Hand on what has come since the last time."""
+        events, self._events = self._events, []
+        if events:
+            for observe in self._observers:
+                observe(events)
+
+    async def run(self) -> None:
+        """Deliver again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(DELIVER_SECONDS)
+            self.deliver()
