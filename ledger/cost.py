@@ -99,21 +99,31 @@ def price_request(
     book: PriceBook, model: str | None, usage: Usage, at: datetime, service_tier: str | None = None
 ) -> Decimal | Unpriced:
     """The cost of a request in US dollars, or the reason why it has none."""
-    if not model or model == UNKNOWN_MODEL:
+    output = usage.billed_output
+    row = TokenSum(
+        model=model or UNKNOWN_MODEL,
+        service_tier=service_tier,
+        long_context=(usage.input_tokens or 0) > LONG_CONTEXT_ABOVE,
+        at=at,
+        metered=int(usage.input_tokens is not None and output is not None),
+        unmetered=0,
+        input=usage.input_tokens or 0,
+        cached_input=usage.billed_cached,
+        output=output or 0,
+    )
+    return price_metered(book, row)
+
+
+def price_metered(book: PriceBook, row: TokenSum) -> Decimal | Unpriced:
+    """The cost of a sum's metered requests in US dollars, or the reason why they have none."""
+    if row.model == UNKNOWN_MODEL:
         return "missing_model"
-    price = book.find(model, at)
+    price = book.find(row.model, row.at)
     if price is None:
         return "unknown_pricing"
-    cost = cost_usd(usage, price, service_tier)
-    return "missing_usage" if cost is None else cost
-
-
-def price_sum(book: PriceBook, row: TokenSum) -> Spend:
-    """The spend of one sum: requests without usage or without a price are counted, never taken as 0."""
-    price = None if row.model == UNKNOWN_MODEL else book.find(row.model, row.at)
-    if price is None:
-        return Spend(unpriced_requests=row.metered + row.unmetered)
-    usd = tokens_usd(
+    if not row.metered:
+        return "missing_usage"
+    return tokens_usd(
         row.input,
         row.cached_input,
         row.output,
@@ -121,7 +131,14 @@ def price_sum(book: PriceBook, row: TokenSum) -> Spend:
         service_tier=row.service_tier,
         long_context=row.long_context,
     )
-    return Spend(usd, row.unmetered)
+
+
+def price_sum(book: PriceBook, row: TokenSum) -> Spend:
+    """The spend of one sum: requests without usage or without a price are counted, never taken as 0."""
+    cost = price_metered(book, row)
+    if isinstance(cost, Decimal):
+        return Spend(cost, row.unmetered)
+    return Spend(unpriced_requests=row.metered + row.unmetered)
 
 
 def price_sums(book: PriceBook, rows: Iterable[TokenSum]) -> Spend:

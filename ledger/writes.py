@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
@@ -14,7 +15,45 @@ from ledger.schema import accounts, daily_stats, prices, request_logs
 from ledger.values import UNKNOWN_MODEL, RequestEvent
 
 _DAY_KEY = ("day", "model", "service_tier", "long_context")
-_DAY_SUMS = tuple(c.name for c in daily_stats.columns if c.name not in _DAY_KEY)
+_DAY_SUMS = (
+    "requests",
+    "errors",
+    "cancelled",
+    "successes",
+    "metered",
+    "unmetered_successes",
+    "input_tokens",
+    "cached_input_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+)
+_LOG_COLUMNS = (
+    "event_id",
+    "account_id",
+    "api_key_id",
+    "request_id",
+    "upstream_request_id",
+    "requested_at",
+    "model",
+    "api",
+    "input_tokens",
+    "output_tokens",
+    "cached_input_tokens",
+    "reasoning_tokens",
+    "reasoning_effort",
+    "service_tier",
+    "latency_ms",
+    "latency_first_token_ms",
+    "status",
+    "http_status",
+    "error_code",
+    "error_message",
+    "end_reason",
+    "session_id",
+    "user_agent",
+    "request_kind",
+)
+_INSERT_LOG = str(insert(request_logs).compile(dialect=sqlite.dialect(), column_keys=list(_LOG_COLUMNS)))
 
 
 def record(connection: Connection, events: Sequence[RequestEvent], *, again: bool = False) -> None:
@@ -27,7 +66,11 @@ def record(connection: Connection, events: Sequence[RequestEvent], *, again: boo
         events = _missing(connection, events)
     if not events:
         return
-    connection.execute(insert(request_logs), [_log_row(e) for e in events])
+    if connection.dialect.name == "sqlite":  # a third of the time that typed parameters take
+        connection.exec_driver_sql(_INSERT_LOG, [_log_row(e, _stamp(e.requested_at)) for e in events])
+    else:
+        rows = [dict(zip(_LOG_COLUMNS, _log_row(e, e.requested_at), strict=True)) for e in events]
+        connection.execute(insert(request_logs), rows)
     _add_days(connection, day_rows(events))
 
 
@@ -42,32 +85,46 @@ def _missing(connection: Connection, events: Sequence[RequestEvent]) -> list[Req
 
 def day_rows(events: Iterable[RequestEvent]) -> list[dict[str, Any]]:
     """The rows by which a batch of events raises `daily_stats`, one for each key."""
-    days: dict[tuple[Any, ...], dict[str, Any]] = {}
+    days: dict[tuple[Any, ...], list[int]] = {}
     for event in events:
         usage = event.usage
-        output = usage.billed_output
-        metered = usage.input_tokens is not None and output is not None
         key = (
-            event.requested_at.strftime("%Y-%m-%d"),
-            _model(event),
-            _cut(event.service_tier, 40) or "",
+            event.requested_at.date(),
+            event.model,
+            event.service_tier,
             (usage.input_tokens or 0) > LONG_CONTEXT_ABOVE,
         )
-        row: dict[str, Any] | None = days.get(key)
-        if row is None:
-            row = days[key] = {**dict(zip(_DAY_KEY, key, strict=True)), **dict.fromkeys(_DAY_SUMS, 0)}
-        row["requests"] += 1
-        row["errors"] += event.status == "error"
-        row["cancelled"] += event.status == "cancelled"
-        row["successes"] += event.status == "success"
-        row["unmetered_successes"] += event.status == "success" and event.billable and not metered
-        if metered:
-            row["metered"] += 1
-            row["input_tokens"] += usage.input_tokens
-            row["cached_input_tokens"] += usage.billed_cached
-            row["output_tokens"] += output
-            row["reasoning_tokens"] += usage.reasoning_tokens or 0
-    return list(days.values())
+        sums = days.get(key)
+        if sums is None:
+            sums = days[key] = [0] * len(_DAY_SUMS)
+        _add(sums, event)
+    return [
+        {
+            "day": day.isoformat(),
+            "model": _cut(model, 200) or UNKNOWN_MODEL,
+            "service_tier": _cut(tier, 40) or "",
+            "long_context": long_context,
+            **dict(zip(_DAY_SUMS, sums, strict=True)),
+        }
+        for (day, model, tier, long_context), sums in days.items()
+    ]
+
+
+def _add(sums: list[int], event: RequestEvent) -> None:
+    """Add one event to the columns of `_DAY_SUMS`, in their order."""
+    usage, output = event.usage, event.usage.billed_output
+    sums[0] += 1
+    sums[1] += event.status == "error"
+    sums[2] += event.status == "cancelled"
+    sums[3] += event.status == "success"
+    if usage.input_tokens is None or output is None:
+        sums[5] += event.status == "success" and event.billable
+        return
+    sums[4] += 1
+    sums[6] += usage.input_tokens
+    sums[7] += usage.billed_cached
+    sums[8] += output
+    sums[9] += usage.reasoning_tokens or 0
 
 
 def replace_prices(connection: Connection, book: Iterable[Price], currency: str = "USD") -> None:
@@ -110,38 +167,40 @@ def _add_days(connection: Connection, rows: list[dict[str, Any]]) -> None:
     connection.execute(statement, rows)
 
 
-def _log_row(event: RequestEvent) -> dict[str, Any]:
+def _stamp(moment: datetime) -> str:
+    """A moment as SQLite stores it; what `UtcDateTime` would make of it."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def _log_row(event: RequestEvent, requested_at: datetime | str) -> tuple[Any, ...]:
+    """The values of `_LOG_COLUMNS`, in their order."""
     usage = event.usage
-    return {
-        "event_id": event.id,
-        "account_id": _cut(event.account_id, 200),
-        "api_key_id": _cut(event.api_key_id, 40),
-        "request_id": _cut(event.request_id, 200),
-        "upstream_request_id": _cut(event.upstream_request_id, 200),
-        "requested_at": event.requested_at,
-        "model": _model(event),
-        "api": event.api,
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "cached_input_tokens": usage.cached_input_tokens,
-        "reasoning_tokens": usage.reasoning_tokens,
-        "reasoning_effort": _cut(event.reasoning_effort, 40),
-        "service_tier": _cut(event.service_tier, 40),
-        "latency_ms": event.latency_ms,
-        "latency_first_token_ms": event.latency_first_token_ms,
-        "status": event.status,
-        "http_status": event.http_status,
-        "error_code": _cut(event.error_code, 100),
-        "error_message": _cut(event.error_message, 1000),
-        "end_reason": event.end_reason,
-        "session_id": _cut(event.session_id, 200),
-        "user_agent": _cut(event.user_agent, 200),
-        "request_kind": "normal" if event.billable else "read",
-    }
-
-
-def _model(event: RequestEvent) -> str:
-    return _cut(event.model, 200) or UNKNOWN_MODEL
+    return (
+        event.id,
+        _cut(event.account_id, 200),
+        _cut(event.api_key_id, 40),
+        _cut(event.request_id, 200),
+        _cut(event.upstream_request_id, 200),
+        requested_at,
+        _cut(event.model, 200) or UNKNOWN_MODEL,
+        event.api,
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cached_input_tokens,
+        usage.reasoning_tokens,
+        _cut(event.reasoning_effort, 40),
+        _cut(event.service_tier, 40),
+        event.latency_ms,
+        event.latency_first_token_ms,
+        event.status,
+        event.http_status,
+        _cut(event.error_code, 100),
+        _cut(event.error_message, 1000),
+        event.end_reason,
+        _cut(event.session_id, 200),
+        _cut(event.user_agent, 200),
+        "normal" if event.billable else "read",
+    )
 
 
 def _cut(text: str | None, most: int) -> str | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TextIO
 
-from ledger.values import RequestEvent
+from ledger.values import NO_USAGE, RequestEvent, Usage
+
+_PLAIN = re.compile(r"[\w.:/@+-]{1,100}", re.ASCII)
 
 
 class LogLines:
@@ -24,33 +27,31 @@ class LogLines:
 def line(event: RequestEvent) -> str:
     """The event as one line of `key=value` pairs; unknown values are left out."""
     usage = event.usage
-    pairs = (
-        ("status", event.status),
-        ("http", event.http_status),
-        ("end", event.end_reason),
-        ("route", f'"{event.method} {event.route}"'),
-        ("model", _quoted(event.model)),
-        ("key", _quoted(event.api_key_id)),
-        ("account", _quoted(event.account_id)),
+    parts = [
+        f"{event.requested_at:%Y-%m-%dT%H:%M:%S}Z status={event.status} http={event.http_status} "
+        f'end={event.end_reason} route="{event.method} {event.route}" '
+        f"key={_safe(event.api_key_id)} account={_safe(event.account_id)} ms={event.latency_ms:.0f}"
+    ]
+    if event.model is not None:
+        parts.append(f"model={_safe(event.model)}")
+    if usage is not NO_USAGE:
+        parts += [f"{name}={count}" for name, count in _counts(usage) if count is not None]
+    if event.latency_first_token_ms is not None:
+        parts.append(f"first_token_ms={event.latency_first_token_ms:.0f}")
+    if event.error_code is not None:
+        parts.append(f"error={_safe(event.error_code)}")
+    return " ".join(parts)
+
+
+def _counts(usage: Usage) -> tuple[tuple[str, int | None], ...]:
+    return (
         ("input", usage.input_tokens),
         ("cached", usage.cached_input_tokens),
         ("output", usage.output_tokens),
         ("reasoning", usage.reasoning_tokens),
-        ("first_token_ms", _rounded(event.latency_first_token_ms)),
-        ("ms", _rounded(event.latency_ms)),
-        ("error", _quoted(event.error_code)),
     )
-    fields = " ".join(f"{name}={value}" for name, value in pairs if value is not None)
-    return f"{event.requested_at.isoformat(timespec='milliseconds')} {fields}"
 
 
-def _rounded(milliseconds: float | None) -> int | None:
-    return None if milliseconds is None else round(milliseconds)
-
-
-def _quoted(text: str | None) -> str | None:
+def _safe(text: str) -> str:
     """Callers choose these: nothing of theirs may break the line or pass for another field."""
-    if text is None:
-        return None
-    text = text[:100]
-    return text if text.isascii() and text.isprintable() and not set(' "=') & set(text) else ascii(text)
+    return text if _PLAIN.fullmatch(text) else ascii(text[:100])

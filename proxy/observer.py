@@ -6,18 +6,19 @@ increments cost more than anything else that metering does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple, get_args
 
-from ledger.cost import Unpriced, price_request
-from ledger.prices import PriceBook
-from ledger.values import DEFAULT_ACCOUNT, UNKNOWN_MODEL, RequestEvent
+from ledger.cost import TokenSum, Unpriced, price_metered
+from ledger.prices import LONG_CONTEXT_ABOVE, PriceBook
+from ledger.values import DEFAULT_ACCOUNT, NO_USAGE, UNKNOWN_MODEL, RequestEvent
 from proxy import metrics as m
 from proxy.classify import ERROR_CLASSES, KNOWN_CODES, error_class
 from proxy.labels import BoundedLabel
-from proxy.registry import Metrics
+from proxy.registry import Metrics, observe_all
 from proxy.routes import APIS, METHODS
 
 STATUSES = ("success", "error", "cancelled")
@@ -26,7 +27,7 @@ _COMMON_APIS = ("responses", "chat_completions")
 
 
 class Labels(NamedTuple):
-    """What the events of one sum have in common."""
+    """What the events of one sum have in common: labels, and what decides on the price."""
 
     status: str
     model: str | None
@@ -37,41 +38,36 @@ class Labels(NamedTuple):
     method: str
     route: str
     error_code: str | None
+    billable: bool
+    metered: bool
+    service_tier: str | None
+    long_context: bool
+    day: date
 
 
 @dataclass(slots=True)
 class Sums:
-    """Events with the same labels; `latencies` in milliseconds, `usd` of the priced ones."""
+    """Events with the same labels; latencies in milliseconds, without those of cancelled requests."""
 
+    at: datetime
     requests: int = 0
-    metered: bool = False
     input: int = 0
     output: int = 0
     cached: int = 0
     reasoning: int = 0
-    usd: Decimal = Decimal(0)
     latencies: list[float] = field(default_factory=list)
     first_tokens: list[float] = field(default_factory=list)
-    unpriced: dict[Unpriced, int] = field(default_factory=dict)
 
-    def add(self, event: RequestEvent, book: PriceBook) -> None:
+    def add(self, event: RequestEvent) -> None:
         self.requests += 1
         if event.status != "cancelled":  # how long people wait before they give up is no latency
             self.latencies.append(event.latency_ms)
             if event.latency_first_token_ms is not None:
                 self.first_tokens.append(event.latency_first_token_ms)
-        if not event.billable:
-            return
-        usage, output = event.usage, event.usage.billed_output
-        cost = price_request(book, event.model, usage, event.requested_at, event.service_tier)
-        if isinstance(cost, Decimal):
-            self.usd += cost
-        elif event.status == "success":
-            self.unpriced[cost] = self.unpriced.get(cost, 0) + 1
-        if usage.input_tokens is not None or output is not None:
-            self.metered = True
+        usage = event.usage
+        if usage is not NO_USAGE:
             self.input += usage.input_tokens or 0
-            self.output += output or 0
+            self.output += usage.billed_output or 0
             self.cached += usage.billed_cached
             self.reasoning += usage.reasoning_tokens or 0
 
@@ -97,21 +93,11 @@ class MetricsObserver:
     def __call__(self, events: Sequence[RequestEvent]) -> None:
         groups: dict[Labels, Sums] = {}
         for event in events:
-            labels = Labels(
-                event.status,
-                event.model,
-                event.api,
-                event.account_id,
-                event.api_key_id,
-                event.http_status,
-                event.method,
-                event.route,
-                event.error_code,
-            )
+            labels = _labels(event)
             sums = groups.get(labels)
             if sums is None:
-                sums = groups[labels] = Sums()
-            sums.add(event, self._book)
+                sums = groups[labels] = Sums(event.requested_at)
+            sums.add(event)
         for labels, sums in groups.items():
             self._count(labels, sums)
 
@@ -120,15 +106,15 @@ class MetricsObserver:
         key = self._key(at.key)
         self._count_requests(at, sums, model, key)
         if at.status == "error":
-            metrics = self._metrics
-            metrics.counter(m.ERRORS, self._code(at.error_code or "unknown")).inc(sums.requests)
-            kind = error_class(at.error_code, at.http_status)
-            metrics.counter(m.ACCOUNT_ERRORS, at.account, kind).inc(sums.requests)
-        for reason, count in sums.unpriced.items():
-            self._metrics.counter(m.UNPRICED, at.api, reason).inc(count)
-            self._metrics.counter(m.ACCOUNT_UNPRICED, at.account, at.api, reason).inc(count)
-        if sums.metered:
+            self._count_errors(at, sums)
+        if at.billable:
             self._count_tokens(at, sums, model, key)
+            self._count_cost(at, sums, model)
+
+    def _count_errors(self, at: Labels, sums: Sums) -> None:
+        code, kind = at.error_code or "unknown", error_class(at.error_code, at.http_status)
+        self._metrics.counter(m.ERRORS, self._code(code)).inc(sums.requests)
+        self._metrics.counter(m.ACCOUNT_ERRORS, at.account, kind).inc(sums.requests)
 
     def _count_requests(self, at: Labels, sums: Sums, model: str, key: str) -> None:
         metrics = self._metrics
@@ -137,30 +123,65 @@ class MetricsObserver:
         metrics.counter(m.ACCOUNT_REQUESTS, at.account, at.status, at.api).inc(sums.requests)
         metrics.counter(m.API_KEY_REQUESTS, key).inc(sums.requests)
         metrics.counter(m.HTTP_REQUESTS, str(at.http_status), method, at.route).inc(sums.requests)
-        _observe(metrics.histogram(m.LATENCY, model, at.api).observe, sums.latencies)
+        observe_all(metrics.histogram(m.LATENCY, model, at.api), sums.latencies)
         seconds = [ms / 1000 for ms in sums.latencies]
-        _observe(metrics.histogram(m.HTTP_DURATION, method, at.route).observe, seconds)
+        observe_all(metrics.histogram(m.HTTP_DURATION, method, at.route), seconds)
         if sums.first_tokens:
-            first_token = metrics.histogram(m.TIME_TO_FIRST_TOKEN, model, at.api)
-            _observe(first_token.observe, sums.first_tokens)
+            observe_all(metrics.histogram(m.TIME_TO_FIRST_TOKEN, model, at.api), sums.first_tokens)
 
     def _count_tokens(self, at: Labels, sums: Sums, model: str, key: str) -> None:
         metrics = self._metrics
         counts = (sums.input, sums.output, sums.cached, sums.reasoning)
+        if not any(counts):
+            return
         for kind, count in zip(KINDS, counts, strict=True):
             metrics.counter(m.TOKENS, kind, model).inc(count)
             metrics.counter(m.ACCOUNT_TOKENS, at.account, kind, at.api).inc(count)
-        metrics.counter(m.COST, model).inc(float(sums.usd))
-        metrics.counter(m.ACCOUNT_COST, at.account, at.api).inc(float(sums.usd))
         if at.http_status == 200:
             metrics.counter(m.KEY_PROMPT_TOKENS, key).inc(sums.input)
             metrics.counter(m.KEY_COMPLETION_TOKENS, key).inc(sums.output)
             metrics.counter(m.KEY_TOKENS, key).inc(sums.input + sums.output)
 
+    def _count_cost(self, at: Labels, sums: Sums, model: str) -> None:
+        row = TokenSum(
+            model=at.model or UNKNOWN_MODEL,
+            service_tier=at.service_tier,
+            long_context=at.long_context,
+            at=sums.at,
+            metered=sums.requests if at.metered else 0,
+            unmetered=0,
+            input=sums.input,
+            cached_input=sums.cached,
+            output=sums.output,
+        )
+        cost = price_metered(self._book, row)
+        metrics = self._metrics
+        if isinstance(cost, Decimal):
+            metrics.counter(m.COST, model).inc(float(cost))
+            metrics.counter(m.ACCOUNT_COST, at.account, at.api).inc(float(cost))
+        elif at.status == "success":
+            metrics.counter(m.UNPRICED, at.api, cost).inc(sums.requests)
+            metrics.counter(m.ACCOUNT_UNPRICED, at.account, at.api, cost).inc(sums.requests)
 
-def _observe(observe: Callable[[float], None], values: Iterable[float]) -> None:
-    for value in values:
-        observe(value)
+
+def _labels(event: RequestEvent) -> Labels:
+    usage = event.usage
+    return Labels(
+        event.status,
+        event.model,
+        event.api,
+        event.account_id,
+        event.api_key_id,
+        event.http_status,
+        event.method,
+        event.route,
+        event.error_code,
+        event.billable,
+        usage.input_tokens is not None and usage.billed_output is not None,
+        event.service_tier,
+        (usage.input_tokens or 0) > LONG_CONTEXT_ABOVE,
+        event.requested_at.date(),
+    )
 
 
 def _start_at_zero(metrics: Metrics, models: Iterable[str]) -> None:
