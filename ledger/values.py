@@ -86,3 +86,25 @@ class RequestEvent:
     user_agent: str | None = None
     billable: bool = True
     """False where nothing is generated (a list, or a stored response read again): never unpriced."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSample:
+    """What the provider said of one quota window of an account at one moment.
+
+    Attributes:
+        recorded_at: aware UTC.
+        window: "primary" or "secondary", as the provider names it; a name, not a duration.
+        used_percent: 0 to 100.
+        reset_at: epoch seconds.
+    """
+
+    account_id: str
+    recorded_at: datetime
+    window: str
+    used_percent: float
+    reset_at: int | None = None
+    window_minutes: int | None = None
+    credits_has: bool | None = None
+    credits_unlimited: bool | None = None
+    credits_balance: float | None = None

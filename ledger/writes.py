@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ledger.prices import LONG_CONTEXT_ABOVE, Price
-from ledger.schema import accounts, daily_stats, prices, request_logs
-from ledger.values import UNKNOWN_MODEL, RequestEvent
+from ledger.schema import accounts, daily_stats, prices, request_logs, usage_history
+from ledger.values import UNKNOWN_MODEL, RequestEvent, UsageSample
+
+NEAR = timedelta(seconds=5)
+"""Samples that are closer than this and say the same are one."""
+
+RESET_WOBBLE = 60
+"""Seconds by which a provider's reset times differ without meaning it."""
 
 _DAY_KEY = ("day", "model", "service_tier", "long_context")
 _DAY_SUMS = (
@@ -147,6 +154,29 @@ def replace_prices(connection: Connection, book: Iterable[Price], currency: str 
     ]
     if rows:
         connection.execute(insert(prices), rows)
+
+
+def record_samples(connection: Connection, samples: Iterable[UsageSample]) -> None:
+    """Store quota samples; one that repeats the account's last one within seconds is left out."""
+    table = usage_history.c
+    for sample in samples:
+        last = connection.execute(
+            select(table.recorded_at, table.used_percent, table.reset_at)
+            .where(table.account_id == sample.account_id, table.window == sample.window)
+            .order_by(table.recorded_at.desc())
+            .limit(1)
+        ).first()
+        if last is None or not _repeats(sample, *last):
+            connection.execute(insert(usage_history).values(**asdict(sample)))
+
+
+def _repeats(sample: UsageSample, recorded_at: datetime, used_percent: float, reset_at: int | None) -> bool:
+    """Whether a sample says what was said a moment ago; resets wobble by seconds from answer to answer."""
+    if abs(sample.recorded_at - recorded_at) >= NEAR or sample.used_percent != used_percent:
+        return False
+    if sample.reset_at is None or reset_at is None:
+        return sample.reset_at == reset_at
+    return abs(sample.reset_at - reset_at) <= RESET_WOBBLE
 
 
 def ensure_account(connection: Connection, **columns: Any) -> None:

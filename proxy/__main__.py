@@ -14,7 +14,9 @@ from pathlib import Path
 import uvloop
 
 from ledger.errors import LedgerError
+from proxy.errors import BodyLogError
 from proxy.service import Service
+from proxy.workers import WORKER, supervise
 from settings.errors import SettingsError
 from settings.load import load
 from settings.model import Settings, split_address
@@ -44,21 +46,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     try:
         settings = load(options.config, os.environ)
+        shared = WORKER in os.environ
+        if settings.server.workers > 1 and not shared:
+            return supervise(settings.server.workers, arguments if arguments is not None else sys.argv[1:])
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings))
-    except (SettingsError, LedgerError) as error:
+            runner.run(_serve(settings, shared))
+    except (SettingsError, LedgerError, BodyLogError) as error:
         print(f"proxy: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, shared: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     try:
-        async with Service(settings) as service:
+        async with Service(settings, shared=shared) as service:
             host, _ = split_address(settings.server.listen_addr)
             print(
                 f"proxy: http://{host}:{service.port}{settings.server.public_base_path} -> "

@@ -11,10 +11,13 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from proxy.errors import ProxyError, Refused
-from proxy.inbound import target
-from proxy.relay import Relay
+from proxy.inbound import split_target
+from proxy.relay import Relay, Target
 from proxy.response import error_response, json_response
+from proxy.routes import backend_route, route
+from proxy.upstream import Upstream
 
+BACKEND = "/backend-api/"
 MOST_HEADER = 64 * 1024
 KEEPALIVE_SECONDS = 75.0
 
@@ -24,7 +27,8 @@ class Site:
     """What the server serves besides the relay.
 
     Attributes:
-        base_path: the path below which requests are forwarded, without a trailing slash.
+        base_path: the path below which requests go to `upstream`, without a trailing slash.
+        backend: where requests below /backend-api go.
         before_scrape: brings the metrics up to date; called in the loop.
         scrape: makes the exposition text; called in a thread, so that requests go on meanwhile.
         ready: None when all is well, else what is not, for a person.
@@ -32,6 +36,8 @@ class Site:
     """
 
     base_path: str
+    upstream: Upstream
+    backend: Upstream
     before_scrape: Callable[[], None]
     scrape: Callable[[], bytes]
     ready: Callable[[], str | None]
@@ -49,16 +55,23 @@ class Application:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            path, query = target(request.raw_path)
+            path, query = split_target(request.raw_path)
         except Refused as error:
             return error_response(error, error.status, error.code)
         if path.startswith(self._below):
-            return await self._relay(request, path[len(self._site.base_path) :], query)
+            tail = path[len(self._site.base_path) :]
+            target = Target(self._site.upstream, tail + query, route(request.method, tail))
+            return await self._relay(request, target)
+        if path.startswith(BACKEND):
+            target = Target(self._site.backend, path + query, backend_route(request.method, path))
+            return await self._relay(request, target)
         own = self._own.get(path)
         if own is not None:
             return await own(request)
         return error_response(
-            ProxyError(f"nothing is served at this path; requests go below {self._below}"), 404, "not_found"
+            ProxyError(f"nothing is served at this path; requests go below {self._below} or {BACKEND}"),
+            404,
+            "not_found",
         )
 
     async def _metrics(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -107,10 +120,15 @@ class Server:
             shutdown_timeout=grace,
         )
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen; returns the port, also where 0 was asked for. Raises: OSError."""
+    async def start(self, host: str, port: int, *, shared: bool = False) -> int:
+        """Listen; returns the port, also where 0 was asked for.
+
+        Args:
+            shared: other processes listen on the same address; the kernel spreads connections.
+        Raises: OSError.
+        """
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
+        site = web.TCPSite(self._runner, host, port, reuse_port=shared or None)
         await site.start()
         return int(self._runner.addresses[0][1])
 

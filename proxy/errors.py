@@ -3,6 +3,7 @@
 ProxyError
 ├── UpstreamError    the provider cannot be reached, is too slow or breaks off
 │   └── UpstreamTimeout
+├── BodyLogError    the opt-in log of bodies cannot be opened
 ├── ClientGone       the caller closed its connection
 └── Refused          answered here, without asking the provider
 """
@@ -32,6 +33,10 @@ class UpstreamTimeout(UpstreamError):
 
     status = 504
     end_reason: EndReason = "timeout"
+
+
+class BodyLogError(ProxyError):
+    """The opt-in log of bodies cannot be opened."""
 
 
 class ClientGone(ProxyError):

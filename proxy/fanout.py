@@ -37,8 +37,13 @@ class Fanout:
             for observe in self._observers:
                 observe(events)
 
-    async def run(self) -> None:
-        """Deliver again and again, until cancelled."""
+    async def run(self, also: Callable[[], None]) -> None:
+        """Deliver again and again, until cancelled.
+
+        Args:
+            also: what else is to be done as often.
+        """
         while True:
             await asyncio.sleep(DELIVER_SECONDS)
             self.deliver()
+            also()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 
@@ -9,7 +10,7 @@ from aiohttp import web
 from aiohttp.http_writer import StreamWriter
 
 from proxy.decode import Undecodable, decoder
-from proxy.errors import Refused
+from proxy.errors import ClientGone, Refused
 from proxy.upstream import Body
 from proxy.usage import NOTHING_ASKED, Asked, read_request
 
@@ -19,10 +20,16 @@ WHOLE_BODY = 256 * 1024
 MOST_READ = 16 * 1024 * 1024
 """Bytes of a request that are kept to read what it asks for."""
 
+BODY_SECONDS = 60.0
+"""How long a body may pause before the client is taken for gone."""
+
+Learn = Callable[[Asked], None]
+Hear = Callable[[bytes], None]
+
 _DOTS = re.compile(r"(?i)(?:^|/)(?:\.|%2e){1,2}(?:/|$)")
 
 
-def target(raw: str) -> tuple[str, str]:
+def split_target(raw: str) -> tuple[str, str]:
     """Path and query ("?..." or "") of a request target, as the client wrote them.
 
     Absolute-form targets keep path and query alone: the provider's host is never the client's choice.
@@ -39,25 +46,33 @@ def target(raw: str) -> tuple[str, str]:
     return path, question + query
 
 
-async def body(request: web.BaseRequest, learn: Callable[[Asked], None]) -> Body:
+async def body(
+    request: web.BaseRequest, learn: Learn, hear: Hear | None = None, most_bytes: int = 2**40
+) -> Body:
     """The request's body: bytes where it is small, else an iterator that passes chunks on.
 
     Args:
         learn: is told what the request asks for, once its body is complete.
+        hear: hears the body's bytes as they pass.
+    Raises: Refused for a body that is too large, at once where its length is told beforehand.
     """
     if not request.can_read_body:
         return None
+    length = request.content_length
+    if length is not None and length > most_bytes:
+        raise _too_large(most_bytes)
     if request.headers.get("Expect", "").lower() == "100-continue":
         assert isinstance(request.writer, StreamWriter)
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
     encoding = request.headers.get("Content-Encoding", "")
-    length = request.content_length
     if length is not None and length <= WHOLE_BODY:
-        whole = await request.content.read()
+        whole = await _read(request)
         learn(asked(whole, encoding))
+        if hear:
+            hear(whole)
         return whole
-    return _passing(request, encoding, learn)
+    return _passing(request, encoding, learn, hear, most_bytes)
 
 
 def asked(whole: bytes, content_encoding: str) -> Asked:
@@ -72,14 +87,43 @@ def asked(whole: bytes, content_encoding: str) -> Asked:
 
 
 async def _passing(
-    request: web.BaseRequest, encoding: str, learn: Callable[[Asked], None]
+    request: web.BaseRequest, encoding: str, learn: Learn, hear: Hear | None, most_bytes: int
 ) -> AsyncIterator[bytes]:
     kept: list[bytes] = []
     size = 0
-    async for chunk in request.content.iter_any():
+    while chunk := await _chunk(request):
         size += len(chunk)
+        if size > most_bytes:
+            raise _too_large(most_bytes)
         if size <= MOST_READ:
             kept.append(chunk)
+        if hear:
+            hear(chunk)
         yield chunk
     if size <= MOST_READ:
         learn(asked(b"".join(kept), encoding))
+
+
+async def _read(request: web.BaseRequest) -> bytes:
+    chunks = []
+    while chunk := await _chunk(request):
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def _chunk(request: web.BaseRequest) -> bytes:
+    """The next bytes of the body; empty at its end. Raises: Refused, ClientGone."""
+    content = request.content
+    if content.is_eof() and not content.at_eof():  # all of it is here: no clock is needed
+        return content.read_nowait()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await content.readany()
+    except TimeoutError as error:
+        raise Refused(408, "request_timeout", "the request body stopped arriving") from error
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise ClientGone from error
+
+
+def _too_large(most_bytes: int) -> Refused:
+    return Refused(413, "request_too_large", f"the request body is larger than {most_bytes} bytes")

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
 
-from ledger.values import NO_USAGE, EndReason, RequestEvent, Status
+from ledger.values import NO_USAGE, EndReason, RequestEvent, Status, UsageSample
+from proxy import quota
 from proxy.privacy import safe_message
 from proxy.routes import Route
 from proxy.taps import NoTap, Tap, tap
 from proxy.usage import NOTHING_ASKED, Asked
+
+Emit = Callable[[RequestEvent], None]
+Tell = Callable[[Sequence[UsageSample]], None]
 
 _PROCESS = os.urandom(10).hex()
 _numbers = itertools.count()
@@ -49,18 +53,21 @@ class Meter:
         "_http_status",
         "_start",
         "_tap",
+        "_tell",
         "_trace",
         "asked",
     )
 
-    def __init__(self, caller: Caller, emit: Callable[[RequestEvent], None], start: float) -> None:
+    def __init__(self, caller: Caller, emit: Emit, start: float, tell: Tell) -> None:
         """
         Args:
             emit: takes the event; must not block or raise.
+            tell: takes what the provider said of the account's quota; must not block or raise.
             start: `perf_counter()` when the request's head had arrived.
         """
         self._caller = caller
         self._emit = emit
+        self._tell = tell
         self._start = start
         self._tap: Tap = NoTap()
         self._first_token: float | None = None
@@ -69,16 +76,27 @@ class Meter:
         self._done = False
         self.asked: Asked = NOTHING_ASKED
 
+    def learn(self, asked: Asked) -> None:
+        """What the request asks for, once its body is complete."""
+        self.asked = asked
+
     def answered(self, status: int, headers: Mapping[str, str]) -> None:
         """The provider's answer begins."""
         self._http_status = status
         self._trace = headers.get("x-request-id")
+        if "x-codex-primary-used-percent" in headers or "x-codex-secondary-used-percent" in headers:
+            self._tell(quota.from_headers(headers, self._caller.account_id, datetime.now(UTC)))
         if self._caller.route.billable or status >= 400:
             self._tap = tap(
                 self._caller.route.api,
                 headers.get("Content-Type", ""),
                 headers.get("Content-Encoding", ""),
             )
+
+    def listen(self, status: int, tap: Tap) -> None:
+        """The provider's answer begins, on a connection without heads of its own."""
+        self._http_status = status
+        self._tap = tap
 
     def feed(self, chunk: bytes) -> None:
         """Bytes of the answer, as they pass."""
@@ -106,6 +124,8 @@ class Meter:
         self._done = True
         end = perf_counter()
         report = self._tap.end()
+        for event in dict.fromkeys(self._tap.quota_events):
+            self._tell(quota.from_event(event, self._caller.account_id, datetime.now(UTC)))
         caller, asked = self._caller, self.asked
         status = self._http_status if http_status is None else http_status
         code = error_code or report.error_code or (f"http_{status}" if status >= 400 else None)

@@ -111,6 +111,11 @@ BUFFER_DROPPED = MetricFamily(
     "counter",
     "Finished requests that were lost because the buffer was full while the ledger could not be written.",
 )
+BODY_LOG_DROPPED = MetricFamily(
+    "codex_lb_body_log_dropped_total",
+    "counter",
+    "Entries of the opt-in body log that were dropped because it could not keep up.",
+)
 HTTP_REQUESTS = MetricFamily(
     "http_requests_total",
     "counter",
@@ -165,6 +170,7 @@ FAMILIES: tuple[MetricFamily, ...] = (
     ACCOUNT_ERRORS,
     BUFFER_SIZE,
     BUFFER_DROPPED,
+    BODY_LOG_DROPPED,
     HTTP_REQUESTS,
     HTTP_DURATION,
     API_KEY_REQUESTS,

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from ledger.families import MetricFamily
 
@@ -30,11 +41,25 @@ def observe_all(histogram: Histogram, values: Sequence[float]) -> None:
 
 
 class Metrics:
-    """One metric for each declared family."""
+    """One metric for each declared family.
+
+    Where the environment names a folder in PROMETHEUS_MULTIPROC_DIR, the values live in files there and
+    `text` sums those of all processes.
+    """
 
     def __init__(self, families: Iterable[MetricFamily]) -> None:
         self.registry = CollectorRegistry()
-        self._metrics = {f.name: _make(f, self.registry) for f in families}
+        self._families = tuple(families)
+        self._metrics = {f.name: _make(f, self.registry) for f in self._families}
+        self._shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+
+    def text(self) -> bytes:
+        """The exposition."""
+        if not self._shared:
+            return generate_latest(self.registry)
+        together = CollectorRegistry()
+        together.register(_Summed(self._shared, self._families))
+        return generate_latest(together)
 
     def counter(self, family: MetricFamily, *labels: str) -> Counter:
         """The counter's child with these label values, in declared order."""
@@ -54,8 +79,23 @@ class Metrics:
         return metric.labels(*labels) if labels else metric
 
 
+class _Summed(Collector):
+    """The families of all processes, each with its declared help."""
+
+    def __init__(self, folder: str, families: Iterable[MetricFamily]) -> None:
+        self._collector = MultiProcessCollector(None, path=folder)  # type: ignore[no-untyped-call]
+        self._help = {f.name.removesuffix("_total"): f.help for f in families}
+
+    def collect(self) -> Iterable[Metric]:
+        for metric in self._collector.collect():  # type: ignore[no-untyped-call]
+            metric.documentation = self._help[metric.name.removesuffix("_total")]
+            yield metric
+
+
 def _make(family: MetricFamily, registry: CollectorRegistry) -> MetricWrapperBase:
     if family.kind == "histogram":
         return Histogram(family.name, family.help, family.labels, buckets=family.buckets, registry=registry)
-    kind = Counter if family.kind == "counter" else Gauge
-    return kind(family.name, family.help, family.labels, registry=registry)
+    if family.kind == "counter":
+        return Counter(family.name, family.help, family.labels, registry=registry)
+    # Of several processes, those that live are summed: each has a buffer of its own.
+    return Gauge(family.name, family.help, family.labels, registry=registry, multiprocess_mode="livesum")

@@ -20,17 +20,26 @@ class RelayResponse(web.StreamResponse):
 
     aiohttp's own response would add Server and Content-Type and re-encode header values; what is
     framing (Connection, Transfer-Encoding) is set for this connection, all else is left alone.
+
+    Args:
+        keep_length: False where the body will be shorter than the provider's Content-Length says.
     """
 
-    def __init__(self, status: int, reason: str | None, raw_headers: RawHeaders) -> None:
+    def __init__(
+        self, status: int, reason: str | None, raw_headers: RawHeaders, *, keep_length: bool = True
+    ) -> None:
         super().__init__(status=status, reason=reason or "")
         self._raw_headers = raw_headers
+        self._keep_length = keep_length
 
     async def _start(self, request: web.BaseRequest) -> AbstractStreamWriter:
         self._req = request
         writer = self._payload_writer = request.writer
         assert isinstance(writer, StreamWriter)
-        lines, length = _kept(self._raw_headers)
+        drops = _DROPS if self._keep_length else _DROPS | {b"content-length"}
+        if self.status == 101:
+            drops = frozenset()  # the switch is between the two ends
+        lines, length = _kept(self._raw_headers, drops)
         self._keep_alive = request.keep_alive
         if not self._must_be_empty_body:
             if length is not None:
@@ -40,7 +49,9 @@ class RelayResponse(web.StreamResponse):
                 lines.append(b"Transfer-Encoding: chunked")
             else:
                 self._keep_alive = False
-        if not self._keep_alive:
+        if self.status == 101:
+            pass
+        elif not self._keep_alive:
             lines.append(b"Connection: close")
         elif request.version < (1, 1):
             lines.append(b"Connection: keep-alive")
@@ -50,14 +61,14 @@ class RelayResponse(web.StreamResponse):
         return writer
 
 
-def _kept(raw_headers: RawHeaders) -> tuple[list[bytes], int | None]:
-    """Header lines that travel on, and the body's length where the head names it."""
-    drops, length = _DROPS, None
+def _kept(raw_headers: RawHeaders, drops: frozenset[bytes]) -> tuple[list[bytes], int | None]:
+    """Header lines that travel on, and the body's length where a kept line names it."""
+    length = None
     for name, value in raw_headers:
         lower = name.lower()
-        if lower == b"connection":
+        if lower == b"connection" and drops:
             drops = drops | {part.strip().lower() for part in value.split(b",")}
-        elif lower == b"content-length":
+        elif lower == b"content-length" and lower not in drops:
             length = int(value)
     return [n + b": " + v for n, v in raw_headers if n.lower() not in drops], length
 

@@ -33,6 +33,8 @@ _TEMPLATES = {
 }
 """Known paths; a trailing * stands for one more segment, with or without others behind it."""
 
+_BACKEND = frozenset({"/backend-api/codex/responses", "/backend-api/codex/v1/responses"})
+
 APIS = (
     "responses",
     "chat_completions",
@@ -75,6 +77,17 @@ def route(method: str, tail: str) -> Route:
         if tail.startswith("/chat/completions/"):
             api = "chat_completions"
     return Route(api, f"/v1{template}", method == "POST" and tail in _GENERATING)
+
+
+def backend_route(method: str, path: str) -> Route:
+    """The route of a request to the ChatGPT backend, which Codex uses with a ChatGPT login.
+
+    Args:
+        path: the whole path, without query, beginning with "/backend-api/".
+    """
+    if path in _BACKEND:
+        return Route("responses", path, method == "POST")
+    return Route("other", "/backend-api/other", False)
 
 
 def _template(tail: str) -> str:

@@ -1,111 +1,149 @@
-"""The proxy put together from its settings: ledger, metrics, log and server, with one way to start and
+"""The proxy put together from its settings: ledger, metrics, logs and server, with one way to start and
 one to stop."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import TextIO
 
-from prometheus_client import generate_latest
 from sqlalchemy import Engine
 
 from ledger import prices, store, writes
 from ledger.prices import Price, PriceBook
-from ledger.values import DEFAULT_ACCOUNT, RequestEvent
+from ledger.values import DEFAULT_ACCOUNT, RequestEvent, UsageSample
 from proxy import metrics
 from proxy.app import Application, Server, Site
+from proxy.body_log import BodyLog
 from proxy.fanout import DELIVER_SECONDS, Fanout
 from proxy.log_line import LogLines
 from proxy.observer import MetricsObserver
 from proxy.registry import Metrics
-from proxy.relay import Relay
+from proxy.relay import Options, Relay
 from proxy.upstream import Limits, Upstream, base_url
 from proxy.writer import LedgerWriter
 from settings.model import Settings, split_address
 
-log = logging.getLogger("quotascope.proxy")
+MOST_SAMPLES = 10_000
+"""Quota samples that wait for the ledger."""
 
 
 class Service:
     """A running proxy. `async with Service(settings) as service:` serves until the block ends.
 
+    Args:
+        shared: the address is shared with other processes like this one.
     Raises, on entering: ledger.errors.LedgerError for a ledger or a price that cannot be used,
-        OSError for an address that cannot be bound.
+        proxy.errors.BodyLogError, OSError for an address that cannot be bound.
     """
 
-    def __init__(self, settings: Settings, log_to: TextIO = sys.stderr) -> None:
+    def __init__(self, settings: Settings, log_to: TextIO = sys.stderr, *, shared: bool = False) -> None:
         self.settings = settings
         self.port = 0
         self._log_to = log_to
+        self._shared = shared
+        self._stack = AsyncExitStack()
+        self._losses = 0
 
     async def __aenter__(self) -> Service:
-        settings = self.settings
-        book = price_book(settings)
-        self._engine = await asyncio.to_thread(_open_ledger, settings, book.prices)
-        self._metrics = Metrics(metrics.FAMILIES)
-        self.writer = LedgerWriter(
-            self._store,
-            interval=max(0.01, settings.storage.flush_interval_seconds - DELIVER_SECONDS),
-            most_waiting=settings.storage.buffer_size,
-        )
-        counted = MetricsObserver(
-            self._metrics,
-            book,
-            most_models=settings.metrics.max_models,
-            most_keys=settings.metrics.max_api_keys,
-            most_codes=settings.metrics.max_error_codes,
-        )
-        self.events = Fanout(self.writer, counted, LogLines(self._log_to))
-        self._upstream = _upstream(settings)
-        await self._listen()
-        self.writer.start()
-        self._delivery = asyncio.create_task(self.events.run())
+        async with AsyncExitStack() as stack:  # what was started is stopped when a later step fails
+            await self._start(stack)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._server.stop()
-        await self._upstream.close()
-        self._delivery.cancel()
-        self.events.deliver()
-        await asyncio.to_thread(self.writer.close)
-        self._engine.dispose()
+        await self._stack.aclose()
 
-    def scrape(self) -> bytes:
-        """The exposition text."""
-        self._metrics.gauge(metrics.BUFFER_SIZE).set(self.writer.waiting)
-        lost = self._metrics.counter(metrics.BUFFER_DROPPED)
-        lost.inc(self.writer.dropped - lost._value.get())
-        return generate_latest(self._metrics.registry)
+    async def _start(self, stack: AsyncExitStack) -> None:
+        settings, storage = self.settings, self.settings.storage
+        book = price_book(settings)
+        engine = await asyncio.to_thread(open_ledger, settings, book.prices)
+        stack.callback(engine.dispose)
+        wait = max(0.01, storage.flush_interval_seconds - DELIVER_SECONDS)
+        self.writer: LedgerWriter[RequestEvent] = LedgerWriter(
+            _Events(engine), interval=wait, most_waiting=storage.buffer_size
+        )
+        samples: LedgerWriter[UsageSample] = LedgerWriter(
+            _Samples(engine), interval=wait, most_waiting=MOST_SAMPLES
+        )
+        self.metrics = Metrics(metrics.FAMILIES)
+        self.events = Fanout(self.writer, _counted(self.metrics, book, settings), LogLines(self._log_to))
+        self._body_log = BodyLog(path) if (path := settings.server.request_log_path) else None
+        if self._body_log:
+            stack.callback(self._body_log.close)
+        for writer in (self.writer, samples):
+            writer.start()
+            stack.push_async_callback(asyncio.to_thread, writer.close)
+        delivery = asyncio.create_task(self.events.run(self._count_own))
+        stack.callback(self.events.deliver)
+        stack.callback(delivery.cancel)
+        await self._listen(stack, samples)
 
-    async def _listen(self) -> None:
-        settings = self.settings
-        key, token = settings.openai_api_key, settings.metrics.token
-        relay = Relay(self._upstream, self.events, key.get_secret_value() if key else None)
+    async def _listen(self, stack: AsyncExitStack, samples: LedgerWriter[UsageSample]) -> None:
+        server = self.settings.server
+        token = self.settings.metrics.token
+        limits = Limits(connect=server.connect_timeout_seconds, idle=server.idle_timeout_seconds)
+        upstream = Upstream(base_url(server.upstream_base_url), limits)
+        stack.push_async_callback(upstream.close)
+        backend = Upstream(server.backend_base_url, limits)
+        stack.push_async_callback(backend.close)
+        relay = Relay(self.events, samples, _options(self.settings), self._body_log)
         site = Site(
-            base_path=settings.server.public_base_path,
+            base_path=server.public_base_path,
+            upstream=upstream,
+            backend=backend,
+            before_scrape=self._refresh,
             scrape=self.scrape,
-            before_scrape=self.events.deliver,
             ready=self._problem,
             token=token.get_secret_value() if token else None,
         )
-        self._server = Server(Application(relay, site), relay, grace=settings.server.shutdown_timeout_seconds)
-        try:
-            self.port = await self._server.start(*split_address(settings.server.listen_addr))
-        except OSError:
-            await self._upstream.close()
-            self._engine.dispose()
-            raise
+        listening = Server(Application(relay, site), relay, grace=server.shutdown_timeout_seconds)
+        self.port = await listening.start(*split_address(server.listen_addr), shared=self._shared)
+        stack.push_async_callback(listening.stop)
+
+    def scrape(self) -> bytes:
+        """The exposition text."""
+        return self.metrics.text()
+
+    def _refresh(self) -> None:
+        self.events.deliver()
+        self._count_own()
+
+    def _count_own(self) -> None:
+        """What the proxy has to say of itself, not of requests."""
+        self.metrics.gauge(metrics.BUFFER_SIZE).set(self.writer.waiting)
+        lost, self._losses = self.writer.dropped - self._losses, self.writer.dropped
+        self.metrics.counter(metrics.BUFFER_DROPPED).inc(lost)
+        if self._body_log:
+            self.metrics.counter(metrics.BODY_LOG_DROPPED).inc(self._body_log.new_losses())
 
     def _problem(self) -> str | None:
         return None if self.writer.healthy else "the ledger cannot be written; requests wait in memory"
 
-    def _store(self, events: Sequence[RequestEvent], *, again: bool) -> None:
+
+class _Events:
+    """Stores batches of request events."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __call__(self, items: Sequence[RequestEvent], *, again: bool) -> None:
         with store.translated(self._engine.url, "cannot write"), self._engine.begin() as connection:
-            writes.record(connection, events, again=again)
+            writes.record(connection, items, again=again)
+
+
+class _Samples:
+    """Stores batches of quota samples; writing one again finds it there."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __call__(self, items: Sequence[UsageSample], *, again: bool) -> None:
+        with store.translated(self._engine.url, "cannot write"), self._engine.begin() as connection:
+            writes.record_samples(connection, items)
 
 
 def price_book(settings: Settings) -> PriceBook:
@@ -117,13 +155,8 @@ def price_book(settings: Settings) -> PriceBook:
     return prices.book(prices.load_seed(), overrides)
 
 
-def _upstream(settings: Settings) -> Upstream:
-    server = settings.server
-    limits = Limits(connect=server.connect_timeout_seconds, idle=server.idle_timeout_seconds)
-    return Upstream(base_url(server.upstream_base_url), limits)
-
-
-def _open_ledger(settings: Settings, book: Sequence[Price]) -> Engine:
+def open_ledger(settings: Settings, book: Sequence[Price]) -> Engine:
+    """The ledger, migrated and with today's prices. Raises: StoreError."""
     storage = settings.storage
     url = (
         store.parse_url(storage.database_url)
@@ -136,3 +169,20 @@ def _open_ledger(settings: Settings, book: Sequence[Price]) -> Engine:
         writes.replace_prices(connection, book, settings.pricing.currency)
         writes.ensure_account(connection, id=DEFAULT_ACCOUNT, created_at=datetime.now(UTC))
     return engine
+
+
+def _counted(made: Metrics, book: PriceBook, settings: Settings) -> MetricsObserver:
+    most = settings.metrics
+    return MetricsObserver(
+        made, book, most_models=most.max_models, most_keys=most.max_api_keys, most_codes=most.max_error_codes
+    )
+
+
+def _options(settings: Settings) -> Options:
+    key, server = settings.openai_api_key, settings.server
+    return Options(
+        own_key=key.get_secret_value() if key else None,
+        include_usage=server.include_usage,
+        most_bytes=server.max_request_bytes,
+        most_requests=server.max_concurrent_requests,
+    )

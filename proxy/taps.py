@@ -14,6 +14,7 @@ from typing import Protocol
 
 from ledger.values import NO_USAGE
 from proxy.decode import Decoder, Undecodable, decoder, plain
+from proxy.quota import MARK
 from proxy.sse import events
 from proxy.usage import NOTHING, Report, merge, read_answer
 
@@ -40,18 +41,23 @@ class Tap(Protocol):
     """One answer's observer."""
 
     first_token_seen: bool
+    quota_events: list[bytes]
 
     def feed(self, chunk: bytes) -> None:
         """Bytes as they pass."""
 
     def end(self) -> Report:
-        """What the answer reported; called once, also after a broken or cancelled stream."""
+        """What the answer reported; called once, also after a broken or cancelled stream. Afterwards
+        `quota_events` holds the quota events that were seen, some perhaps twice."""
 
 
 class NoTap:
     """For answers that cannot report anything."""
 
     first_token_seen = False
+
+    def __init__(self) -> None:
+        self.quota_events: list[bytes] = []
 
     def feed(self, chunk: bytes) -> None:
         return None
@@ -71,6 +77,7 @@ class JsonTap:
         self._chunks: list[bytes] = []
         self._size = 0
         self._readable = True
+        self.quota_events: list[bytes] = []
 
     def feed(self, chunk: bytes) -> None:
         if not self._readable:
@@ -93,6 +100,28 @@ class JsonTap:
         return read_answer(chunks[0] if len(chunks) == 1 else b"".join(chunks), self._api)
 
 
+class MessageTap:
+    """For one turn on a WebSocket: each chunk is a whole JSON message."""
+
+    def __init__(self, api: str) -> None:
+        self._api = api
+        self._token = _TOKEN.get(api, _CHAT_TOKEN)
+        self._report = NOTHING
+        self.quota_events: list[bytes] = []
+        self.first_token_seen = False
+
+    def feed(self, chunk: bytes) -> None:
+        if not self.first_token_seen:
+            self.first_token_seen = self._token.search(chunk) is not None
+        if MARK in chunk:
+            self.quota_events.append(chunk)
+        elif b'"usage"' in chunk or b'"error"' in chunk:
+            self._report = _over(read_answer(chunk, self._api), self._report)
+
+    def end(self) -> Report:
+        return self._report
+
+
 class EventTap:
     """For a stream of events."""
 
@@ -106,6 +135,7 @@ class EventTap:
         self._behind_last_event = 0  # chunks at the tail's end that no event boundary falls into
         self._token = _TOKEN.get(api, _CHAT_TOKEN)
         self._edge = b""
+        self.quota_events: list[bytes] = []
         self.first_token_seen = False
 
     def feed(self, chunk: bytes) -> None:
@@ -129,6 +159,9 @@ class EventTap:
             report = _over(report, self._read(data))
             if report.usage is not NO_USAGE and report.model:
                 break
+        for part in (b"".join(self._head), tail):
+            if MARK in part:
+                self.quota_events += [data for data in events(part) if MARK in data]
         if self._api == "messages":  # input is counted in the first event, output in the last
             for data in events(b"".join(self._head)):
                 if b'"message_start"' in data:

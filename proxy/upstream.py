@@ -11,7 +11,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from proxy.errors import Refused, UpstreamError, UpstreamTimeout
+from proxy.errors import ProxyError, Refused, UpstreamError, UpstreamTimeout
 
 Body = bytes | AsyncIterator[bytes] | None
 
@@ -77,6 +77,8 @@ class Upstream:
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self.translated(error) from error
+        except ProxyError:
+            raise  # from the body that is passing: refused, or the client is gone
         except UnicodeEncodeError as error:
             raise Refused(400, "invalid_header", "a request header is not valid UTF-8") from error
 

@@ -84,6 +84,21 @@ NOTHING = Report()
 _FINAL = frozenset({"response.completed", "response.incomplete", "response.failed", "message_stop", "error"})
 
 
+class _Typed(msgspec.Struct):
+    type: Any = None
+
+
+_typed = msgspec.json.Decoder(_Typed)
+
+
+def message_type(message: bytes) -> str | None:
+    """The `type` of a JSON message or event; None where it has none."""
+    try:
+        return _text(_typed.decode(message).type)
+    except msgspec.DecodeError:
+        return None
+
+
 def read_request(body: bytes) -> Asked:
     """What a request asks for; nothing where the body is no JSON object."""
     try:

@@ -10,15 +10,18 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from ledger.errors import LedgerError
-from ledger.values import RequestEvent
 
 log = logging.getLogger("quotascope.writer")
 
 
-class Store(Protocol):
+Item = TypeVar("Item")
+Stored = TypeVar("Stored", contravariant=True)
+
+
+class Store(Protocol[Stored]):
     """Writes one batch whole or not at all.
 
     Args:
@@ -26,15 +29,15 @@ class Store(Protocol):
     Raises: LedgerError when the ledger cannot be written now.
     """
 
-    def __call__(self, events: Sequence[RequestEvent], *, again: bool) -> None: ...
+    def __call__(self, items: Sequence[Stored], *, again: bool) -> None: ...
 
 
 MOST_BATCH = 2_000
 """Events of one transaction: short enough that readers and other writers are not held up."""
 
 
-class LedgerWriter:
-    """An observer of request events that stores them.
+class LedgerWriter(Generic[Item]):
+    """Stores what it is given: request events, quota samples.
 
     Args:
         store: writes a batch; an event that it cannot take at all is dropped and counted.
@@ -42,11 +45,11 @@ class LedgerWriter:
         most_waiting: events that may wait.
     """
 
-    def __init__(self, store: Store, *, interval: float, most_waiting: int) -> None:
+    def __init__(self, store: Store[Item], *, interval: float, most_waiting: int) -> None:
         self._store = store
         self._interval = interval
         self._most = most_waiting
-        self._waiting: deque[RequestEvent] = deque()
+        self._waiting: deque[Item] = deque()
         self._stop = threading.Event()
         self._writing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
@@ -63,10 +66,10 @@ class LedgerWriter:
         """Whether the last attempt to write succeeded."""
         return not self._failing
 
-    def __call__(self, events: Sequence[RequestEvent]) -> None:
+    def __call__(self, items: Sequence[Item]) -> None:
         room = max(0, self._most - len(self._waiting))
-        self._waiting.extend(events[:room])
-        self.dropped += len(events[room:])
+        self._waiting.extend(items[:room])
+        self.dropped += len(items[room:])
 
     def start(self) -> None:
         """Begin to store."""
@@ -108,7 +111,7 @@ class LedgerWriter:
                 log.warning("the ledger can be written again; %d requests still wait", len(self._waiting))
             self._failing = False
 
-    def _write(self, batch: Sequence[RequestEvent]) -> None:
+    def _write(self, batch: Sequence[Item]) -> None:
         try:
             self._store(batch, again=self._failing)
         except LedgerError:
@@ -118,5 +121,5 @@ class LedgerWriter:
             if len(batch) == 1:
                 self.dropped += 1
                 return
-            for event in batch:
-                self._write([event])
+            for item in batch:
+                self._write([item])

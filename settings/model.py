@@ -55,6 +55,9 @@ class Server(Section):
         "https://api.openai.com", description="the provider, with or without a trailing /v1"
     )
     public_base_path: BasePath = Field("/v1", description="the path below which requests are forwarded")
+    backend_base_url: BaseUrl = Field(
+        "https://chatgpt.com", description="where requests below /backend-api go (Codex with a ChatGPT login)"
+    )
     request_log_path: File | None = Field(
         None,
         description="opt-in: a file for request and response bodies; a debugging aid, never in production",
@@ -66,6 +69,18 @@ class Server(Section):
     idle_timeout_seconds: float = Field(
         900.0, gt=0, le=86_400, description="how long the upstream may keep silent before the request fails"
     )
+    include_usage: bool = Field(
+        False,
+        description="ask for the counts of streamed chat completions that did not ask for them, "
+        "and keep the added event from the client",
+    )
+    max_request_bytes: int = Field(
+        512 * 1024 * 1024, ge=1024, description="larger request bodies are refused with 413"
+    )
+    max_concurrent_requests: int = Field(
+        4_096, ge=1, le=1_000_000, description="requests in flight in one process; more are refused with 503"
+    )
+    workers: int = Field(1, ge=1, le=256, description="processes that share the address")
     shutdown_timeout_seconds: float = Field(
         30.0, ge=0, le=3_600, description="how long running requests may go on after SIGTERM or Ctrl-C"
     )

@@ -1,0 +1,120 @@
+"""Quota windows as the provider tells them in passing: response headers and stream events. Pure.
+
+Facts: `x-codex-{primary,secondary}-{used-percent,window-minutes,reset-at,reset-after-seconds}`,
+`x-codex-credits-{has-credits,unlimited,balance}`; the event `codex.rate_limits` with the same counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from ledger.values import UsageSample
+
+WINDOWS = ("primary", "secondary")
+MARK = b'"codex.rate_limits"'
+LIMIT_ID = "codex"
+"""Other limit ids (of single models, of reviews) are not the account's quota."""
+
+
+class _Event(msgspec.Struct):
+    type: Any = None
+    rate_limits: Any = None
+    limit_id: Any = None
+    metered_limit_name: Any = None
+
+
+_events = msgspec.json.Decoder(_Event)
+
+
+def from_headers(headers: Mapping[str, str], account_id: str, now: datetime) -> tuple[UsageSample, ...]:
+    """The samples that an answer's headers tell; none where there are none."""
+
+    def ask(window: str, name: str) -> str | None:
+        return headers.get(f"x-codex-{window}-{name}")
+
+    credits = (
+        _flag(headers.get("x-codex-credits-has-credits")),
+        _flag(headers.get("x-codex-credits-unlimited")),
+        _number(headers.get("x-codex-credits-balance")),
+    )
+    return _samples(
+        lambda window: {
+            "used_percent": ask(window, "used-percent"),
+            "window_minutes": ask(window, "window-minutes"),
+            "reset_at": ask(window, "reset-at"),
+            "reset_after_seconds": ask(window, "reset-after-seconds"),
+        },
+        credits,
+        account_id,
+        now,
+    )
+
+
+def from_event(data: bytes, account_id: str, now: datetime) -> tuple[UsageSample, ...]:
+    """The samples that a `codex.rate_limits` event tells; none for any other event."""
+    try:
+        event = _events.decode(data)
+    except msgspec.DecodeError:
+        return ()
+    limit = event.limit_id or event.metered_limit_name or LIMIT_ID
+    if event.type != "codex.rate_limits" or limit != LIMIT_ID or not isinstance(event.rate_limits, dict):
+        return ()
+    limits = event.rate_limits
+    return _samples(lambda window: limits.get(window), (None, None, None), account_id, now)
+
+
+def _samples(
+    window_of: Callable[[str], object],
+    credits: tuple[bool | None, bool | None, float | None],
+    account_id: str,
+    now: datetime,
+) -> tuple[UsageSample, ...]:
+    found = []
+    for window in WINDOWS:
+        told = window_of(window)
+        used = _number(told.get("used_percent")) if isinstance(told, dict) else None
+        if not isinstance(told, dict) or used is None:
+            continue
+        minutes = _number(told.get("window_minutes"))
+        has, unlimited, balance = credits
+        found.append(
+            UsageSample(
+                account_id=account_id,
+                recorded_at=now,
+                window=window,
+                used_percent=used,
+                reset_at=_reset_at(told, now),
+                window_minutes=None if minutes is None else int(minutes),
+                credits_has=has,
+                credits_unlimited=unlimited,
+                credits_balance=balance,
+            )
+        )
+    return tuple(found)
+
+
+def _reset_at(told: Mapping[str, object], now: datetime) -> int | None:
+    """Epoch seconds; some answers tell the time left instead."""
+    moment = _number(told.get("reset_at")) or _number(told.get("resets_at"))
+    if moment is not None:
+        return int(moment)
+    left = _number(told.get("reset_after_seconds")) or _number(told.get("resets_in_seconds"))
+    return None if left is None else int((now + timedelta(seconds=left)).timestamp())
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if 0 <= number < 1e11 else None
+
+
+def _flag(value: str | None) -> bool | None:
+    return {"true": True, "false": False, "1": True, "0": False}.get((value or "").lower())

@@ -1,0 +1,83 @@
+"""Two connections joined after a protocol switch: raw bytes pass both ways, a listener hears each side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Literal
+
+Listener = Callable[[bytes], None]
+Side = Literal["client", "upstream"]
+
+MOST_WAITING = 256 * 1024
+"""Bytes that wait for a slow reader before the other side is no longer read."""
+
+
+class Pipe:
+    """One direction. aiohttp feeds it like one of its own parsers once a connection has switched.
+
+    Args:
+        source, sink: aiohttp protocols of the two connections.
+        listen: hears every chunk; must not raise.
+    """
+
+    def __init__(self, source: Any, sink: Any, listen: Listener) -> None:
+        self._source = source
+        self._sink = sink
+        self._listen = listen
+        self._chunks: list[bytes] = []
+        self._waiting = 0
+        self._wake = asyncio.Event()
+        self._ended = False
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """Bytes from the source."""
+        self._chunks.append(bytes(data))
+        self._waiting += len(data)
+        if self._waiting > MOST_WAITING and self._source.transport is not None:
+            self._source.transport.pause_reading()
+        self._wake.set()
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """The source has closed."""
+        self._ended = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Pass bytes on until the source ends or the sink is gone."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            data, self._chunks, self._waiting = b"".join(self._chunks), [], 0
+            if data:
+                self._listen(data)
+                if self._sink.transport is None or self._sink.transport.is_closing():
+                    return
+                self._sink.transport.write(data)
+                await self._sink._drain_helper()
+                if self._source.transport is not None:
+                    self._source.transport.resume_reading()
+            if self._ended and not self._chunks:
+                return
+
+
+async def join(client: Any, upstream: Any, hear_client: Listener, hear_upstream: Listener) -> Side:
+    """Pass bytes both ways until one side closes, then close the other; returns who closed first.
+
+    Args:
+        client, upstream: aiohttp protocols of connections that have both switched.
+    """
+    up, down = Pipe(client, upstream, hear_client), Pipe(upstream, client, hear_upstream)
+    client.set_parser(up)
+    upstream.set_parser(down, None)
+    tasks = {asyncio.create_task(up.run()): "client", asyncio.create_task(down.run()): "upstream"}
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return "client" if any(tasks[task] == "client" for task in done) else "upstream"
+    finally:
+        for task in tasks:
+            task.cancel()
+        for protocol in (client, upstream):
+            if protocol.transport is not None:
+                protocol.transport.close()

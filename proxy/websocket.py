@@ -1,0 +1,116 @@
+"""The Responses API over a WebSocket: many turns on one connection, each metered as a request.
+
+Frames pass as raw bytes. A copy is read beside them; compression is not negotiated, because only the
+two ends could read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from time import perf_counter
+
+from multidict import CIMultiDict
+from wsproto.frame_protocol import FrameDecoder, Opcode, ParseFailed
+
+from ledger.values import EndReason
+from proxy.meter import Meter
+from proxy.taps import MOST_KEPT, MessageTap
+from proxy.tunnel import Side
+from proxy.usage import message_type, read_request
+
+TURN_BEGINS = "response.create"
+TURN_ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "error"})
+
+
+def is_upgrade(headers: Mapping[str, str]) -> bool:
+    """Whether a request asks for a WebSocket."""
+    return headers.get("Upgrade", "").lower() == "websocket"
+
+
+def upgrade_headers(kept: CIMultiDict[str]) -> CIMultiDict[str]:
+    """A request's headers as they ask the provider for a WebSocket without compression."""
+    for name in [n for n in kept if n.lower() == "sec-websocket-extensions"]:
+        del kept[name]
+    kept["Connection"] = "Upgrade"
+    kept["Upgrade"] = "websocket"
+    return kept
+
+
+class Messages:
+    """Text messages of one side, put together from raw frames; what is no WebSocket is not read."""
+
+    def __init__(self, hear: Callable[[bytes], None], *, of_client: bool) -> None:
+        self._frames = FrameDecoder(client=not of_client)  # the role of the side that reads them
+        self._hear = hear
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._text = False
+        self._readable = True
+
+    def feed(self, data: bytes) -> None:
+        """Raw bytes as they pass."""
+        if not self._readable:
+            return
+        try:
+            self._frames.receive_bytes(data)
+            while frame := self._frames.process_buffer():
+                assert isinstance(frame.payload, bytes)
+                self._take(frame.opcode, frame.payload, frame.frame_finished and frame.message_finished)
+        except ParseFailed:
+            self._readable = False
+
+    def _take(self, opcode: Opcode, payload: bytes, finished: bool) -> None:
+        if opcode.iscontrol():
+            return
+        if opcode is not Opcode.CONTINUATION and not self._parts:
+            self._text = opcode is Opcode.TEXT
+        self._size += len(payload)
+        if self._size <= MOST_KEPT:
+            self._parts.append(payload)
+        if finished:
+            whole, small = b"".join(self._parts), self._size <= MOST_KEPT
+            self._parts, self._size = [], 0
+            if self._text and small:
+                self._hear(whole)
+
+
+class Turns:
+    """The turns of one connection.
+
+    Args:
+        new_meter: makes the meter of a turn, given the moment (`perf_counter`) of its beginning.
+    """
+
+    def __init__(self, new_meter: Callable[[float], Meter]) -> None:
+        self._new_meter = new_meter
+        self._meter: Meter | None = None
+        self.count = 0
+
+    def asked(self, message: bytes) -> None:
+        """A message of the client."""
+        if message_type(message) != TURN_BEGINS:
+            return
+        self.closed("eof")  # a turn that never ended
+        self.count += 1
+        self._meter = self._new_meter(perf_counter())
+        self._meter.asked = read_request(message)
+        self._meter.listen(200, MessageTap("responses"))
+
+    def answered(self, message: bytes) -> None:
+        """A message of the provider."""
+        if self._meter is not None:
+            self._meter.feed(message)
+            if message_type(message) in TURN_ENDS:
+                self._meter.finish("done")
+                self._meter = None
+
+    def closed(self, reason: EndReason) -> None:
+        """The connection is over, and with it the turn that was running."""
+        if self._meter is not None:
+            self._meter.finish(reason)
+            self._meter = None
+
+
+def end_reason(first: Side) -> EndReason:
+    """Why a running turn was cut, by who closed first."""
+    return "client_gone" if first == "client" else "upstream_error"
