@@ -66,7 +66,7 @@ class Service:
         self.writer: LedgerWriter[RequestEvent] = LedgerWriter(
             _Events(engine), interval=wait, most_waiting=storage.buffer_size
         )
-        samples: LedgerWriter[UsageSample] = LedgerWriter(
+        self.samples: LedgerWriter[UsageSample] = LedgerWriter(
             _Samples(engine), interval=wait, most_waiting=MOST_SAMPLES
         )
         self.metrics = Metrics(metrics.FAMILIES)
@@ -74,15 +74,15 @@ class Service:
         self._body_log = BodyLog(path) if (path := settings.server.request_log_path) else None
         if self._body_log:
             stack.callback(self._body_log.close)
-        for writer in (self.writer, samples):
+        for writer in (self.writer, self.samples):
             writer.start()
             stack.push_async_callback(asyncio.to_thread, writer.close)
         delivery = asyncio.create_task(self.events.run(self._count_own))
         stack.callback(self.events.deliver)
         stack.callback(delivery.cancel)
-        await self._listen(stack, samples)
+        await self._listen(stack)
 
-    async def _listen(self, stack: AsyncExitStack, samples: LedgerWriter[UsageSample]) -> None:
+    async def _listen(self, stack: AsyncExitStack) -> None:
         server = self.settings.server
         token = self.settings.metrics.token
         limits = Limits(connect=server.connect_timeout_seconds, idle=server.idle_timeout_seconds)
@@ -90,7 +90,7 @@ class Service:
         stack.push_async_callback(upstream.close)
         backend = Upstream(server.backend_base_url, limits)
         stack.push_async_callback(backend.close)
-        relay = Relay(self.events, samples, _options(self.settings), self._body_log)
+        relay = Relay(self.events, self.samples, _options(self.settings), self._body_log)
         site = Site(
             base_path=server.public_base_path,
             upstream=upstream,

@@ -6,6 +6,7 @@ two ends could read it.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from time import perf_counter
 
@@ -83,32 +84,28 @@ class Turns:
 
     def __init__(self, new_meter: Callable[[float], Meter]) -> None:
         self._new_meter = new_meter
-        self._meter: Meter | None = None
-        self.count = 0
+        self._running: deque[Meter] = deque()  # a client may ask again before it was answered
 
     def asked(self, message: bytes) -> None:
         """A message of the client."""
         if message_type(message) != TURN_BEGINS:
             return
-        self.closed("eof")  # a turn that never ended
-        self.count += 1
-        self._meter = self._new_meter(perf_counter())
-        self._meter.asked = read_request(message)
-        self._meter.listen(200, MessageTap("responses"))
+        meter = self._new_meter(perf_counter())
+        meter.learn(read_request(message))
+        meter.listen(200, MessageTap("responses"))
+        self._running.append(meter)
 
     def answered(self, message: bytes) -> None:
-        """A message of the provider."""
-        if self._meter is not None:
-            self._meter.feed(message)
+        """A message of the provider; it answers turns in their order."""
+        if self._running:
+            self._running[0].feed(message)
             if message_type(message) in TURN_ENDS:
-                self._meter.finish("done")
-                self._meter = None
+                self._running.popleft().finish("done")
 
     def closed(self, reason: EndReason) -> None:
-        """The connection is over, and with it the turn that was running."""
-        if self._meter is not None:
-            self._meter.finish(reason)
-            self._meter = None
+        """The connection is over, and with it the turns that were running."""
+        while self._running:
+            self._running.popleft().finish(reason)
 
 
 def end_reason(first: Side) -> EndReason:

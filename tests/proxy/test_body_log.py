@@ -1,0 +1,107 @@
+"""The opt-in log of bodies, and that without it no payload is written anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from proxy import body_log
+from proxy.body_log import BodyLog
+from proxy.errors import BodyLogError
+from simulator.script import Answer, Refuse, Script
+from simulator.upstream import serve
+
+CANARY = "the-canary-sings"
+SECRETS = {
+    "Authorization": "Bearer sk-secret-authorization",
+    "Proxy-Authorization": "Basic secret-proxy",
+    "X-Api-Key": "secret-x-api-key",
+    "api-key": "secret-api-key",
+    "Cookie": "secret-cookie",
+}
+
+
+async def ask(proxy: Any, body: bytes) -> None:
+    headers = {**SECRETS, "Content-Type": "application/json"}
+    async with aiohttp.ClientSession() as session:
+        async with session.post(proxy.base_url + "/responses", data=body, headers=headers) as answer:
+            await answer.read()
+
+
+async def test_requests_and_responses_are_logged_without_secrets(start_proxy: Any, tmp_path: Path) -> None:
+    path = tmp_path / "bodies.ndjson"
+    answers = Answer(headers=(("Set-Cookie", "secret-set-cookie"),))
+    async with serve(Script((answers,))) as upstream:
+        proxy = await start_proxy(upstream.base_url, server={"request_log_path": str(path)})
+        await ask(proxy, json.dumps({"model": "gpt-5.4", "input": CANARY}).encode())
+        await ask(proxy, b"\xff\xfe not text")
+        sent = upstream.log[0].sent
+        await asyncio.sleep(0.3)  # the log's thread writes what waits
+    entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [entry["event"] for entry in entries] == ["request", "response"] * 2
+    assert entries[0]["id"] == entries[1]["id"] != entries[2]["id"]
+    assert CANARY in entries[0]["body"]
+    assert entries[1]["body"].encode() == sent
+    assert base64.b64decode(entries[2]["body_base64"]) == b"\xff\xfe not text"
+    assert "secret" not in path.read_text(encoding="utf-8")
+    assert path.read_text(encoding="utf-8").count("[redacted]") >= 6
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_without_it_no_payload_is_written(
+    start_proxy: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    refused = Refuse(400, "invalid_value", "invalid_request_error", f"Invalid value: '{CANARY}'.")
+    async with serve(Script((Answer(word=CANARY), Answer(fault=refused)))) as upstream:
+        proxy = await start_proxy(upstream.base_url)
+        for _ in range(2):
+            await ask(proxy, json.dumps({"model": "gpt-5.4", "input": CANARY}).encode())
+        ok, failed = proxy.rows()
+        written = proxy.log.getvalue() + "".join(capfd.readouterr())
+    assert failed["error_message"] == "Invalid value: [...]."
+    for text in (
+        str(ok),
+        str(failed),
+        written,
+        *(p.read_bytes().decode("latin-1") for p in tmp_path.iterdir()),
+    ):
+        assert CANARY not in text
+        assert "sk-secret-authorization" not in text
+
+
+def test_overflow_drops_and_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_log, "MOST_WAITING", 2)
+    log = BodyLog(tmp_path / "bodies")
+    for number in range(5_000):
+        log.put({"number": number})
+    log.close()
+    written = (tmp_path / "bodies").read_text().splitlines()
+    assert log.dropped > 0
+    assert len(written) + log.dropped == 5_000
+    assert log.new_losses() == log.dropped
+    assert log.new_losses() == 0
+
+
+def test_a_long_body_is_cut_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_log, "MOST_BODY", 10)
+    log = BodyLog(tmp_path / "bodies")
+    record = log.record("one")
+    record.request("POST", "/v1/responses", [])
+    for _ in range(3):
+        record.feed(b"abcdefg")
+    record.end()
+    log.close()
+    entry = json.loads((tmp_path / "bodies").read_text())
+    assert (entry["body"], entry["truncated_from_bytes"]) == ("abcdefgabc", 21)
+
+
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BodyLogError, match=r"request_log_path .*: Is a directory"):
+        BodyLog(tmp_path)
