@@ -104,6 +104,10 @@ class Meter:
         if self._first_token is None and self._tap.first_token_seen:
             self._first_token = perf_counter()
 
+    def discard(self) -> None:
+        """The exchange turned into something else, which is metered by itself."""
+        self._done = True
+
     def finish(
         self,
         reason: EndReason,

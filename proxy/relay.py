@@ -120,6 +120,7 @@ class Relay:
             if record:
                 record.response(answer.status, answer.headers.items())
             if answer.status == 101:
+                meter.discard()
                 return await self._join(request, answer, target.route)
             meter.answered(answer.status, answer.headers)
             hear = meter.feed if record is None else _both(meter.feed, record.feed)
@@ -180,11 +181,11 @@ class Relay:
             side = await join(
                 request.protocol,
                 answer.connection.protocol,
-                websocket.Messages(turns.asked, of_client=True).feed,
-                websocket.Messages(turns.answered, of_client=False).feed,
+                websocket.Messages("client", turns.asked, turns.closing).feed,
+                websocket.Messages("upstream", turns.answered, turns.closing).feed,
             )
         finally:
-            turns.closed("shutdown" if self.stopping else websocket.end_reason(side))
+            turns.closed(side, stopping=self.stopping)
         return out
 
 

@@ -40,8 +40,10 @@ def upgrade_headers(kept: CIMultiDict[str]) -> CIMultiDict[str]:
 class Messages:
     """Text messages of one side, put together from raw frames; what is no WebSocket is not read."""
 
-    def __init__(self, hear: Callable[[bytes], None], *, of_client: bool) -> None:
-        self._frames = FrameDecoder(client=not of_client)  # the role of the side that reads them
+    def __init__(self, side: Side, hear: Callable[[bytes], None], closing: Callable[[Side], None]) -> None:
+        self._frames = FrameDecoder(client=side == "upstream")  # the role of the side that reads them
+        self._side: Side = side
+        self._closing = closing
         self._hear = hear
         self._parts: list[bytes] = []
         self._size = 0
@@ -62,6 +64,8 @@ class Messages:
 
     def _take(self, opcode: Opcode, payload: bytes, finished: bool) -> None:
         if opcode.iscontrol():
+            if opcode is Opcode.CLOSE:
+                self._closing(self._side)
             return
         if opcode is not Opcode.CONTINUATION and not self._parts:
             self._text = opcode is Opcode.TEXT
@@ -85,6 +89,7 @@ class Turns:
     def __init__(self, new_meter: Callable[[float], Meter]) -> None:
         self._new_meter = new_meter
         self._running: deque[Meter] = deque()  # a client may ask again before it was answered
+        self._first: Side | None = None
 
     def asked(self, message: bytes) -> None:
         """A message of the client."""
@@ -102,12 +107,16 @@ class Turns:
             if message_type(message) in TURN_ENDS:
                 self._running.popleft().finish("done")
 
-    def closed(self, reason: EndReason) -> None:
-        """The connection is over, and with it the turns that were running."""
+    def closing(self, side: Side) -> None:
+        """A side says that it wants to end; the first one to say so ended it."""
+        self._first = self._first or side
+
+    def closed(self, side: Side, *, stopping: bool) -> None:
+        """The connection is over, and with it the turns that were running.
+
+        Args:
+            side: whose connection was gone first, where nobody had said that it wants to end.
+        """
+        reason: EndReason = "client_gone" if (self._first or side) == "client" else "upstream_error"
         while self._running:
-            self._running.popleft().finish(reason)
-
-
-def end_reason(first: Side) -> EndReason:
-    """Why a running turn was cut, by who closed first."""
-    return "client_gone" if first == "client" else "upstream_error"
+            self._running.popleft().finish("shutdown" if stopping else reason)

@@ -103,6 +103,7 @@ async def test_a_turn_that_the_provider_cuts_is_an_error(start_proxy: Any) -> No
                     await ws.send_json({"type": "response.create", "model": "gpt-5.4"})
                 types = [message.type async for message in ws]
         assert WSMsgType.TEXT in types
+        await asyncio.sleep(0.2)
         rows = proxy.rows()
     assert [(row["status"], row["end_reason"]) for row in rows] == [
         ("success", "done"),
