@@ -18,6 +18,12 @@ ACCOUNT_COST_7D = MetricFamily(
     ("account_id",),
     unit="usd",
 )
+ACCOUNT_UNPRICED_7D = MetricFamily(
+    "codex_lb_proxy_account_unpriced_requests_7d",
+    "gauge",
+    "Requests of an account in the last seven days that have no price, and so no part in its cost.",
+    ("account_id",),
+)
 COLLECTOR_SUCCESS = MetricFamily(
     "codex_lb_exporter_collector_success", "gauge", "1 if the collector could read its data.", ("collector",)
 )
@@ -39,6 +45,7 @@ FAMILIES: tuple[MetricFamily, ...] = (
     ACCOUNTS,
     IDENTITY,
     ACCOUNT_COST_7D,
+    ACCOUNT_UNPRICED_7D,
     COLLECTOR_SUCCESS,
     COLLECTOR_DURATION,
     NEWEST_REQUEST,

@@ -24,6 +24,9 @@ MOST_USD_PER_1M = Decimal(10_000)
 LEAST_USD_PER_1M = Decimal("0.001")
 """Outside of these a price is taken for a slip of unit (per token, per thousand) and refused."""
 
+MOST_FACTOR = 100
+"""No tier and no long context makes a request dearer by more; a larger factor is a percentage."""
+
 LONG_CONTEXT_ABOVE = 272_000
 """Input tokens above which long-context factors apply (the providers' price pages, 2026-09-30)."""
 
@@ -101,7 +104,7 @@ def load_seed(path: Path = SEED_FILE) -> tuple[Price, ...]:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
         return tuple(_from_toml(entry, document) for entry in document["price"])
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise PriceError(f"{path}: not a price file: {error!r}") from error
     except PriceError as error:
         raise PriceError(f"{path}: {error}") from error
@@ -135,7 +138,7 @@ def plausible(model: str, name: str, value: object) -> Decimal:
         rate = Decimal(str(value))
     except InvalidOperation as error:
         raise PriceError(f"model {model!r}: {name} = {value!r} is not a number") from error
-    if rate != 0 and not LEAST_USD_PER_1M <= rate <= MOST_USD_PER_1M:
+    if not rate.is_finite() or (rate != 0 and not LEAST_USD_PER_1M <= rate <= MOST_USD_PER_1M):
         raise PriceError(
             f"model {model!r}: {name} = {value} is implausible; "
             f"give US dollars per million tokens, 0 or {LEAST_USD_PER_1M} to {MOST_USD_PER_1M}"
@@ -154,10 +157,20 @@ def _from_toml(entry: Mapping[str, Any], document: Mapping[str, Any]) -> Price:
         input=plausible(model, "input", entry["input"]),
         cached_input=None if cached is None else plausible(model, "cached_input", cached),
         output=plausible(model, "output", entry["output"]),
-        long_input_factor=Decimal(str(long_context.get("input_factor", 1))),
-        long_output_factor=Decimal(str(long_context.get("output_factor", 1))),
-        tiers={name: Decimal(str(factor)) for name, factor in tiers.items()},
+        long_input_factor=_factor(model, "long_context.input_factor", long_context.get("input_factor", 1)),
+        long_output_factor=_factor(model, "long_context.output_factor", long_context.get("output_factor", 1)),
+        tiers={name: _factor(model, f"tiers.{name}", factor) for name, factor in tiers.items()},
     )
+
+
+def _factor(model: str, name: str, value: object) -> Decimal:
+    try:
+        factor = Decimal(str(value))
+    except InvalidOperation:
+        factor = Decimal("nan")
+    if not factor.is_finite() or not 0 <= factor <= MOST_FACTOR:
+        raise PriceError(f"model {model!r}: {name} = {value!r} is not a factor from 0 to {MOST_FACTOR}")
+    return factor
 
 
 def _midnight(model: str, day: object) -> datetime:
@@ -167,5 +180,14 @@ def _midnight(model: str, day: object) -> datetime:
 
 
 def book(seed: Sequence[Price], overrides: Sequence[Price] = ()) -> PriceBook:
-    """The seeded prices under the configured ones."""
+    """The seeded prices under the configured ones.
+
+    Raises: PriceError where one name has two prices from the same day on; names ignore case.
+    """
+    seen: set[tuple[str, datetime, str]] = set()
+    for price in (*seed, *overrides):
+        key = (price.model, price.effective_from, price.origin)
+        if key in seen:
+            raise PriceError(f"model {price.model!r} has two prices from {price.effective_from:%Y-%m-%d} on")
+        seen.add(key)
     return PriceBook((*seed, *overrides))

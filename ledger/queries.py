@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -58,9 +58,9 @@ def account_sums(
                     start,
                     row.metered,
                     row.unmetered,
-                    row.input,
-                    row.cached,
-                    row.output,
+                    int(row.input),  # PostgreSQL's sums of big integers are numeric
+                    int(row.cached),
+                    int(row.output),
                 )
             )
     return {account: tuple(sums) for account, sums in found.items()}
@@ -141,6 +141,7 @@ def _sums(start: datetime, end: datetime) -> Select[Any]:
 
 def _days(since: datetime, until: datetime) -> list[tuple[datetime, datetime]]:
     """[since, until) cut at UTC midnights."""
+    since = since.astimezone(UTC)
     cuts = [since]
     midnight = since.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     while midnight < until:

@@ -15,10 +15,22 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from ledger.errors import StoreError
 
 MIGRATIONS = Path(__file__).with_name("migrations")
+
+DRIVERS = {
+    "sqlite": "sqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
+"""Schemes that a database URL may have, and the drivers behind them."""
+
+CONNECT_SECONDS = 3
+"""How long a reader waits for a PostgreSQL server; a scrape has ten seconds in all."""
 
 
 def sqlite_url(path: Path) -> URL:
@@ -29,17 +41,18 @@ def sqlite_url(path: Path) -> URL:
 def parse_url(text: str) -> URL:
     """A database URL; `postgresql://` gets the driver that this project installs.
 
-    Raises: StoreError for anything but SQLite and PostgreSQL.
+    Raises: StoreError for anything but a SQLite file and PostgreSQL; the text may hold a password, so
+        it is not shown.
     """
     try:
         url = make_url(text)
-    except ArgumentError as error:
-        raise StoreError(f"database_url {text!r} is not a database URL; see docs/configuration.md") from error
-    if url.drivername in ("postgresql", "postgres"):
-        url = url.set(drivername="postgresql+psycopg")
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
+    except (ArgumentError, ValueError) as error:
+        raise StoreError("database_url is not a database URL; see docs/configuration.md") from error
+    if url.drivername not in DRIVERS:
         raise StoreError(f"database_url scheme {url.drivername!r} is not supported; use sqlite or postgresql")
-    return url
+    if DRIVERS[url.drivername] == "sqlite" and url.database in (None, "", ":memory:"):
+        raise StoreError("database_url names no file; give it like sqlite:////var/lib/usage.db")
+    return url.set(drivername=DRIVERS[url.drivername])
 
 
 def writer(url: URL, *, busy_timeout_seconds: float = 5.0) -> Engine:
@@ -57,11 +70,17 @@ def writer(url: URL, *, busy_timeout_seconds: float = 5.0) -> Engine:
 
 
 def reader(url: URL, *, busy_timeout_seconds: float = 1.0) -> Engine:
-    """An engine that cannot write, and that does not create a file that is missing."""
+    """An engine that cannot write, and that does not create a file that is missing.
+
+    Every connection to SQLite is a new one, so a file that appears or is replaced is read from then on.
+
+    Args:
+        busy_timeout_seconds: how long a read waits for a lock of somebody else.
+    """
     if url.get_backend_name() != "sqlite":
-        return create_engine(
-            url, pool_pre_ping=True, connect_args={"options": "-c default_transaction_read_only=on"}
-        )
+        options = f"-c default_transaction_read_only=on -c lock_timeout={round(busy_timeout_seconds * 1000)}"
+        arguments = {"options": options, "connect_timeout": CONNECT_SECONDS}
+        return create_engine(url, pool_pre_ping=True, connect_args=arguments)
     location = f"file:{quote(str(Path(url.database or '').absolute()))}?mode=ro"
 
     def connect() -> sqlite3.Connection:
@@ -71,7 +90,7 @@ def reader(url: URL, *, busy_timeout_seconds: float = 1.0) -> Engine:
         connection.execute("PRAGMA query_only=ON")
         return connection
 
-    return create_engine("sqlite://", creator=connect)
+    return create_engine("sqlite://", creator=connect, poolclass=NullPool)
 
 
 @contextmanager
@@ -82,7 +101,8 @@ def translated(url: URL, doing: str) -> Iterator[None]:
     except SQLAlchemyError as error:
         cause = getattr(error, "orig", None) or error
         where = url.database if url.get_backend_name() == "sqlite" else url.render_as_string()
-        raise StoreError(f"{doing} {where}: {str(cause).splitlines()[0]}") from error
+        reason = str(cause).partition("\n")[0] or type(cause).__name__
+        raise StoreError(f"{doing} {where}: {reason}") from error
 
 
 def migrate(engine: Engine) -> None:

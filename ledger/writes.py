@@ -91,7 +91,7 @@ def _missing(connection: Connection, events: Sequence[RequestEvent]) -> list[Req
 
 
 def day_rows(events: Iterable[RequestEvent]) -> list[dict[str, Any]]:
-    """The rows by which a batch of events raises `daily_stats`, one for each key."""
+    """The rows by which a batch of events raises `daily_stats`; a key may stand in several of them."""
     days: dict[tuple[Any, ...], list[int]] = {}
     for event in events:
         usage = event.usage

@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from collections.abc import Callable
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -42,9 +47,69 @@ def binary() -> Callable[[str], str]:
 def free_port() -> Callable[[], int]:
     """A loopback port that was free a moment ago."""
 
-    def find() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
+    return _free_port
 
-    return find
+
+@pytest.fixture(scope="session")
+def running_prometheus(binary: Callable[[str], str]) -> Callable[..., AbstractContextManager[str]]:
+    """A real Prometheus for as long as a `with` block lasts: for fixtures of any scope.
+
+    Called with the configuration (its text, or the path of its file), the data directory and further
+    flags; the value is its base URL, like `http://127.0.0.1:41234`.
+    """
+
+    @contextmanager
+    def run(config: str | Path, data_dir: Path, *flags: str) -> Iterator[str]:
+        port = _free_port()
+        with TemporaryDirectory(prefix="prometheus-") as folder:
+            file = config if isinstance(config, Path) else Path(folder, "prometheus.yml")
+            if isinstance(config, str):
+                file.write_text(config, encoding="utf-8")
+            command = [binary("prometheus"), f"--config.file={file}", f"--storage.tsdb.path={data_dir}"]
+            command += [f"--web.listen-address=127.0.0.1:{port}", "--storage.tsdb.retention.time=100y"]
+            log = Path(folder, "log")
+            with log.open("w") as out:
+                process = subprocess.Popen([*command, *flags], stdout=out, stderr=out)
+            try:
+                _wait_until_ready(port, process, log)
+                yield f"http://127.0.0.1:{port}"
+            finally:
+                process.terminate()
+                process.wait(timeout=30)
+
+    return run
+
+
+@pytest.fixture
+def prometheus_server(
+    running_prometheus: Callable[..., AbstractContextManager[str]],
+) -> Iterator[Callable[..., str]]:
+    """Starts a real Prometheus that ends with the test: `prometheus_server(config, data_dir)` is its
+    base URL."""
+    with ExitStack() as stack:
+        yield lambda *asked: stack.enter_context(running_prometheus(*asked))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(300):
+        if process.poll() is not None:
+            break
+        if _ready(port):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"prometheus does not become ready: {log.read_text()[-2000:]}")
+
+
+def _ready(port: int) -> bool:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=1)) as connection:
+        try:
+            connection.request("GET", "/-/ready")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False

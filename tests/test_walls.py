@@ -21,6 +21,7 @@ ROOMS: dict[str, set[str]] = {
     "provisioning": {"prometheus", "settings"},
     "runbooks": {"prometheus", "settings"},
     "simulator": {"ledger", "settings", "proxy.metrics", "prometheus"},
+    "run": {"settings"},
 }
 """What each room may import of this repository: a room with all its modules, or one module."""
 
@@ -29,6 +30,7 @@ LIBRARIES: dict[str, set[str]] = {
     "settings": {"pydantic"},
     "prometheus": {"promql_parser", "yaml", "jinja2", "aiohttp"},
     "provisioning": {"jinja2"},
+    "run": {"aiohttp"},
 }
 """Third-party libraries of the rooms whose list is closed."""
 

@@ -3,7 +3,24 @@
 import sqlalchemy as sa
 from alembic import op
 
-from ledger.schema import EVENT_LOG_VIEW
+# A copy: what this revision made stays what it was, whatever the schema becomes.
+EVENT_LOG_VIEW = """
+CREATE VIEW event_log AS
+SELECT requested_at AS timestamp,
+       model,
+       NULL AS title,
+       NULL AS summary,
+       session_id AS conversation_id,
+       coalesce(input_tokens, 0) AS prompt_tokens,
+       coalesce(cached_input_tokens, 0) AS cached_prompt_tokens,
+       coalesce(output_tokens, reasoning_tokens, 0) AS completion_tokens,
+       coalesce(input_tokens, 0) + coalesce(output_tokens, reasoning_tokens, 0) AS total_tokens,
+       coalesce(reasoning_tokens, 0) AS reasoning_tokens,
+       CASE WHEN input_tokens IS NULL OR coalesce(output_tokens, reasoning_tokens) IS NULL
+            THEN 0 ELSE 1 END AS usage_included
+FROM request_logs
+WHERE deleted_at IS NULL
+"""
 
 revision = "0001"
 down_revision = None

@@ -1,0 +1,41 @@
+"""The accounts: how many there are of each status, and who is behind an account id."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import Connection
+
+from exporter.metrics import ACCOUNTS, IDENTITY
+from exporter.samples import Samples
+from ledger.queries import Account, list_accounts
+
+IdentityMode = Literal["email", "account_id"]
+
+STATUSES = ("active", "rate_limited", "quota_exceeded", "paused", "reauth_required", "deactivated")
+"""Statuses that are always exported, so that an alert on one finds a 0 and not a gap."""
+
+
+def collect(connection: Connection, now: datetime, *, mode: IdentityMode) -> tuple[Samples, ...]:
+    """Read the accounts once; `now` plays no part."""
+    rows = list_accounts(connection)
+    return by_status(rows), identities(rows, mode)
+
+
+def by_status(accounts: Sequence[Account]) -> Samples:
+    """How many accounts have each status; one that is not in STATUSES goes by its own name."""
+    counts = Counter(account.status for account in accounts)
+    return Samples(ACCOUNTS, {(status,): counts[status] for status in (*STATUSES, *counts)})
+
+
+def identities(accounts: Sequence[Account], mode: IdentityMode) -> Samples:
+    """A 1 for each account, to join its id to the name to show and to its plan."""
+    return Samples(IDENTITY, {(a.id, display(a, mode), a.plan_type): 1.0 for a in accounts})
+
+
+def display(account: Account, mode: IdentityMode) -> str:
+    """The name to show; where an account has no e-mail address it is the id in either mode."""
+    return (account.email.strip() or account.id) if mode == "email" else account.id

@@ -1,0 +1,90 @@
+"""The HTTP side: /metrics, /healthz and /readyz."""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from exporter.errors import ListenError
+from exporter.exposition import CONTENT_TYPE
+from exporter.scrape import Scrape
+from exporter.sharing import Shared
+
+SHUTDOWN_SECONDS = 5.0
+"""How long a scrape under way may still take after SIGTERM; Docker kills after ten."""
+
+
+def application(scrape: Callable[[], Scrape], token: str | None = None) -> web.Application:
+    """The exporter's web application.
+
+    Args:
+        scrape: blocking; it is called in a thread, one call at a time.
+        token: the bearer token that /metrics asks for; None leaves it open.
+    """
+    shared = Shared(scrape)
+
+    async def metrics(request: web.Request) -> web.Response:
+        if not authorized(request.headers.get("Authorization", ""), token):
+            return _refusal()
+        return web.Response(body=(await shared.result()).text, headers={"Content-Type": CONTENT_TYPE})
+
+    async def readyz(request: web.Request) -> web.Response:
+        failed = (await shared.result()).failed
+        if failed:
+            text = f"not ready: {', '.join(failed)} cannot be read; the reason is in the log\n"
+            return web.Response(status=503, text=text)
+        return web.Response(text="ready\n")
+
+    async def healthz(request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    app = web.Application()
+    app.add_routes(
+        [web.get("/metrics", metrics), web.get("/readyz", readyz), web.get("/healthz", healthz)],
+    )
+    return app
+
+
+def authorized(header: str, token: str | None) -> bool:
+    """Whether an Authorization header carries the token; compared in constant time."""
+    if token is None:
+        return True
+    scheme, _, given = header.partition(" ")
+    same = hmac.compare_digest(given.strip().encode(errors="surrogateescape"), token.encode())
+    return scheme.lower() == "bearer" and same
+
+
+@asynccontextmanager
+async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[int]:
+    """Serve while the block runs, then let the requests under way end.
+
+    Yields: the port, which the system chooses where 0 is given.
+    Raises: ListenError.
+    """
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    await runner.setup()
+    try:
+        await _listen(runner, host, port)
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise ListenError(f"exporter.listen_addr: cannot listen on {host}:{port}: {reason}") from error
+
+
+def _refusal() -> web.Response:
+    return web.Response(
+        status=401,
+        text="give the token of [metrics] token as: Authorization: Bearer TOKEN\n",
+        headers={"WWW-Authenticate": 'Bearer realm="quotascope exporter"'},
+    )

@@ -1,0 +1,72 @@
+"""Running collectors: each on its own connection, each with its own success and duration."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from exporter.metrics import COLLECTOR_DURATION, COLLECTOR_SUCCESS
+from exporter.samples import Samples
+from ledger.errors import StoreError
+
+Connect = Callable[[], AbstractContextManager[Connection]]
+"""Opens the ledger for one short read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """One subject: its value of the label `collector`, and how to read it.
+
+    Attributes:
+        read: called with a connection and the time of the scrape (aware UTC).
+    """
+
+    name: str
+    read: Callable[[Connection, datetime], tuple[Samples, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one collector fared.
+
+    Attributes:
+        seconds: how long it took, a failure too.
+        samples: empty where it failed; nothing of an earlier scrape ever stands in.
+        error: one line, None where it succeeded.
+    """
+
+    collector: str
+    seconds: float
+    samples: tuple[Samples, ...] = ()
+    error: str | None = None
+
+
+def run(
+    collector: Collector, connect: Connect, now: datetime, clock: Callable[[], float] = time.perf_counter
+) -> Outcome:
+    """Run one collector. It never raises: what goes wrong in one subject must not cost the others."""
+    start = clock()
+    try:
+        with connect() as connection:
+            samples = collector.read(connection, now)
+    except Exception as error:
+        return Outcome(collector.name, clock() - start, error=_line(error))
+    return Outcome(collector.name, clock() - start, samples)
+
+
+def health(outcomes: Sequence[Outcome]) -> tuple[Samples, ...]:
+    """Success and duration of every collector."""
+    return (
+        Samples(COLLECTOR_SUCCESS, {(o.collector,): float(o.error is None) for o in outcomes}),
+        Samples(COLLECTOR_DURATION, {(o.collector,): o.seconds for o in outcomes}),
+    )
+
+
+def _line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, StoreError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,110 @@
+"""A real ledger to read, and the real exporter as a process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from ledger.prices import load_seed
+from ledger.store import migrate, sqlite_url, writer
+from ledger.values import RequestEvent, Usage
+from ledger.writes import ensure_account, record, replace_prices
+
+ROOT = Path(__file__).parents[2]
+Write = Callable[[Path, Callable[[Connection], object]], None]
+
+
+@pytest.fixture(scope="session")
+def make_event() -> Callable[..., RequestEvent]:
+    """Makes a request of 1,000 input, 200 of them cached, and 100 output tokens; anything can be set."""
+    numbers = count()
+
+    def make(**changes: Any) -> RequestEvent:
+        number = next(numbers)
+        plain: dict[str, Any] = {
+            "id": f"event-{number}",
+            "account_id": "one",
+            "api_key_id": "sk-a...wxyz",
+            "request_id": f"req_{number}",
+            "requested_at": datetime.now(UTC) - timedelta(hours=1),
+            "method": "POST",
+            "route": "/v1/responses",
+            "api": "responses",
+            "model": "gpt-5",
+            "usage": Usage(1_000, 100, 200, 0),
+            "status": "success",
+            "http_status": 200,
+            "end_reason": "done",
+            "latency_ms": 1234.5,
+        }
+        return RequestEvent(**{**plain, **changes})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write() -> Write:
+    """Writes to a ledger as the proxy does; makes the file where there is none."""
+
+    def write(path: Path, change: Callable[[Connection], object]) -> None:
+        engine = writer(sqlite_url(path))
+        migrate(engine)
+        with engine.begin() as connection:
+            change(connection)
+        engine.dispose()
+
+    return write
+
+
+@pytest.fixture
+def usage_db(tmp_path: Path, write: Write, make_event: Callable[..., RequestEvent]) -> Path:
+    """A ledger with three accounts, two of which have spent something."""
+    now = datetime.now(UTC)
+
+    def fill(connection: Connection) -> None:
+        replace_prices(connection, load_seed())
+        ensure_account(
+            connection, id="one", email="one@example.com", plan_type="plus", status="active", created_at=now
+        )
+        ensure_account(connection, id="two", email="", plan_type="Pro", status="RATE_LIMITED", created_at=now)
+        ensure_account(connection, id="three", email="three@example.com", status="active", created_at=now)
+        record(connection, [make_event(), make_event(), make_event(account_id="two", model="gpt-5.9")])
+
+    path = tmp_path / "usage.db"
+    write(path, fill)
+    return path
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `python -m exporter` on a configuration given as text, with arguments and environment
+    variables; it ends with the test."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CODEX_")}
+    with ExitStack() as stack:
+
+        def start(config: str = "", *arguments: str, **variables: str) -> subprocess.Popen[str]:
+            file = tmp_path / "codex-usage.toml"
+            file.write_text(config)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "exporter", "--config", str(file), *arguments],
+                cwd=tmp_path,
+                env={**environment, "PYTHONPATH": str(ROOT), **variables},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            stack.callback(process.communicate)
+            stack.callback(process.kill)
+            return process
+
+        yield start

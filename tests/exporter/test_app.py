@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+
+from exporter.app import application, authorized, listening
+from exporter.errors import ListenError
+from exporter.scrape import Scrape
+
+GOOD = Scrape(b"up 1\n", ())
+BAD = Scrape(b"up 0\n", ("accounts", "spend"))
+TOKEN = "correct horse battery"
+
+
+@asynccontextmanager
+async def client(
+    scrape: Callable[[], Scrape], token: str | None = None
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of a real server on a free port."""
+    async with (
+        listening(application(scrape, token), "127.0.0.1", 0) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+    ):
+        yield session
+
+
+async def test_metrics_are_text_that_prometheus_knows() -> None:
+    async with client(lambda: GOOD) as session, session.get("/metrics") as answer:
+        assert (answer.status, await answer.read()) == (200, GOOD.text)
+        assert answer.headers["Content-Type"].startswith("text/plain; version=")
+        assert answer.charset == "utf-8"
+
+
+async def test_ready_while_every_collector_can_read() -> None:
+    async with client(lambda: GOOD) as session, session.get("/readyz") as answer:
+        assert (answer.status, await answer.text()) == (200, "ready\n")
+
+
+async def test_not_ready_names_who_cannot_read() -> None:
+    async with client(lambda: BAD) as session:
+        async with session.get("/readyz") as answer:
+            assert answer.status == 503
+            assert (await answer.text()).startswith("not ready: accounts, spend cannot be read")
+        async with session.get("/metrics") as answer:
+            assert (answer.status, await answer.read()) == (200, BAD.text)
+
+
+async def test_ready_again_as_soon_as_they_can() -> None:
+    states = iter([BAD, GOOD])
+    async with client(lambda: next(states)) as session:
+        for status in (503, 200):
+            async with session.get("/readyz") as answer:
+                assert answer.status == status
+
+
+class Blocked:
+    """A scrape that ends when it is told to, and counts how often it was begun."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.begun, self.go = threading.Event(), threading.Event()
+
+    def __call__(self) -> Scrape:
+        self.calls += 1
+        self.begun.set()
+        assert self.go.wait(10)
+        return GOOD
+
+
+async def test_alive_while_a_scrape_blocks_and_scrapes_share_it() -> None:
+    blocked = Blocked()
+    async with client(blocked) as session:
+        scrapes = [asyncio.create_task(session.get("/metrics")) for _ in range(5)]
+        assert await asyncio.to_thread(blocked.begun.wait, 10)
+        async with asyncio.timeout(2), session.get("/healthz") as answer:
+            assert (answer.status, await answer.text()) == (200, "ok\n")
+        assert not any(scrape.done() for scrape in scrapes)
+        blocked.go.set()
+        assert [(await scrape).status for scrape in scrapes] == [200] * 5
+    assert blocked.calls == 1
+
+
+async def test_a_client_that_leaves_does_not_end_the_scrape_of_another() -> None:
+    blocked = Blocked()
+    async with client(blocked) as session:
+        with pytest.raises(asyncio.TimeoutError):
+            async with asyncio.timeout(0.2), session.get("/metrics"):
+                pass
+        other = asyncio.create_task(session.get("/metrics"))
+        await asyncio.sleep(0.1)
+        blocked.go.set()
+        assert (await other).status == 200
+    assert blocked.calls == 1
+
+
+async def test_the_scrape_under_way_is_answered_before_the_end() -> None:
+    blocked = Blocked()
+    async with aiohttp.ClientSession() as session:
+        async with listening(application(blocked), "127.0.0.1", 0) as port:
+            scrape = asyncio.create_task(session.get(f"http://127.0.0.1:{port}/metrics"))
+            assert await asyncio.to_thread(blocked.begun.wait, 10)
+            asyncio.get_running_loop().call_later(0.2, blocked.go.set)
+        async with await scrape as answer:
+            assert (answer.status, await answer.read()) == (200, GOOD.text)
+
+
+class TestToken:
+    @pytest.mark.parametrize("header", [f"Bearer {TOKEN}", f"bearer {TOKEN}", f"Bearer   {TOKEN} "])
+    async def test_who_has_it_may_read(self, header: str) -> None:
+        async with (
+            client(lambda: GOOD, TOKEN) as session,
+            session.get("/metrics", headers={"Authorization": header}) as answer,
+        ):
+            assert answer.status == 200
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {},
+            {"Authorization": "Bearer"},
+            {"Authorization": "Bearer wrong"},
+            {"Authorization": f"Bearer {TOKEN}x"},
+            {"Authorization": f"Basic {TOKEN}"},
+            {"Authorization": TOKEN},
+            {"Authorization": "Bearer schlüssel"},
+        ],
+    )
+    async def test_who_has_not_is_told_how_and_nothing_is_read(self, headers: dict[str, str]) -> None:
+        calls: list[int] = []
+
+        def scrape() -> Scrape:
+            calls.append(1)
+            return GOOD
+
+        async with client(scrape, TOKEN) as session, session.get("/metrics", headers=headers) as answer:
+            assert answer.status == 401
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
+            assert TOKEN not in await answer.text()
+        assert calls == []
+
+    @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+    async def test_health_needs_none(self, path: str) -> None:
+        async with client(lambda: GOOD, TOKEN) as session, session.get(path) as answer:
+            assert answer.status == 200
+
+    def test_bytes_that_are_no_text_are_just_wrong(self) -> None:
+        assert not authorized("Bearer \udcff", TOKEN)
+
+    def test_a_token_beyond_ascii_works(self) -> None:
+        assert authorized("Bearer schlüssel", "schlüssel")
+
+
+class TestListening:
+    async def test_a_taken_port_is_named(self) -> None:
+        async with listening(application(lambda: GOOD), "127.0.0.1", 0) as port:
+            with pytest.raises(
+                ListenError, match=rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use"
+            ):
+                async with listening(application(lambda: GOOD), "127.0.0.1", port):
+                    pass
+
+    async def test_an_address_of_another_machine_is_named(self) -> None:
+        with pytest.raises(ListenError, match=r"cannot listen on 192\.0\.2\.1:0: Cannot assign"):
+            async with listening(application(lambda: GOOD), "192.0.2.1", 0):
+                pass
+
+    async def test_a_host_without_an_address_is_named(self) -> None:
+        with pytest.raises(ListenError, match=r"cannot listen on nowhere\.invalid:0: "):
+            async with listening(application(lambda: GOOD), "nowhere.invalid", 0):
+                pass
+
+    async def test_the_port_is_free_afterwards(self) -> None:
+        async with listening(application(lambda: GOOD), "127.0.0.1", 0) as port:
+            pass
+        async with listening(application(lambda: GOOD), "127.0.0.1", port) as again:
+            assert again == port

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from exporter.sharing import Shared
+
+
+class Slow:
+    """A blocking call that ends when it is told to, and counts how often it was made."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.go = threading.Event()
+
+    def __call__(self) -> int:
+        self.calls += 1
+        assert self.go.wait(10)
+        return self.calls
+
+
+async def test_who_asks_meanwhile_gets_the_same_answer() -> None:
+    slow = Slow()
+    shared = Shared(slow)
+    asked = [asyncio.create_task(shared.result()) for _ in range(20)]
+    await asyncio.sleep(0.05)
+    slow.go.set()
+    assert await asyncio.gather(*asked) == [1] * 20
+
+
+async def test_who_asks_later_gets_a_new_one() -> None:
+    slow = Slow()
+    slow.go.set()
+    shared = Shared(slow)
+    assert [await shared.result(), await shared.result()] == [1, 2]
+
+
+async def test_who_gives_up_takes_nothing_from_the_others() -> None:
+    slow = Slow()
+    shared = Shared(slow)
+    first, second = (asyncio.create_task(shared.result()) for _ in range(2))
+    await asyncio.sleep(0.05)
+    first.cancel()
+    slow.go.set()
+    assert await second == 1
+    assert first.cancelled()
+
+
+async def test_an_error_is_everybodys_and_is_over_with_the_call() -> None:
+    answers = iter([None, 7])
+
+    def call() -> int:
+        answer = next(answers)
+        if answer is None:
+            raise LookupError("not now")
+        return answer
+
+    shared = Shared(call)
+    asked = [shared.result(), shared.result()]
+    assert [str(error) for error in await asyncio.gather(*asked, return_exceptions=True)] == ["not now"] * 2
+    assert await shared.result() == 7
+
+
+async def test_the_loop_goes_on_meanwhile() -> None:
+    slow = Slow()
+    waiting = asyncio.create_task(Shared(slow).result())
+    await asyncio.sleep(0.05)  # would never end if the call held the loop
+    assert not waiting.done()
+    slow.go.set()
+    assert await asyncio.wait_for(waiting, 5) == 1
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_one_call_at_a_time(count: int) -> None:
+    running = most = 0
+    lock = threading.Lock()
+
+    def call() -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        threading.Event().wait(0.01)
+        with lock:
+            running -= 1
+
+    shared = Shared(call)
+    for _ in range(count):
+        await asyncio.gather(*(shared.result() for _ in range(10)))
+    assert most == 1

@@ -1,0 +1,244 @@
+"""The main job, end to end: a real client's requests, metered, stored, scraped by a real Prometheus on
+the generated configuration, and asked for by every query of the Overview."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import APIStatusError, AsyncOpenAI
+from sqlalchemy import func, select
+
+from dashboards import grafana_time, source
+from dashboards.build import dashboards
+from ledger import store
+from ledger.schema import request_logs
+from ledger.values import Usage
+from prometheus.build import files, write
+from prometheus.config import RuleConfig
+from prometheus.scrape import Targets
+from simulator.script import Answer, Pace, Refuse, script
+from simulator.upstream import serve
+
+ROOT = Path(__file__).parent.parent
+SECOND = timedelta(seconds=1)
+RULES = RuleConfig(
+    scrape_interval=SECOND,
+    scrape_timeout=SECOND,
+    evaluation_interval=SECOND,
+    rate_window=timedelta(seconds=60),
+)
+
+USAGE = Usage(input_tokens=10_000, output_tokens=2_000, cached_input_tokens=4_000, reasoning_tokens=500)
+# gpt-5.4, US dollars per million: 2.5 input, 0.25 cached, 15 output.
+COST = (6_000 * Decimal("2.5") + 4_000 * Decimal("0.25") + 2_000 * Decimal(15)) / 1_000_000
+GOOD = Answer(usage=USAGE, pace=Pace(first=0.15))
+NEVER_PRICED = Answer(usage=USAGE, model="nobody-knows-me", pace=Pace(first=0.15))
+REFUSED = Answer(fault=Refuse(429, "rate_limit_exceeded", "requests", "Slow down."))
+ROUNDS = 5
+PRICED, UNPRICED, FAILED = 4 * ROUNDS, ROUNDS, ROUNDS
+ANSWERED = PRICED + UNPRICED
+
+
+async def drive(base_url: str) -> None:
+    """Each round: chat and responses, streamed and not, an unknown model, and a refusal."""
+    chat: Any = {"model": "gpt-5.4", "messages": [{"role": "user", "content": "hi"}]}
+    async with AsyncOpenAI(base_url=base_url, api_key="sk-main-job-0123456789", max_retries=0) as client:
+        for _ in range(ROUNDS):
+            await client.chat.completions.create(**chat)
+            usage: Any = {"include_usage": True}
+            async for _ in await client.chat.completions.create(**chat, stream=True, stream_options=usage):
+                pass
+            await client.responses.create(model="gpt-5.4", input="hi")
+            async with client.responses.stream(model="gpt-5.4", input="hi") as stream:
+                async for _ in stream:
+                    pass
+            await client.responses.create(model="nobody-knows-me", input="hi")
+            with pytest.raises(APIStatusError, match="Slow down"):
+                await client.responses.create(model="gpt-5.4", input="hi")
+            await asyncio.sleep(0.5)
+
+
+@contextmanager
+def room(name: str, config: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A room as its users run it, ended as they end it: with SIGTERM, and with exit code 0."""
+    command = [sys.executable, "-m", name, "--config", str(config)]
+    process = subprocess.Popen(command, cwd=config.parent, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+
+
+def wait_for_scrapes(url: str) -> None:
+    """Until both jobs have been scraped: Prometheus takes some seconds to find its targets."""
+    deadline = time.monotonic() + 30
+    while True:
+        now = datetime.now(UTC)
+        found = source.fetch(url, grafana_time.Ask("sum(up)", now, now, SECOND, True, ""))
+        if found and found[0].last == 2:
+            return
+        assert time.monotonic() < deadline, "prometheus does not scrape"
+        time.sleep(0.2)
+
+
+def wait_for(url: str) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except OSError:
+            assert time.monotonic() < deadline, f"{url} does not answer"
+            time.sleep(0.1)
+
+
+@pytest.fixture
+def ports(free_port: Callable[[], int]) -> tuple[int, int]:
+    return free_port(), free_port()
+
+
+def soon_at_noon() -> datetime:
+    """The next moment at which range queries have a step, in a zone in which midnight is far away."""
+    now = datetime.now(UTC)
+    now = now.astimezone(timezone(timedelta(hours=12 - now.hour)))
+    since_midnight = now - now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return now + (-since_midnight % RULES.panel_step)
+
+
+def answers(url: str, now: datetime) -> Mapping[str, Mapping[str, float]]:
+    """The newest value of every series of every panel of the Overview, by title and legend."""
+    # fifteen minutes are few enough for the panels' shortest step
+    variables = {"model": ".*", "api": ".*"}
+    view = grafana_time.View(now, "now-15m", scrape_interval=SECOND, variables=variables)
+    found = {}
+    for panel in dashboards(RULES)["overview"]["panels"]:
+        if panel["type"] != "row":
+            asked = grafana_time.asks(panel, view, 600)
+            found[panel["title"]] = {s.name: s.last for ask in asked for s in source.fetch(url, ask)}
+    return found
+
+
+async def test_every_number_of_the_overview_is_the_scripts(
+    tmp_path: Path, ports: tuple[int, int], prometheus_server: Callable[..., str]
+) -> None:
+    proxy_port, exporter_port = ports
+    async with serve(script(GOOD, GOOD, GOOD, GOOD, NEVER_PRICED, REFUSED)) as upstream:
+        config = tmp_path / "codex-usage.toml"
+        config.write_text(
+            f'[server]\nlisten_addr = "127.0.0.1:{proxy_port}"\nupstream_base_url = "{upstream.base_url}"\n'
+            f'[exporter]\nlisten_addr = "127.0.0.1:{exporter_port}"\n'
+        )
+        write(files(RULES, Targets(f"127.0.0.1:{proxy_port}", f"127.0.0.1:{exporter_port}")), tmp_path)
+        with room("proxy", config), room("exporter", config):
+            for port in ports:
+                await asyncio.to_thread(wait_for, f"http://127.0.0.1:{port}/healthz")
+            url = await asyncio.to_thread(
+                prometheus_server, tmp_path / "prometheus/prometheus.yml", tmp_path / "data"
+            )
+            await asyncio.to_thread(wait_for_scrapes, url)  # every known series has been scraped at 0
+            await drive(f"http://127.0.0.1:{proxy_port}/v1")
+            await asyncio.sleep(4)  # the last counts have been scraped, and recorded
+            now = soon_at_noon()
+            today, tomorrow = answers(url, now), answers(url, now + timedelta(days=1))
+            exported = await asyncio.to_thread(scraped, url)
+        assert len(upstream.log) == PRICED + UNPRICED + FAILED
+    check_today(today)
+    check_days(tomorrow)
+    assert set(today) == {*EXPECTED_TODAY, *EXPECTED_DAYS}, "a panel without an expectation"
+    check_ledger(tmp_path / "usage.db")
+    assert exported["codex_lb_proxy_account_cost_usd_7d"] == pytest.approx(float(PRICED * COST))
+    assert exported["codex_lb_exporter_collector_success"] == 1
+
+
+def about(value: float) -> Any:
+    """increase() extrapolates by up to half a scrape interval at the end of its samples, which span
+    at least 12 s at 1 s scrapes: 1/24; doubled for late scrapes on a busy machine."""
+    return pytest.approx(value, rel=0.09)
+
+
+TOTAL = float(PRICED + UNPRICED + FAILED)
+DOLLARS = float(PRICED * COST)
+WINDOW_MINUTES = 4 * RULES.panel_step / timedelta(minutes=1)
+EXPECTED_TODAY: Mapping[str, Mapping[str, Any]] = {
+    "Cost today so far (USD)": {"Cost": about(DOLLARS)},
+    "Requests today so far": {"Requests": about(TOTAL)},
+    "Cost by model (USD)": {"gpt-5.4": about(DOLLARS)},
+    "Unpriced requests": {"unknown_pricing (responses)": about(UNPRICED)},
+    # By the minute. The unknown model is left out: increase() does not count a counter's first value,
+    # and only models with a price begin at 0.
+    "Requests by model": {"gpt-5.4": about((PRICED + FAILED) / WINDOW_MINUTES)},
+    "Error rate": {"Error rate": about(FAILED / TOTAL)},
+    "Tokens by kind": {
+        "input": about(ANSWERED * 10_000 / WINDOW_MINUTES),
+        "cached input": about(ANSWERED * 4_000 / WINDOW_MINUTES),
+        "output": about(ANSWERED * 2_000 / WINDOW_MINUTES),
+        "reasoning": about(ANSWERED * 500 / WINDOW_MINUTES),
+    },
+    "Cache ratio": {"Cache ratio": about(0.4)},
+    "Latency": {},
+    "Time to first token": {},
+}
+EXPECTED_DAYS: Mapping[str, Mapping[str, Any]] = {
+    "Cost yesterday (USD)": {"Cost/day": about(DOLLARS)},
+    "Requests yesterday": {"Requests/day": about(TOTAL)},
+    "Cost/day (USD, completed days + 7d avg)": {
+        "Cost/day": about(DOLLARS),
+        "7d average": about(DOLLARS / 7),
+    },
+}
+
+
+def check_today(found: Mapping[str, Mapping[str, float]]) -> None:
+    for title, expected in EXPECTED_TODAY.items():
+        known = {name: value for name, value in found[title].items() if name in expected}
+        assert known == expected, title
+    for title in ("Latency", "Time to first token"):
+        assert set(found[title]) == {"p50", "p95", "p99"}
+        # The upstream waits 150 ms: the median lies in the bucket from 100 to 250 ms, or the next on a
+        # busy machine.
+        assert 100 <= found[title]["p50"] <= 500, title
+        assert found[title]["p50"] <= found[title]["p95"] <= found[title]["p99"], title
+
+
+def check_days(found: Mapping[str, Mapping[str, float]]) -> None:
+    for title, expected in EXPECTED_DAYS.items():
+        assert found[title] == expected, title
+
+
+def check_ledger(database: Path) -> None:
+    engine = store.reader(store.sqlite_url(database))
+    log = request_logs.c
+    with engine.connect() as connection:
+        rows = connection.execute(
+            select(log.status, func.count(), func.sum(log.input_tokens)).group_by(log.status)
+        ).all()
+    engine.dispose()
+    assert {row[0]: tuple(row[1:]) for row in rows} == {
+        "success": (ANSWERED, ANSWERED * 10_000),
+        "error": (FAILED, None),
+    }
+
+
+def scraped(url: str) -> dict[str, float]:
+    """The least value of each exporter family that a number is expected of."""
+    values = {}
+    for family in ("codex_lb_proxy_account_cost_usd_7d", "codex_lb_exporter_collector_success"):
+        now = datetime.now(UTC)
+        ask = grafana_time.Ask(f"min({family})", now, now, SECOND, True, family)
+        (series,) = source.fetch(url, ask)
+        values[family] = series.last
+    return values
