@@ -1,0 +1,118 @@
+"""`python -m dashboards`: writes what Grafana shows, and draws it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from dashboards.build import FOLDER, dashboards, write
+from dashboards.errors import DashboardError, TimeError
+from dashboards.grafana_time import View
+from dashboards.source import checked, fetch
+from prometheus.cli import OneLineParser
+from prometheus.config import RuleConfig
+
+BUILD = """\
+Writes every dashboard as JSON, DIR/dashboards/NAME.json, for Grafana 10 and later. The compose stack mounts
+the folder; elsewhere let Grafana's file provisioning read it, or import the files.
+"""
+
+PREVIEW = """\
+Draws every dashboard as one picture, DIR/NAME.png, with the answers of a running Prometheus: what Grafana
+would show at that moment, for all models and APIs. Needs matplotlib (dependency group: preview).
+"""
+
+EPILOG = """\
+examples:
+  python -m dashboards build
+  python -m dashboards preview --prometheus http://127.0.0.1:9090 --out build/previews
+  python -m dashboards preview --prometheus http://127.0.0.1:9090 --out . --timezone Europe/Berlin
+
+exit codes: 0 written; 2 bad arguments, Prometheus does not answer, or the files cannot be written
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return _preview(arguments) if arguments.command == "preview" else _build(arguments)
+    except DashboardError as error:
+        print(f"dashboards: {error}", file=sys.stderr)
+        return 2
+
+
+def moment(text: str | None, timezone: str) -> datetime:
+    """The time to look from, in the viewer's zone; without a text it is now.
+
+    Raises: TimeError.
+    """
+    try:
+        zone = ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise TimeError(f"--timezone {timezone}: allowed: a name like UTC or Europe/Berlin") from error
+    if text is None:
+        return datetime.now(UTC).astimezone(zone)
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise TimeError(f"--now {text}: allowed: an ISO time like 2026-03-01T12:00") from error
+    return given.replace(tzinfo=zone) if given.tzinfo is None else given.astimezone(zone)
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    for path in write(dashboards(RuleConfig()), arguments.out):
+        print(f"wrote {path}")
+    print(f"next: let Grafana read {arguments.out / FOLDER}")
+    return 0
+
+
+def _preview(arguments: argparse.Namespace) -> int:
+    try:
+        from dashboards import preview
+    except ImportError as error:
+        raise DashboardError(f"{error.name} is missing: pip install matplotlib") from error
+    config = RuleConfig()
+    view = View(
+        now=moment(arguments.now, arguments.timezone),
+        scrape_interval=config.scrape_interval,
+        variables={"model": ".*", "api": ".*"},
+    )
+    url = checked(arguments.prometheus)
+    for name, dashboard in dashboards(config).items():
+        picture = preview.preview(dashboard, view, lambda ask: fetch(url, ask))
+        print(f"wrote {preview.write(name, picture, arguments.out)}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(prog="python -m dashboards", description="Grafana dashboards as code.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    build = _command(commands, "build", "write every dashboard as JSON", BUILD)
+    build.add_argument("--out", metavar="DIR", type=Path, default=Path("build"), help="default: build")
+    preview = _command(commands, "preview", "draw every dashboard as a picture", PREVIEW)
+    preview.add_argument("--prometheus", metavar="URL", required=True, help="like http://127.0.0.1:9090")
+    preview.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for the pictures")
+    preview.add_argument("--now", metavar="ISO", help="look from this moment; default: now")
+    preview.add_argument("--timezone", metavar="NAME", default="UTC", help="of the viewer; default: UTC")
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[OneLineParser], name: str, purpose: str, description: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=purpose,
+        description=description,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

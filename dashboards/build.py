@@ -1,0 +1,42 @@
+"""From RuleConfig to dashboard files: the same input gives the same bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from dashboards import overview
+from dashboards.errors import OutputError
+from dashboards.plain import Json
+from prometheus.config import RuleConfig
+
+FOLDER = Path("dashboards")
+
+DASHBOARDS: Mapping[str, Callable[[RuleConfig], Json]] = {"overview": overview.dashboard}
+"""Every dashboard by the name of its file."""
+
+
+def dashboards(config: RuleConfig) -> Mapping[str, Json]:
+    """Every dashboard's JSON by the name of its file, without the ending."""
+    return {name: make(config) for name, make in DASHBOARDS.items()}
+
+
+def text(dashboard: Json) -> str:
+    """The file's content: sorted keys, and a newline at the end."""
+    return json.dumps(dashboard, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write(contents: Mapping[str, Json], out: Path) -> list[Path]:
+    """Write one file for each dashboard below `out`; folders are made as needed.
+
+    Raises: OutputError.
+    """
+    folder = out / FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, dashboard in contents.items():
+            (folder / f"{name}.json").write_text(text(dashboard), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    return [folder / f"{name}.json" for name in contents]

@@ -1,0 +1,68 @@
+"""Numbers as Grafana writes them, for the units that our panels use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+_SHORT = ((1e9, " Bil"), (1e6, " Mil"), (1e3, " K"))
+_MONEY = ((1e9, "B"), (1e6, "M"), (1e3, "K"))
+_TIMES = ((86_400_000.0, " d"), (3_600_000.0, " h"), (60_000.0, " min"), (1_000.0, " s"), (1.0, " ms"))
+
+
+def formatted(value: float, unit: str, decimals: int | None = None) -> str:
+    """The value with its unit.
+
+    Args:
+        unit: Grafana's id; an unknown one is written as a plain number.
+        decimals: None keeps three significant digits.
+    """
+    return _FORMATS.get(unit, _short)(value, decimals)
+
+
+def _short(value: float, decimals: int | None) -> str:
+    return _scaled(value, decimals, _SHORT)
+
+
+def _usd(value: float, decimals: int | None) -> str:
+    return f"{'-' if value < 0 else ''}${_scaled(abs(value), decimals, _MONEY)}"
+
+
+def _locale(value: float, decimals: int | None) -> str:
+    return f"{value:,.{3 if decimals is None else decimals}f}"
+
+
+def _percent(value: float, decimals: int | None) -> str:
+    return f"{_number(value * 100, decimals)}%"
+
+
+def _milliseconds(value: float, decimals: int | None) -> str:
+    size, suffix = next(((s, x) for s, x in _TIMES if abs(value) >= s), _TIMES[-1])
+    return _number(value / size, decimals) + suffix
+
+
+def _per_minute(value: float, decimals: int | None) -> str:
+    return f"{_short(value, decimals)} req/min"
+
+
+def _scaled(value: float, decimals: int | None, scale: tuple[tuple[float, str], ...]) -> str:
+    size, suffix = next(((size, suffix) for size, suffix in scale if abs(value) >= size), (1.0, ""))
+    return _number(value / size, decimals) + suffix
+
+
+def _number(value: float, decimals: int | None) -> str:
+    if decimals is not None:
+        return f"{value:.{decimals}f}"
+    if value == 0 or abs(value) >= 100:
+        return f"{value:.0f}"
+    text = f"{value:.{2 if abs(value) < 10 else 1}f}" if abs(value) >= 0.1 else f"{value:.2g}"
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+
+
+_FORMATS: dict[str, Callable[[float, int | None], str]] = {
+    "currencyUSD": _usd,
+    "locale": _locale,
+    "ms": _milliseconds,
+    "percentunit": _percent,
+    "reqpm": _per_minute,
+    "short": _short,
+}

@@ -1,0 +1,88 @@
+"""From RuleConfig and targets to files: the same input gives the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from prometheus import alerts, rules, scrape
+from prometheus.config import RuleConfig
+from prometheus.errors import OutputError, TargetError
+from prometheus.relabel import hide_identity
+from prometheus.scrape import Targets
+from settings.model import Settings
+
+SCRAPE_FILE = PurePosixPath("prometheus/prometheus.yml")
+RECORDING_FILE = PurePosixPath("prometheus/rules/recording.yml")
+ALERTS_FILE = PurePosixPath("prometheus/rules/alerts.yml")
+
+HEADER = "# Written by `python -m prometheus build`; a change made here is lost at the next build.\n"
+
+
+def targets(settings: Settings, proxy: str | None, exporter: str | None, token_file: Path | None) -> Targets:
+    """Where to scrape: what was asked for, else where the settings let the services listen.
+
+    Raises: TargetError, also where /metrics asks for a token and no token file is named.
+    """
+    if settings.metrics.token is not None and token_file is None:
+        raise TargetError(
+            "[metrics] token is set, so /metrics asks for it: put it into a file and pass --token-file FILE"
+        )
+    return Targets(
+        scrape.target(proxy, "--proxy-target")
+        if proxy is not None
+        else scrape.target(settings.server.listen_addr, "[server] listen_addr"),
+        scrape.target(exporter, "--exporter-target")
+        if exporter is not None
+        else scrape.target(settings.exporter.listen_addr, "[exporter] listen_addr"),
+        token_file,
+    )
+
+
+def private(config: RuleConfig, settings: Settings) -> RuleConfig:
+    """The configuration, with display names hidden where the settings keep personal data out."""
+    if settings.metrics.account_identity_mode == "email":
+        return config
+    return replace(config, relabel=(*config.relabel, hide_identity()))
+
+
+def files(config: RuleConfig, where: Targets) -> Mapping[PurePosixPath, str]:
+    """Every file to write, by its path below the output folder."""
+    # Listed one by one: a rule file that an older build left behind is then not loaded.
+    rule_files = [str(path.relative_to(SCRAPE_FILE.parent)) for path in (RECORDING_FILE, ALERTS_FILE)]
+    reasons = "".join(f"# relabelled: {entry.reason}\n" for entry in config.relabel)
+    return {
+        SCRAPE_FILE: HEADER + reasons + _yaml(scrape.document(config, where, rule_files)),
+        RECORDING_FILE: HEADER + _yaml(rules.document(config)),
+        ALERTS_FILE: HEADER + _yaml(alerts.document(config)),
+    }
+
+
+def write(contents: Mapping[PurePosixPath, str], out: Path) -> list[Path]:
+    """Write the files below `out`; folders are made as needed.
+
+    Raises: OutputError.
+    """
+    written = []
+    for relative, text in contents.items():
+        path = out / relative
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+        written.append(path)
+    return written
+
+
+class _Dumper(yaml.SafeDumper):
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)  # list entries stand to the right of their key
+
+
+def _yaml(document: dict[str, Any]) -> str:
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)

@@ -1,0 +1,80 @@
+"""The scrape configuration as data: who is scraped, how often, with which credential."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prometheus.config import RuleConfig
+from prometheus.durations import promql as duration
+from prometheus.errors import TargetError
+from settings.model import split_address
+
+_EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (compared, never bound)
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Where the two services answer, each HOST:PORT.
+
+    Attributes:
+        token_file: holds the bearer token for both; Prometheus reads it before each scrape, and takes
+            a relative path from the folder of prometheus.yml.
+    """
+
+    proxy: str
+    exporter: str
+    token_file: Path | None = None
+
+
+def target(address: str, option: str) -> str:
+    """HOST:PORT as Prometheus can scrape it: an address that listens everywhere becomes this machine.
+
+    Args:
+        option: what to name in the error, like `--proxy-target`.
+    Raises: TargetError.
+    """
+    host, port = _split(address, option)
+    host = _EVERY_ADDRESS.get(host, host)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def document(config: RuleConfig, targets: Targets, rule_files: list[str]) -> dict[str, Any]:
+    """prometheus.yml.
+
+    Args:
+        rule_files: paths, relative to prometheus.yml.
+    """
+    return {
+        "global": {
+            "scrape_interval": duration(config.scrape_interval),
+            "scrape_timeout": duration(config.scrape_timeout),
+            "evaluation_interval": duration(config.evaluation_interval),
+        },
+        "rule_files": rule_files,
+        "scrape_configs": [
+            _job(config, config.proxy_job, targets.proxy, targets.token_file),
+            _job(config, config.exporter_job, targets.exporter, targets.token_file),
+        ],
+    }
+
+
+def _job(config: RuleConfig, name: str, address: str, token_file: Path | None) -> dict[str, Any]:
+    job: dict[str, Any] = {"job_name": name, "static_configs": [{"targets": [address]}]}
+    if token_file is not None:
+        job["authorization"] = {"type": "Bearer", "credentials_file": str(token_file)}
+    if config.relabel:
+        job["metric_relabel_configs"] = [entry.document() for entry in config.relabel]
+    return job
+
+
+def _split(address: str, option: str) -> tuple[str, int]:
+    allowed = "allowed: HOST:PORT with a port from 1 to 65535, like 127.0.0.1:8787"
+    try:
+        host, port = split_address(address)
+    except ValueError as error:
+        raise TargetError(f"{option} {address}: {allowed}") from error
+    if not host or set(host) & set("/ @?#") or not 1 <= port <= 65535:
+        raise TargetError(f"{option} {address}: {allowed}")
+    return host, port

@@ -1,0 +1,262 @@
+"""What the Overview shows, asked of a real Prometheus as Grafana would, equals what the history adds up to.
+
+Tolerance of totals: `increase` extrapolates from the first and the last scrape of a window to its edges, so
+at each edge it may be off by what one scrape interval counts at most. `slack` is twice that. Rates are exact
+between the scrapes that they saw.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from math import ceil
+from typing import Any
+
+import pytest
+
+from dashboards.grafana_time import View, asks
+from dashboards.source import Series, fetch
+from ledger.prices import PriceBook
+from ledger.values import RequestEvent
+from prometheus.config import RuleConfig
+from proxy.metrics import LATENCY_MS_BUCKETS
+from simulator.history import History
+from simulator.scrapes import Scrapes
+from simulator.totals import Totals, totals
+
+EVERYTHING = {"model": ".*", "api": ".*"}
+DAY = timedelta(days=1)
+WIDTH = 800
+
+Shown = Callable[..., list[list[Series]]]
+Truth = Callable[[datetime, datetime], Totals]
+Value = Callable[[Totals], float]
+Slack = Callable[[Value], float]
+
+STEP = RuleConfig().panel_step
+
+
+@pytest.fixture
+def shown(built: dict[str, Any], seeded: str, now: datetime) -> Shown:
+    """The series of each target of a panel of the Overview."""
+
+    def ask(title: str, start: str = "now-24h", at: datetime = now, **variables: str) -> list[list[Series]]:
+        (panel,) = (p for p in built["overview"]["panels"] if p["title"] == title)
+        view = View(at, start, variables=EVERYTHING | variables)
+        return [fetch(seeded, one) for one in asks(panel, view, WIDTH)]
+
+    return ask
+
+
+@pytest.fixture
+def truth(history: History, prices: PriceBook) -> Truth:
+    """What requests that ended in [start, end) add up to."""
+
+    def count(start: datetime, end: datetime) -> Totals:
+        return totals((e for e in history.events if start <= e.requested_at < end), prices)
+
+    return count
+
+
+class Between:
+    """What was counted between the first and the last scrape of the window that ends at a moment."""
+
+    def __init__(self, history: History, scrapes: Scrapes, prices: PriceBook) -> None:
+        self._events, self._scrapes, self._prices = history.events, scrapes, prices
+        self._ends = [event.requested_at for event in history.events]
+        self._every = timedelta(seconds=scrapes.interval_seconds)
+
+    def __call__(self, at: datetime, window: timedelta) -> Totals:
+        return totals(self.events(at, window), self._prices)
+
+    def events(self, at: datetime, window: timedelta) -> list[RequestEvent]:
+        first, last = self._edges(at, window)
+        return list(self._events[bisect_left(self._ends, first) : bisect_left(self._ends, last)])
+
+    def minutes(self, at: datetime, window: timedelta) -> float:
+        first, last = self._edges(at, window)
+        return (last - first) / timedelta(minutes=1)
+
+    def _edges(self, at: datetime, window: timedelta) -> tuple[datetime, datetime]:
+        start = self._scrapes.start
+        first = start - (start - (at - window)) // self._every * self._every
+        return first, start + (at - start) // self._every * self._every
+
+
+@pytest.fixture(scope="session")
+def between(history: History, scrapes: Scrapes, prices: PriceBook) -> Between:
+    return Between(history, scrapes, prices)
+
+
+@pytest.fixture(scope="session")
+def slack(history: History, scrapes: Scrapes, prices: PriceBook) -> Slack:
+    """Twice the most that a value grows by between two scrapes."""
+    apart: dict[int, list[RequestEvent]] = {}
+    for event in history.events:
+        number = (event.requested_at - scrapes.start) // timedelta(seconds=scrapes.interval_seconds)
+        apart.setdefault(number, []).append(event)
+    sums = [totals(events, prices) for events in apart.values()]
+    return lambda value: 2 * max(value(one) for one in sums)
+
+
+def usd(found: Totals) -> float:
+    return float(found.cost.usd)
+
+
+def requests(found: Totals) -> float:
+    return float(found.count())
+
+
+def midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def only(answers: list[list[Series]]) -> Series:
+    ((series,),) = answers
+    return series
+
+
+@pytest.mark.parametrize(
+    ("title", "value"), [("Cost today so far (USD)", usd), ("Requests today so far", requests)]
+)
+def test_today_so_far(
+    title: str,
+    value: Value,
+    shown: Shown,
+    truth: Truth,
+    now: datetime,
+    slack: Slack,
+) -> None:
+    expected = value(truth(midnight(now), now))
+    assert only(shown(title)).last == pytest.approx(expected, abs=slack(value))
+    assert slack(value) < expected / 8
+
+
+@pytest.mark.parametrize(
+    ("title", "value"), [("Cost yesterday (USD)", usd), ("Requests yesterday", requests)]
+)
+@pytest.mark.parametrize("clock", ["00:01:00", "11:00:00", "15:20:00"])
+def test_yesterday_is_the_same_all_day_long(
+    title: str,
+    clock: str,
+    value: Value,
+    shown: Shown,
+    truth: Truth,
+    now: datetime,
+    slack: Slack,
+) -> None:
+    at = datetime.fromisoformat(f"{now.date()}T{clock}+00:00")
+    expected = value(truth(midnight(now) - DAY, midnight(now)))
+    series = only(shown(title, at=at))
+    assert series.last == pytest.approx(expected, abs=slack(value))
+    assert len(series.points) == 3
+
+
+def test_completed_days_and_their_average(shown: Shown, truth: Truth, now: datetime, slack: Slack) -> None:
+    """On one of the days the proxy is restarted."""
+    ((days,), (average,)) = shown("Cost/day (USD, completed days + 7d avg)")
+    ends = [midnight(now) - number * DAY for number in range(7, -1, -1)]
+    assert [at for at, _ in days.points] == [at for at, _ in average.points] == ends
+    for (at, cost), (_, mean) in zip(days.points, average.points, strict=True):
+        assert cost == pytest.approx(usd(truth(at - DAY, at)), abs=slack(usd))
+        assert mean == pytest.approx(usd(truth(at - 7 * DAY, at)) / 7, abs=slack(usd) / 7)
+    assert days.points[-1][1] == only(shown("Cost yesterday (USD)")).last
+
+
+def test_the_model_filter_reaches_the_stats(shown: Shown, truth: Truth, now: datetime, slack: Slack) -> None:
+    some = only(shown("Requests yesterday", model="(gpt-5.5|gpt-4o-mini)")).last
+    day = truth(midnight(now) - DAY, midnight(now))
+    expected = day.count(model="gpt-5.5") + day.count(model="gpt-4o-mini")
+    assert some == pytest.approx(expected, abs=slack(requests))
+    assert shown("Requests yesterday", model="no-such-model") == [[]]
+
+
+def test_cost_by_model(shown: Shown, truth: Truth, now: datetime) -> None:
+    (models,) = shown("Cost by model (USD)")
+    expected = truth(now - DAY, now).cost_by_model
+    assert [one.name for one in models] == sorted(
+        (model for model, spend in expected.items() if spend.usd),
+        key=lambda model: -expected[model].usd,
+    )
+    for one in models:
+        assert one.last == pytest.approx(float(expected[one.name].usd), rel=0.03)
+
+
+def test_unpriced_requests(shown: Shown, truth: Truth, now: datetime) -> None:
+    (rows,) = shown("Unpriced requests")
+    assert {row.labels["reason"] for row in rows} == {"missing_usage", "unknown_pricing"}
+    expected = truth(now - DAY, now).cost.unpriced_requests
+    assert sum(row.last for row in rows) == pytest.approx(expected, abs=1)
+
+
+def test_error_rate_never_counts_cancelled_requests(shown: Shown, between: Between) -> None:
+    """A scrape sees what ended before it, so between two scrapes the share is exact."""
+    points = only(shown("Error rate")).points
+    assert len(points) > 60
+    cancelled = 0
+    for at, ratio in points:
+        found = between(at, timedelta(minutes=15) + STEP)
+        cancelled += found.count(status="cancelled")
+        assert ratio == pytest.approx(found.count(status="error") / found.count(), abs=1e-9)
+    assert cancelled > 10
+
+
+def test_requests_flow_as_counted(shown: Shown, between: Between, now: datetime) -> None:
+    (models,) = shown("Requests by model")
+    assert len(models) > 4
+    window = timedelta(minutes=15) + STEP
+    for series in models:
+        for at, per_minute in series.points[1:]:
+            expected = between(at, window).count(model=series.name) / between.minutes(at, window)
+            assert per_minute == pytest.approx(expected, abs=1e-9)
+
+
+def test_tokens_flow_as_counted(shown: Shown, between: Between) -> None:
+    kinds = [only([answer]) for answer in shown("Tokens by kind")]
+    assert [one.name for one in kinds] == ["input", "cached input", "output", "reasoning"]
+    window = timedelta(minutes=15) + STEP
+    for series in kinds:
+        for at, per_minute in series.points[1:]:
+            tokens = between(at, window).token_count(series.name.replace(" ", "_"))
+            assert per_minute == pytest.approx(tokens / between.minutes(at, window))
+
+
+def test_the_cache_ratio_is_cached_through_input(shown: Shown, between: Between) -> None:
+    points = only(shown("Cache ratio")).points
+    assert len(points) > 60
+    for at, ratio in points:
+        found = between(at, timedelta(minutes=15) + STEP)
+        assert ratio == pytest.approx(found.token_count("cached_input") / found.token_count("input"))
+
+
+@pytest.mark.parametrize("title", ["Latency", "Time to first token"])
+def test_quantiles_lie_in_the_right_bucket(title: str, shown: Shown, between: Between) -> None:
+    """A histogram knows no more than its buckets. Right means: the bucket of the true quantile, or of the
+    measurement next to it, because Prometheus extrapolates young series a little less than older ones."""
+    window = timedelta(minutes=15) + STEP
+    answers = [only([answer]) for answer in shown(title)]
+    assert [one.name for one in answers] == ["p50", "p95", "p99"]
+    checked = 0
+    for series, q in zip(answers, (0.5, 0.95, 0.99), strict=True):
+        for at, value in series.points[24:]:  # six hours after the histograms began
+            if values := measured(title, between.events(at, window)):
+                rank = ceil(q * len(values)) - 1
+                low, high = values[max(0, rank - 1)], values[min(len(values) - 1, rank + 1)]
+                assert bounds(low)[0] - 1e-9 <= value <= bounds(high)[1] + 1e-9
+                checked += 1
+    assert checked > 150
+
+
+def measured(title: str, events: list[RequestEvent]) -> list[float]:
+    """What the panel's histogram observed, in ascending order."""
+    finished = [e for e in events if e.status != "cancelled"]
+    values = [e.latency_ms if title == "Latency" else e.latency_first_token_ms for e in finished]
+    return sorted(value for value in values if value is not None)
+
+
+def bounds(value: float) -> tuple[float, float]:
+    """Of the bucket of a value; beyond the last bound a quantile is that bound."""
+    edges = (0.0, *LATENCY_MS_BUCKETS)
+    place = bisect_left(edges, value)
+    return edges[place - 1], edges[min(place, len(edges) - 1)]

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from exporter import metrics as exporter_metrics
+from ledger.families import MetricFamily
+from prometheus.names import BUILT_IN, RECORDED
+from prometheus.rules import recording_rules
+from proxy import metrics as proxy_metrics
+
+
+@pytest.mark.parametrize("family", RECORDED, ids=str)
+def test_a_recorded_name_says_its_labels_its_metric_and_its_operation(family: MetricFamily) -> None:
+    level, metric, operation = family.name.split(":")
+    assert level == "_".join(family.labels)
+    declared = {f.name.removesuffix("_total") for f in (*proxy_metrics.FAMILIES, *exporter_metrics.FAMILIES)}
+    assert metric in declared
+    assert re.fullmatch("[a-z0-9_]+", operation)
+    assert operation.endswith("_total") == (family.kind == "counter")
+
+
+def test_every_name_is_owned_once() -> None:
+    names = [f.name for f in (*RECORDED, *BUILT_IN, *proxy_metrics.FAMILIES, *exporter_metrics.FAMILIES)]
+    assert len(names) == len(set(names))
+
+
+def test_every_recorded_name_is_recorded_by_one_rule() -> None:
+    assert [rule.name for rule in recording_rules()] == list(RECORDED)

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from prometheus.config import RuleConfig
+from prometheus.errors import TargetError
+from prometheus.relabel import drop_model
+from prometheus.scrape import Targets, document, target
+
+
+@pytest.mark.parametrize(
+    ("listens", "scraped"),
+    [
+        ("127.0.0.1:8787", "127.0.0.1:8787"),
+        ("proxy:8787", "proxy:8787"),
+        ("0.0.0.0:8787", "127.0.0.1:8787"),
+        ("[::]:8787", "[::1]:8787"),
+        ("[fd00::1]:8787", "[fd00::1]:8787"),
+    ],
+)
+def test_where_a_service_listens_is_where_it_is_scraped(listens: str, scraped: str) -> None:
+    assert target(listens, "--proxy-target") == scraped
+
+
+@pytest.mark.parametrize(
+    "address", ["", "proxy", "proxy:", ":8787", "proxy:0", "proxy:70000", "http://proxy:8787"]
+)
+def test_an_address_that_is_none_is_named(address: str) -> None:
+    with pytest.raises(TargetError, match=r"^--proxy-target .*allowed: HOST:PORT"):
+        target(address, "--proxy-target")
+
+
+def test_both_jobs_are_scraped_alike() -> None:
+    config = RuleConfig(relabel=(drop_model("gpt-4.1-mini"),))
+    scraped = document(config, Targets("p:1", "e:2", Path("token")), ["rules/a.yml"])
+    jobs = scraped["scrape_configs"]
+    assert [(job["job_name"], job["static_configs"][0]["targets"]) for job in jobs] == [
+        (config.proxy_job, ["p:1"]),
+        (config.exporter_job, ["e:2"]),
+    ]
+    assert {job["authorization"]["credentials_file"] for job in jobs} == {"token"}
+    assert all(len(job["metric_relabel_configs"]) == 1 for job in jobs)
+
+
+def test_without_token_and_reasons_nothing_is_said_of_them() -> None:
+    jobs = document(RuleConfig(), Targets("p:1", "e:2"), [])["scrape_configs"]
+    assert all(set(job) == {"job_name", "static_configs"} for job in jobs)
