@@ -41,7 +41,8 @@ def split_target(raw: str) -> tuple[str, str]:
         slash = rest.find("/")
         raw = rest[slash:] if separator and slash >= 0 else "/"
     path, question, query = raw.partition("?")
-    if _DOTS.search(path) or "\\" in path or "#" in raw:
+    suspect = "/." in path or "%" in path
+    if (suspect and _DOTS.search(path)) or "\\" in path or "#" in raw:
         raise Refused(400, "invalid_path", "the path has dot segments or characters that are not allowed")
     return path, question + query
 
@@ -114,7 +115,9 @@ async def _read(request: web.BaseRequest) -> bytes:
 async def _chunk(request: web.BaseRequest) -> bytes:
     """The next bytes of the body; empty at its end. Raises: Refused, ClientGone."""
     content = request.content
-    if content.is_eof() and not content.at_eof():  # all of it is here: no clock is needed
+    if content.at_eof():
+        return b""
+    if content.is_eof():  # all of it is here: no clock is needed
         return content.read_nowait()
     try:
         async with asyncio.timeout(BODY_SECONDS):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 _GENERATING = {
     "/responses": "responses",
@@ -63,6 +64,7 @@ class Route:
     billable: bool
 
 
+@lru_cache(maxsize=1024)
 def route(method: str, tail: str) -> Route:
     """The route of a request.
 
@@ -79,6 +81,7 @@ def route(method: str, tail: str) -> Route:
     return Route(api, f"/v1{template}", method == "POST" and tail in _GENERATING)
 
 
+@lru_cache(maxsize=1024)
 def backend_route(method: str, path: str) -> Route:
     """The route of a request to the ChatGPT backend, which Codex uses with a ChatGPT login.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -99,6 +100,12 @@ class Upstream:
         if isinstance(error, aiohttp.ClientConnectorError):
             return UpstreamError(f"cannot reach {self.host}: {_reason(error)}", "upstream_unreachable")
         return UpstreamError(f"{self.host} broke off: {_reason(error)}", "upstream_broken")
+
+
+@lru_cache(maxsize=1024)
+def _url(base: str, tail: str) -> URL:
+    """The same few paths come again and again, and parsing one costs as much as a header."""
+    return URL(base + tail, encoded=True)
 
 
 def _reason(error: Exception) -> str:

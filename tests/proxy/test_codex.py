@@ -51,7 +51,15 @@ async def test_a_turn_of_codex_is_counted(start_proxy: Any, codex: str, tmp_path
         process = await asyncio.create_subprocess_exec(
             *(codex, "exec", "--skip-git-repo-check", "say something"),
             cwd=work,
-            env={**os.environ, "CODEX_HOME": str(home), "QUOTASCOPE_TEST_KEY": "sk-codex-0123456789abcd"},
+            env={
+                **os.environ,
+                "CODEX_HOME": str(home),
+                "QUOTASCOPE_TEST_KEY": "sk-codex-0123456789abcd",
+                # Whatever it would look up elsewhere ends at a closed port of this host.
+                "HTTP_PROXY": "http://127.0.0.1:9",
+                "HTTPS_PROXY": "http://127.0.0.1:9",
+                "NO_PROXY": "127.0.0.1",
+            },
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
