@@ -3,24 +3,59 @@
 from __future__ import annotations
 
 import argparse
+import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from bench import relay
+from bench import relay, soak
+
+
+def _relay(options: argparse.Namespace) -> None:
+    for title, rows in relay.compare(options.rounds, options.seconds, options.connections).items():
+        print(relay.table(title, rows), end="\n\n", flush=True)
+
+
+def _soak(options: argparse.Namespace) -> None:
+    print(soak.table(soak.findings()), flush=True)
+
+
+BENCHES: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
+    "relay": ("the proxy against a bare pass-through, nginx, no proxy at all", _relay),
+    "soak": ("1,000 streams at once, 200,000 requests in a row, scrapes under load", _soak),
+}
+"""What can be measured: a line of help and what to run."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run benchmarks; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m bench", description="Compare side by side in one run; medians of interleaved rounds."
+        prog="python -m bench",
+        description="Compare side by side in one run; medians of interleaved rounds.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="\n".join(f"  {name:12} {text}" for name, (text, _) in BENCHES.items()),
     )
-    parser.add_argument("what", nargs="*", default=["relay"], choices=["relay"], help="default: relay")
+    parser.add_argument("what", nargs="*", metavar="NAME", help="what to measure, see below (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default: 5)")
     parser.add_argument("--seconds", type=int, default=4, help="seconds of each measurement (default: 4)")
     parser.add_argument("--connections", type=int, default=32, help="connections of the load (default: 32)")
     options = parser.parse_args(arguments)
-    for title, rows in relay.compare(options.rounds, options.seconds, options.connections).items():
-        print(relay.table(title, rows), end="\n\n", flush=True)
+    unknown = [name for name in options.what if name not in BENCHES]
+    if unknown:
+        parser.error(f"no benchmark {unknown[0]!r}; there are: {', '.join(BENCHES)}")
+    print(machine(), end="\n\n")
+    for name in options.what or BENCHES:
+        BENCHES[name][1](options)
     return 0
+
+
+def machine() -> str:
+    """The machine in one line."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    cpu = f"{len(models)} x {models[0]}" if models else platform.processor()
+    return f"{cpu}, {platform.system()} {platform.release()}, Python {platform.python_version()}"
 
 
 if __name__ == "__main__":

@@ -41,9 +41,9 @@ class Row:
     failed: int
 
 
-def upstream(folder: Path) -> Program:
+def upstream(folder: Path, *more: str) -> Program:
     port = free_port()
-    command = python("-m", "simulator", "upstream", "--fixed", "--listen", f"127.0.0.1:{port}")
+    command = python("-m", "simulator", "upstream", "--fixed", "--listen", f"127.0.0.1:{port}", *more)
     return start("direct", command, port, cpu=LOAD_CPU)
 
 
