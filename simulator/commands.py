@@ -1,0 +1,133 @@
+"""The commands of `python -m simulator`: arguments in, work done, exit code out."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from argparse import Namespace
+from collections.abc import Coroutine
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from ledger.prices import PriceBook, book, load_seed
+from ledger.store import parse_url, sqlite_url
+from simulator.counting import count
+from simulator.errors import OutputError, ScriptError
+from simulator.fixed import serve_fixed
+from simulator.history import History, generate
+from simulator.openmetrics import text
+from simulator.plan import Plan
+from simulator.plausible import Plausible
+from simulator.rhythm import zone
+from simulator.scrapes import Scrapes
+from simulator.stopping import stop_signals
+from simulator.store_history import prepared, store
+from simulator.traffic import Tally, Traffic, run
+from simulator.upstream import serve
+
+
+def upstream(asked: Namespace) -> int:
+    """Run a provider until it is stopped."""
+    _run(_fixed(asked) if asked.fixed else _plausible(asked))
+    return 0
+
+
+def traffic(asked: Namespace) -> int:
+    """Send traffic; 1 where not one request got an answer."""
+    rhythm = zone(asked.rhythm) if asked.rhythm else None
+    plan = Traffic(asked.base_url, asked.rate, asked.seconds, asked.seed, rhythm)
+    tally: Tally = _run(_traffic(plan))
+    print(
+        f"{tally.sent} requests: {tally.answered} answered, {tally.refused} refused, "
+        f"{tally.left} left by their caller, {tally.failed} failed"
+    )
+    if tally.failed and not tally.answered + tally.refused:
+        print(f"nothing answers at {plan.base_url}: {tally.reason}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def history(asked: Namespace) -> int:
+    """Invent history and write it where it is wanted."""
+    if not asked.database and not asked.openmetrics:
+        raise ScriptError("say where to write: --database FILE, --openmetrics FILE, or both")
+    prices = book(load_seed())
+    invented = generate(plan(asked, datetime.now(UTC)), prices)
+    if asked.database:
+        engine = prepared(
+            parse_url(asked.database) if "://" in asked.database else sqlite_url(Path(asked.database))
+        )
+        store(engine, invented)
+        engine.dispose()
+    if asked.openmetrics:
+        _write_samples(asked.openmetrics, invented, asked.interval, prices)
+    _tell(invented)
+    return 0
+
+
+def plan(asked: Namespace, now: datetime) -> Plan:
+    """The plan of a history that ends at a moment and begins at a midnight UTC."""
+    end = asked.until or now
+    try:
+        first = (end - timedelta(microseconds=1)).date() - timedelta(days=asked.days - 1)
+    except OverflowError as error:
+        raise ScriptError(f"a history of {asked.days} days begins before the calendar does") from error
+    return Plan(
+        start=datetime.combine(first, time(), tzinfo=UTC),
+        end=end,
+        requests_per_day=asked.requests_per_day,
+        seed=asked.seed,
+        zone=asked.zone,
+    )
+
+
+def _write_samples(file: Path, invented: History, interval: int, prices: PriceBook) -> None:
+    scrapes = Scrapes(invented.plan.start, invented.plan.end, interval)
+    try:
+        with file.open("w", encoding="utf-8") as out:
+            out.writelines(text(count(invented.events, scrapes, prices)))
+    except OSError as error:
+        raise OutputError(f"cannot write {file}: {error.strerror}") from error
+
+
+def _tell(invented: History) -> None:
+    cost = invented.totals.cost
+    print(
+        f"{len(invented.events)} requests from {invented.plan.start:%Y-%m-%d %H:%M} "
+        f"to {invented.plan.end:%Y-%m-%d %H:%M} UTC, "
+        f"{cost.usd:.2f} US dollars and {cost.unpriced_requests} without a price"
+    )
+
+
+async def _plausible(asked: Namespace) -> None:
+    host, port = asked.listen
+    play = Plausible(asked.seed, asked.speed)
+    with stop_signals() as stop:
+        async with serve(play, host=host, port=port, keep_bytes=False, keep_last=1_000) as running:
+            _listening(running.origin)
+            await stop.wait()
+
+
+async def _fixed(asked: Namespace) -> None:
+    host, port = asked.listen
+    with stop_signals() as stop:
+        async with serve_fixed(host=host, port=port, events_per_write=asked.events_per_write) as origin:
+            _listening(origin)
+            await stop.wait()
+
+
+def _listening(origin: str) -> None:
+    print(f"simulated provider on {origin}; ask it with OPENAI_BASE_URL={origin}/v1", flush=True)
+
+
+async def _traffic(plan: Traffic) -> Tally:
+    with stop_signals() as stop:
+        return await run(plan, stop)
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
