@@ -1,45 +1,52 @@
-"""Which headers travel on. Pure; order, case and repetition of the rest stay as they came."""
+"""Which headers travel on. Pure; order, case, repetition and bytes of the rest stay as they came."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from multidict import CIMultiDict, MultiMapping
+RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 HOP_BY_HOP = frozenset(
     {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
     }
 )
 """RFC 9110, 7.6.1: they speak of one connection, not of the message."""
 
-_REQUEST_DROPS = HOP_BY_HOP | {"host", "content-length", "expect"}
-"""The client library writes Host and Content-Length itself; Expect was answered here."""
+_REQUEST_DROPS = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
+"""Host and Content-Length are written anew; Expect was answered here."""
 
 
-def request_headers(headers: MultiMapping[str]) -> CIMultiDict[str]:
-    """The client's headers as they go upstream."""
-    return _without(headers, _REQUEST_DROPS)
+def request_lines(headers: RawHeaders) -> list[bytes]:
+    """The client's header lines as they go upstream."""
+    return kept_lines(headers, _REQUEST_DROPS)
 
 
-def response_headers(headers: MultiMapping[str]) -> CIMultiDict[str]:
-    """The provider's headers as they go to the client."""
-    return _without(headers, HOP_BY_HOP)
+def kept_lines(headers: RawHeaders, drops: frozenset[bytes]) -> list[bytes]:
+    """Header lines without the dropped names, and without those that `Connection` names."""
+    for name, value in headers:
+        if len(name) == 10 and name.lower() == b"connection":
+            drops = drops | {part.strip().lower() for part in value.split(b",")}
+    return [name + b": " + value for name, value in headers if name.lower() not in drops]
 
 
-def _without(headers: MultiMapping[str], drops: frozenset[str]) -> CIMultiDict[str]:
-    named = headers.getall("Connection", ())
-    if named:
-        drops = drops | {name.strip().lower() for value in named for name in value.split(",")}
-    return CIMultiDict([(k, v) for k, v in headers.items() if k.lower() not in drops])
+def replaced(lines: Iterable[bytes], name: bytes, value: bytes) -> list[bytes]:
+    """Header lines with one header set to one value."""
+    prefix = name.lower() + b":"
+    return [*without(lines, prefix), name + b": " + value]
+
+
+def without(lines: Iterable[bytes], *prefixes: bytes) -> list[bytes]:
+    """Header lines without those that begin with these names, given in lower case with their colon."""
+    return [line for line in lines if not line.lower().startswith(prefixes)]
 
 
 def credential(headers: Mapping[str, str]) -> str | None:

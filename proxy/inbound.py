@@ -11,8 +11,8 @@ from aiohttp.http_writer import StreamWriter
 
 from proxy.decode import Undecodable, decoder
 from proxy.errors import ClientGone, Refused
-from proxy.upstream import Body
 from proxy.usage import NOTHING_ASKED, Asked, read_request
+from proxy.wire import Body
 
 WHOLE_BODY = 256 * 1024
 """Bodies up to this size are read before the provider is asked; larger ones pass as they arrive."""
@@ -58,7 +58,7 @@ async def body(
     Raises: Refused for a body that is too large, at once where its length is told beforehand.
     """
     if not request.can_read_body:
-        return None
+        return b"" if "Content-Length" in request.headers else None
     length = request.content_length
     if length is not None and length > most_bytes:
         raise _too_large(most_bytes)

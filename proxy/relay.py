@@ -9,19 +9,19 @@ from time import perf_counter
 
 from aiohttp import ClientResponse, web
 from aiohttp.http_writer import StreamWriter
-from multidict import CIMultiDict
 
 from ledger.values import DEFAULT_ACCOUNT
 from proxy import inbound, include_usage, websocket
 from proxy.body_log import BodyLog, Record
 from proxy.errors import ClientGone, Refused, UpstreamError
-from proxy.headers import credential, request_headers, session_id
+from proxy.headers import credential, replaced, request_lines, session_id
 from proxy.meter import Caller, Emit, Meter, Tell, new_id
 from proxy.privacy import mask_key
 from proxy.response import RelayResponse, error_response
 from proxy.routes import Route
 from proxy.tunnel import Side, join
-from proxy.upstream import Body, Upstream
+from proxy.upstream import Upstream
+from proxy.wire import Body
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +107,16 @@ class Relay:
         body = await inbound.body(
             request, meter.learn, record.feed if record else None, self._options.most_bytes
         )
-        headers = self._headers(request, body)
+        lines = self._lines(request)
         strip = None
         if self._options.include_usage and _wants_usage(target.route, meter, body):
             assert isinstance(body, bytes)
             body, strip = include_usage.asking(body), include_usage.Strip()
-            headers["Accept-Encoding"] = "identity"
+            lines = replaced(lines, b"Accept-Encoding", b"identity")
         if websocket.is_upgrade(request.headers):
-            headers = websocket.upgrade_headers(headers)
-        answer = await target.upstream.send(request.method, target.path, headers, body)
+            lines = websocket.upgrade_lines(lines)
+        length = request.content_length if isinstance(body, AsyncIterator) else None
+        answer = await target.upstream.send(request.method, target.path, lines, body, length)
         try:
             if record:
                 record.response(answer.status, answer.headers.items())
@@ -129,13 +130,11 @@ class Relay:
             if not answer.content.at_eof():
                 answer.close()
 
-    def _headers(self, request: web.BaseRequest, body: Body) -> CIMultiDict[str]:
-        headers = request_headers(request.headers)
+    def _lines(self, request: web.BaseRequest) -> list[bytes]:
+        lines = request_lines(request.raw_headers)
         if self._options.own_key and _may_borrow(request):
-            headers["Authorization"] = f"Bearer {self._options.own_key}"
-        if isinstance(body, AsyncIterator) and request.content_length is not None:
-            headers["Content-Length"] = str(request.content_length)
-        return headers
+            lines.append(b"Authorization: Bearer " + self._options.own_key.encode())
+        return lines
 
     async def _answer(
         self,

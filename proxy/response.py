@@ -9,10 +9,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_writer import StreamWriter
 
 from proxy.errors import ProxyError
-from proxy.headers import HOP_BY_HOP
-
-RawHeaders = tuple[tuple[bytes, bytes], ...]
-_DROPS = frozenset(name.encode() for name in HOP_BY_HOP)
+from proxy.headers import HOP_BY_HOP, RawHeaders, kept_lines
 
 
 class RelayResponse(web.StreamResponse):
@@ -36,10 +33,7 @@ class RelayResponse(web.StreamResponse):
         self._req = request
         writer = self._payload_writer = request.writer
         assert isinstance(writer, StreamWriter)
-        drops = _DROPS if self._keep_length else _DROPS | {b"content-length"}
-        if self.status == 101:
-            drops = frozenset()  # the switch is between the two ends
-        lines, length = _kept(self._raw_headers, drops)
+        lines, length = self._kept()
         self._keep_alive = request.keep_alive
         if not self._must_be_empty_body:
             if length is not None:
@@ -60,17 +54,14 @@ class RelayResponse(web.StreamResponse):
         writer._headers_written = False
         return writer
 
-
-def _kept(raw_headers: RawHeaders, drops: frozenset[bytes]) -> tuple[list[bytes], int | None]:
-    """Header lines that travel on, and the body's length where a kept line names it."""
-    length = None
-    for name, value in raw_headers:
-        lower = name.lower()
-        if lower == b"connection" and drops:
-            drops = drops | {part.strip().lower() for part in value.split(b",")}
-        elif lower == b"content-length" and lower not in drops:
-            length = int(value)
-    return [n + b": " + v for n, v in raw_headers if n.lower() not in drops], length
+    def _kept(self) -> tuple[list[bytes], int | None]:
+        """Header lines that travel on, and the body's length where they name it."""
+        if self.status == 101:  # the switch is between the two ends
+            return [name + b": " + value for name, value in self._raw_headers], None
+        if not self._keep_length:
+            return kept_lines(self._raw_headers, HOP_BY_HOP | {b"content-length"}), None
+        length = next((v for n, v in self._raw_headers if n.lower() == b"content-length"), None)
+        return kept_lines(self._raw_headers, HOP_BY_HOP), None if length is None else int(length)
 
 
 def error_response(error: ProxyError, status: int, code: str) -> web.Response:

@@ -1,24 +1,22 @@
-"""The way to the provider: one pooled client session, and aiohttp's errors translated once."""
+"""The way to the provider: one connection pool, and aiohttp's errors translated once."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from urllib.parse import urlsplit
 
 import aiohttp
-from multidict import CIMultiDict
+from aiohttp.client_reqrep import ConnectionKey
 from yarl import URL
 
-from proxy.errors import ProxyError, Refused, UpstreamError, UpstreamTimeout
-
-Body = bytes | AsyncIterator[bytes] | None
+from proxy.errors import ProxyError, UpstreamError, UpstreamTimeout
+from proxy.wire import Body, RelayRequest
 
 _MOST_HEADER = 64 * 1024
-_NOT_OURS = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
-"""Headers that the client library would add by itself."""
+_READ_SIZE = 64 * 1024
+_BODILESS = frozenset({"HEAD"})
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,49 +37,61 @@ class Upstream:
     """One provider.
 
     Args:
-        base: what `base_url` gave.
+        base: scheme, host and the path that goes before every target.
     """
 
     def __init__(self, base: str, limits: Limits) -> None:
-        self._base = base
-        self.host = urlsplit(base).netloc
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=_NOT_OURS,
-            max_line_size=_MOST_HEADER,
-            max_field_size=_MOST_HEADER,
-            timeout=aiohttp.ClientTimeout(total=None, connect=limits.connect, sock_read=limits.idle),
+        self._url = URL(base)
+        self._prefix = self._url.raw_path.rstrip("/").encode()
+        self.host = self._url.authority
+        self._host_line = b"Host: " + self.host.encode("idna")
+        secure = self._url.scheme == "https"
+        self._key = ConnectionKey(
+            self._url.raw_host or "", self._url.port, secure, True, None, None, None, None
         )
+        self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=limits.connect)
+        self._idle = limits.idle
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._session.close()
+        await self._connector.close()
 
     async def send(
-        self, method: str, tail: str, headers: CIMultiDict[str], body: Body
+        self, method: str, target: str, lines: Sequence[bytes], body: Body, length: int | None = None
     ) -> aiohttp.ClientResponse:
         """Send a request; returns when the answer's head has arrived.
 
         Args:
-            tail: path behind the base, and query, as the client wrote them.
-        Raises: UpstreamError, UpstreamTimeout; Refused for headers that cannot be sent on.
+            target: path behind the base, and query, as the client wrote them.
+            lines: raw header lines, without Host and without framing.
+            length: of a body that is passed on as it comes; None sends it in chunks.
+        Raises: UpstreamError, UpstreamTimeout; what a passing body raises.
         """
+        chunked = False
+        framing: tuple[bytes, ...] = ()
+        if isinstance(body, bytes):
+            framing = (b"Content-Length: %d" % len(body),)
+        elif body is not None and length is not None:
+            framing = (b"Content-Length: %d" % length,)
+        elif body is not None:
+            chunked, framing = True, (b"Transfer-Encoding: chunked",)
+        path = self._prefix + target.encode("utf-8", "surrogateescape")
+        start = b"%b %b HTTP/1.1" % (method.encode(), path)
+        head = b"\r\n".join((start, self._host_line, *lines, *framing, b"\r\n"))
+        again = method in _IDEMPOTENT and body is None
         try:
-            return await self._session.request(
-                method,
-                URL(self._base + tail, encoded=True),
-                headers=headers,
-                data=body,
-                allow_redirects=False,
-            )
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self.translated(error) from error
-        except ProxyError:
-            raise  # from the body that is passing: refused, or the client is gone
-        except UnicodeEncodeError as error:
-            raise Refused(400, "invalid_header", "a request header is not valid UTF-8") from error
+            while True:
+                request = RelayRequest(method, self._url, self._key, head, body, chunked=chunked)
+                try:
+                    return await self._exchange(request)
+                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+                    # A kept connection that the provider had just closed; asking once more is safe.
+                    if not again or isinstance(error, aiohttp.ClientConnectorError):
+                        raise
+                    again = False
+        except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, TimeoutError, OSError) as error:
+            raise self._translated(error) from error
 
     async def read(self, answer: aiohttp.ClientResponse) -> bytes:
         """The next bytes of an answer; empty at its end.
@@ -91,21 +101,39 @@ class Upstream:
         try:
             return await answer.content.readany()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self.translated(error) from error
+            raise self._translated(error) from error
 
-    def translated(self, error: Exception) -> UpstreamError:
+    async def _exchange(self, request: RelayRequest) -> aiohttp.ClientResponse:
+        connection = await self._connector.connect(request, traces=[], timeout=self._timeout)
+        assert connection.protocol is not None
+        connection.protocol.set_response_params(
+            skip_payload=request.method in _BODILESS,
+            read_until_eof=True,
+            auto_decompress=False,
+            read_timeout=self._idle,
+            read_bufsize=_READ_SIZE,
+            max_line_size=_MOST_HEADER,
+            max_field_size=_MOST_HEADER,
+        )
+        try:
+            answer = await request.send(connection)
+            try:
+                await answer.start(connection)
+            except BaseException:
+                answer.close()
+                raise
+        except BaseException:
+            connection.close()
+            raise
+        return answer
+
+    def _translated(self, error: Exception) -> ProxyError:
         """A client library's error in our words."""
         if isinstance(error, TimeoutError):
             return UpstreamTimeout(f"{self.host} did not answer in time", "upstream_timeout")
         if isinstance(error, aiohttp.ClientConnectorError):
             return UpstreamError(f"cannot reach {self.host}: {_reason(error)}", "upstream_unreachable")
         return UpstreamError(f"{self.host} broke off: {_reason(error)}", "upstream_broken")
-
-
-@lru_cache(maxsize=1024)
-def _url(base: str, tail: str) -> URL:
-    """The same few paths come again and again, and parsing one costs as much as a header."""
-    return URL(base + tail, encoded=True)
 
 
 def _reason(error: Exception) -> str:

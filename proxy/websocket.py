@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from time import perf_counter
 
-from multidict import CIMultiDict
 from wsproto.frame_protocol import FrameDecoder, Opcode, ParseFailed
 
 from ledger.values import EndReason
+from proxy.headers import without
 from proxy.meter import Meter
 from proxy.taps import MOST_KEPT, MessageTap
 from proxy.tunnel import Side
@@ -28,13 +28,10 @@ def is_upgrade(headers: Mapping[str, str]) -> bool:
     return headers.get("Upgrade", "").lower() == "websocket"
 
 
-def upgrade_headers(kept: CIMultiDict[str]) -> CIMultiDict[str]:
-    """A request's headers as they ask the provider for a WebSocket without compression."""
-    for name in [n for n in kept if n.lower() == "sec-websocket-extensions"]:
-        del kept[name]
-    kept["Connection"] = "Upgrade"
-    kept["Upgrade"] = "websocket"
-    return kept
+def upgrade_lines(lines: list[bytes]) -> list[bytes]:
+    """A request's header lines as they ask the provider for a WebSocket without compression."""
+    kept = without(lines, b"sec-websocket-extensions:")
+    return [*kept, b"Connection: Upgrade", b"Upgrade: websocket"]
 
 
 class Messages:

@@ -1,0 +1,109 @@
+"""Requests to the provider on aiohttp's connections: the head goes out as raw bytes.
+
+aiohttp keeps the pool, the TLS, the parser and the flow control. Its own request object would decode and
+re-encode every header, and start a task for every body; here a request whose body is at hand is one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+from aiohttp.client_reqrep import ClientRequest, ConnectionKey, RequestInfo
+from aiohttp.connector import Connection
+from aiohttp.helpers import TimerNoop
+from aiohttp.http import StreamWriter
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from proxy.errors import ProxyError
+
+Body = bytes | AsyncIterator[bytes] | None
+
+_NO_TIMER = TimerNoop()
+_NO_HEADERS: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
+
+
+class RelayRequest(ClientRequest):
+    """One request.
+
+    Args:
+        url: the provider's base; for the connection alone, the target stands in `head`.
+        key: the connection pool's key of this provider, made once.
+        head: request line and headers with the blank line behind them.
+        chunked: how an iterator's chunks are framed.
+    """
+
+    def __init__(
+        self, method: str, url: URL, key: ConnectionKey, head: bytes, body: Body, *, chunked: bool
+    ) -> None:
+        self.method = method
+        self.url = self.original_url = url
+        self.loop = asyncio.get_running_loop()
+        self.headers = CIMultiDict()
+        self.proxy = self.proxy_auth = self.proxy_headers = None
+        self.server_hostname = None
+        self._ssl = True
+        self._key = key
+        self._head = head
+        self._content = body
+        self._in_chunks = chunked
+
+    @property
+    def connection_key(self) -> ConnectionKey:
+        """The pool's key."""
+        return self._key
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        """Write the request, or begin to; the answer is read from the response that is returned."""
+        protocol = conn.protocol
+        if protocol is None or protocol.transport is None:
+            raise aiohttp.ServerDisconnectedError
+        task = None
+        if isinstance(self._content, AsyncIterator):
+            task = self.loop.create_task(self._stream(conn, self._content))
+        else:
+            protocol.transport.write(self._head + self._content if self._content else self._head)
+            protocol.start_timeout()
+        return aiohttp.ClientResponse(
+            self.method,
+            self.url,
+            writer=task,
+            continue100=None,
+            timer=_NO_TIMER,
+            request_info=RequestInfo(self.url, self.method, _NO_HEADERS, self.url),
+            traces=[],
+            loop=self.loop,
+            session=None,  # type: ignore[arg-type]  # aiohttp allows it: nothing here asks for a charset
+            stream_writer=StreamWriter(protocol, self.loop),
+        )
+
+    async def _stream(self, conn: Connection, chunks: AsyncIterator[bytes]) -> None:
+        """Write a body as it comes. When it breaks off, so does the connection: the provider must not
+        take it for complete."""
+        protocol = conn.protocol
+        assert protocol is not None
+        try:
+            self._write(conn, self._head)
+            async for chunk in chunks:
+                self._write(conn, b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._in_chunks else chunk)
+                await protocol._drain_helper()
+            if self._in_chunks:
+                self._write(conn, b"0\r\n\r\n")
+            protocol.start_timeout()
+        except (ProxyError, aiohttp.ClientError) as error:
+            protocol.set_exception(error)
+            conn.close()
+        except OSError as error:
+            protocol.set_exception(aiohttp.ClientOSError(*error.args))
+            conn.close()
+        except BaseException:
+            conn.close()
+            raise
+
+    def _write(self, conn: Connection, data: bytes) -> None:
+        transport = conn.protocol.transport if conn.protocol is not None else None
+        if transport is None or transport.is_closing():
+            raise aiohttp.ServerDisconnectedError
+        transport.write(data)
