@@ -107,18 +107,18 @@ class Server:
 
     def __init__(self, application: Application, relay: Relay, *, grace: float) -> None:
         self._relay = relay
-        self._runner = web.ServerRunner(
-            web.Server(
-                application,
-                handler_cancellation=True,  # a caller who leaves ends its request at the provider too
-                access_log=None,
-                auto_decompress=False,
-                keepalive_timeout=KEEPALIVE_SECONDS,
-                max_line_size=MOST_HEADER,
-                max_field_size=MOST_HEADER,
-            ),
-            shutdown_timeout=grace,
+        self._grace = grace
+        self._server = web.Server(
+            application,
+            handler_cancellation=True,  # a caller who leaves ends its request at the provider too
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            max_line_size=MOST_HEADER,
+            max_field_size=MOST_HEADER,
         )
+        # aiohttp's own grace drops the bytes of running uploads; `stop` waits by itself.
+        self._runner = web.ServerRunner(self._server, shutdown_timeout=0.1)
 
     async def start(self, host: str, port: int, *, shared: bool = False) -> int:
         """Listen; returns the port, also where 0 was asked for.
@@ -134,11 +134,16 @@ class Server:
 
     async def stop(self) -> None:
         """Accept nothing new, let running requests finish within the grace, cut the rest."""
-        cut = asyncio.get_running_loop().call_later(
-            max(0.0, (self._runner._shutdown_timeout or 0) - 0.05), self._mark_stopping
-        )
-        await self._runner.cleanup()
-        cut.cancel()
-
-    def _mark_stopping(self) -> None:
+        for site in list(self._runner.sites):
+            await site.stop()
+        for connection in self._server.connections:
+            if not connection._request_in_progress:
+                connection.close()
+        deadline = asyncio.get_running_loop().time() + self._grace
+        while self._relay.running and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.02)
         self._relay.stopping = True
+        for connection in self._server.connections:
+            if (task := connection._task_handler) is not None:
+                task.cancel()
+        await self._runner.cleanup()

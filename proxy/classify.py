@@ -29,10 +29,18 @@ _AUTH = frozenset(
         "account_deleted",
     }
 )
-_OWN = frozenset({"internal_error", "shutting_down", "too_many_connections"})
+_OWN = frozenset({"internal_error", "shutting_down", "too_many_requests_in_flight"})
+_REFUSED = (
+    "invalid_header",
+    "invalid_json",
+    "invalid_path",
+    "request_timeout",
+    "request_too_large",
+)
 
 KNOWN_CODES = (
     *sorted(_QUOTA | _RATE | _AUTH | _OWN),
+    *_REFUSED,
     "server_error",
     "overloaded_error",
     "model_not_found",

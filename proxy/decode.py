@@ -19,6 +19,10 @@ MOST_STEP = 16 * 1024 * 1024
 """Bytes that one chunk may grow to: a bomb is not inflated here."""
 
 
+_ZSTD_SLICE = 256
+"""Bytes taken at once: the library has no bound of its own, and a block of four may hold 128 KiB."""
+
+
 class Decoder(Protocol):
     """Takes chunks as they pass and gives the plain bytes that they complete."""
 
@@ -44,12 +48,18 @@ def _zlib(window: int) -> Decoder:
     state = zlib.decompressobj(window)
 
     def step(chunk: bytes) -> bytes:
-        try:
-            out = state.decompress(chunk, MOST_STEP)
-        except zlib.error as error:
-            raise Undecodable(str(error)) from error
-        if state.unconsumed_tail:
-            raise Undecodable(f"a chunk of {len(chunk)} bytes unpacks to more than {MOST_STEP}")
+        nonlocal state
+        out = b""
+        while chunk:
+            if state.eof:  # several members may stand one behind the other
+                state = zlib.decompressobj(window)
+            try:
+                out += state.decompress(chunk, MOST_STEP)
+            except zlib.error as error:
+                raise Undecodable(str(error)) from error
+            if state.unconsumed_tail or len(out) > MOST_STEP:
+                raise Undecodable(f"{len(chunk)} bytes unpack to more than {MOST_STEP}")
+            chunk = state.unused_data
         return out
 
     return step
@@ -84,13 +94,19 @@ def _brotli() -> Decoder:
 
 
 def _zstd() -> Decoder:
-    state = zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj()
+    state = zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj(read_across_frames=True)
 
     def step(chunk: bytes) -> bytes:
+        parts, size = [], 0
         try:
-            return state.decompress(chunk)
+            for start in range(0, len(chunk), _ZSTD_SLICE):
+                parts.append(state.decompress(chunk[start : start + _ZSTD_SLICE]))
+                size += len(parts[-1])
+                if size > MOST_STEP:
+                    raise Undecodable(f"{len(chunk)} bytes unpack to more than {MOST_STEP}")
         except zstandard.ZstdError as error:
             raise Undecodable(str(error)) from error
+        return b"".join(parts)
 
     return step
 

@@ -6,9 +6,12 @@ An event is complete when it comes here; taking it must cost a request next to n
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 
 from ledger.values import RequestEvent
+
+log = logging.getLogger("quotascope.fanout")
 
 Observer = Callable[[Sequence[RequestEvent]], None]
 
@@ -35,7 +38,10 @@ class Fanout:
         events, self._events = self._events, []
         if events:
             for observe in self._observers:
-                observe(events)
+                try:
+                    observe(events)
+                except Exception:  # one that fails costs the others nothing
+                    log.exception("an observer failed on %d events", len(events))
 
     async def run(self, also: Callable[[], None]) -> None:
         """Deliver again and again, until cancelled.

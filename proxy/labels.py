@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 OTHER = "other"
 
+MOST_LENGTH = 100
+"""Characters of a label value: what is longer is no name."""
+
 
 class BoundedLabel:
     """Lets known values through, then new ones up to a cap, then answers `other`.
@@ -22,8 +25,10 @@ class BoundedLabel:
         found = self._values.get(value)
         if found is not None:
             return found
-        if self._room <= 0:
+        if self._room <= 0 or len(value) > MOST_LENGTH:
             return OTHER
         self._room -= 1
-        self._values[value] = value
-        return value
+        # Header bytes that are no UTF-8 come as lone surrogates, which no exposition can write.
+        label = value.encode("utf-8", "replace").decode("utf-8")
+        self._values[value] = label
+        return label

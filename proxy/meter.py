@@ -133,7 +133,7 @@ class Meter:
         caller, asked = self._caller, self.asked
         status = self._http_status if http_status is None else http_status
         code = error_code or report.error_code or (f"http_{status}" if status >= 400 else None)
-        if reason == "done" and self._first_token is not None and not report.final:
+        if reason == "done" and self._tap.streams and not report.final:
             reason = "eof"
         self._emit(
             RequestEvent(

@@ -7,7 +7,9 @@ import re
 MOST_MESSAGE = 300
 """Characters of an error message that are kept."""
 
-_QUOTED = re.compile(r"`[^`]*`|\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)|“[^”]*”")
+MOST_LOOKED_AT = 4096
+
+_QUOTE = re.compile(r"[`\"“”„«»‹›‘]|(?<!\w)['’]|['’](?!\w)")
 _SECRET = re.compile(
     r"(?i)\bbearer\s+\S+"
     r"|\b(?:sk|sess|rk|pk|ghp|gho|hf|xox[abp])[-_][\w*.\-]{4,}"
@@ -28,11 +30,15 @@ def mask_key(key: str | None) -> str:
 def safe_message(text: object) -> str | None:
     """A provider's error text without what callers may have put into it.
 
-    Quoted parts are where providers repeat a request's own words, so they go; so do key shapes, tokens
-    and e-mail addresses. Whatever is no text gives None.
+    Quotes are where providers repeat a request's own words, and nobody knows where such a quote ends:
+    the text is kept up to the first one. Key shapes, tokens and e-mail addresses go from the rest.
+    Whatever is no text gives None.
     """
     if not isinstance(text, str) or not text:
         return None
-    text = _QUOTED.sub("[...]", text[:4096])
+    text = text[:MOST_LOOKED_AT]
+    quote = _QUOTE.search(text)
+    if quote:
+        text = text[: quote.start()] + "[...]"
     text = _SECRET.sub("[...]", text)
     return " ".join(text.split())[:MOST_MESSAGE]

@@ -63,7 +63,7 @@ class Relay:
         self._tell = tell
         self._options = options
         self._body_log = body_log
-        self._running = 0
+        self.running = 0
         self.stopping = False
 
     async def __call__(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
@@ -72,9 +72,9 @@ class Relay:
         caller = _caller(request, target.route)
         meter = Meter(caller, self._emit, start, self._tell)
         record = self._body_log.record(caller.request_id) if self._body_log else None
-        self._running += 1
+        self.running += 1
         try:
-            if self._running > self._options.most_requests:
+            if self.running > self._options.most_requests:
                 raise Refused(
                     503, "too_many_requests_in_flight", "too many requests in flight; try again soon"
                 )
@@ -92,10 +92,12 @@ class Relay:
             meter.finish("client_gone")
             raise ConnectionResetError from error
         except asyncio.CancelledError:
-            meter.finish("shutdown" if self.stopping else "client_gone")
+            if self.stopping:
+                meter.finish("shutdown", error_code="shutting_down")
+            meter.finish("client_gone")
             raise
         finally:
-            self._running -= 1
+            self.running -= 1
             if record:
                 record.end()
 
@@ -260,7 +262,7 @@ def _may_borrow(request: web.BaseRequest) -> bool:
     """Whether a caller without a credential may use ours: a program on this host, never a web page
     (which brings an Origin, or a Host of its own by DNS rebinding)."""
     headers = request.headers
-    if "Authorization" in headers or "x-api-key" in headers or "Origin" in headers:
+    if any(name in headers for name in ("Authorization", "x-api-key", "api-key", "Origin")):
         return False
     host = headers.get("Host", "")
     name = host if host.startswith("[") and host.endswith("]") else host.rpartition(":")[0] or host

@@ -50,7 +50,7 @@ class RelayResponse(web.StreamResponse):
         elif request.version < (1, 1):
             lines.append(b"Connection: keep-alive")
         status = f"HTTP/{request.version.major}.{request.version.minor} {self.status} {self.reason}"
-        writer._headers_buf = b"\r\n".join((status.encode("latin-1", "replace"), *lines, b"\r\n"))
+        writer._headers_buf = b"\r\n".join((status.encode("utf-8", "surrogateescape"), *lines, b"\r\n"))
         writer._headers_written = False
         return writer
 

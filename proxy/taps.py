@@ -25,6 +25,10 @@ HEAD_KEPT = 16 * 1024
 TAIL_KEPT = 16 * 1024
 """Bytes of a stream's beginning and end that are kept; the end is longer where its last event is."""
 
+LAST_ENDS = 3
+"""Chunks with an event's end that are kept whatever their size: the last event with counts is often long,
+and a closing marker may follow it."""
+
 LAST_EVENTS = 16
 """Events from the end in which counts are looked for: closing markers and pings may follow them."""
 
@@ -40,6 +44,7 @@ _DONE = b"[DONE]"
 class Tap(Protocol):
     """One answer's observer."""
 
+    streams: bool  # the answer says by itself when it is complete
     first_token_seen: bool
     quota_events: list[bytes]
 
@@ -54,6 +59,7 @@ class Tap(Protocol):
 class NoTap:
     """For answers that cannot report anything."""
 
+    streams = False
     first_token_seen = False
 
     def __init__(self) -> None:
@@ -69,6 +75,7 @@ class NoTap:
 class JsonTap:
     """For one JSON document: kept until its end, then read once."""
 
+    streams = False
     first_token_seen = False  # one document has no first token
 
     def __init__(self, api: str, decode: Decoder) -> None:
@@ -103,6 +110,8 @@ class JsonTap:
 class MessageTap:
     """For one turn on a WebSocket: each chunk is a whole JSON message."""
 
+    streams = True
+
     def __init__(self, api: str) -> None:
         self._api = api
         self._token = _TOKEN.get(api, _CHAT_TOKEN)
@@ -125,6 +134,8 @@ class MessageTap:
 class EventTap:
     """For a stream of events."""
 
+    streams = True
+
     def __init__(self, api: str, decode: Decoder) -> None:
         self._api = api
         self._decode = decode
@@ -132,7 +143,8 @@ class EventTap:
         self._head_size = 0
         self._tail: deque[bytes] = deque()
         self._tail_size = 0
-        self._behind_last_event = 0  # chunks at the tail's end that no event boundary falls into
+        self._fed = 0
+        self._ends: deque[int] = deque((0,), maxlen=LAST_ENDS)
         self._token = _TOKEN.get(api, _CHAT_TOKEN)
         self._edge = b""
         self.quota_events: list[bytes] = []
@@ -173,15 +185,17 @@ class EventTap:
         self._edge = (self._edge + chunk)[-200:]
 
     def _keep_tail(self, chunk: bytes) -> None:
-        """Forget chunks from the left, but never the beginning of the event that is arriving."""
+        """Forget chunks from the left, but none that one of the last whole events may begin in."""
+        last = self._tail[-1] if self._tail else b""
         self._tail.append(chunk)
         self._tail_size += len(chunk)
-        if b"\n\n" in chunk or b"\r" in chunk:
-            self._behind_last_event = 1
-        else:
-            self._behind_last_event += 1
-        while len(self._tail) > self._behind_last_event + 1 and self._tail_size > TAIL_KEPT:
+        if b"\n\n" in chunk or b"\r" in chunk or (chunk[:1] == b"\n" and last[-1:] == b"\n"):
+            self._ends.append(self._fed)
+        self._fed += 1
+        oldest = self._fed - len(self._tail)
+        while self._tail_size > TAIL_KEPT and oldest < self._ends[0]:
             self._tail_size -= len(self._tail.popleft())
+            oldest += 1
         if self._tail_size > MOST_KEPT:
             self._tail.clear()
             self._tail_size = 0

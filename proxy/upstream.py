@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 from aiohttp.client_reqrep import ConnectionKey
 from yarl import URL
 
 from proxy.errors import ProxyError, UpstreamError, UpstreamTimeout
-from proxy.wire import Body, RelayRequest
+from proxy.wire import Body, RelayProtocol, RelayRequest
 
 _MOST_HEADER = 64 * 1024
 _READ_SIZE = 64 * 1024
@@ -50,6 +52,7 @@ class Upstream:
             self._url.raw_host or "", self._url.port, secure, True, None, None, None, None
         )
         self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
+        self._connector._factory = partial(RelayProtocol, loop=asyncio.get_running_loop())
         self._timeout = aiohttp.ClientTimeout(total=None, connect=limits.connect)
         self._idle = limits.idle
 

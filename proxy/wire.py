@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest, ConnectionKey, RequestInfo
 from aiohttp.connector import Connection
 from aiohttp.helpers import TimerNoop
@@ -23,6 +24,28 @@ Body = bytes | AsyncIterator[bytes] | None
 
 _NO_TIMER = TimerNoop()
 _NO_HEADERS: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
+
+
+class RelayProtocol(ResponseHandler):
+    """A connection that tells a body's reader what happened to it.
+
+    aiohttp's own leaves the reader of a malformed chunk waiting, and takes a reset for the end of a body
+    that has no length.
+    """
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
+        super().set_exception(exc, *(() if exc_cause is None else (exc_cause,)))
+        self._break_body(exc)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if exc is not None:
+            self._break_body(exc)
+        super().connection_lost(exc)
+
+    def _break_body(self, exc: BaseException) -> None:
+        payload = self._payload
+        if payload is not None and not payload.is_eof() and payload.exception() is None:
+            payload.set_exception(aiohttp.ClientPayloadError(f"the body broke off: {exc!r}"))
 
 
 class RelayRequest(ClientRequest):

@@ -54,6 +54,7 @@ class LedgerWriter(Generic[Item]):
         self._writing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._failing = False
+        self._suspects = 0
         self.dropped = 0
 
     @property
@@ -97,29 +98,24 @@ class LedgerWriter(Generic[Item]):
 
     def _drain(self) -> None:
         while self._waiting:
-            batch = [self._waiting[i] for i in range(min(len(self._waiting), MOST_BATCH))]
+            most = 1 if self._suspects else MOST_BATCH
+            batch = [self._waiting[i] for i in range(min(len(self._waiting), most))]
             try:
-                self._write(batch)
+                self._store(batch, again=self._failing)
             except LedgerError as error:
                 if not self._failing:
                     log.error("the ledger cannot be written, requests wait in memory: %s", error)
                 self._failing = True
                 return
+            except Exception as error:  # an item that no store takes must not hold up all others
+                log.error("%d of what waits was refused: %s", len(batch), type(error).__name__)
+                if len(batch) > 1:
+                    self._suspects = len(batch)  # one of them: they are tried one by one
+                    continue
+                self.dropped += 1
             for _ in batch:
                 self._waiting.popleft()
+            self._suspects = max(0, self._suspects - 1)
             if self._failing:
                 log.warning("the ledger can be written again; %d requests still wait", len(self._waiting))
             self._failing = False
-
-    def _write(self, batch: Sequence[Item]) -> None:
-        try:
-            self._store(batch, again=self._failing)
-        except LedgerError:
-            raise
-        except Exception as error:  # one event that no store takes must not hold up all others
-            log.error("a batch of %d requests was refused: %s", len(batch), type(error).__name__)
-            if len(batch) == 1:
-                self.dropped += 1
-                return
-            for item in batch:
-                self._write([item])

@@ -1,0 +1,1 @@
+"""Which account takes a request, and why another one does not."""

@@ -1,0 +1,93 @@
+"""One account as the router sees it, and whether it can take a request. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ledger.described import Pool
+from ledger.fleet import Member
+from ledger.samples import Told
+
+Reason = Literal["paused", "auth", "quota_exceeded", "rate_limited", "cooldown", "unknown"]
+"""Why an account cannot take a request."""
+
+FULL = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One account.
+
+    Attributes:
+        status: as in the ledger.
+        reset_at: epoch seconds at which a passing status (rate_limited, quota_exceeded) ends.
+        cooldown_until: epoch seconds before which it is left alone; 0: none.
+        errors: failures since the last success.
+        marked_at: epoch seconds of the last change to status, cooldown or errors.
+        renewed_at: epoch seconds at which its credential was given or renewed.
+        primary, secondary: its quota windows as last told; None where nothing was.
+    """
+
+    id: str
+    plan: str = "api"
+    status: str = "active"
+    pool: Pool = "full"
+    reset_at: int | None = None
+    cooldown_until: float = 0.0
+    errors: int = 0
+    marked_at: float = 0.0
+    renewed_at: float = 0.0
+    primary: Told | None = None
+    secondary: Told | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Why an account cannot take a request, and until when (epoch seconds; None: until somebody acts)."""
+
+    reason: Reason
+    until: float | None = None
+
+
+def standing(account: Candidate, now: float) -> Standing | None:
+    """What stands against an account at an epoch second; None when it can take a request."""
+    if account.status == "paused":
+        return Standing("paused")
+    if account.status in ("reauth_required", "deactivated"):
+        return Standing("auth")
+    if account.status in ("quota_exceeded", "rate_limited"):
+        if account.reset_at is None or account.reset_at > now:
+            reason: Reason = "quota_exceeded" if account.status == "quota_exceeded" else "rate_limited"
+            return Standing(reason, account.reset_at)
+    elif account.status != "active":
+        return Standing("unknown")
+    if (reset := _full_until(account.secondary, now)) is not None:
+        return Standing("quota_exceeded", reset)
+    if (reset := _full_until(account.primary, now)) is not None:
+        return Standing("rate_limited", reset)
+    return Standing("cooldown", account.cooldown_until) if account.cooldown_until > now else None
+
+
+def candidate(member: Member) -> Candidate:
+    """An account as the ledger knows it."""
+    return Candidate(
+        id=member.account.id,
+        plan=member.account.plan,
+        status=member.status,
+        pool=member.account.pool,
+        reset_at=member.reset_at,
+        cooldown_until=member.cooldown_until,
+        errors=member.errors,
+        marked_at=member.marked_at.timestamp() if member.marked_at else 0.0,
+        renewed_at=member.renewed_at.timestamp() if member.renewed_at else 0.0,
+        primary=member.primary,
+        secondary=member.secondary,
+    )
+
+
+def _full_until(window: Told | None, now: float) -> float | None:
+    """When a window that is used up begins anew; None for one that is not, or whose reset is not known."""
+    if window is None or window.used_percent < FULL or window.reset_at is None or window.reset_at <= now:
+        return None
+    return float(window.reset_at)
