@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from proxy.errors import ProxyError, Refused
@@ -86,7 +87,9 @@ class Application:
     def _may_scrape(self, request: web.BaseRequest) -> bool:
         token = self._site.token
         given = request.headers.get("Authorization", "")
-        return token is None or hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+        return token is None or hmac.compare_digest(
+            given.encode("utf-8", "surrogateescape"), f"Bearer {token}".encode()
+        )
 
     async def _healthz(self, request: web.BaseRequest) -> web.StreamResponse:
         return json_response(200, {"status": "ok"})
@@ -96,6 +99,24 @@ class Application:
         if problem is None:
             return json_response(200, {"status": "ready"})
         return json_response(503, {"status": "not ready", "reason": problem})
+
+
+class _Connection(RequestHandler):
+    """A client's connection that tells a body's reader when the rest of it is malformed: aiohttp's own
+    leaves it waiting."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        request = self._current_request
+        if request is None or not self._messages or not isinstance(self._messages[-1][0], _ErrInfo):
+            return
+        if not request.content.is_eof() and request.content.exception() is None:
+            request.content.set_exception(web.RequestPayloadError("the request body is malformed"))
+
+
+class _Server(web.Server):
+    def __call__(self) -> RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
 
 
 class Server:
@@ -108,7 +129,7 @@ class Server:
     def __init__(self, application: Application, relay: Relay, *, grace: float) -> None:
         self._relay = relay
         self._grace = grace
-        self._server = web.Server(
+        self._server = _Server(
             application,
             handler_cancellation=True,  # a caller who leaves ends its request at the provider too
             access_log=None,
@@ -140,7 +161,7 @@ class Server:
             if not connection._request_in_progress:
                 connection.close()
         deadline = asyncio.get_running_loop().time() + self._grace
-        while self._relay.running and asyncio.get_running_loop().time() < deadline:
+        while self._relay.running and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         self._relay.stopping = True
         for connection in self._server.connections:

@@ -4,6 +4,8 @@ ProxyError
 ├── UpstreamError    the provider cannot be reached, is too slow or breaks off
 │   └── UpstreamTimeout
 ├── BodyLogError    the opt-in log of bodies cannot be opened
+├── CredentialError  an account's credential cannot be read, or its token not be had anew
+│   └── RefreshRefused
 ├── ClientGone       the caller closed its connection
 └── Refused          answered here, without asking the provider
 """
@@ -37,6 +39,22 @@ class UpstreamTimeout(UpstreamError):
 
 class BodyLogError(ProxyError):
     """The opt-in log of bodies cannot be opened."""
+
+
+class CredentialError(ProxyError):
+    """An account's credential cannot be used; the text names the account, never the secret."""
+
+    def __init__(self, account_id: str, problem: str) -> None:
+        super().__init__(f"account {account_id!r}: {problem}")
+        self.account_id = account_id
+
+
+class RefreshRefused(CredentialError):
+    """The token URL will not give a new token; `code` says why, and the account needs a new login."""
+
+    def __init__(self, account_id: str, code: str) -> None:
+        super().__init__(account_id, f"its token cannot be refreshed ({code}); log in anew, then reauth")
+        self.code = code
 
 
 class ClientGone(ProxyError):

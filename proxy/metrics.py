@@ -24,6 +24,9 @@ LATENCY_MS_BUCKETS = (
 )
 """25 ms to 15 min: from a refused request to the longest reasoning turn."""
 
+SCORE_BUCKETS = (1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2)
+"""A free account with a week to go has a score of 8e-7, a pro account in its last minute one of 0.017."""
+
 HTTP_SECONDS_BUCKETS = tuple(ms / 1000 for ms in LATENCY_MS_BUCKETS)
 
 REQUESTS = MetricFamily(
@@ -103,6 +106,70 @@ ACCOUNT_ERRORS = MetricFamily(
     "Failed requests by account and class of error.",
     ("account_id", "error_class"),
 )
+RETRIES = MetricFamily(
+    "codex_lb_proxy_retries_total",
+    "counter",
+    "Attempts that failed and were followed by another one, by the class of the error.",
+    ("api", "error_class"),
+)
+ACCOUNT_RETRIES = MetricFamily(
+    "codex_lb_proxy_account_retries_total",
+    "counter",
+    "Attempts on an account that failed and were followed by another one.",
+    ("account_id", "api", "error_class"),
+)
+LB_SELECT = MetricFamily(
+    "codex_lb_lb_select_total",
+    "counter",
+    "Tries to choose an account from a pool, by what came of it.",
+    ("pool", "sticky_backend", "reallocate_sticky", "outcome"),
+)
+LB_SELECTED_TIER = MetricFamily(
+    "codex_lb_lb_selected_tier_total",
+    "counter",
+    "Accounts that were chosen, by the tier of their plan.",
+    ("pool", "sticky_backend", "reallocate_sticky", "tier"),
+)
+LB_TIER_SCORE = MetricFamily(
+    "codex_lb_lb_tier_score",
+    "histogram",
+    "Scores of the accounts that were chosen: tier weight per second until the weekly reset.",
+    ("pool", "sticky_backend", "reallocate_sticky", "tier"),
+    buckets=SCORE_BUCKETS,
+)
+LB_MARK = MetricFamily(
+    "codex_lb_lb_mark_total",
+    "counter",
+    "What was noticed of accounts that failed.",
+    ("event", "account_id"),
+)
+LB_PERMANENT = MetricFamily(
+    "codex_lb_lb_mark_permanent_failure_total",
+    "counter",
+    "Failures that do not pass by themselves, by their code.",
+    ("code",),
+)
+LB_REFRESHES = MetricFamily(
+    "codex_lb_lb_snapshot_refresh_total", "counter", "Times that the accounts were read from the ledger."
+)
+LB_UPDATED_AT = MetricFamily(
+    "codex_lb_lb_snapshot_updated_at_seconds",
+    "gauge",
+    "When the accounts were last read from the ledger, in seconds since 1970.",
+    unit="seconds",
+)
+USAGE_REFRESH_FAILURES = MetricFamily(
+    "codex_lb_usage_refresh_failures_total",
+    "counter",
+    "Polls of accounts' quota, and refreshes of their tokens, that failed.",
+    ("status_code", "phase"),
+)
+BUDGET_HITS = MetricFamily(
+    "codex_lb_proxy_budget_hits_total",
+    "counter",
+    "Requests that were refused because a proxy key's budget is spent.",
+    ("api_key", "period"),
+)
 BUFFER_SIZE = MetricFamily(
     "codex_lb_request_log_buffer_size", "gauge", "Finished requests that wait to be stored in the ledger."
 )
@@ -168,6 +235,17 @@ FAMILIES: tuple[MetricFamily, ...] = (
     ACCOUNT_COST,
     ACCOUNT_UNPRICED,
     ACCOUNT_ERRORS,
+    RETRIES,
+    ACCOUNT_RETRIES,
+    LB_SELECT,
+    LB_SELECTED_TIER,
+    LB_TIER_SCORE,
+    LB_MARK,
+    LB_PERMANENT,
+    LB_REFRESHES,
+    LB_UPDATED_AT,
+    USAGE_REFRESH_FAILURES,
+    BUDGET_HITS,
     BUFFER_SIZE,
     BUFFER_DROPPED,
     BODY_LOG_DROPPED,

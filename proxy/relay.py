@@ -129,7 +129,7 @@ class Relay:
             hear = meter.feed if record is None else _both(meter.feed, record.feed)
             return await self._answer(request, target.upstream, answer, meter, hear, strip)
         finally:
-            if not answer.content.at_eof():
+            if not answer.content.at_eof() or answer.content.exception() is not None:
                 answer.close()
 
     def _lines(self, request: web.BaseRequest) -> list[bytes]:

@@ -21,6 +21,7 @@ from proxy.body_log import BodyLog
 from proxy.fanout import DELIVER_SECONDS, Fanout
 from proxy.log_line import LogLines
 from proxy.observer import MetricsObserver
+from proxy.open_ledger import OpenLedger
 from proxy.registry import Metrics
 from proxy.relay import Options, Relay
 from proxy.upstream import Limits, Upstream, base_url
@@ -60,14 +61,14 @@ class Service:
     async def _start(self, stack: AsyncExitStack) -> None:
         settings, storage = self.settings, self.settings.storage
         book = price_book(settings)
-        engine = await asyncio.to_thread(open_ledger, settings, book.prices)
-        stack.callback(engine.dispose)
+        ledger = await asyncio.to_thread(open_ledger, settings, book.prices)
+        stack.callback(ledger.close)
         wait = max(0.01, storage.flush_interval_seconds - DELIVER_SECONDS)
         self.writer: LedgerWriter[RequestEvent] = LedgerWriter(
-            _Events(engine), interval=wait, most_waiting=storage.buffer_size
+            _Events(ledger), interval=wait, most_waiting=storage.buffer_size
         )
         self.samples: LedgerWriter[UsageSample] = LedgerWriter(
-            _Samples(engine), interval=wait, most_waiting=MOST_SAMPLES
+            _Samples(ledger), interval=wait, most_waiting=MOST_SAMPLES
         )
         self.metrics = Metrics(metrics.FAMILIES)
         self.events = Fanout(self.writer, _counted(self.metrics, book, settings), LogLines(self._log_to))
@@ -127,22 +128,22 @@ class Service:
 class _Events:
     """Stores batches of request events."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, ledger: OpenLedger) -> None:
+        self._ledger = ledger
 
     def __call__(self, items: Sequence[RequestEvent], *, again: bool) -> None:
-        with store.translated(self._engine.url, "cannot write"), self._engine.begin() as connection:
+        with self._ledger.writing() as connection:
             writes.record(connection, items, again=again)
 
 
 class _Samples:
     """Stores batches of quota samples; writing one again finds it there."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, ledger: OpenLedger) -> None:
+        self._ledger = ledger
 
     def __call__(self, items: Sequence[UsageSample], *, again: bool) -> None:
-        with store.translated(self._engine.url, "cannot write"), self._engine.begin() as connection:
+        with self._ledger.writing() as connection:
             writes.record_samples(connection, items)
 
 
@@ -155,7 +156,7 @@ def price_book(settings: Settings) -> PriceBook:
     return prices.book(prices.load_seed(), overrides)
 
 
-def open_ledger(settings: Settings, book: Sequence[Price]) -> Engine:
+def open_ledger(settings: Settings, book: Sequence[Price]) -> OpenLedger:
     """The ledger, migrated and with today's prices. Raises: StoreError."""
     storage = settings.storage
     url = (
@@ -163,12 +164,14 @@ def open_ledger(settings: Settings, book: Sequence[Price]) -> Engine:
         if storage.database_url
         else store.sqlite_url(storage.database_path)
     )
-    engine = store.writer(url)
-    store.migrate(engine)
-    with store.translated(url, "cannot write"), engine.begin() as connection:
-        writes.replace_prices(connection, book, settings.pricing.currency)
-        writes.ensure_account(connection, id=DEFAULT_ACCOUNT, created_at=datetime.now(UTC))
-    return engine
+
+    def prepare(engine: Engine) -> None:
+        store.migrate(engine)
+        with store.translated(url, "cannot write"), engine.begin() as connection:
+            writes.replace_prices(connection, book, settings.pricing.currency)
+            writes.ensure_account(connection, id=DEFAULT_ACCOUNT, created_at=datetime.now(UTC))
+
+    return OpenLedger(url, prepare)
 
 
 def _counted(made: Metrics, book: PriceBook, settings: Settings) -> MetricsObserver:

@@ -52,7 +52,7 @@ class Upstream:
             self._url.raw_host or "", self._url.port, secure, True, None, None, None, None
         )
         self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
-        self._connector._factory = partial(RelayProtocol, loop=asyncio.get_running_loop())
+        self._connector._factory = partial(RelayProtocol, loop=asyncio.get_running_loop())  # type: ignore[assignment]
         self._timeout = aiohttp.ClientTimeout(total=None, connect=limits.connect)
         self._idle = limits.idle
 
@@ -85,7 +85,9 @@ class Upstream:
         again = method in _IDEMPOTENT and body is None
         try:
             while True:
-                request = RelayRequest(method, self._url, self._key, head, body, chunked=chunked)
+                request = RelayRequest(
+                    method, self._url, self._key, head, body, chunked=chunked, idle=self._idle
+                )
                 try:
                     return await self._exchange(request)
                 except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:

@@ -45,7 +45,8 @@ class RelayProtocol(ResponseHandler):
     def _break_body(self, exc: BaseException) -> None:
         payload = self._payload
         if payload is not None and not payload.is_eof() and payload.exception() is None:
-            payload.set_exception(aiohttp.ClientPayloadError(f"the body broke off: {exc!r}"))
+            late = isinstance(exc, TimeoutError)
+            payload.set_exception(exc if late else aiohttp.ClientPayloadError(f"the body broke off: {exc!r}"))
 
 
 class RelayRequest(ClientRequest):
@@ -56,10 +57,19 @@ class RelayRequest(ClientRequest):
         key: the connection pool's key of this provider, made once.
         head: request line and headers with the blank line behind them.
         chunked: how an iterator's chunks are framed.
+        idle: seconds that the provider may leave a body unread.
     """
 
     def __init__(
-        self, method: str, url: URL, key: ConnectionKey, head: bytes, body: Body, *, chunked: bool
+        self,
+        method: str,
+        url: URL,
+        key: ConnectionKey,
+        head: bytes,
+        body: Body,
+        *,
+        chunked: bool,
+        idle: float,
     ) -> None:
         self.method = method
         self.url = self.original_url = url
@@ -72,6 +82,7 @@ class RelayRequest(ClientRequest):
         self._head = head
         self._content = body
         self._in_chunks = chunked
+        self._idle = idle
 
     @property
     def connection_key(self) -> ConnectionKey:
@@ -111,12 +122,17 @@ class RelayRequest(ClientRequest):
             self._write(conn, self._head)
             async for chunk in chunks:
                 self._write(conn, b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._in_chunks else chunk)
-                await protocol._drain_helper()
+                if protocol.writing_paused:
+                    async with asyncio.timeout(self._idle):
+                        await protocol._drain_helper()
             if self._in_chunks:
                 self._write(conn, b"0\r\n\r\n")
             protocol.start_timeout()
         except (ProxyError, aiohttp.ClientError) as error:
             protocol.set_exception(error)
+            conn.close()
+        except TimeoutError:
+            protocol.set_exception(aiohttp.SocketTimeoutError("the upload is not read"))
             conn.close()
         except OSError as error:
             protocol.set_exception(aiohttp.ClientOSError(*error.args))
