@@ -41,7 +41,7 @@ async def test_the_client_receives_the_bytes_that_the_upstream_sent(
 
 async def test_the_official_client_is_metered(start_proxy: Any) -> None:
     answer = Answer(usage=USAGE, model="gpt-5.4-2026-03-05")
-    async with serve(Script(((answer,) * 4 + (Answer(usage=USAGE),)))) as upstream:
+    async with serve(Script((answer,) * 4 + (Answer(usage=USAGE),))) as upstream:
         proxy = await start_proxy(upstream.base_url)
         async with AsyncOpenAI(base_url=proxy.base_url, api_key="sk-test-0123456789abcd") as client:
             await client.responses.create(model="gpt-5.4", input="hi")

@@ -1,0 +1,156 @@
+"""The front door: everything that one does here is a session. `nox --list` shows them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["lint", "types", "tests"]  # what CI runs
+nox.options.reuse_venv = "yes"
+nox.options.default_venv_backend = "virtualenv"
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+PROGRAMS = {
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
+    "docker-compose": "docker-compose",
+    "initdb": "postgresql",
+    "postgres": "postgresql",
+    "npm": "npm",
+}
+"""Programs that the tests run, each with the Debian package that brings it."""
+
+CODEX = "0.169.0"
+"""The Codex CLI that is tried against the proxy; it comes from npm."""
+
+
+@nox.session
+def up(session: nox.Session) -> None:
+    """Run the proxy and the exporter until Ctrl-C."""
+    _serve(session, "up")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Run them against a simulated provider, with history and live traffic, until Ctrl-C."""
+    _serve(session, "demo")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and layout."""
+    _install(session, "lint", project=False)
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, strictly."""
+    _install(session, "types")
+    session.run("mypy", *_python_files())
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests; what follows -- goes to pytest."""
+    _system_packages(session)
+    _codex(session)
+    _install(session, "tests")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Write everything that Prometheus and Grafana read into build/."""
+    _install(session)
+    for room in ("prometheus", "dashboards", "provisioning"):
+        session.run("python", "-m", room, "build")
+
+
+@nox.session(name="build-dashboards")
+def build_dashboards(session: nox.Session) -> None:
+    """Write the dashboards alone into build/dashboards/."""
+    _install(session)
+    session.run("python", "-m", "dashboards", "build", *session.posargs)
+
+
+@nox.session(name="preview-dashboards")
+def preview_dashboards(session: nox.Session) -> None:
+    """Draw each dashboard as a picture, from a running Prometheus; what follows -- says which."""
+    _install(session, "preview")
+    session.run("python", "-m", "dashboards", "preview", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure side by side in one run; what follows -- says what."""
+    _install(session)
+    session.run("python", "-m", "bench", *session.posargs)
+
+
+def _install(session: nox.Session, *groups: str, project: bool = True) -> None:
+    """Bring the environment to what pyproject.toml says, or leave it alone when it is already there."""
+    wanted = [
+        *(PROJECT["project"]["dependencies"] if project else ()),
+        *nox.project.dependency_groups(PROJECT, *groups),
+    ]
+    stamp = Path(session.virtualenv.location, "installed.txt")
+    text = "\n".join(wanted)
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != text:
+        session.install(*wanted)
+        stamp.write_text(text, encoding="utf-8")
+
+
+def _python_files() -> list[str]:
+    """The folders with Python in them, and this file."""
+    folders = {path.parts[0] for path in Path().glob("[!.]*/*.py")}
+    return [*sorted(folders - {"build"}), "noxfile.py"]
+
+
+def _serve(session: nox.Session, command: str) -> None:
+    """Run a command that ends by a signal.
+
+    A Ctrl-C reaches it as well as us, a SIGTERM reaches us alone. Either way it then gets a SIGTERM, of
+    which it makes nothing new if it is ending already, and all the time that it asks for.
+    """
+    _install(session)
+    signal.signal(signal.SIGTERM, _interrupt)
+    arguments = ("python", "-m", "run", command, *session.posargs)
+    session.run(*arguments, interrupt_timeout=0.3, terminate_timeout=None)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _system_packages(session: nox.Session) -> None:
+    """Install the programs that the tests run, where that is possible; else say what to install."""
+    path = os.pathsep.join([os.environ["PATH"], *map(str, Path("/usr/lib/postgresql").glob("*/bin"))])
+    packages = {package for name, package in PROGRAMS.items() if shutil.which(name, path=path) is None}
+    if packages:
+        session.run(".ci/packages", *sorted(packages), external=True, success_codes=_tolerated())
+
+
+def _codex(session: nox.Session) -> None:
+    """Install the Codex CLI into .nox/codex, unless it is there."""
+    package = Path(".nox/codex/node_modules/@openai/codex/package.json")
+    if package.exists() and json.loads(package.read_text(encoding="utf-8"))["version"] == CODEX:
+        return
+    if shutil.which("npm"):
+        arguments = ("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", ".nox/codex")
+        session.run(*arguments, f"@openai/codex@{CODEX}", external=True, success_codes=_tolerated())
+
+
+def _tolerated() -> range:
+    """What may come back from an installation: in CI only success, else the tests that need it skip."""
+    return range(1) if os.environ.get("CI") == "true" else range(256)

@@ -1,0 +1,1 @@
+"""The files that Grafana reads at its start: the datasource, and where its dashboards lie."""

@@ -1,0 +1,87 @@
+"""`python -m provisioning`: writes what Grafana reads at its start."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from prometheus.cli import OneLineParser
+from prometheus.config import RuleConfig
+from prometheus.durations import promql
+from provisioning.build import Values, files, write
+from provisioning.errors import ProvisioningError
+
+DESCRIPTION = """\
+Writes Grafana's provisioning files.
+
+  DIR/provisioning/datasources/*.yml   the Prometheus to ask
+  DIR/provisioning/dashboards/*.yml    the folder that the dashboards are read from
+"""
+
+EPILOG = """\
+examples:
+  python -m provisioning build
+  python -m provisioning build --out /build --prometheus-url http://prometheus:9090
+
+then, for a Grafana of your own:
+  GF_PATHS_PROVISIONING=$PWD/build/provisioning
+
+exit codes: 0 written; 2 bad arguments, or the files cannot be written
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    out: Path = arguments.out
+    try:
+        values = Values(
+            prometheus_url=arguments.prometheus_url,
+            prometheus_version=arguments.prometheus_version,
+            scrape_interval=promql(RuleConfig().scrape_interval),
+            dashboards_path=arguments.dashboards_path or PurePosixPath(out.absolute() / "dashboards"),
+        )
+        for path in write(files(values), out):
+            print(f"wrote {path}")
+    except ProvisioningError as error:
+        print(f"provisioning: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(prog="python -m provisioning", description="Grafana's provisioning files.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    build = commands.add_parser(
+        "build",
+        help="write the datasource and the dashboard provider",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    build.add_argument("--out", metavar="DIR", type=Path, default=Path("build"), help="default: build")
+    build.add_argument(
+        "--prometheus-url",
+        metavar="URL",
+        default="http://127.0.0.1:9090",
+        help="where Grafana reaches Prometheus; default: http://127.0.0.1:9090",
+    )
+    build.add_argument(
+        "--prometheus-version",
+        metavar="X.Y.Z",
+        default="3.5.0",
+        help="Grafana offers only functions that this version has; default: 3.5.0",
+    )
+    build.add_argument(
+        "--dashboards-path",
+        metavar="DIR",
+        type=PurePosixPath,
+        help="the folder of the dashboards, as Grafana sees it; default: DIR/dashboards of --out",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""The commands of `python -m run`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import NoReturn
+
+from run.demo import demo, plan
+from run.demo_folder import DemoFolder
+from run.errors import RunError
+from run.signals import run_until_signal
+from run.up import up
+from settings.errors import SettingsError
+from settings.load import load
+
+EXIT_CODES = "Exit codes: 0 ended by Ctrl-C or SIGTERM, 1 a program failed, 2 bad input; nothing was started."
+
+
+def main(argv: list[str]) -> int:
+    """Run a command and return its exit code."""
+    options = _parser().parse_args(argv)
+    try:
+        run_until_signal(_work(options))
+    except (RunError, SettingsError) as error:
+        print(f"run: {error}", file=sys.stderr)
+        return error.exit_code if isinstance(error, RunError) else 2
+    return 0
+
+
+def _work(options: argparse.Namespace) -> Coroutine[object, object, None]:
+    if options.command == "up":
+        return up(load(options.config, os.environ), options.config, os.environ)
+    folder = DemoFolder(options.folder.absolute())
+    path = os.environ.get("PATH")
+    ready = plan(folder, options.proxy_port, options.exporter_port, options.days, options.rate, path)
+    return demo(ready, os.environ)
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    """argparse, without the usage text before each complaint; the exit code is 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _OneLineParser(
+        prog="python -m run",
+        description="Start the services as child processes, and end them together.",
+        epilog=EXIT_CODES,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_up(commands.add_parser("up", help="proxy and exporter, on one ledger", epilog=EXIT_CODES))
+    _add_demo(
+        commands.add_parser(
+            "demo", help="the same against a simulated provider, with history", epilog=EXIT_CODES
+        )
+    )
+    return parser
+
+
+def _add_up(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Run the proxy on 127.0.0.1:8787 and the exporter on 127.0.0.1:8789, with the ledger in usage.db. "
+        "No configuration is needed; docs/configuration.md lists what can be set."
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="the configuration (default: codex-usage.toml if it exists)",
+    )
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Run everything against a simulated provider, with history and live traffic, all of it in a folder "
+        "of its own. No key is needed, nothing leaves this machine, and your ledger is not touched."
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=Path("demo"), help="made anew at each start (default: demo)"
+    )
+    parser.add_argument("--days", type=_within(1, 365), default=14, help="days of history (default: 14)")
+    parser.add_argument("--rate", type=_rate, default=3.0, help="live requests per second (default: 3)")
+    parser.add_argument("--proxy-port", type=_within(1, 65535), default=8787, help="default: 8787")
+    parser.add_argument("--exporter-port", type=_within(1, 65535), default=8789, help="default: 8789")
+
+
+def _within(least: int, most: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r}; allowed: {least} to {most}")
+        return int(text)
+
+    return number
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r}; allowed: above 0, up to 1000")
+    return rate

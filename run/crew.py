@@ -1,0 +1,114 @@
+"""Several programs as one: they start in order, and when one ends, all end."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from run.errors import ProgramError
+from run.program import Program, end, ended_in_order, failure, how, start
+from run.readiness import answers
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds that each program may take.
+
+    Attributes:
+        ready: from its start until its ready_url answers; a cold disk makes the first start slow.
+        stop: from SIGTERM to SIGKILL.
+    """
+
+    ready: float = 60.0
+    stop: float = 10.0
+
+
+LIMITS = Limits()
+
+
+async def complete(program: Program, environ: Mapping[str, str], limits: Limits = LIMITS) -> None:
+    """Run a program to its end.
+
+    Raises: ProgramError when it ends with anything but 0.
+    """
+    process = await start(program, environ)
+    try:
+        returncode = await process.wait()
+    finally:
+        await end(process, limits.stop)
+    if returncode:
+        raise failure(program, returncode)
+
+
+class Crew:
+    """Running programs that live and die together. Make one with `together()`."""
+
+    def __init__(self, environ: Mapping[str, str], limits: Limits) -> None:
+        self._environ = environ
+        self._limits = limits
+        self._running: list[tuple[Program, Process]] = []
+
+    async def add(self, program: Program) -> None:
+        """Start a program and wait until it is ready.
+
+        Raises: ProgramError when it does not get ready, or when any of the crew ends meanwhile.
+        """
+        self._running.append((program, await start(program, self._environ)))
+        if program.ready_url is None:
+            return
+        try:
+            async with asyncio.timeout(self._limits.ready):
+                await self._unless_one_ends(answers(program.ready_url))
+        except TimeoutError as error:
+            raise ProgramError(
+                f"{program.name} did not answer on {program.ready_url} within {self._limits.ready:g} s"
+            ) from error
+
+    async def watch(self) -> None:
+        """Return never.
+
+        Raises: ProgramError as soon as one of the crew ends.
+        """
+        await self._unless_one_ends(asyncio.Event().wait())
+
+    async def end(self) -> list[str]:
+        """End all, the last started first: who sends requests goes before who answers them.
+
+        Returns: a line for each that did not end in order.
+        """
+        ends = [(p.name, await end(process, self._limits.stop)) for p, process in reversed(self._running)]
+        return [f"told to end, {name} {how(code)}" for name, code in ends if not ended_in_order(code)]
+
+    async def _unless_one_ends(self, work: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.create_task(work)
+        ends = [(program, asyncio.create_task(process.wait())) for program, process in self._running]
+        try:
+            await asyncio.wait((task, *(end for _, end in ends)), return_when=asyncio.FIRST_COMPLETED)
+            for program, ended in ends:
+                if ended.done():
+                    raise failure(program, ended.result())
+            task.result()
+        finally:
+            for waiting in (task, *(end for _, end in ends)):
+                waiting.cancel()
+
+
+@asynccontextmanager
+async def together(environ: Mapping[str, str], limits: Limits = LIMITS) -> AsyncIterator[Crew]:
+    """A crew that is ended when the block is left, whatever the way.
+
+    Raises: ProgramError when one of the crew fails to end in order, so something may be lost.
+    """
+    crew = Crew(environ, limits)
+    try:
+        yield crew
+    finally:
+        complaints = await crew.end()
+        # What made the crew end is the better answer to why it ended.
+        if complaints and not isinstance(sys.exception(), ProgramError):
+            raise ProgramError("\n".join(complaints))

@@ -1,0 +1,149 @@
+"""The main job against a simulated provider: history in the ledger, live traffic, and a Prometheus."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from run import ports, scraper
+from run.crew import complete, together
+from run.demo_folder import DemoFolder, make_anew
+from run.program import Program
+from run.terminal import say
+from run.up import facts, guide, limits, local_url, programs
+from settings.load import ENVIRONMENT, load
+from settings.model import Settings
+
+SIMULATOR_PORT = 9999
+PROMETHEUS_PORT = 9090
+
+HISTORY_INTERVAL_SECONDS = 120
+"""From sample to sample: two of them within the shortest rate window, and half the wait of one a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What a demo is made of.
+
+    Attributes:
+        folder: where everything is written.
+        proxy, exporter: HOST:PORT to listen on.
+        simulator, prometheus: ports on loopback.
+        binaries: the Prometheus to run; None for none.
+        days: days of history before now.
+        rate: live requests per second.
+    """
+
+    folder: DemoFolder
+    proxy: str
+    exporter: str
+    simulator: int
+    prometheus: int
+    binaries: scraper.Prometheus | None
+    days: int
+    rate: float
+
+
+def plan(folder: DemoFolder, proxy: int, exporter: int, days: int, rate: float, path: str | None) -> Demo:
+    """Look for what is free and what is installed.
+
+    Args:
+        proxy, exporter: the ports that the caller wants.
+        path: the PATH to find a Prometheus in.
+    Raises: PlanError for a taken port.
+    """
+    proxy_address, exporter_address = f"127.0.0.1:{proxy}", f"127.0.0.1:{exporter}"
+    ports.check({"--proxy-port": proxy_address, "--exporter-port": exporter_address})
+    return Demo(
+        folder,
+        proxy_address,
+        exporter_address,
+        simulator=ports.next_free(SIMULATOR_PORT),
+        prometheus=ports.next_free(PROMETHEUS_PORT),
+        binaries=scraper.find(path),
+        days=days,
+        rate=rate,
+    )
+
+
+async def demo(plan: Demo, environ: Mapping[str, str]) -> None:
+    """Make the history, then run everything until one ends or this task is cancelled.
+
+    Raises: RunError.
+    """
+    settings = make_folder(plan)
+    # The demo has its own settings: the caller's ledger and key must not get in by the environment.
+    environ = {name: value for name, value in environ.items() if name not in ENVIRONMENT}
+    say(f"making {plan.days} days of history in {plan.folder.root} ...")
+    for step in preparations(plan):
+        await complete(step, environ)
+    plan.folder.history.unlink(missing_ok=True)  # a gigabyte that nobody reads again
+    async with together(environ, limits(settings)) as crew:
+        for program in services(plan, settings):
+            await crew.add(program)
+        for step in afterwards(plan):
+            await complete(step, environ)
+        await crew.add(traffic(plan, settings))
+        say(guide(facts(settings) | more_facts(plan)))
+        await crew.watch()
+
+
+def make_folder(plan: Demo) -> Settings:
+    """Empty the folder, and write the configuration that all of the demo reads."""
+    upstream = f"http://127.0.0.1:{plan.simulator}"
+    make_anew(plan.folder, proxy=plan.proxy, exporter=plan.exporter, upstream=upstream)
+    return load(plan.folder.config, {})
+
+
+def preparations(plan: Demo) -> Iterable[Program]:
+    """What runs to its end before the services start."""
+    folder = plan.folder
+    history: tuple[object, ...] = ("--database", folder.database, "--days", plan.days)
+    if plan.binaries:
+        history += ("--openmetrics", folder.history, "--interval", HISTORY_INTERVAL_SECONDS)
+    yield _module(plan, "history", "simulator", "history", *history)
+    yield _module(plan, "rules", "prometheus", "build", "--config", folder.config, "--out", folder.build)
+    yield _module(plan, "dashboards", "dashboards", "build", "--out", folder.build)
+    if plan.binaries:
+        yield scraper.backfill(plan.binaries, folder.history, folder.tsdb, folder.logs)
+
+
+def services(plan: Demo, settings: Settings) -> Iterable[Program]:
+    """What runs until the demo ends, in the order to start."""
+    folder, simulator = plan.folder, f"127.0.0.1:{plan.simulator}"
+    upstream = _module(plan, "upstream", "simulator", "upstream", "--listen", simulator)
+    yield replace(upstream, ready_url=f"http://{simulator}/v1/models")
+    yield from programs(settings, folder.config, folder.logs)
+    if plan.binaries:
+        config = folder.build / "prometheus" / "prometheus.yml"
+        yield scraper.server(plan.binaries, config, folder.tsdb, plan.prometheus, folder.logs)
+
+
+def afterwards(plan: Demo) -> Iterable[Program]:
+    """What runs to its end once the services are up."""
+    folder = plan.folder
+    if plan.binaries:
+        url, rules = f"http://127.0.0.1:{plan.prometheus}", folder.build / "prometheus/rules/recording.yml"
+        yield scraper.record(plan.binaries, url, rules, plan.days, folder.tsdb, folder.logs)
+
+
+def traffic(plan: Demo, settings: Settings) -> Program:
+    """Callers that never end."""
+    base_url = local_url(plan.proxy) + settings.server.public_base_path
+    return _module(plan, "traffic", "simulator", "traffic", "--base-url", base_url, "--rate", plan.rate)
+
+
+def more_facts(plan: Demo) -> dict[str, str]:
+    """What a person has to know of a demo beyond what holds for every run."""
+    taken = "" if plan.prometheus == PROMETHEUS_PORT else f" (port {PROMETHEUS_PORT} was taken)"
+    return {
+        "prometheus": f"http://127.0.0.1:{plan.prometheus}{taken}" if plan.binaries else scraper.INSTALL,
+        "dashboards": str(plan.folder.build / "dashboards"),
+        "logs": str(plan.folder.logs),
+    }
+
+
+def _module(plan: Demo, name: str, *words: object) -> Program:
+    argv = (sys.executable, "-m", *(str(word) for word in words))
+    return Program(name, argv, log=plan.folder.logs / f"{name}.log")

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from settings.load import load
+from settings.model import split_address
+
+COMPOSE = Path(__file__).parents[2] / "compose"
+
+
+def test_the_first_file_stands_alone(compose_config: Callable[..., dict[str, Any]]) -> None:
+    assert set(compose_config("docker-compose.yml")["services"]) == {"proxy", "exporter", "builder"}
+
+
+def test_both_files_together(services: dict[str, Any]) -> None:
+    assert set(services) == {"proxy", "exporter", "builder", "prometheus", "grafana"}
+
+
+@pytest.mark.parametrize("folder", ["", "compose/"])
+def test_the_project_name_holds_wherever_it_is_called_from(
+    compose_config: Callable[..., dict[str, Any]], folder: str
+) -> None:
+    files = [folder + "docker-compose.yml", folder + "docker-compose.observability.yml"]
+    document = compose_config(*files, cwd=COMPOSE.parent if folder else COMPOSE)
+    assert document["services"]["grafana"]["container_name"] == "codex-lb-grafana-1"
+
+
+def test_every_port_is_published_on_loopback_alone(services: dict[str, Any]) -> None:
+    published = {name: service.get("ports", []) for name, service in services.items()}
+    assert published == {
+        "proxy": ["127.0.0.1:8787:8787/tcp"],
+        "exporter": ["127.0.0.1:8789:8789/tcp"],
+        "builder": [],
+        "prometheus": ["127.0.0.1:9090:9090/tcp"],
+        "grafana": ["127.0.0.1:3000:3000/tcp"],
+    }
+
+
+@pytest.mark.parametrize(("name", "major"), [("prometheus", "v3"), ("grafana", "12")])
+def test_foreign_images_are_pinned(services: dict[str, Any], name: str, major: str) -> None:
+    assert re.fullmatch(rf"[a-z]+/{name}:{major}\.\d+\.\d+", services[name]["image"])
+
+
+@pytest.mark.parametrize("name", ["prometheus", "grafana"])
+def test_what_reads_the_build_waits_for_it(services: dict[str, Any], name: str) -> None:
+    assert services[name]["depends_on"] == {"builder": {"condition": "service_completed_successfully"}}
+    assert "build:/build:ro" in services[name]["volumes"]
+    assert services["builder"]["volumes"] == ["build:/build:rw"]
+    assert services["builder"]["restart"] == "no"
+
+
+@pytest.mark.parametrize("name", ["proxy", "exporter", "builder"])
+def test_our_own_containers_have_no_privileges(services: dict[str, Any], name: str) -> None:
+    service = services[name]
+    assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.parametrize("name", ["proxy", "exporter"])
+def test_services_read_the_configuration_that_is_mounted(services: dict[str, Any], name: str) -> None:
+    command, mounts = services[name]["command"], services[name]["volumes"]
+    assert command == ["python", "-m", name, "--config", "/etc/quotascope/codex-usage.toml"]
+    assert f"{COMPOSE}/codex-usage.toml:{command[-1]}:ro" in mounts
+    database = load(COMPOSE / "codex-usage.toml", {}).storage.database_path
+    assert f"ledger:{database.parent}:rw" in mounts
+
+
+@pytest.mark.parametrize("name", ["proxy", "exporter"])
+def test_published_and_probed_ports_are_those_listened_on(services: dict[str, Any], name: str) -> None:
+    settings = load(COMPOSE / "codex-usage.toml", {})
+    address = settings.server.listen_addr if name == "proxy" else settings.exporter.listen_addr
+    host, port = split_address(address)
+    assert host == "0.0.0.0", "a container's loopback is reached by nobody else"
+    assert services[name]["ports"] == [f"127.0.0.1:{port}:{port}/tcp"]
+    assert f"http://127.0.0.1:{port}/healthz" in services[name]["healthcheck"]["test"][-1]

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+import yaml
+
+from provisioning.build import TEMPLATES, Values, files, quoted, write
+from provisioning.errors import OutputError, ValueRefused
+
+VALUES = Values(
+    prometheus_url="http://prometheus:9090",
+    prometheus_version="3.5.0",
+    scrape_interval="15s",
+    dashboards_path=PurePosixPath("/build/dashboards"),
+)
+DATASOURCE = PurePosixPath("provisioning/datasources/prometheus.yml")
+PROVIDER = PurePosixPath("provisioning/dashboards/quotascope.yml")
+
+
+def test_every_template_becomes_a_file_at_its_place() -> None:
+    templates = {path.relative_to(TEMPLATES).as_posix() for path in TEMPLATES.rglob("*.j2")}
+    assert {str(path.relative_to("provisioning")) + ".j2" for path in files(VALUES)} == templates
+    assert {DATASOURCE, PROVIDER} == set(files(VALUES))
+
+
+def test_the_datasource() -> None:
+    (datasource,) = yaml.safe_load(files(VALUES)[DATASOURCE])["datasources"]
+    assert datasource == {
+        "name": "Quotascope Prometheus",
+        "uid": "quotascope-prometheus",
+        "type": "prometheus",
+        "access": "proxy",
+        "url": "http://prometheus:9090",
+        "isDefault": True,
+        "editable": False,
+        "jsonData": {
+            "httpMethod": "POST",
+            "timeInterval": "15s",
+            "prometheusType": "Prometheus",
+            "prometheusVersion": "3.5.0",
+        },
+    }
+
+
+def test_the_provider_reads_one_folder_and_saves_nothing() -> None:
+    (provider,) = yaml.safe_load(files(VALUES)[PROVIDER])["providers"]
+    assert provider["options"] == {"path": "/build/dashboards"}
+    assert provider["allowUiUpdates"] is False
+    # Grafana refuses a provider that names a folder and takes folders from the files as well.
+    assert "folder" in provider and "foldersFromFilesStructure" not in provider["options"]
+
+
+@pytest.mark.parametrize("text", ["a: b # c", "it's", 'say "so"', "{{ x }}", "ünïcode 🙂", "back\\slash"])
+def test_no_value_breaks_out_of_its_string(text: str) -> None:
+    rendered = files(replace(VALUES, dashboards_path=PurePosixPath("/", text)))[PROVIDER]
+    (provider,) = yaml.safe_load(rendered)["providers"]
+    assert provider["options"]["path"] == f"/{text}"
+
+
+def test_grafana_expands_no_variable_of_ours() -> None:
+    assert quoted("/srv/$HOME") == '"/srv/$$HOME"'
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("prometheus_url", "prometheus:9090", r"--prometheus-url 'prometheus:9090'; allowed: http\(s\)"),
+        ("prometheus_version", "v3", "--prometheus-version 'v3'; allowed: like 3.5.0"),
+        ("dashboards_path", PurePosixPath("build"), "--dashboards-path 'build'; allowed: an absolute path"),
+    ],
+)
+def test_what_grafana_could_not_use_is_refused(field: str, value: Any, message: str) -> None:
+    with pytest.raises(ValueRefused, match=message):
+        replace(VALUES, **{field: value})
+
+
+def test_files_are_written_below_the_folder(tmp_path: Path) -> None:
+    written = write(files(VALUES), tmp_path / "new")
+    assert {p.relative_to(tmp_path / "new") for p in written} == {Path(p) for p in files(VALUES)}
+    assert {p.read_text(encoding="utf-8") for p in written} == set(files(VALUES).values())
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=f"file{os.sep}provisioning.*: cannot be written: Not a directory"):
+        write(files(VALUES), tmp_path / "file")

@@ -1,0 +1,105 @@
+"""Accounts to choose from, and a router whose clock the test holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+import pytest
+
+from ledger.described import Description
+from ledger.fleet import Fleet, Member
+from ledger.marks import Mark
+from ledger.samples import Told
+from proxy import metrics
+from proxy.registry import Metrics
+from proxy.routing.candidate import Candidate
+from proxy.routing.counting import Counting
+from proxy.routing.router import Router, Rules
+from proxy.routing.sticky import Memory
+from proxy.routing.tiers import Weights
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+def now() -> float:
+    """The moment at which a test begins, in epoch seconds."""
+    return NOW
+
+
+MakeCandidate = Callable[..., Candidate]
+
+
+@pytest.fixture(scope="session")
+def make_candidate() -> MakeCandidate:
+    """Makes an account: `week` and `hours` are (percent used, seconds until the reset)."""
+
+    def make(
+        name: str = "anna",
+        *,
+        week: tuple[float, float] | None = None,
+        hours: tuple[float, float] | None = None,
+        **other: Any,
+    ) -> Candidate:
+        return Candidate(id=name, primary=_told(hours), secondary=_told(week), **other)
+
+    return make
+
+
+def _told(window: tuple[float, float] | None) -> Told | None:
+    if window is None:
+        return None
+    return Told(datetime.fromtimestamp(NOW, UTC), window[0], int(NOW + window[1]))
+
+
+@dataclass
+class Stand:
+    """A router whose clock stands still unless the test moves it."""
+
+    now: float = NOW
+    marks: list[Mark] = field(default_factory=list)
+    registry: Metrics = field(default_factory=lambda: Metrics(metrics.FAMILIES))
+    router: Router = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.router = Router(
+            Rules(Weights(), quota_rest=3_600.0),
+            Counting(self.registry, "memory"),
+            self.marks.append,
+            sticky=Memory(86_400.0),
+            clock=lambda: self.now,
+            rng=Random(1),
+        )
+
+    def load(self, *accounts: str | Member, version: int = 1) -> None:
+        """Bring the ledger's accounts."""
+        members = tuple(a if isinstance(a, Member) else self.member(a) for a in accounts)
+        self.router.load(Fleet(version, members))
+
+    def member(self, name: str, status: str = "active", **other: Any) -> Member:
+        plan, pool = other.pop("plan", "plus"), other.pop("pool", "full")
+        return Member(Description(name, "env:KEY", plan=plan, pool=pool), status, "config", **other)
+
+    async def chosen(self, count: int = 200, **how: Any) -> dict[str | None, int]:
+        """How often each account is chosen."""
+        found: dict[str | None, int] = {}
+        for _ in range(count):
+            account = (await self.router.choose(**how)).account
+            found[account] = found.get(account, 0) + 1
+        return found
+
+    def samples(self) -> dict[str, float]:
+        """The scrape as `name{labels}` -> value."""
+        lines = self.registry.text().decode().splitlines()
+        pairs = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
+        return {name: float(value) for name, _, value in pairs}
+
+
+@pytest.fixture
+def stand() -> Stand:
+    """A router on its own."""
+    return Stand()

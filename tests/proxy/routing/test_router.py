@@ -1,0 +1,303 @@
+"""The router: what it notices holds at once, and what people and other processes decide is not undone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ledger.samples import Told
+from ledger.values import UsageSample
+from proxy.routing.marks import Failure
+from proxy.routing.router import retry_after
+
+if TYPE_CHECKING:
+    from conftest import Stand
+else:
+    Stand = object
+
+LIMITED = Failure(429, "rate_limit_exceeded", "Please try again in 20 s.")
+BROKEN = Failure(502, "upstream_unreachable")
+SPENT = Failure(429, "usage_limit_reached")
+DEAD = Failure(401, "invalid_api_key")
+
+
+def moment(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)
+
+
+class TestMarks:
+    async def test_a_rate_limit_rests_for_as_long_as_was_said(self, stand: Stand) -> None:
+        stand.load("anna", "ben")
+        verdict = stand.router.failed("anna", LIMITED, stand.now)
+        assert verdict is not None
+        assert verdict.event == "rate_limit"
+        stand.now += 19.9
+        assert await stand.chosen() == {"ben": 200}
+        stand.now += 0.1
+        assert set(await stand.chosen()) == {"anna", "ben"}
+
+    async def test_a_spent_quota_rests_until_its_reset(self, stand: Stand) -> None:
+        stand.load("anna")
+        stand.router.failed("anna", Failure(429, "usage_limit_reached", resets_at=int(stand.now) + 5_000), 0)
+        selection = await stand.router.choose()
+        assert (selection.account, selection.outcome) == (None, "quota_exceeded")
+        assert retry_after(selection, stand.now) == 5_000
+        stand.now += 5_000
+        assert await stand.chosen() == {"anna": 200}
+
+    async def test_a_spent_quota_of_unknown_reset_rests_an_hour(self, stand: Stand) -> None:
+        stand.load("anna")
+        stand.router.failed("anna", SPENT, stand.now)
+        stand.now += 3_599
+        assert await stand.chosen() == {None: 200}
+        stand.now += 1
+        assert await stand.chosen() == {"anna": 200}
+
+    async def test_errors_rest_longer_and_longer_until_one_succeeds(self, stand: Stand) -> None:
+        stand.load("anna")
+        for least, most in ((0.15, 0.25), (0.3, 0.5), (30, 30), (60, 60)):
+            stand.router.failed("anna", BROKEN, stand.now)
+            assert least <= stand.router.snapshot.fresh_until - stand.now <= most
+            stand.now = stand.router.snapshot.fresh_until
+        stand.router.succeeded("anna", stand.now)
+        stand.router.failed("anna", BROKEN, stand.now)
+        assert stand.router.snapshot.fresh_until - stand.now < 0.25
+
+    async def test_a_dead_credential_does_not_come_back_by_itself(self, stand: Stand) -> None:
+        stand.load("anna")
+        stand.router.failed("anna", DEAD, stand.now)
+        stand.now += 10**7
+        selection = await stand.router.choose()
+        assert (selection.outcome, retry_after(selection, stand.now)) == ("auth", None)
+
+    async def test_a_wrong_request_leaves_no_mark(self, stand: Stand) -> None:
+        stand.load("anna")
+        assert stand.router.failed("anna", Failure(400, "invalid_request_error"), stand.now) is None
+        assert stand.marks == []
+        assert await stand.chosen() == {"anna": 200}
+
+    async def test_a_token_that_is_too_old_leaves_no_mark(self, stand: Stand) -> None:
+        stand.load("anna")
+        verdict = stand.router.failed("anna", Failure(401, can_refresh=True), stand.now)
+        assert verdict is not None
+        assert verdict.refresh
+        assert stand.marks == []
+
+    async def test_the_ledger_is_told(self, stand: Stand) -> None:
+        stand.load("anna")
+        stand.router.failed("anna", LIMITED, stand.now - 3)
+        (mark,) = stand.marks
+        assert (mark.account_id, mark.event, mark.status, mark.errors) == (
+            "anna",
+            "rate_limit",
+            "rate_limited",
+            1,
+        )
+        assert (mark.began_at, mark.at) == (moment(stand.now - 3), moment(stand.now))
+        assert mark.cooldown_until == stand.now + 20
+
+    async def test_a_success_without_errors_before_it_is_no_news(self, stand: Stand) -> None:
+        stand.load("anna")
+        stand.router.succeeded("anna", stand.now)
+        assert stand.marks == []
+
+    async def test_an_account_that_is_gone_is_no_trouble(self, stand: Stand) -> None:
+        stand.load("anna")
+        stand.router.failed("gone", LIMITED, stand.now)
+        stand.router.succeeded("gone", stand.now)
+        assert stand.marks == []
+
+
+class TestLedger:
+    async def test_what_was_noticed_outlives_a_ledger_that_does_not_know_it_yet(self, stand: Stand) -> None:
+        stand.load("anna", "ben")
+        stand.router.failed("anna", SPENT, stand.now)
+        stand.load("anna", "ben", version=2)
+        assert await stand.chosen() == {"ben": 200}
+
+    async def test_a_person_resumes_what_was_noticed(self, stand: Stand) -> None:
+        stand.load("anna")
+        stand.router.failed("anna", SPENT, stand.now)
+        stand.load(stand.member("anna", marked_at=moment(stand.now + 1)), version=2)
+        assert await stand.chosen() == {"anna": 200}
+
+    async def test_a_person_pauses_whatever_is_noticed(self, stand: Stand) -> None:
+        stand.load("anna")
+        stand.router.failed("anna", LIMITED, stand.now)
+        stand.load(stand.member("anna", "paused", marked_at=moment(stand.now - 5)), version=2)
+        assert (await stand.router.choose()).outcome == "paused"
+
+    async def test_the_old_credential_is_not_held_against_the_new_one(self, stand: Stand) -> None:
+        stand.load("anna")
+        stand.router.failed("anna", DEAD, stand.now - 2)  # sent before the credential was renewed
+        renewed = stand.member("anna", renewed_at=moment(stand.now - 1), marked_at=moment(stand.now - 1))
+        stand.load(renewed, version=2)
+        assert await stand.chosen() == {"anna": 200}
+        stand.router.failed("anna", DEAD, stand.now - 2)
+        assert await stand.chosen() == {"anna": 200}
+        stand.router.failed("anna", DEAD, stand.now)
+        assert await stand.chosen() == {None: 200}
+
+    async def test_what_another_process_noticed_holds_here(self, stand: Stand) -> None:
+        limited = stand.member("anna", cooldown_until=stand.now + 9, errors=2, marked_at=moment(stand.now))
+        stand.load(limited, "ben")
+        assert await stand.chosen() == {"ben": 200}
+        stand.now += 9
+        stand.router.failed("anna", BROKEN, stand.now)
+        assert stand.marks[-1].errors == 3
+
+    async def test_an_account_that_was_removed_is_not_chosen(self, stand: Stand) -> None:
+        stand.load("anna", "ben")
+        stand.load("ben", version=2)
+        assert await stand.chosen() == {"ben": 200}
+        assert set(stand.router.members) == {"ben"}
+        assert stand.router.version == 2
+
+    async def test_the_later_word_on_a_window_holds(self, stand: Stand) -> None:
+        stand.load("anna")
+        stand.router.learn([sample(stand, 100)])
+        old = Told(moment(stand.now - 60), 10.0, int(stand.now) + 9_000)
+        stand.load(stand.member("anna", secondary=old), version=2)
+        assert (await stand.router.choose()).outcome == "quota_exceeded"
+        new = Told(moment(stand.now + 60), 5.0, int(stand.now) + 99_000)
+        stand.load(stand.member("anna", secondary=new), version=3)
+        assert await stand.chosen() == {"anna": 200}
+
+
+def sample(stand: Stand, used: float, window: str = "secondary", account: str = "anna") -> UsageSample:
+    return UsageSample(account, moment(stand.now), window, used, int(stand.now) + 9_000)
+
+
+class TestQuota:
+    async def test_a_full_window_holds_at_once(self, stand: Stand) -> None:
+        stand.load("anna", "ben")
+        stand.router.learn([sample(stand, 100)])
+        assert await stand.chosen() == {"ben": 200}
+        stand.router.learn([sample(stand, 100, "primary", "ben")])
+        selection = await stand.router.choose()
+        assert (selection.account, selection.retry_at) == (None, int(stand.now) + 9_000)
+
+    async def test_a_window_that_fills_changes_the_score_soon(self, stand: Stand) -> None:
+        stand.load("anna")
+        stand.router.learn([sample(stand, 50)])
+        stand.now += 1
+        stand.router.learn([sample(stand, 51)])
+        assert (await stand.router.choose()).score == pytest.approx(0.72 / 8_999, rel=1e-3)
+
+    async def test_an_account_that_is_not_ours_is_left_out(self, stand: Stand) -> None:
+        stand.load("anna")
+        stand.router.learn([sample(stand, 100, account="default")])
+        assert await stand.chosen() == {"anna": 200}
+
+
+class TestConversations:
+    async def test_a_conversation_stays_with_its_account(self, stand: Stand) -> None:
+        stand.load("anna", "ben", "chloe")
+        first = (await stand.router.choose("talk")).account
+        assert await stand.chosen(conversation="talk") == {first: 200}
+        assert len(await stand.chosen()) == 3
+
+    async def test_it_moves_on_a_retry_and_stays_there(self, stand: Stand) -> None:
+        stand.load("anna", "ben")
+        first = (await stand.router.choose("talk")).account
+        assert first is not None
+        second = (await stand.router.choose("talk", {first})).account
+        assert second not in (None, first)
+        assert await stand.chosen(conversation="talk") == {second: 200}
+
+    async def test_it_moves_when_its_account_is_out(self, stand: Stand) -> None:
+        stand.load("anna", "ben")
+        first = (await stand.router.choose("talk")).account
+        assert first is not None
+        stand.router.failed(first, SPENT, stand.now)
+        assert (await stand.router.choose("talk")).account not in (None, first)
+
+    async def test_it_is_forgotten_after_its_time(self, stand: Stand) -> None:
+        stand.load("anna", "ben")
+        await stand.router.choose("talk")
+        stand.now += 86_400
+        accounts = set()
+        for _ in range(50):
+            accounts.add((await stand.router.choose("talk")).account)
+            stand.now += 86_400
+        assert accounts == {"anna", "ben"}
+
+
+class TestMetrics:
+    async def test_selections_are_counted_by_pool_and_outcome(self, stand: Stand) -> None:
+        stand.load(stand.member("pin", "paused", pool="pinned"), stand.member("anna", plan="pro"))
+        await stand.router.choose()
+        await stand.router.choose("talk")
+        await stand.router.choose("talk", {"anna"})
+        found = stand.samples()
+
+        def count(pool: str, backend: str, retry: str, outcome: str) -> float:
+            labels = (
+                f'outcome="{outcome}",pool="{pool}",reallocate_sticky="{retry}",sticky_backend="{backend}"'
+            )
+            return found[f"codex_lb_lb_select_total{{{labels}}}"]
+
+        assert count("pinned", "none", "false", "paused") == 1
+        assert count("full", "none", "false", "selected") == 1
+        assert count("full", "memory", "false", "selected") == 1
+        assert count("full", "memory", "true", "no_available") == 1
+        tier = 'pool="full",reallocate_sticky="false",sticky_backend="none",tier="pro"'
+        assert found[f"codex_lb_lb_selected_tier_total{{{tier}}}"] == 1
+        assert found[f"codex_lb_lb_tier_score_count{{{tier}}}"] == 1
+
+    async def test_marks_are_counted_by_event_and_account(self, stand: Stand) -> None:
+        stand.load("anna")
+        for failure in (LIMITED, SPENT, BROKEN, BROKEN, DEAD):
+            stand.router.failed("anna", failure, stand.now)
+        found = stand.samples()
+        counts = {
+            event: found[f'codex_lb_lb_mark_total{{account_id="anna",event="{event}"}}']
+            for event in ("rate_limit", "quota_exceeded", "error", "permanent_failure")
+        }
+        assert counts == {"rate_limit": 1, "quota_exceeded": 1, "error": 2, "permanent_failure": 1}
+        assert found['codex_lb_lb_mark_permanent_failure_total{code="invalid_api_key"}'] == 1
+
+    async def test_what_is_known_beforehand_begins_at_nothing(self, stand: Stand) -> None:
+        stand.load("anna")
+        found = stand.samples()
+        assert found['codex_lb_lb_mark_total{account_id="anna",event="rate_limit"}'] == 0
+        assert found['codex_lb_lb_mark_permanent_failure_total{code="account_deleted"}'] == 0
+        assert found["codex_lb_lb_snapshot_refresh_total"] == 1
+        assert found["codex_lb_lb_snapshot_updated_at_seconds"] == stand.now
+        assert sum(value for name, value in found.items() if name.startswith("codex_lb_lb_select_total")) == 0
+
+    async def test_scores_fall_into_the_buckets(self, stand: Stand) -> None:
+        """From a free account at the start of its week to a pro one in its last minute."""
+        for number, (plan, left) in enumerate(
+            [("free", 604_800), ("plus", 86_400), ("plus", 3_600), ("pro", 1)]
+        ):
+            window = Told(moment(stand.now), 1.0, int(stand.now) + left)
+            stand.load(
+                stand.member("anna", plan=plan, secondary=window, marked_at=moment(stand.now + number))
+            )
+            await stand.router.choose()
+        buckets = {
+            name: value
+            for name, value in stand.samples().items()
+            if name.startswith("codex_lb_lb_tier_score_bucket")
+        }
+        for tier in ("free", "plus", "pro"):
+            mine = {name: value for name, value in buckets.items() if f'tier="{tier}"' in name}
+            assert max(v for name, v in mine.items() if "+Inf" not in name) == max(mine.values())
+        assert len({tuple(v for n, v in buckets.items() if t in n) for t in ("free", "plus", "pro")}) == 3
+
+
+async def test_choosing_does_not_wait_for_the_end_of_a_refresh(stand: Stand) -> None:
+    """A cooldown that ends between two readings of the ledger ends at its own time."""
+    stand.load(stand.member("anna", cooldown_until=stand.now + 0.3))
+    assert (await stand.router.choose()).outcome == "cooldown"
+    stand.now += 0.3
+    assert (await stand.router.choose()).account == "anna"
+
+
+def test_marks_are_dated_in_utc(stand: Stand) -> None:
+    stand.load("anna")
+    stand.router.failed("anna", BROKEN, stand.now)
+    assert stand.marks[0].at.utcoffset() == timedelta(0)

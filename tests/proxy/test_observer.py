@@ -1,0 +1,224 @@
+"""The metrics as an observer: equal to a plain recount, and bounded under a flood."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from ledger import prices
+from ledger.cost import price_request
+from ledger.prices import PriceBook
+from ledger.values import NO_USAGE, RequestEvent, Usage
+from proxy.classify import error_class
+from proxy.metrics import FAMILIES, HTTP_DURATION, LATENCY, TIME_TO_FIRST_TOKEN
+from proxy.observer import MetricsObserver
+from proxy.registry import Metrics
+
+if TYPE_CHECKING:
+    from tests.proxy.conftest import MakeEvent
+
+Series = tuple[str, frozenset[tuple[str, str]]]
+
+
+@pytest.fixture(scope="session")
+def book() -> PriceBook:
+    return prices.book(prices.load_seed())
+
+
+def observer(book: PriceBook, *, models: int = 100, keys: int = 100, codes: int = 100) -> MetricsObserver:
+    return MetricsObserver(Metrics(FAMILIES), book, most_models=models, most_keys=keys, most_codes=codes)
+
+
+def samples(made: MetricsObserver) -> dict[Series, float]:
+    """Every sample of the scrape, the initial zeros left out."""
+    text = made._metrics.text().decode()
+    return {
+        (s.name, frozenset(s.labels.items())): s.value
+        for family in text_string_to_metric_families(text)
+        for s in family.samples
+        if s.value
+    }
+
+
+def at(name: str, **labels: str) -> Series:
+    return name, frozenset(labels.items())
+
+
+OUTCOMES = (
+    ("success", 200, None),
+    ("success", 201, None),
+    ("cancelled", 200, None),
+    ("cancelled", 0, None),
+    ("error", 429, "rate_limit_exceeded"),
+    ("error", 500, None),
+    ("error", 200, "server_error"),
+)
+
+
+def invented(make_event: MakeEvent, seed: int, count: int) -> list[RequestEvent]:
+    """Events with everything in them that is counted, in any combination."""
+    rng = random.Random(seed)
+    events = []
+    for _ in range(count):
+        status, http, code = rng.choice(OUTCOMES)
+        full = Usage(rng.randrange(400_000), rng.randrange(900), rng.randrange(500), rng.randrange(90))
+        events.append(
+            make_event(
+                status=status,
+                http_status=http,
+                error_code=code,
+                model=rng.choice(["gpt-5.4", "gpt-5.4-2026-03-05", "gpt-5.6-sol", "mystery", None]),
+                api=rng.choice(["responses", "chat_completions"]),
+                route=rng.choice(["/v1/responses", "/v1/other"]),
+                method=rng.choice(["POST", "GET", "PURGE"]),
+                account_id=rng.choice(["default", "second"]),
+                api_key_id=rng.choice(["sk-a...wxyz", "short_key", "unknown"]),
+                usage=rng.choice([full, full, NO_USAGE, Usage(5, None, 2, 1), Usage(7), Usage(None, 9)]),
+                billable=rng.random() < 0.8,
+                service_tier=rng.choice([None, "flex", "priority"]),
+                requested_at=datetime(2026, rng.choice([8, 10]), rng.randrange(1, 28), 12, tzinfo=UTC),
+                latency_ms=rng.choice([25.0, 25.1, 4_000.0, 1e6]),
+                latency_first_token_ms=rng.choice([None, 10.0, 700.0]),
+            )
+        )
+    return events
+
+
+def recount(events: Sequence[RequestEvent], book: PriceBook) -> dict[Series, float]:
+    """The contract, one event after the other, without any sums in between."""
+    n: Counter[Series] = Counter()
+    usd: dict[Series, Decimal] = {}
+    for e in events:
+        model = e.model or "unknown"
+        method = e.method if e.method in ("GET", "POST") else "other"
+        n[at("codex_lb_proxy_requests_total", status=e.status, model=model, api=e.api)] += 1
+        account = {"account_id": e.account_id}
+        n[at("codex_lb_proxy_account_requests_total", **account, status=e.status, api=e.api)] += 1
+        n[at("api_key_requests_total", api_key=e.api_key_id)] += 1
+        n[at("http_requests_total", status=str(e.http_status), method=method, path=e.route)] += 1
+        if e.status == "error":
+            n[at("codex_lb_proxy_errors_total", error_code=e.error_code or "unknown")] += 1
+            kind = error_class(e.error_code, e.http_status)
+            n[at("codex_lb_proxy_account_errors_total", **account, error_class=kind)] += 1
+        if not e.billable:
+            continue
+        u = e.usage
+        counts = {
+            "input": u.input_tokens or 0,
+            "output": u.billed_output or 0,
+            "cached_input": u.billed_cached,
+            "reasoning": u.reasoning_tokens or 0,
+        }
+        for token, count in counts.items():
+            n[at("codex_lb_proxy_tokens_total", kind=token, model=model)] += count
+            n[at("codex_lb_proxy_account_tokens_total", **account, kind=token, api=e.api)] += count
+        if e.http_status == 200:
+            n[at("token_usage_prompt_total", api_key=e.api_key_id)] += counts["input"]
+            n[at("token_usage_completion_total", api_key=e.api_key_id)] += counts["output"]
+            n[at("token_usage_total", api_key=e.api_key_id)] += counts["input"] + counts["output"]
+        cost = price_request(book, e.model, u, e.requested_at, e.service_tier)
+        if isinstance(cost, Decimal):
+            for series in (
+                at("codex_lb_proxy_cost_usd_total", model=model),
+                at("codex_lb_proxy_account_cost_usd_total", **account, api=e.api),
+            ):
+                usd[series] = usd.get(series, Decimal(0)) + cost
+        elif e.status == "success":
+            n[at("codex_lb_proxy_unpriced_success_total", api=e.api, reason=cost)] += 1
+            n[at("codex_lb_proxy_account_unpriced_success_total", **account, api=e.api, reason=cost)] += 1
+    whole = {series: float(value) for series, value in n.items() if value}
+    return whole | {series: float(value) for series, value in usd.items() if value}
+
+
+@pytest.mark.parametrize("batch", [1, 7, 1_500], ids=lambda n: f"batches of {n}")
+def test_counters_equal_a_plain_recount(make_event: MakeEvent, book: PriceBook, batch: int) -> None:
+    events = invented(make_event, seed=batch, count=1_500)
+    made = observer(book)
+    for start in range(0, len(events), batch):
+        made(events[start : start + batch])
+    histograms = {name for f in FAMILIES if f.kind == "histogram" for name in f.series}
+    found = {series: value for series, value in samples(made).items() if series[0] not in histograms}
+    expected = recount(events, book)
+    assert found.keys() == expected.keys()
+    for series, value in expected.items():
+        assert found[series] == pytest.approx(value, rel=1e-9), series
+
+
+def test_histograms_equal_a_plain_recount_without_cancelled_requests(
+    make_event: MakeEvent, book: PriceBook
+) -> None:
+    events = invented(make_event, seed=5, count=1_500)
+    made = observer(book)
+    made(events)
+    expected: dict[Series, float] = {}
+
+    def observe(name: str, bounds: tuple[float, ...], value: float, **labels: str) -> None:
+        for bound in (*bounds, float("inf")):
+            le = "+Inf" if bound == float("inf") else str(bound)
+            series = at(f"{name}_bucket", **labels, le=le)
+            expected[series] = expected.get(series, 0) + (value <= bound)
+        for part, step in (("count", 1.0), ("sum", value)):
+            series = at(f"{name}_{part}", **labels)
+            expected[series] = expected.get(series, 0) + step
+
+    for e in events:
+        if e.status == "cancelled":
+            continue
+        model, method = e.model or "unknown", e.method if e.method in ("GET", "POST") else "other"
+        observe(LATENCY.name, LATENCY.buckets, e.latency_ms, model=model, api=e.api)
+        seconds = e.latency_ms / 1000
+        observe(HTTP_DURATION.name, HTTP_DURATION.buckets, seconds, method=method, path=e.route)
+        if (first := e.latency_first_token_ms) is not None:
+            observe(TIME_TO_FIRST_TOKEN.name, TIME_TO_FIRST_TOKEN.buckets, first, model=model, api=e.api)
+    names = {name for f in (LATENCY, HTTP_DURATION, TIME_TO_FIRST_TOKEN) for name in f.series}
+    found = {series: value for series, value in samples(made).items() if series[0] in names}
+    assert found == pytest.approx({series: value for series, value in expected.items() if value})
+
+
+def test_a_flood_of_a_hundred_thousand_names_leaves_a_bounded_number_of_series(
+    make_event: MakeEvent, book: PriceBook
+) -> None:
+    made = observer(book, models=10, keys=20, codes=5)
+
+    def events(start: int, stop: int) -> list[RequestEvent]:
+        """Each with a model, a key and a code that nobody has heard of."""
+        return [
+            make_event(
+                model=f"model-{n}",
+                api_key_id=f"key-{n}",
+                error_code=f"code-{n}",
+                status="error",
+                method=f"M{n}",
+                http_status=400,
+                billable=n % 10 == 0,
+            )
+            for n in range(start, stop)
+        ]
+
+    made(events(0, 100))
+    series = len(made._metrics.text().splitlines())
+    made(events(100, 34_000))
+    assert len(made._metrics.text().splitlines()) == series
+    found = samples(made)
+    assert sum(value for (name, _), value in found.items() if name == "http_requests_total") == 34_000
+    labels: dict[str, set[str]] = {}
+    for _, pairs in found:
+        for name, value in pairs:
+            labels.setdefault(name, set()).add(value)
+    assert len(labels["model"]) == 11
+    assert len(labels["api_key"]) == 21
+    assert len(labels["error_code"]) == 6
+    assert labels["method"] == {"other"}
+
+
+def test_no_events_change_nothing(book: PriceBook) -> None:
+    made = observer(book)
+    made([])
+    assert samples(made) == {}

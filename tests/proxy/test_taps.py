@@ -1,0 +1,204 @@
+"""Taps: whatever the chunks of an answer are, the report is the same, and what is kept is bounded."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger.values import NO_USAGE, Usage
+from proxy.decode import decoder
+from proxy.taps import EventTap, JsonTap, NoTap, tap
+from proxy.usage import NOTHING, Report
+from simulator.apis.call import Call
+from simulator.apis.catalogue import APIS
+from simulator.coding import encode, encoder
+from simulator.script import Answer
+
+USAGE = Usage(1_200, 345, 1_000, 300)
+REQUEST = {"model": "gpt-5.4", "stream": True, "stream_options": {"include_usage": True}}
+STREAMED = sorted(path for path, api in APIS.items() if api.events)
+EVENTS = "text/event-stream; charset=utf-8"
+
+
+def stream(path: str, **answer: Any) -> bytes:
+    """A provider's whole stream."""
+    make = APIS[path].events
+    assert make is not None
+    return b"".join(e.data for e in make(Call(0, REQUEST, Answer(usage=USAGE, **answer))))
+
+
+def report(path: str, chunks: Sequence[bytes], coding: str = "", content: str = EVENTS) -> Report:
+    made = tap(APIS[path].name, content, coding)
+    for chunk in chunks:
+        made.feed(chunk)
+    return made.end()
+
+
+def expected(path: str) -> Usage:
+    return APIS[path].told(Call(0, REQUEST, Answer(usage=USAGE)))
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"], ids=["LF", "CRLF", "CR"])
+@pytest.mark.parametrize("path", STREAMED)
+def test_a_cut_at_every_offset(path: str, line_end: bytes) -> None:
+    whole = stream(path, events=1).replace(b"\n", line_end)
+    for offset in range(len(whole) + 1):
+        found = report(path, [whole[:offset], whole[offset:]])
+        assert (found.usage, found.model, found.final) == (expected(path), "gpt-5.4", True), offset
+
+
+@pytest.mark.parametrize("path", STREAMED)
+def test_one_byte_at_a_time(path: str) -> None:
+    whole = stream(path)
+    assert report(path, [whole[i : i + 1] for i in range(len(whole))]).usage == expected(path)
+
+
+@given(st.sampled_from(STREAMED), st.lists(st.integers(0, 4_000), max_size=12), st.integers(0, 60))
+@settings(deadline=None)
+def test_any_chunks_give_the_report_of_the_whole(path: str, cuts: list[int], events: int) -> None:
+    whole = stream(path, events=events)
+    edges = [0, *sorted(cut % (len(whole) + 1) for cut in cuts), len(whole)]
+    chunks = [whole[a:b] for a, b in pairwise(edges)]
+    assert report(path, chunks) == report(path, [whole])
+    assert report(path, chunks).usage == expected(path)
+
+
+@given(st.sampled_from(["gzip", "deflate", "br", "zstd"]), st.lists(st.integers(0, 4_000), max_size=8))
+@settings(deadline=None)
+def test_any_chunks_of_a_compressed_stream(coding: Any, cuts: list[int]) -> None:
+    state = encoder(coding)
+    whole = state.push(stream("/v1/responses")) + state.end()
+    edges = [0, *sorted(cut % (len(whole) + 1) for cut in cuts), len(whole)]
+    chunks = [whole[a:b] for a, b in pairwise(edges)]
+    assert report("/v1/responses", chunks, coding).usage == USAGE
+
+
+@pytest.mark.parametrize("path", STREAMED)
+@pytest.mark.parametrize("missing", [1, 2])
+def test_no_newline_at_the_end(path: str, missing: int) -> None:
+    assert report(path, [stream(path)[:-missing]]).usage == expected(path)
+
+
+@pytest.mark.parametrize("path", STREAMED)
+def test_counts_are_found_behind_many_events(path: str) -> None:
+    whole = stream(path, events=1_000)
+    chunks = [whole[i : i + 1_000] for i in range(0, len(whole), 1_000)]
+    assert report(path, chunks).usage == expected(path)
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
+@pytest.mark.parametrize("chunk", [1_000, 16_384, 65_536])
+@pytest.mark.parametrize("size", [5_000, 200_000, 5_000_000])
+def test_a_last_event_that_repeats_the_whole_answer(size: int, chunk: int, line_end: bytes) -> None:
+    """`response.completed` carries all of the output, and instructions and tools besides."""
+    whole = stream("/v1/responses", events=3, word="x" * (size // 3)).replace(b"\n", line_end)
+    chunks = [whole[i : i + chunk] for i in range(0, len(whole), chunk)]
+    found = report("/v1/responses", chunks)
+    assert (found.usage, found.model, found.final) == (USAGE, "gpt-5.4", True)
+
+
+@pytest.mark.parametrize(
+    ("path", "chunk", "first"),
+    [
+        ("/v1/responses", b'data: {"type":"response.output_text.delta","delta":"x"}\n\n', True),
+        ("/v1/responses", b'data: {"type": "response.reasoning_summary_text.delta"}\n\n', True),
+        ("/v1/responses", b'data: {"type":"response.created","response":{}}\n\n', False),
+        ("/v1/chat/completions", b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n', True),
+        ("/v1/chat/completions", b'data: {"choices":[{"delta":{"role":"x","content":""}}]}\n\n', False),
+        ("/v1/chat/completions", b'data: {"choices":[{"delta":{"tool_calls":[{"name":"f"}]}}]}\n\n', True),
+        ("/v1/completions", b'data: {"choices":[{"text":"x"}]}\n\n', True),
+        ("/v1/completions", b'data: {"choices":[{"text":""}]}\n\n', False),
+        ("/v1/messages", b'data: {"type":"content_block_delta","delta":{}}\n\n', True),
+        ("/v1/messages", b'data: {"type":"message_start","message":{}}\n\n', False),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("size", [1, 7, 1_000])
+def test_the_first_token_is_seen_in_pieces_too(path: str, chunk: bytes, first: bool, size: int) -> None:
+    made = tap(APIS[path].name, EVENTS, "")
+    for start in range(0, len(chunk), size):
+        made.feed(chunk[start : start + size])
+    assert made.first_token_seen is first
+
+
+@pytest.mark.parametrize(
+    ("content", "coding", "kind"),
+    [
+        ("text/event-stream", "", EventTap),
+        ("Text/Event-Stream; charset=utf-8", "gzip", EventTap),
+        ("application/json", "", JsonTap),
+        ("application/problem+json; charset=utf-8", "br", JsonTap),
+        ("audio/mpeg", "", NoTap),
+        ("", "", NoTap),
+        ("application/json", "compress", NoTap),
+        ("application/json", "gzip, br", NoTap),
+    ],
+)
+def test_the_tap_fits_the_head(content: str, coding: str, kind: type) -> None:
+    assert type(tap("responses", content, coding)) is kind
+
+
+@pytest.mark.parametrize("path", sorted(APIS))
+@pytest.mark.parametrize("coding", ["identity", "gzip", "br"])
+def test_a_whole_document_in_pieces(path: str, coding: Any) -> None:
+    call = Call(0, REQUEST, Answer(usage=USAGE))
+    body = encode(coding, json.dumps(APIS[path].body(call)).encode())
+    pieces = [body[i : i + 100] for i in range(0, len(body), 100)]
+    assert report(path, pieces, coding, "application/json").usage == APIS[path].told(call)
+
+
+@given(st.lists(st.binary(max_size=40), max_size=10), st.sampled_from(["", "gzip", "br", "zstd", "deflate"]))
+@settings(deadline=None)
+def test_junk_says_nothing_and_never_raises(chunks: list[bytes], coding: str) -> None:
+    for content in (EVENTS, "application/json"):
+        found = report("/v1/responses", [c.replace(b"\xff", b"") for c in chunks], coding, content)
+        assert found.usage is NO_USAGE
+
+
+def test_what_was_reported_before_bytes_broke_still_counts() -> None:
+    state = encoder("gzip")
+    chunks = [state.push(stream("/v1/responses")), b"this is no gzip"]
+    assert report("/v1/responses", chunks, "gzip").usage == USAGE
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        pytest.param((b'data: {"type":"response.output_text.delta"}\n\n',), id="whole events"),
+        pytest.param(
+            (b'data: {"type":"response.output_text.delta"}\n', b"\n"),
+            id="blank lines of their own",
+        ),
+        pytest.param((b'data: {"type":"response.output_text.delta"}\r\n', b"\r\n"), id="CRLF"),
+    ],
+)
+def test_a_long_stream_is_not_kept(pieces: tuple[bytes, ...]) -> None:
+    made = tap("responses", EVENTS, "")
+    tracemalloc.start()
+    for _ in range(20_000):
+        for piece in pieces:
+            made.feed(bytes(bytearray(piece)))
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert kept < 200_000
+
+
+def test_an_answer_beyond_all_measure_is_not_kept() -> None:
+    made = tap("responses", "application/json", "")
+    tracemalloc.start()
+    for _ in range(40):
+        made.feed(bytes(1 << 20))
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert kept < 17 << 20
+    assert made.end() == NOTHING
+
+
+def test_a_decoder_of_nothing_is_none() -> None:
+    assert decoder("compress") is None

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from run.crew import Limits, complete, together
+from run.errors import ProgramError
+from run.program import Program
+
+SOON = Limits(ready=20, stop=5)
+
+
+async def test_programs_start_in_order_and_end_in_reverse(
+    server: Callable[..., Program], environ: Mapping[str, str], journal: Any
+) -> None:
+    async with together(environ, SOON) as crew:
+        await crew.add(server("first", delay=0.3))
+        await crew.add(server("second"))
+    assert journal.lines() == [
+        "first is up",
+        "second is up",
+        "second ends",
+        "first ends",
+    ]
+
+
+async def test_when_one_ends_all_end(
+    server: Callable[..., Program], script: Callable[..., Program], environ: Mapping[str, str], journal: Any
+) -> None:
+    with pytest.raises(ProgramError, match="short-lived ended with exit code 3") as caught:
+        async with together(environ, SOON) as crew:
+            await crew.add(server("other"))
+            await crew.add(script("short-lived", "raise SystemExit(3)"))
+            await crew.watch()
+    assert caught.value.exit_code == 1
+    assert journal.lines() == ["other is up", "other ends"]
+
+
+async def test_a_program_that_refuses_its_input_ends_the_wait_at_once(
+    script: Callable[..., Program], environ: Mapping[str, str]
+) -> None:
+    refusing = script("proxy", "raise SystemExit(2)")
+    waiting = Program("proxy", refusing.argv, ready_url="http://127.0.0.1:9/")
+    async with asyncio.timeout(10):
+        with pytest.raises(ProgramError, match="proxy ended with exit code 2") as caught:
+            async with together(environ, Limits(ready=60, stop=5)) as crew:
+                await crew.add(waiting)
+    assert caught.value.exit_code == 2
+
+
+async def test_a_program_that_never_gets_ready_is_ended(
+    server: Callable[..., Program], environ: Mapping[str, str], journal: Any
+) -> None:
+    deaf = server("deaf")
+    wrong = Program("deaf", deaf.argv, ready_url="http://127.0.0.1:9/readyz")
+    with pytest.raises(ProgramError, match=r"deaf did not answer on .*:9/readyz within 1 s"):
+        async with together(environ, Limits(ready=1, stop=5)) as crew:
+            await crew.add(wrong)
+    assert journal.lines() == ["deaf is up", "deaf ends"]
+
+
+UNTIDY = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(4))
+print("untidy is up", flush=True)
+time.sleep(60)
+"""
+
+
+async def test_an_end_out_of_order_is_told(
+    script: Callable[..., Program], environ: Mapping[str, str], journal: Any
+) -> None:
+    with pytest.raises(ProgramError, match="told to end, untidy ended with exit code 4"):
+        async with together(environ, SOON) as crew:
+            await crew.add(script("untidy", UNTIDY, log=journal.path))
+            await journal.until("untidy is up")
+
+
+async def test_a_step_runs_to_its_end(
+    script: Callable[..., Program], environ: Mapping[str, str], tmp_path: Path
+) -> None:
+    await complete(script("step", "import sys; open(sys.argv[1], 'w')", str(tmp_path / "done")), environ)
+    assert (tmp_path / "done").exists()
+
+
+async def test_a_step_that_fails_shows_what_it_said(
+    script: Callable[..., Program], environ: Mapping[str, str], tmp_path: Path
+) -> None:
+    failing = script("step", "raise SystemExit('no space left')", log=tmp_path / "log")
+    with pytest.raises(ProgramError, match=r"step ended with exit code 1; .*log ends with:\nno space left"):
+        await complete(failing, environ)
+
+
+async def test_a_cancelled_step_is_ended(
+    server: Callable[..., Program], environ: Mapping[str, str], journal: Any
+) -> None:
+    step = asyncio.create_task(complete(server("step"), environ))
+    await journal.until("step is up")
+    step.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await step
+    assert journal.lines() == ["step is up", "step ends"]

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from settings.errors import SettingsError
+from settings.load import ENVIRONMENT, load
+from settings.model import Settings
+
+OVERRIDES: dict[str, tuple[str, Callable[[Settings], object], object]] = {
+    "CODEX_USAGE_LISTEN_ADDR": ("127.0.0.1:1", lambda s: s.server.listen_addr, "127.0.0.1:1"),
+    "CODEX_USAGE_UPSTREAM_BASE_URL": ("http://h/v1", lambda s: s.server.upstream_base_url, "http://h/v1"),
+    "CODEX_USAGE_LOG_FILE": ("env.jsonl", lambda s: s.server.request_log_path, Path("env.jsonl")),
+    "CODEX_USAGE_DB_PATH": ("env.db", lambda s: s.storage.database_path, Path("env.db")),
+    "CODEX_LB_METRICS_ACCOUNT_IDENTITY_MODE": (
+        "account_id",
+        lambda s: s.metrics.account_identity_mode,
+        "account_id",
+    ),
+    "OPENAI_API_KEY": (
+        "sk-1",
+        lambda s: s.openai_api_key and s.openai_api_key.get_secret_value(),
+        "sk-1",
+    ),
+}
+"""Variable -> a value, where it goes, and what becomes of it."""
+
+FILE = """
+[server]
+listen_addr = "127.0.0.1:2"
+upstream_base_url = "http://file"
+request_log_path = "file.jsonl"
+[storage]
+database_path = "file.db"
+[metrics]
+account_identity_mode = "email"
+"""
+
+
+def test_every_variable_is_tried_below() -> None:
+    assert set(OVERRIDES) == set(ENVIRONMENT)
+
+
+@pytest.mark.parametrize("variable", OVERRIDES)
+@pytest.mark.parametrize("text", ["", FILE], ids=["no file key", "file key"])
+def test_a_variable_overrides_the_file(written: Callable[[str], Path], variable: str, text: str) -> None:
+    given, find, expected = OVERRIDES[variable]
+    path = written(text)
+    assert find(load(path, {})) != expected
+    assert find(load(path, {variable: given})) == expected
+
+
+@pytest.mark.parametrize("variable", OVERRIDES)
+def test_an_empty_variable_is_none(written: Callable[[str], Path], variable: str) -> None:
+    path = written(FILE)
+    assert load(path, {variable: ""}) == load(path, {})
+
+
+def test_a_database_file_from_the_environment_replaces_a_database_url(
+    written: Callable[[str], Path],
+) -> None:
+    path = written('[storage]\ndatabase_url = "postgresql://db/usage"')
+    storage = load(path, {"CODEX_USAGE_DB_PATH": "env.db"}).storage
+    assert (storage.database_path, storage.database_url) == (Path("env.db"), None)
+
+
+@pytest.mark.parametrize(
+    ("variable", "given", "line"),
+    [
+        (
+            "CODEX_USAGE_LISTEN_ADDR",
+            "8787",
+            "CODEX_USAGE_LISTEN_ADDR: server.listen_addr = '8787': allowed: ",
+        ),
+        (
+            "CODEX_USAGE_UPSTREAM_BASE_URL",
+            "h",
+            "CODEX_USAGE_UPSTREAM_BASE_URL: server.upstream_base_url = 'h'",
+        ),
+        (
+            "CODEX_LB_METRICS_ACCOUNT_IDENTITY_MODE",
+            "name",
+            "CODEX_LB_METRICS_ACCOUNT_IDENTITY_MODE: metrics.account_identity_mode = 'name': ",
+        ),
+    ],
+)
+def test_a_wrong_variable_is_named(
+    written: Callable[[str], Path], variable: str, given: str, line: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(written(""), {variable: given})
+    assert str(caught.value).startswith(line)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_key_of_the_environment_is_not_in_the_representation(written: Callable[[str], Path]) -> None:
+    assert "sk-secret" not in repr(load(written(""), {"OPENAI_API_KEY": "sk-secret"}))
+
+
+def test_without_any_file_the_defaults_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load(None, {}) == Settings()
+
+
+def test_the_file_of_the_working_directory_is_read(
+    written: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(written(FILE).parent)
+    assert load(None, {}).server.upstream_base_url == "http://file"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "colour = 1",
+            "unknown key; allowed here: accounts, console, exporter, metrics, pricing, proxy_keys, routing, "
+            "server, storage",
+        ),
+        ("[exporter]\nport = 1", "exporter.port: unknown key; allowed here: listen_addr"),
+        (
+            "[pricing.models.m]\nprompt_per_1m = 1\ncompletion_per_1m = 1\nimages = 1",
+            "pricing.models.m.images: unknown key; "
+            "allowed here: cached_prompt_per_1m, completion_per_1m, prompt_per_1m",
+        ),
+        (
+            "[pricing.models.m]\nprompt_per_1m = 1",
+            "pricing.models.m.completion_per_1m: missing; it is needed here",
+        ),
+        ("server = 3", "server = 3: "),
+        ("[server", "not valid TOML: "),
+        ('openai_api_key = "sk-1"', "no secret is kept in it. Set OPENAI_API_KEY"),
+    ],
+)
+def test_a_wrong_file_is_one_line(loaded: Callable[[str], Settings], text: str, line: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        loaded(text)
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "sk-1" not in str(caught.value)
+
+
+def test_each_mistake_has_its_line(loaded: Callable[[str], Settings]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        loaded('[server]\nlisten_addr = "x"\n[metrics]\npublic = 3')
+    assert [line.split(" = ")[0].split(": ")[1] for line in str(caught.value).splitlines()] == [
+        "server.listen_addr",
+        "metrics.public",
+    ]
+
+
+def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"none\.toml: no such file; leave out --config"):
+        load(tmp_path / "none.toml", {})
+
+
+def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"cannot be read: .*Is a directory"):
+        load(tmp_path, {})
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "codex-usage.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match=r"cannot be read: .*utf-8"):
+        load(path, {})

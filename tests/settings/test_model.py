@@ -1,0 +1,260 @@
+"""Every key: a value that it takes, values that it refuses, and the line that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+from settings.errors import SettingsError
+from settings.model import Settings, is_loopback, split_address
+
+ADDRESS = "allowed: HOST:PORT with a port from 0 to 65535"
+URL = "allowed: http://HOST or https://HOST"
+
+GOOD: dict[str, tuple[str, object]] = {
+    "server.listen_addr": ('"[::1]:80"', "[::1]:80"),
+    "server.upstream_base_url": ('"http://10.0.0.1:9/base/v1/"', "http://10.0.0.1:9/base/v1"),
+    "server.public_base_path": ('"/openai/v1/"', "/openai/v1"),
+    "server.backend_base_url": ('"https://h/base/"', "https://h/base"),
+    "server.request_log_path": ('"log/bodies.jsonl"', Path("log/bodies.jsonl")),
+    "server.connect_timeout_seconds": ("2.5", 2.5),
+    "server.idle_timeout_seconds": ("60", 60.0),
+    "server.include_usage": ("true", True),
+    "server.max_request_bytes": ("1024", 1024),
+    "server.max_concurrent_requests": ("1000000", 1_000_000),
+    "server.workers": ("256", 256),
+    "server.shutdown_timeout_seconds": ("0", 0.0),
+    "storage.database_path": ('"/var/lib/usage.db"', Path("/var/lib/usage.db")),
+    "storage.database_url": ('"postgresql://me@db/usage"', "postgresql://me@db/usage"),
+    "storage.flush_interval_seconds": ("60", 60.0),
+    "storage.buffer_size": ("100", 100),
+    "exporter.listen_addr": ('"localhost:0"', "localhost:0"),
+    "console.listen_addr": ('"127.0.0.2:65535"', "127.0.0.2:65535"),
+    "pricing.currency": ('"USD"', "USD"),
+    "pricing.models.m.prompt_per_1m": ("0", Decimal(0)),
+    "pricing.models.m.cached_prompt_per_1m": ('"0.1"', Decimal("0.1")),
+    "pricing.models.m.completion_per_1m": ("10000", Decimal(10_000)),
+    "metrics.account_identity_mode": ('"account_id"', "account_id"),
+    "metrics.token": ('"12345678"', SecretStr("12345678")),
+    "metrics.public": ("true", True),
+    "metrics.max_models": ("1", 1),
+    "metrics.max_api_keys": ("10000", 10_000),
+    "metrics.max_error_codes": ("1", 1),
+    "routing.tier_weights.pro": ("1000", 1000.0),
+    "routing.tier_weights.plus": ("0.001", 0.001),
+    "routing.tier_weights.free": ("1", 1.0),
+    "routing.sticky": ('"db"', "db"),
+    "routing.sticky_hours": ("720", 720.0),
+    "routing.snapshot_refresh_seconds": ("0.1", 0.1),
+    "routing.quota_cooldown_seconds": ("604800", 604_800.0),
+    "routing.most_attempts": ("1", 1),
+    "routing.poll_seconds": ("0", 0.0),
+    "routing.token_url": ('"http://127.0.0.1:9/token"', "http://127.0.0.1:9/token"),
+    "routing.require_proxy_key": ("true", True),
+    "accounts.m.credential": ('"codex:~/.codex/auth.json"', "codex:~/.codex/auth.json"),
+    "accounts.m.email": ('"a@example.com"', "a@example.com"),
+    "accounts.m.plan": ('"pro"', "pro"),
+    "accounts.m.upstream_base_url": ('"http://h/v1/"', "http://h/v1"),
+    "accounts.m.pool": ('"pinned"', "pinned"),
+    "proxy_keys.m.sha256": (f'"{"AB" * 32}"', "ab" * 32),
+    "proxy_keys.m.daily_usd": ("0.01", Decimal("0.01")),
+    "proxy_keys.m.weekly_usd": ("10000000", Decimal(10_000_000)),
+}
+"""Key -> its text in the file, and the value that becomes of it; for numbers a bound."""
+
+BAD: dict[str, list[tuple[str, str]]] = {
+    "server.listen_addr": [('"8787"', ADDRESS), ('":1"', ADDRESS), ('"h:65536"', ADDRESS), ("1", "string")],
+    "server.upstream_base_url": [('"ftp://h"', URL), ('"h"', URL), ('"http://h?a=1"', URL), ("[]", "string")],
+    "server.public_base_path": [('"v1"', "begins with /"), ('"/"', "begins with /"), ("1", "string")],
+    "server.backend_base_url": [('"ftp://h"', URL), ("1", "string")],
+    "server.request_log_path": [("true", "path")],
+    "server.connect_timeout_seconds": [("0", "greater than 0"), ('"1"', "number")],
+    "server.idle_timeout_seconds": [("0", "greater than 0"), ('"1"', "number")],
+    "server.include_usage": [("1", "boolean"), ('"yes"', "boolean")],
+    "server.max_request_bytes": [("1023", "greater than or equal to 1024"), ("1e6", "integer")],
+    "server.max_concurrent_requests": [("0", "greater than"), ("1000001", "less than")],
+    "server.workers": [("0", "greater than"), ("257", "less than"), ("true", "integer")],
+    "server.shutdown_timeout_seconds": [("-1", "greater than or equal to 0"), ('"1"', "number")],
+    "storage.database_path": [("1", "path")],
+    "storage.database_url": [("1", "string")],
+    "storage.flush_interval_seconds": [("0", "greater than 0"), ("60.1", "less than"), ("nan", "less than")],
+    "storage.buffer_size": [("99", "greater than"), ("5000001", "less than"), ("1e3", "integer")],
+    "exporter.listen_addr": [('"x"', ADDRESS), ("1", "string")],
+    "console.listen_addr": [('"x"', ADDRESS), ("1", "string")],
+    "pricing.currency": [('"EUR"', "'USD'")],
+    "pricing.models.m.prompt_per_1m": [("-0.1", "greater than"), ("nan", "finite"), ('"x"', "decimal")],
+    "pricing.models.m.cached_prompt_per_1m": [("10000.1", "less than"), ("true", "Decimal")],
+    "pricing.models.m.completion_per_1m": [("-1", "greater than"), ("inf", "finite")],
+    "metrics.account_identity_mode": [('"name"', "'email' or 'account_id'"), ("1", "'email'")],
+    "metrics.token": [('"1234567"', "at least 8"), ("12345678", "string")],
+    "metrics.public": [('"yes"', "boolean"), ("1", "boolean")],
+    "metrics.max_models": [("0", "greater than"), ("10001", "less than"), ("true", "integer")],
+    "metrics.max_api_keys": [("0", "greater than"), ("10001", "less than")],
+    "metrics.max_error_codes": [("0", "greater than"), ("10001", "less than")],
+    "routing.tier_weights.pro": [("0", "greater than"), ("1000.1", "less than")],
+    "routing.tier_weights.plus": [("0", "greater than"), ('"1"', "number")],
+    "routing.tier_weights.free": [("-1", "greater than"), ("nan", "less than")],
+    "routing.sticky": [('"disk"', "'memory', 'db' or 'none'")],
+    "routing.sticky_hours": [("0", "greater than"), ("721", "less than")],
+    "routing.snapshot_refresh_seconds": [("0", "greater than"), ("301", "less than")],
+    "routing.quota_cooldown_seconds": [("0", "greater than"), ("604801", "less than")],
+    "routing.most_attempts": [("0", "greater than"), ("4", "less than"), ("1.5", "integer")],
+    "routing.poll_seconds": [("-1", "greater than"), ("86401", "less than")],
+    "routing.token_url": [('"token"', URL), ("1", "string")],
+    "routing.require_proxy_key": [('"yes"', "boolean")],
+    "accounts.m.credential": [("19283", "string")],
+    "accounts.m.email": [("1", "string")],
+    "accounts.m.plan": [("1", "string")],
+    "accounts.m.upstream_base_url": [('"h"', URL), ("1", "string")],
+    "accounts.m.pool": [('"best"', "'pinned' or 'full'")],
+    "proxy_keys.m.sha256": [('"sk-19283"', "64 hexadecimal digits"), ("19283", "string")],
+    "proxy_keys.m.daily_usd": [("0", "greater than"), ("nan", "finite"), ('"x"', "decimal")],
+    "proxy_keys.m.weekly_usd": [("-1", "greater than"), ("10000001", "less than")],
+}
+"""Key -> texts that it refuses, each with a part of the line that says what is allowed."""
+
+SECRETS = ("metrics.token", "accounts.m.credential", "proxy_keys.m.sha256")
+"""Keys whose values are never shown."""
+
+NEEDED = {
+    "pricing": {"prompt_per_1m": "1", "completion_per_1m": "1"},
+    "accounts": {"credential": '"env:KEY"'},
+    "proxy_keys": {"sha256": f'"{"0" * 64}"'},
+}
+"""What a table with a name of its own cannot do without."""
+
+BESIDES = {"routing.require_proxy_key": ("[proxy_keys.m]", f'sha256 = "{"0" * 64}"')}
+"""What a key asks for elsewhere in the file."""
+
+
+def fields(table: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every key that a file may hold, as the model has it; `m` stands for a name that the file chooses."""
+    for name, field in table.model_fields.items():
+        kind: Any = field.annotation
+        if get_origin(kind) is dict:
+            yield from fields(get_args(kind)[1], f"{prefix}{name}.m.")
+        elif isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from fields(kind, f"{prefix}{name}.")
+        elif name != "openai_api_key":
+            yield prefix + name, field
+
+
+def document(key: str, text: str) -> str:
+    """A file that sets one key, and what it cannot do without."""
+    *table, name = key.split(".")
+    needed = NEEDED[table[0]] if "m" in table else {}
+    lines = [f"{k} = {v}" for k, v in {**needed, name: text}.items()]
+    return "\n".join([f"[{'.'.join(table)}]", *lines, *BESIDES.get(key, ())])
+
+
+def value(settings: Settings, key: str) -> object:
+    found: Any = settings
+    for part in key.split("."):
+        found = found[part] if isinstance(found, dict) else getattr(found, part)
+    return found
+
+
+def test_every_key_is_tried_below() -> None:
+    assert set(GOOD) == set(BAD) == {key for key, _ in fields()}
+
+
+@pytest.mark.parametrize("key", GOOD)
+def test_a_key_takes_its_value(loaded: Callable[[str], Settings], key: str) -> None:
+    text, expected = GOOD[key]
+    assert value(loaded(document(key, text)), key) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "allowed"), [(k, *case) for k, cases in BAD.items() for case in cases]
+)
+def test_a_key_refuses_in_one_line(
+    loaded: Callable[[str], Settings], key: str, text: str, allowed: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        loaded(document(key, text))
+    (line,) = str(caught.value).splitlines()
+    assert f"codex-usage.toml: {key} = " in line
+    assert allowed in line
+
+
+@pytest.mark.parametrize("key", [key for key in BAD if key not in SECRETS])
+def test_the_line_shows_what_was_given(loaded: Callable[[str], Settings], key: str) -> None:
+    text, _ = BAD[key][0]
+    shown = {"true": "True"}.get(text, text.replace('"', "'"))
+    with pytest.raises(SettingsError) as caught:
+        loaded(document(key, text))
+    assert f"{key} = {shown}: " in str(caught.value)
+
+
+@pytest.mark.parametrize(("key", "text"), [(key, text) for key in SECRETS for text, _ in BAD[key]])
+def test_a_secret_is_never_shown(loaded: Callable[[str], Settings], key: str, text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        loaded(document(key, text))
+    assert text.strip('"') not in str(caught.value)
+    assert "(hidden)" in str(caught.value)
+
+
+def test_a_secret_is_not_in_the_representation(loaded: Callable[[str], Settings]) -> None:
+    assert "12345678" not in repr(loaded(document("metrics.token", '"12345678"')))
+
+
+def test_settings_do_not_change(loaded: Callable[[str], Settings]) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        loaded("").server.listen_addr = "127.0.0.1:1"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("key", [key for key in GOOD if key.endswith("listen_addr")])
+def test_by_default_nothing_is_reachable_from_outside(loaded: Callable[[str], Settings], key: str) -> None:
+    assert is_loopback(str(value(loaded(""), key)))
+
+
+@pytest.mark.parametrize("table", ["server", "exporter"])
+@pytest.mark.parametrize("address", ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "example.org:1"])
+def test_open_metrics_beyond_loopback_are_a_decision(
+    loaded: Callable[[str], Settings], table: str, address: str
+) -> None:
+    text = f'[{table}]\nlisten_addr = "{address}"\n'
+    with pytest.raises(SettingsError) as caught:
+        loaded(text)
+    (line,) = str(caught.value).splitlines()
+    assert f"{table}.listen_addr = '{address}' is reachable from outside" in line
+    assert value(loaded(text + "[metrics]\npublic = true"), f"{table}.listen_addr") == address
+    assert value(loaded(text + '[metrics]\ntoken = "12345678"'), f"{table}.listen_addr") == address
+
+
+@pytest.mark.parametrize(
+    ("address", "parts"),
+    [("127.0.0.1:8787", ("127.0.0.1", 8787)), ("[::1]:0", ("::1", 0)), ("localhost:80", ("localhost", 80))],
+)
+def test_addresses_come_apart(address: str, parts: tuple[str, int]) -> None:
+    assert split_address(address) == parts
+
+
+@pytest.mark.parametrize(
+    ("address", "loopback"),
+    [("127.8.9.1:1", True), ("[::1]:1", True), ("localhost:1", True), ("10.0.0.1:1", False), ("h:1", False)],
+)
+def test_what_is_loopback(address: str, loopback: bool) -> None:
+    assert is_loopback(address) is loopback
+
+
+def test_accounts_are_not_for_everybody(loaded: Callable[[str], Settings]) -> None:
+    text = (
+        '[server]\nlisten_addr = "0.0.0.0:1"\n[metrics]\npublic = true\n[accounts.a]\ncredential = "env:A"\n'
+    )
+    with pytest.raises(SettingsError, match="every caller would use the accounts") as caught:
+        loaded(text)
+    assert "\n" not in str(caught.value)
+    key = f'[routing]\nrequire_proxy_key = true\n[proxy_keys.team]\nsha256 = "{"0" * 64}"\n'
+    assert loaded(text + key).routing.require_proxy_key
+
+
+def test_a_key_that_is_required_exists(loaded: Callable[[str], Settings]) -> None:
+    with pytest.raises(SettingsError, match="nobody could come in"):
+        loaded("[routing]\nrequire_proxy_key = true\n")
