@@ -2,7 +2,12 @@
 
 LedgerError
 ├── StoreError   the database cannot be opened, migrated or read
-└── PriceError   a price is malformed or implausible
+│   └── StoreChanged   it was replaced or written to while it was read
+├── PriceError   a price is malformed or implausible
+└── AccountError   an account is described wrongly; the text names the account
+    ├── UnknownAccount
+    └── AccountConflict
+        └── AccountExists
 """
 
 from __future__ import annotations
@@ -16,5 +21,29 @@ class StoreError(LedgerError):
     """The store cannot be opened, migrated, written or read."""
 
 
+class StoreChanged(StoreError):
+    """What was read may be a mixture of before and after; read it again."""
+
+
 class PriceError(LedgerError):
     """A price entry is malformed, or too far off to be dollars per million tokens."""
+
+
+class AccountError(LedgerError):
+    """What is asked of an account cannot be; `account_id` and the text name it."""
+
+    def __init__(self, account_id: str, problem: str) -> None:
+        super().__init__(f"account {account_id!r}: {problem}")
+        self.account_id = account_id
+
+
+class UnknownAccount(AccountError):
+    """There is no account of this id."""
+
+
+class AccountConflict(AccountError):
+    """What is asked does not fit the account as it is."""
+
+
+class AccountExists(AccountConflict):
+    """Two accounts would have one id."""

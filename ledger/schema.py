@@ -69,6 +69,52 @@ accounts = Table(
     Column("blocked_at", BigInteger),  # epoch seconds
     Column("created_at", UtcDateTime, nullable=False),
     Column("delete_requested_at", UtcDateTime),  # set: hidden
+    Column("credential", String(1000)),  # a reference (env:NAME, file:PATH, codex:PATH), never a secret
+    Column("credential_renewed_at", UtcDateTime),  # what failed before was the old credential's failure
+    Column("upstream_base_url", String(1000)),  # null: the proxy's own upstream
+    Column("pool", String(10), nullable=False, default="full", server_default="full"),  # pinned | full
+    Column("origin", String(10), nullable=False, default="command", server_default="command"),
+)
+
+account_marks = Table(
+    "account_marks",
+    metadata,
+    Column("account_id", String(200), primary_key=True),
+    Column("marked_at", UtcDateTime, nullable=False),
+    Column("event", String(20), nullable=False),  # what was noticed last
+    Column("code", String(100)),
+    Column("cooldown_until", Float, nullable=False),  # epoch seconds; 0: none
+    Column("errors", Integer, nullable=False),  # failures since the last success
+)
+
+account_audit = Table(
+    "account_audit",
+    metadata,
+    Column("id", _RowId, primary_key=True, autoincrement=True),
+    Column("account_id", String(200), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("action", String(20), nullable=False),
+    Column("origin", String(20), nullable=False),  # command | config | console | proxy
+    Column("from_status", String(40)),
+    Column("to_status", String(40)),
+    Column("reason", Text),
+    Index("idx_audit_account_time", "account_id", "at"),
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("version", BigInteger, nullable=False),  # raised with every change: one cheap read tells
+)
+
+sticky_sessions = Table(
+    "sticky_sessions",
+    metadata,
+    Column("key", String(64), primary_key=True),  # a digest; what the caller named is not kept
+    Column("account_id", String(200), nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index("idx_sticky_updated", "updated_at"),
 )
 
 request_logs = Table(

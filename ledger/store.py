@@ -11,8 +11,10 @@ from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -28,6 +30,9 @@ DRIVERS = {
     "postgresql+psycopg": "postgresql+psycopg",
 }
 """Schemes that a database URL may have, and the drivers behind them."""
+
+_MIGRATION_LOCK = 7_182_818
+"""PostgreSQL's advisory locks are known by number; any one will do that nobody else takes."""
 
 CONNECT_SECONDS = 3
 """How long a reader waits for a PostgreSQL server; a scrape has ten seconds in all."""
@@ -106,17 +111,34 @@ def translated(url: URL, doing: str) -> Iterator[None]:
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the schema to this version.
+    """Bring the schema to this version. Of several processes that start at once, one does it.
 
     Raises: StoreError, also for a store that a newer version has written.
     """
     with translated(engine.url, "cannot open the ledger"), engine.begin() as connection:
+        config = _alembic(connection)
+        if _is_current(connection, config):
+            return
+        _let_others_wait(connection)
         try:
-            command.upgrade(_alembic(connection), "head")
+            command.upgrade(config, "head")
         except CommandError as error:
             raise StoreError(
                 f"the ledger {engine.url.database} was written by another version of Quotascope: {error}"
             ) from error
+
+
+def _is_current(connection: Connection, config: AlembicConfig) -> bool:
+    heads = ScriptDirectory.from_config(config).get_heads()
+    return set(MigrationContext.configure(connection).get_current_heads()) == set(heads)
+
+
+def _let_others_wait(connection: Connection) -> None:
+    """Take the lock that every migration takes, until the transaction ends."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
 
 
 def _alembic(connection: Connection) -> AlembicConfig:

@@ -14,7 +14,7 @@ from pathlib import Path
 import uvloop
 
 from ledger.errors import LedgerError
-from proxy.errors import BodyLogError
+from proxy.errors import BodyLogError, CredentialError
 from proxy.service import Service
 from proxy.workers import WORKER, supervise
 from settings.errors import SettingsError
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return supervise(settings.server.workers, arguments if arguments is not None else sys.argv[1:])
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings, shared))
-    except (SettingsError, LedgerError, BodyLogError) as error:
+    except (SettingsError, LedgerError, BodyLogError, CredentialError) as error:
         print(f"proxy: {error}", file=sys.stderr)
         return 2
     return 0

@@ -5,7 +5,9 @@ ProxyError
 │   └── UpstreamTimeout
 ├── BodyLogError    the opt-in log of bodies cannot be opened
 ├── CredentialError  an account's credential cannot be read, or its token not be had anew
-│   └── RefreshRefused
+│   ├── RefreshRefused
+│   └── TokenUnavailable
+├── PollFailed       a quota could not be asked for
 ├── ClientGone       the caller closed its connection
 └── Refused          answered here, without asking the provider
 """
@@ -57,14 +59,31 @@ class RefreshRefused(CredentialError):
         self.code = code
 
 
+class TokenUnavailable(CredentialError):
+    """No new token could be had now; `status` is the answer's, 0 where none came."""
+
+    def __init__(self, account_id: str, status: int, problem: str) -> None:
+        super().__init__(account_id, problem)
+        self.status = status
+
+
+class PollFailed(ProxyError):
+    """No quota was told; `status` is the answer's, 0 where none came."""
+
+    def __init__(self, status: int, problem: str) -> None:
+        super().__init__(problem)
+        self.status = status
+
+
 class ClientGone(ProxyError):
     """The caller closed its connection before the answer was complete."""
 
 
 class Refused(ProxyError):
-    """A request that is not forwarded; `status` and `code` go to the client."""
+    """A request that is not forwarded; `status`, `code` and `retry_after` (seconds) go to the client."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.retry_after = retry_after

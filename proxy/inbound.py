@@ -17,6 +17,9 @@ from proxy.wire import Body
 WHOLE_BODY = 256 * 1024
 """Bodies up to this size are read before the provider is asked; larger ones pass as they arrive."""
 
+REPLAYED_BODY = 32 * 1024 * 1024
+"""The same where a request may have to be sent again, to another account."""
+
 MOST_READ = 16 * 1024 * 1024
 """Bytes of a request that are kept to read what it asks for."""
 
@@ -48,13 +51,18 @@ def split_target(raw: str) -> tuple[str, str]:
 
 
 async def body(
-    request: web.BaseRequest, learn: Learn, hear: Hear | None = None, most_bytes: int = 2**40
+    request: web.BaseRequest,
+    learn: Learn,
+    hear: Hear | None = None,
+    most_bytes: int = 2**40,
+    whole_bytes: int = WHOLE_BODY,
 ) -> Body:
     """The request's body: bytes where it is small, else an iterator that passes chunks on.
 
     Args:
         learn: is told what the request asks for, once its body is complete.
         hear: hears the body's bytes as they pass.
+        whole_bytes: up to which size a body is read before the provider is asked.
     Raises: Refused for a body that is too large, at once where its length is told beforehand.
     """
     if not request.can_read_body:
@@ -67,7 +75,7 @@ async def body(
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
     encoding = request.headers.get("Content-Encoding", "")
-    if length is not None and length <= WHOLE_BODY:
+    if length is not None and length <= whole_bytes:
         whole = await _read(request)
         learn(asked(whole, encoding))
         if hear:

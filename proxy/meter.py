@@ -56,6 +56,7 @@ class Meter:
         "_tell",
         "_trace",
         "asked",
+        "error_code",
     )
 
     def __init__(self, caller: Caller, emit: Emit, start: float, tell: Tell) -> None:
@@ -74,7 +75,12 @@ class Meter:
         self._http_status = 0
         self._trace: str | None = None
         self._done = False
+        self.error_code: str | None = None
         self.asked: Asked = NOTHING_ASKED
+
+    def move(self, caller: Caller) -> None:
+        """The caller is known better, or another account takes the request."""
+        self._caller = caller
 
     def learn(self, asked: Asked) -> None:
         """What the request asks for, once its body is complete."""
@@ -133,6 +139,7 @@ class Meter:
         caller, asked = self._caller, self.asked
         status = self._http_status if http_status is None else http_status
         code = error_code or report.error_code or (f"http_{status}" if status >= 400 else None)
+        self.error_code = code
         if reason == "done" and self._tap.streams and not report.final:
             reason = "eof"
         self._emit(

@@ -39,6 +39,11 @@ class OpenLedger:
         with store.translated(self._url, "cannot write"), self._engine.begin() as connection:
             yield connection
 
+    @property
+    def engine(self) -> Engine:
+        """For reading, and for writes that may fail while the file is another."""
+        return self._engine
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()

@@ -12,10 +12,13 @@ from aiohttp.http_writer import StreamWriter
 
 from ledger.values import DEFAULT_ACCOUNT
 from proxy import inbound, include_usage, websocket
+from proxy.attempts import Attempts
 from proxy.body_log import BodyLog, Record
+from proxy.dispatch import Dispatch, Question
 from proxy.errors import ClientGone, Refused, UpstreamError
 from proxy.headers import credential, replaced, request_lines, session_id
-from proxy.meter import Caller, Emit, Meter, Tell, new_id
+from proxy.meter import Caller, Emit, Tell, new_id
+from proxy.passing import Hear, pass_on, pass_stripped
 from proxy.privacy import mask_key
 from proxy.response import RelayResponse, error_response
 from proxy.routes import Route
@@ -51,50 +54,55 @@ class Target:
 
 
 class Relay:
-    """Forwards requests and makes one event of each.
+    """Forwards requests and makes one event of each attempt.
 
     Args:
         emit, tell: take every event, and every word on quota; must not block or raise.
+        dispatch: chooses accounts; None passes callers' own credentials on.
         body_log: where bodies are logged, if at all.
     """
 
-    def __init__(self, emit: Emit, tell: Tell, options: Options, body_log: BodyLog | None = None) -> None:
+    def __init__(
+        self,
+        emit: Emit,
+        tell: Tell,
+        options: Options,
+        dispatch: Dispatch | None = None,
+        body_log: BodyLog | None = None,
+    ) -> None:
         self._emit = emit
         self._tell = tell
         self._options = options
+        self._dispatch = dispatch
         self._body_log = body_log
         self.running = 0
         self.stopping = False
 
     async def __call__(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         """Answer a request."""
-        start = perf_counter()
         caller = _caller(request, target.route)
-        meter = Meter(caller, self._emit, start, self._tell)
+        attempts = Attempts(caller, self._emit, self._tell, perf_counter())
         record = self._body_log.record(caller.request_id) if self._body_log else None
         self.running += 1
         try:
-            if self.running > self._options.most_requests:
-                raise Refused(
-                    503, "too_many_requests_in_flight", "too many requests in flight; try again soon"
-                )
-            return await self._exchange(request, target, meter, record)
+            return await self._exchange(request, target, attempts, record)
         except Refused as error:
-            meter.finish("refused", http_status=error.status, error_code=error.code, error_message=str(error))
-            return error_response(error, error.status, error.code)
-        except UpstreamError as error:
-            status = error.status
-            meter.finish(
-                error.end_reason, http_status=status, error_code=error.code, error_message=str(error)
+            attempts.meter.finish(
+                "refused", http_status=error.status, error_code=error.code, error_message=str(error)
             )
-            return error_response(error, status, error.code)
+            return error_response(error, error.status, error.code, retry_after=error.retry_after)
+        except UpstreamError as error:
+            attempts.meter.finish(
+                error.end_reason, http_status=error.status, error_code=error.code, error_message=str(error)
+            )
+            return error_response(error, error.status, error.code)
         except ClientGone as error:
-            meter.finish("client_gone")
+            attempts.meter.finish("client_gone")
             raise ConnectionResetError from error
         except asyncio.CancelledError:
             if self.stopping:
-                meter.finish("shutdown", error_code="shutting_down")
-            meter.finish("client_gone")
+                attempts.meter.finish("shutdown", error_code="shutting_down")
+            attempts.meter.finish("client_gone")
             raise
         finally:
             self.running -= 1
@@ -102,60 +110,102 @@ class Relay:
                 record.end()
 
     async def _exchange(
-        self, request: web.BaseRequest, target: Target, meter: Meter, record: Record | None
+        self, request: web.BaseRequest, target: Target, attempts: Attempts, record: Record | None
     ) -> web.StreamResponse:
+        options, dispatch = self._options, self._dispatch
+        if self.running > options.most_requests:
+            raise Refused(503, "too_many_requests_in_flight", "too many requests in flight; try again soon")
         if record:
             record.request(request.method, request.raw_path, request.headers.items())
-        body = await inbound.body(
-            request, meter.learn, record.feed if record else None, self._options.most_bytes
-        )
-        lines = self._lines(request)
+        if dispatch is not None and (key := dispatch.admit(credential(request.headers))) is not None:
+            attempts.by_key(key.name)
+        routed = dispatch is not None and dispatch.active
+        whole = inbound.REPLAYED_BODY if routed else inbound.WHOLE_BODY
+        hear_body = record.feed if record else None
+        body = await inbound.body(request, attempts.learn, hear_body, options.most_bytes, whole)
+        lines = request_lines(request.raw_headers)
         strip = None
-        if self._options.include_usage and _wants_usage(target.route, meter, body):
+        if options.include_usage and _wants_usage(target.route, attempts, body):
             assert isinstance(body, bytes)
             body, strip = include_usage.asking(body), include_usage.Strip()
             lines = replaced(lines, b"Accept-Encoding", b"identity")
         if websocket.is_upgrade(request.headers):
             lines = websocket.upgrade_lines(lines)
         length = request.content_length if isinstance(body, AsyncIterator) else None
+        question = Question(request.method, target.path, lines, body, length)
+        if routed:
+            assert dispatch is not None
+            return await self._routed(request, target, question, attempts, record, strip, dispatch)
+        if options.own_key and _may_borrow(request):
+            lines.append(b"Authorization: Bearer " + options.own_key.encode())
         answer = await target.upstream.send(request.method, target.path, lines, body, length)
+        attempts.meter.answered(answer.status, answer.headers)
+        return await self._return(request, target.upstream, answer, b"", attempts, record, strip)
+
+    async def _routed(
+        self,
+        request: web.BaseRequest,
+        target: Target,
+        question: Question,
+        attempts: Attempts,
+        record: Record | None,
+        strip: include_usage.Strip | None,
+        dispatch: Dispatch,
+    ) -> web.StreamResponse:
+        outcome = await dispatch.send(target.upstream, question, attempts)
+        assert outcome.answer is not None
+        answer = outcome.answer
+        out = await self._return(request, target.upstream, answer, outcome.begun, attempts, record, strip)
+        dispatch.ended(outcome, attempts.meter.error_code, answer.status)
+        return out
+
+    async def _return(
+        self,
+        request: web.BaseRequest,
+        upstream: Upstream,
+        answer: ClientResponse,
+        begun: bytes,
+        attempts: Attempts,
+        record: Record | None,
+        strip: include_usage.Strip | None,
+    ) -> web.StreamResponse:
+        """Pass the answer on, whatever it is.
+
+        Args:
+            begun: what has been read of its body, and metered, before.
+        """
         try:
             if record:
                 record.response(answer.status, answer.headers.items())
+                record.feed(begun)
             if answer.status == 101:
-                meter.discard()
-                return await self._join(request, answer, target.route)
-            meter.answered(answer.status, answer.headers)
-            hear = meter.feed if record is None else _both(meter.feed, record.feed)
-            return await self._answer(request, target.upstream, answer, meter, hear, strip)
+                return await self._join(request, answer, attempts)
+            hear = attempts.meter.feed if record is None else _both(attempts.meter.feed, record.feed)
+            return await self._answer(request, upstream, answer, begun, attempts, hear, strip)
         finally:
             if not answer.content.at_eof() or answer.content.exception() is not None:
                 answer.close()
-
-    def _lines(self, request: web.BaseRequest) -> list[bytes]:
-        lines = request_lines(request.raw_headers)
-        if self._options.own_key and _may_borrow(request):
-            lines.append(b"Authorization: Bearer " + self._options.own_key.encode())
-        return lines
 
     async def _answer(
         self,
         request: web.BaseRequest,
         upstream: Upstream,
         answer: ClientResponse,
-        meter: Meter,
-        hear: Callable[[bytes], None],
+        begun: bytes,
+        attempts: Attempts,
+        hear: Hear,
         strip: include_usage.Strip | None,
     ) -> web.StreamResponse:
-        """Pass the answer on. Once its head is out, errors can only end the connection."""
+        """Pass head and body on. Once the head is out, errors can only end the connection."""
         out = RelayResponse(answer.status, answer.reason, answer.raw_headers, keep_length=strip is None)
         writer = await out.prepare(request)
         assert isinstance(writer, StreamWriter)
+        meter = attempts.meter
         try:
             if strip is None:
-                await _pass(upstream, answer, writer, hear)
+                await pass_on(upstream, answer, writer, hear, begun)
             else:
-                await _pass_stripped(upstream, answer, writer, hear, strip)
+                await pass_stripped(upstream, answer, writer, hear, strip, begun)
         except ClientGone:
             meter.finish("client_gone")
             _abort(request)
@@ -167,11 +217,11 @@ class Relay:
         return out
 
     async def _join(
-        self, request: web.BaseRequest, answer: ClientResponse, route: Route
+        self, request: web.BaseRequest, answer: ClientResponse, attempts: Attempts
     ) -> web.StreamResponse:
         """The provider switched to a WebSocket: each turn on it is an event of its own."""
-        caller = _caller(request, Route(route.api, route.template, billable=True))
-        turns = websocket.Turns(lambda start: Meter(caller, self._emit, start, self._tell))
+        attempts.meter.discard()
+        turns = websocket.Turns(attempts.turn())
         out = RelayResponse(101, answer.reason, answer.raw_headers)
         writer = await out.prepare(request)
         assert isinstance(writer, StreamWriter)
@@ -190,44 +240,7 @@ class Relay:
         return out
 
 
-async def _pass(
-    upstream: Upstream, answer: ClientResponse, writer: StreamWriter, hear: Callable[[bytes], None]
-) -> None:
-    content = answer.content
-    if not content.is_eof() and answer.headers.get("Content-Type", "").startswith("text/event-stream"):
-        writer.send_headers()  # the first event may be long in coming
-    while True:
-        chunk = await upstream.read(answer)
-        if chunk:
-            hear(chunk)
-        last = content.at_eof()
-        try:
-            await (writer.write_eof(chunk) if last else writer.write(chunk))
-        except ConnectionError as error:
-            raise ClientGone from error
-        if last:
-            return
-
-
-async def _pass_stripped(
-    upstream: Upstream,
-    answer: ClientResponse,
-    writer: StreamWriter,
-    hear: Callable[[bytes], None],
-    strip: include_usage.Strip,
-) -> None:
-    writer.send_headers()
-    try:
-        while chunk := await upstream.read(answer):
-            hear(chunk)
-            if kept := strip(chunk):
-                await writer.write(kept)
-        await writer.write_eof(strip.end())
-    except ConnectionError as error:
-        raise ClientGone from error
-
-
-def _both(first: Callable[[bytes], None], second: Callable[[bytes], None]) -> Callable[[bytes], None]:
+def _both(first: Hear, second: Hear) -> Callable[[bytes], None]:
     def hear(chunk: bytes) -> None:
         first(chunk)
         second(chunk)
@@ -248,14 +261,10 @@ def _caller(request: web.BaseRequest, route: Route) -> Caller:
     )
 
 
-def _wants_usage(route: Route, meter: Meter, body: Body) -> bool:
-    asked = meter.asked
-    return (
-        route.api in include_usage.APIS
-        and asked.stream
-        and not asked.include_usage
-        and isinstance(body, bytes)
-    )
+def _wants_usage(route: Route, attempts: Attempts, body: Body) -> bool:
+    asked = attempts.asked
+    wants = route.api in include_usage.APIS and asked.stream and not asked.include_usage
+    return wants and isinstance(body, bytes)
 
 
 def _may_borrow(request: web.BaseRequest) -> bool:

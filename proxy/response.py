@@ -11,6 +11,8 @@ from aiohttp.http_writer import StreamWriter
 from proxy.errors import ProxyError
 from proxy.headers import HOP_BY_HOP, RawHeaders, kept_lines
 
+_KINDS = {401: "authentication_error", 429: "rate_limit_error"}
+
 
 class RelayResponse(web.StreamResponse):
     """A provider's answer, its head copied as raw bytes.
@@ -64,18 +66,20 @@ class RelayResponse(web.StreamResponse):
         return kept_lines(self._raw_headers, HOP_BY_HOP), None if length is None else int(length)
 
 
-def error_response(error: ProxyError, status: int, code: str) -> web.Response:
-    """An error in the shape that OpenAI's clients understand."""
-    kind = (
-        "invalid_request_error"
-        if status < 500
-        else "upstream_error"
-        if code.startswith("upstream")
-        else "server_error"
-    )
-    return json_response(
+def error_response(
+    error: ProxyError, status: int, code: str, *, retry_after: int | None = None
+) -> web.Response:
+    """An error in the shape that OpenAI's clients understand; `retry_after` in seconds."""
+    if code.startswith("upstream_"):
+        kind = "upstream_error"
+    else:
+        kind = _KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
+    answer = json_response(
         status, {"error": {"message": f"Quotascope: {error}", "type": kind, "param": None, "code": code}}
     )
+    if retry_after is not None:
+        answer.headers["Retry-After"] = str(retry_after)
+    return answer
 
 
 def json_response(status: int, document: object) -> web.Response:

@@ -4,8 +4,9 @@ one to stop."""
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import TextIO
@@ -13,17 +14,21 @@ from typing import TextIO
 from sqlalchemy import Engine
 
 from ledger import prices, store, writes
+from ledger.accounts import synchronise
 from ledger.prices import Price, PriceBook
 from ledger.values import DEFAULT_ACCOUNT, RequestEvent, UsageSample
 from proxy import metrics
+from proxy.accounts import Accounts
 from proxy.app import Application, Server, Site
 from proxy.body_log import BodyLog
+from proxy.dispatch import Dispatch
 from proxy.fanout import DELIVER_SECONDS, Fanout
 from proxy.log_line import LogLines
 from proxy.observer import MetricsObserver
 from proxy.open_ledger import OpenLedger
 from proxy.registry import Metrics
 from proxy.relay import Options, Relay
+from proxy.routing.configured import descriptions
 from proxy.upstream import Limits, Upstream, base_url
 from proxy.writer import LedgerWriter
 from settings.model import Settings, split_address
@@ -37,12 +42,21 @@ class Service:
 
     Args:
         shared: the address is shared with other processes like this one.
+        environ: the process environment, which may hold credentials of accounts.
     Raises, on entering: ledger.errors.LedgerError for a ledger or a price that cannot be used,
-        proxy.errors.BodyLogError, OSError for an address that cannot be bound.
+        proxy.errors.BodyLogError, proxy.errors.CredentialError, OSError for an address that cannot be bound.
     """
 
-    def __init__(self, settings: Settings, log_to: TextIO = sys.stderr, *, shared: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        log_to: TextIO = sys.stderr,
+        *,
+        shared: bool = False,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
         self.settings = settings
+        self._environ = environ
         self.port = 0
         self._log_to = log_to
         self._shared = shared
@@ -81,9 +95,11 @@ class Service:
         delivery = asyncio.create_task(self.events.run(self._count_own))
         stack.callback(self.events.deliver)
         stack.callback(delivery.cancel)
-        await self._listen(stack)
+        accounts = Accounts(settings, ledger, book, self.metrics, self.samples)
+        dispatch = await accounts.start(stack, self._environ)
+        await self._listen(stack, accounts, dispatch)
 
-    async def _listen(self, stack: AsyncExitStack) -> None:
+    async def _listen(self, stack: AsyncExitStack, accounts: Accounts, dispatch: Dispatch) -> None:
         server = self.settings.server
         token = self.settings.metrics.token
         limits = Limits(connect=server.connect_timeout_seconds, idle=server.idle_timeout_seconds)
@@ -91,7 +107,7 @@ class Service:
         stack.push_async_callback(upstream.close)
         backend = Upstream(server.backend_base_url, limits)
         stack.push_async_callback(backend.close)
-        relay = Relay(self.events, self.samples, _options(self.settings), self._body_log)
+        relay = Relay(self.events, accounts.tell, _options(self.settings), dispatch, self._body_log)
         site = Site(
             base_path=server.public_base_path,
             upstream=upstream,
@@ -157,7 +173,7 @@ def price_book(settings: Settings) -> PriceBook:
 
 
 def open_ledger(settings: Settings, book: Sequence[Price]) -> OpenLedger:
-    """The ledger, migrated and with today's prices. Raises: StoreError."""
+    """The ledger, migrated, with today's prices and accounts. Raises: StoreError, AccountError."""
     storage = settings.storage
     url = (
         store.parse_url(storage.database_url)
@@ -165,11 +181,15 @@ def open_ledger(settings: Settings, book: Sequence[Price]) -> OpenLedger:
         else store.sqlite_url(storage.database_path)
     )
 
+    described = descriptions(settings)
+
     def prepare(engine: Engine) -> None:
         store.migrate(engine)
         with store.translated(url, "cannot write"), engine.begin() as connection:
             writes.replace_prices(connection, book, settings.pricing.currency)
-            writes.ensure_account(connection, id=DEFAULT_ACCOUNT, created_at=datetime.now(UTC))
+            now = datetime.now(UTC)
+            writes.ensure_account(connection, id=DEFAULT_ACCOUNT, created_at=now)
+            synchronise(connection, described, now)
 
     return OpenLedger(url, prepare)
 

@@ -43,6 +43,7 @@ class Upstream:
     """
 
     def __init__(self, base: str, limits: Limits) -> None:
+        self.base = base
         self._url = URL(base)
         self._prefix = self._url.raw_path.rstrip("/").encode()
         self.host = self._url.authority

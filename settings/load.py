@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from settings.errors import SettingsError
-from settings.model import ModelPrice, Settings
+from settings.model import Settings
 
 DEFAULT_FILE = Path("codex-usage.toml")
 
@@ -24,7 +25,13 @@ ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
 }
 """Environment variable -> the key it overrides. An empty value counts as not set."""
 
-_SECRET = ("token", "openai_api_key")
+_SECRET = ("token", "openai_api_key", "credential", "sha256")  # a key may stand there by mistake
+
+_PLAIN: Mapping[str, str] = {
+    "model_type": "allowed: a table",
+    "too_short": "allowed: 8 characters or more",
+}
+"""Types of pydantic's errors whose own words speak of Python instead of the file."""
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
@@ -86,12 +93,23 @@ def _line(error: dict[str, Any], origin: Mapping[tuple[str, ...], str]) -> str:
         return f"{where}: {message}"
     if error["type"] == "missing":
         return f"{where}: missing; it is needed here"
-    shown = "(hidden)" if key[-1] in _SECRET else repr(error["input"])
-    return f"{where} = {shown}: {message}"
+    return f"{where} = {_shown(key, error['input'])}: {_PLAIN.get(error['type'], message)}"
+
+
+def _shown(key: tuple[str, ...], value: object) -> str:
+    """What was given, without what has to stay secret: secret keys, and what precedes the @ of a URL."""
+    if key[-1] in _SECRET:
+        return "(hidden)"
+    return re.sub(r"(?<=//)[^/@]*(?=@)", "(hidden)", repr(value))
 
 
 def _known(key: tuple[str, ...]) -> list[str]:
-    table: type[BaseModel] = ModelPrice if key[:2] == ("pricing", "models") else Settings
-    for part in key if table is Settings else ():
-        table = cast("type[BaseModel]", table.model_fields[part].annotation)
+    table: type[BaseModel] = Settings
+    parts = iter(key)
+    for part in parts:
+        kind = table.model_fields[part].annotation
+        if get_origin(kind) is dict:
+            next(parts, None)  # the name that the file chose
+            kind = get_args(kind)[1]
+        table = cast("type[BaseModel]", kind)
     return sorted(name for name in table.model_fields if name != "openai_api_key")

@@ -6,6 +6,7 @@ Field descriptions are the reference: `docs/configuration.md` is checked against
 from __future__ import annotations
 
 import ipaddress
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,15 +16,20 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 
 
 def _address(text: str) -> str:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+    host, _, port = text.rpartition(":")
+    number = int(port) if port.isascii() and port.isdecimal() else -1
+    if not host or not host.isprintable() or " " in host or not 0 <= number <= 65535:
         raise ValueError("allowed: HOST:PORT with a port from 0 to 65535, like 127.0.0.1:8787 or [::1]:8787")
     return text
 
 
 def _base_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(text)
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # brackets that do not close, a port beyond 65535
+        known = False
+    if not known or parts.query or parts.fragment:
         raise ValueError("allowed: http://HOST or https://HOST, with a path if need be, without ? and #")
     if parts.username or parts.password:
         raise ValueError("allowed: a URL without user name and password")
@@ -36,11 +42,20 @@ def _base_path(text: str) -> str:
     return text.rstrip("/")
 
 
+def _digest(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise ValueError("allowed: 64 hexadecimal digits, as `printf %s KEY | sha256sum` gives them")
+    return text.lower()
+
+
 Address = Annotated[str, AfterValidator(_address)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 BasePath = Annotated[str, AfterValidator(_base_path)]
 File = Annotated[Path, Field(strict=False)]  # TOML knows text alone
 Rate = Annotated[Decimal, Field(ge=0, le=10_000, strict=False)]
+Budget = Annotated[Decimal, Field(gt=0, le=10_000_000, strict=False)]
+Weight = Annotated[float, Field(gt=0, le=1_000)]
+Digest = Annotated[str, AfterValidator(_digest)]
 
 
 class Section(BaseModel):
@@ -101,6 +116,41 @@ class Storage(Section):
 
 class Exporter(Section):
     listen_addr: Address = Field("127.0.0.1:8789", description="where the exporter listens")
+    store: str | None = Field(
+        None,
+        pattern="^codex-lb:.",
+        description="read the store of a codex-lb instead of the ledger: codex-lb:PATH, "
+        "codex-lb:PATH,accounts=PATH or codex-lb:postgresql://USER@HOST/NAME",
+    )
+
+
+class Capacity(Section):
+    primary_credits: float = Field(ge=0, le=1e12, description="credits of the plan's five-hour window")
+    secondary_credits: float = Field(ge=0, le=1e12, description="credits of the plan's seven-day window")
+
+
+class Quota(Section):
+    start_grace_minutes: float = Field(
+        60.0, ge=0, le=10_080, description="how late after a reset the first reading of the meter may be"
+    )
+    start_percent: float = Field(
+        5.0, ge=0, le=100, description="percent from which a late first reading needs a request to explain it"
+    )
+    jump_percent: float = Field(
+        5.0, gt=0, le=100, description="percentage points of a rise that needs a request to explain it"
+    )
+    jump_gap_minutes: float = Field(
+        180.0, gt=0, le=10_080, description="how far apart the readings of such a rise are at least"
+    )
+    reset_wobble_seconds: int = Field(
+        60, ge=0, le=3_600, description="reset times that differ by no more are one"
+    )
+    method: Literal["whole_cycle", "clean_steps"] = Field(
+        "whole_cycle", description="how the quota is estimated; see docs/quota.md"
+    )
+    capacity: dict[str, Capacity] = Field(
+        default_factory=dict, description="credits by plan; they override the known ones"
+    )
 
 
 class Console(Section):
@@ -120,6 +170,62 @@ class Pricing(Section):
     models: dict[str, ModelPrice] = Field(
         default_factory=dict, description="prices by model name; they override the seeded ones"
     )
+
+
+class AccountTable(Section):
+    """`[accounts.ID]`: what is wrong with one is said by the ledger, which knows plans and references."""
+
+    credential: str = Field(
+        description="where its key is kept: env:NAME, file:PATH or codex:PATH; never the key itself"
+    )
+    email: str = Field("", description="whose account it is, for dashboards")
+    plan: str = Field("api", description="its plan; api is a key that is billed by use")
+    upstream_base_url: BaseUrl | None = Field(
+        None, description="its own provider; without it that of the proxy"
+    )
+    pool: Literal["pinned", "full"] = Field("full", description="pinned accounts are used before the others")
+
+
+class TierWeights(Section):
+    pro: Weight = Field(1.0, description="share of an account of the plans pro and enterprise")
+    plus: Weight = Field(0.72, description="share of every other account")
+    free: Weight = Field(0.512, description="share of a free account")
+
+
+class Routing(Section):
+    tier_weights: TierWeights = TierWeights()
+    sticky: Literal["memory", "db", "none"] = Field(
+        "memory", description="where it is kept which account a conversation stays with"
+    )
+    sticky_hours: float = Field(
+        24.0, gt=0, le=720, description="how long a conversation stays with its account unused"
+    )
+    snapshot_refresh_seconds: float = Field(
+        10.0, ge=0.1, le=300, description="how often accounts and quota are read at least"
+    )
+    quota_cooldown_seconds: float = Field(
+        3_600.0, gt=0, le=604_800, description="how long a spent quota rests where its reset is not known"
+    )
+    most_attempts: int = Field(
+        3, ge=1, le=3, description="accounts that one request may be sent to, one after the other"
+    )
+    poll_seconds: float = Field(
+        300.0, ge=0, le=86_400, description="how often the quota of Codex logins is asked for; 0: never"
+    )
+    token_url: BaseUrl = Field(
+        "https://auth.openai.com/oauth/token", description="where the tokens of Codex logins are refreshed"
+    )
+    require_proxy_key: bool = Field(
+        False, description="refuse callers that do not present one of the proxy keys"
+    )
+
+
+class ProxyKey(Section):
+    """`[proxy_keys.NAME]`: a key that callers present to this proxy."""
+
+    sha256: Digest = Field(description="the key's SHA-256; the key itself is kept nowhere")
+    daily_usd: Budget | None = Field(None, description="most US dollars a day, from midnight UTC")
+    weekly_usd: Budget | None = Field(None, description="most US dollars a week, from Monday midnight UTC")
 
 
 class Metrics(Section):
@@ -144,6 +250,14 @@ class Settings(Section):
     console: Console = Console()
     pricing: Pricing = Pricing()
     metrics: Metrics = Metrics()
+    quota: Quota = Quota()
+    routing: Routing = Routing()
+    accounts: dict[str, AccountTable] = Field(
+        default_factory=dict, description="accounts that requests are routed to, by id"
+    )
+    proxy_keys: dict[str, ProxyKey] = Field(
+        default_factory=dict, description="keys that callers present to this proxy, by name"
+    )
     openai_api_key: SecretStr | None = Field(
         None,
         description="from OPENAI_API_KEY alone: goes upstream for local callers without a credential",
@@ -157,6 +271,20 @@ class Settings(Section):
                     f"{name}.listen_addr = {address!r} is reachable from outside; "
                     "set metrics.token, or metrics.public = true to leave /metrics open"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _accounts_are_not_for_everybody(self) -> Settings:
+        address = self.server.listen_addr
+        if self.routing.require_proxy_key and not self.proxy_keys:
+            raise ValueError(
+                "routing.require_proxy_key = True, but there is no [proxy_keys.NAME]: nobody could come in"
+            )
+        if self.accounts and not (is_loopback(address) or self.routing.require_proxy_key):
+            raise ValueError(
+                f"server.listen_addr = {address!r} is reachable from outside, and every caller would use "
+                "the accounts; set routing.require_proxy_key = true, with [proxy_keys.NAME]"
+            )
         return self
 
 

@@ -25,6 +25,7 @@ class Candidate:
         cooldown_until: epoch seconds before which it is left alone; 0: none.
         errors: failures since the last success.
         marked_at: epoch seconds of the last change to status, cooldown or errors.
+        began_at: epoch seconds at which the request was sent that led to that change.
         renewed_at: epoch seconds at which its credential was given or renewed.
         primary, secondary: its quota windows as last told; None where nothing was.
     """
@@ -37,6 +38,7 @@ class Candidate:
     cooldown_until: float = 0.0
     errors: int = 0
     marked_at: float = 0.0
+    began_at: float = 0.0
     renewed_at: float = 0.0
     primary: Told | None = None
     secondary: Told | None = None

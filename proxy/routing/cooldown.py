@@ -41,7 +41,7 @@ def backoff(failures: int, draw: float) -> float:
 
 
 def error_pause(failures: int, draw: float) -> float:
-    """The pause after so many errors in a row: short at first, then half a minute and twice that each time."""
+    """The pause after so many errors in a row: short at first, then half a minute, doubling."""
     if failures < LONG_AFTER:
         return backoff(failures, draw)
     return min(LONGEST, LONG_FIRST * 2.0 ** min(failures - LONG_AFTER, 30))

@@ -16,42 +16,47 @@ NAMED_SECONDS = 10.0
 """A rate limit of at least so many seconds becomes the account's status; a shorter one is a mere pause."""
 
 
-def failed(account: Candidate, verdict: Verdict, now: float, draw: float, quota_rest: float) -> Candidate:
-    """The account after a failure.
+def failed(
+    account: Candidate, verdict: Verdict, began_at: float, now: float, draw: float, quota_rest: float
+) -> Candidate:
+    """The account after a failure; one that is out for good, or by a person's word, stays as it is.
 
     Args:
+        began_at: epoch seconds at which the attempt was sent.
         now: epoch seconds.
         draw: from 0 to 1, for the jitter of pauses.
         quota_rest: seconds that a spent quota rests where its reset is not known.
     """
+    if account.status not in MARKABLE or began_at < account.renewed_at:
+        return account
     errors = account.errors + 1
-    marked = replace(account, errors=errors, marked_at=now)
+    marked = replace(account, errors=errors, marked_at=now, began_at=began_at)
     if verdict.status is not None:
-        return _with_status(marked, verdict.status, None)
+        return replace(marked, status=verdict.status, reset_at=None)
     if verdict.event == "quota_exceeded":
         wait = quota_rest if verdict.retry_after is None else verdict.retry_after
         future = verdict.resets_at is not None and verdict.resets_at > now
         reset_at = verdict.resets_at if future else ceil(now + wait)
-        return _with_status(marked, "quota_exceeded", reset_at)
+        return replace(marked, status="quota_exceeded", reset_at=reset_at)
     wait = verdict.retry_after or (error_pause if verdict.event == "error" else backoff)(errors, draw)
     marked = replace(marked, cooldown_until=max(account.cooldown_until, now + wait))
     if verdict.event == "rate_limit" and wait >= NAMED_SECONDS:
-        return _with_status(marked, "rate_limited", ceil(now + wait))
+        return replace(marked, status="rate_limited", reset_at=ceil(now + wait))
     return marked
 
 
-def succeeded(account: Candidate, now: float) -> Candidate:
+def succeeded(account: Candidate, began_at: float, now: float) -> Candidate:
     """The account after a success: failures are forgotten, a pause that was asked for is not."""
-    return account if account.errors == 0 else replace(account, errors=0, marked_at=now)
+    return account if account.errors == 0 else replace(account, errors=0, marked_at=now, began_at=began_at)
 
 
-def mark(before: Candidate, after: Candidate, verdict: Verdict | None, began_at: float) -> Mark:
-    """What the ledger is told of a change; `began_at` is when the attempt was sent, in epoch seconds."""
+def mark(before: Candidate, after: Candidate, verdict: Verdict | None) -> Mark:
+    """What the ledger is told of a change."""
     changed = after.status != before.status or after.reset_at != before.reset_at
     return Mark(
         account_id=after.id,
         at=datetime.fromtimestamp(after.marked_at, UTC),
-        began_at=datetime.fromtimestamp(began_at, UTC),
+        began_at=datetime.fromtimestamp(after.began_at, UTC),
         event=verdict.event if verdict else "cleared",
         status=after.status if changed else None,
         reset_at=after.reset_at if changed else None,
@@ -74,22 +79,18 @@ def merged(stored: Candidate, local: Candidate | None) -> Candidate:
         primary=_later(stored.primary, local.primary),
         secondary=_later(stored.secondary, local.secondary),
     )
-    if stored.status not in MARKABLE or local.marked_at <= max(stored.marked_at, stored.renewed_at):
+    late = local.marked_at <= stored.marked_at or local.began_at < stored.renewed_at
+    if late or stored.status not in MARKABLE:
         return windows
     return replace(
         windows,
-        status=local.status if local.status != "paused" else stored.status,
+        status=local.status,
         reset_at=local.reset_at,
         cooldown_until=local.cooldown_until,
         errors=local.errors,
         marked_at=local.marked_at,
+        began_at=local.began_at,
     )
-
-
-def _with_status(account: Candidate, status: str, reset_at: int | None) -> Candidate:
-    if account.status not in MARKABLE:
-        return account
-    return replace(account, status=status, reset_at=reset_at)
 
 
 def _later(one: Told | None, other: Told | None) -> Told | None:

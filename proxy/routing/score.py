@@ -9,14 +9,6 @@ FARTHEST_SECONDS = 7 * 86_400.0
 """An account whose reset is not known takes part like one whose week has just begun: left out, it would
 never be asked, and so its reset would never be known."""
 
-SCORE_BUCKETS = tuple(
-    factor * 10.0**power
-    for power in range(-6, -1)
-    for factor in (1.0, 2.0, 5.0)
-    if factor * 10**power <= 0.02
-)
-"""1e-6 to 0.02: a free account with a week to go has a score of 8e-7, a pro account in its last minute 0.017."""
-
 
 def score(weight: float, reset_at: int | None, now: float) -> float:
     """Weight per second that is left until the weekly quota is given anew; 0 where that is not known.

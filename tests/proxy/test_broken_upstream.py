@@ -77,7 +77,6 @@ async def test_a_body_that_ends_with_the_connection_is_complete(scene: Scene, wi
     assert (row["status"], row["end_reason"], row["output_tokens"]) == ("success", "done", 9)
 
 
-@pytest.mark.xfail(strict=True, reason="a reset is taken for the end of a body without a length")
 async def test_a_body_that_should_end_with_the_connection_but_is_reset_does_not_look_complete(
     scene: Scene, wire: type[Wire]
 ) -> None:

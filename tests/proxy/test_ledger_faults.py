@@ -162,7 +162,6 @@ async def test_the_folder_is_moved_away_and_back(
     check_totals(scene, 34)
 
 
-@pytest.mark.xfail(strict=True, reason="the writer goes on in the deleted file and counts it as stored")
 async def test_the_folder_is_removed(scene: Scene, wire: type[Wire], engines: list[Engine]) -> None:
     """What is written into a deleted file is lost: it must be noticed, not taken for stored."""
     scene.database = scene.database.parent / "folder" / "usage.db"

@@ -50,7 +50,7 @@ async def test_the_official_client_is_metered(start_proxy: Any) -> None:
                     pass
             question: Any = {"model": "gpt-5.4", "messages": [{"role": "user", "content": "hi"}]}
             await client.chat.completions.create(**question)
-            options = {"include_usage": True}
+            options: Any = {"include_usage": True}
             async for _ in await client.chat.completions.create(
                 **question, stream=True, stream_options=options
             ):

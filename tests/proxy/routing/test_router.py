@@ -13,9 +13,7 @@ from proxy.routing.marks import Failure
 from proxy.routing.router import retry_after
 
 if TYPE_CHECKING:
-    from conftest import Stand
-else:
-    Stand = object
+    from tests.proxy.routing.conftest import Stand
 
 LIMITED = Failure(429, "rate_limit_exceeded", "Please try again in 20 s.")
 BROKEN = Failure(502, "upstream_unreachable")

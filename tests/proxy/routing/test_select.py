@@ -116,6 +116,12 @@ def test_the_load_follows_the_shares(accounts: list[Candidate], start: int, trie
         assert abs(loads[name] - expected) <= 3 + 2 * log(count)  # how evenly the golden ratio spreads
 
 
+def test_a_retry_spreads_over_all_that_are_left(make_candidate: MakeCandidate) -> None:
+    taken = snapshot([make_candidate(f"a{n}") for n in range(6)], WEIGHTS, NOW)
+    loads = Counter(select(taken, spread(n), exclude={"a1", "a2"}).account for n in range(4_000))
+    assert all(abs(loads[name] - 1_000) <= 10 for name in ("a0", "a3", "a4", "a5"))
+
+
 def test_the_load_of_equal_resets_is_that_of_the_weights(make_candidate: MakeCandidate) -> None:
     plans = {"p": "pro", "t": "team", "f": "free"}
     taken = snapshot([make_candidate(n, plan=p, week=(10, 9_999)) for n, p in plans.items()], WEIGHTS, NOW)

@@ -1,0 +1,96 @@
+"""How an account is described, and what is wrong with a description. Pure.
+
+No secret is ever part of one: a credential is a reference to where it is kept.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+from urllib.parse import urlsplit
+
+from ledger.errors import AccountError
+from ledger.values import DEFAULT_ACCOUNT
+
+Pool = Literal["pinned", "full"]
+"""A pinned account is used first, the others when no pinned one can be."""
+
+PLANS = ("free", "plus", "pro", "prolite", "team", "business", "enterprise", "edu", "api")
+"""The plans that are known; `api` is a key that is billed by use and has no quota windows."""
+
+Kind = Literal["env", "file", "codex"]
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_FORMS = "env:NAME (an environment variable), file:PATH, or codex:PATH (a Codex auth.json)"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where a credential is kept: an environment variable, a file, or a Codex `auth.json`."""
+
+    kind: Kind
+    place: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.place}"
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What an operator says of an account.
+
+    Attributes:
+        plan: one of `PLANS`.
+        credential: a reference, like `env:ANNA_KEY`.
+        upstream_base_url: None takes the proxy's own upstream.
+    """
+
+    id: str
+    credential: str
+    email: str = ""
+    plan: str = "api"
+    upstream_base_url: str | None = None
+    pool: Pool = "full"
+
+
+def checked(account: Description) -> Description:
+    """The description, if an account can be made of it.
+
+    Raises: AccountError. A credential that is no reference may be the secret itself: it is not shown.
+    """
+    name = account.id
+    if not _ID.fullmatch(name):
+        raise AccountError(name, "an id is made of letters, digits and . _ @ + -, at most 100 of them")
+    if name == DEFAULT_ACCOUNT:
+        raise AccountError(name, "this id is kept for requests that no account takes; choose another")
+    if account.plan not in PLANS:
+        raise AccountError(name, f"unknown plan {account.plan!r}; allowed: {', '.join(PLANS)}")
+    if account.pool not in get_args(Pool):
+        raise AccountError(name, f"unknown pool {account.pool!r}; allowed: {', '.join(get_args(Pool))}")
+    if account.upstream_base_url is not None:
+        _check_url(name, account.upstream_base_url)
+    reference(name, account.credential)
+    return account
+
+
+def reference(account_id: str, text: str) -> Reference:
+    """A credential's reference, taken apart.
+
+    Raises: AccountError; the text is not shown, it may be a secret that was put in the wrong place.
+    """
+    kind, _, place = text.partition(":")
+    if kind == "env" and _VARIABLE.fullmatch(place):
+        return Reference("env", place)
+    if kind in ("file", "codex") and place.strip():
+        return Reference("file" if kind == "file" else "codex", place)
+    raise AccountError(account_id, f"credential is not a reference; allowed: {_FORMS}")
+
+
+def _check_url(account_id: str, url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise AccountError(account_id, "upstream_base_url: allowed: http://HOST or https://HOST with a path")
+    if parts.username or parts.password:
+        raise AccountError(account_id, "upstream_base_url: allowed: a URL without user name and password")

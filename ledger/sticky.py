@@ -1,0 +1,48 @@
+"""Which account a conversation stays with, shared by all processes. Keys are digests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ledger.schema import sticky_sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """A conversation used an account. `key` is a digest, `at` aware UTC."""
+
+    key: str
+    account_id: str
+    at: datetime
+
+
+def find(connection: Connection, key: str, since: datetime) -> str | None:
+    """The account of a conversation that was used since a moment."""
+    table = sticky_sessions.c
+    return connection.execute(
+        select(table.account_id).where(table.key == key, table.updated_at >= since)
+    ).scalar()
+
+
+def keep(connection: Connection, stays: Iterable[Stay]) -> None:
+    """Remember stays; of one conversation the latest holds."""
+    table = sticky_sessions.c
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    for stay in stays:
+        values = {"account_id": stay.account_id, "updated_at": stay.at}
+        statement = dialect.insert(sticky_sessions).values(key=stay.key, **values)
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["key"], set_=values, where=table.updated_at <= statement.excluded.updated_at
+            )
+        )
+
+
+def forget(connection: Connection, before: datetime) -> int:
+    """Forget conversations that were not used since a moment; returns how many."""
+    return connection.execute(delete(sticky_sessions).where(sticky_sessions.c.updated_at < before)).rowcount

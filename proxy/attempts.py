@@ -1,0 +1,55 @@
+"""The attempts at one request: each is metered as an event of its own, all share the client's request id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from time import perf_counter
+
+from proxy.meter import Caller, Emit, Meter, Tell
+from proxy.usage import NOTHING_ASKED, Asked
+
+
+class Attempts:
+    """Holds the meter of the attempt that is running.
+
+    Args:
+        start: `perf_counter()` when the request's head had arrived; what the first attempt is timed from.
+    """
+
+    def __init__(self, caller: Caller, emit: Emit, tell: Tell, start: float) -> None:
+        self.caller = caller
+        self.asked: Asked = NOTHING_ASKED
+        self._emit = emit
+        self._tell = tell
+        self.meter = Meter(caller, emit, start, tell)
+
+    def learn(self, asked: Asked) -> None:
+        """What the request asks for, once its body is complete."""
+        self.asked = asked
+        self.meter.learn(asked)
+
+    def by_key(self, name: str) -> None:
+        """The caller presented this proxy key."""
+        self.caller = replace(self.caller, api_key_id=name)
+        self.meter.move(self.caller)
+
+    def on(self, account_id: str, *, again: bool) -> Meter:
+        """The attempt with an account begins.
+
+        Args:
+            again: an attempt came before it; that one must be finished.
+        """
+        self.caller = replace(self.caller, account_id=account_id)
+        if again:
+            self.meter = Meter(self.caller, self._emit, perf_counter(), self._tell)
+            self.meter.learn(self.asked)
+        else:
+            self.meter.move(self.caller)
+        return self.meter
+
+    def turn(self) -> Callable[[float], Meter]:
+        """Makes the meters of the turns of a WebSocket."""
+        route = replace(self.caller.route, billable=True)
+        caller = replace(self.caller, route=route)
+        return lambda start: Meter(caller, self._emit, start, self._tell)

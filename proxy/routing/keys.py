@@ -1,0 +1,41 @@
+"""Who may come in: the proxy keys of the configuration, known by their digests alone. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One proxy key. `daily`, `weekly`: most US dollars from midnight and Monday midnight UTC on."""
+
+    name: str
+    sha256: str
+    daily: Decimal | None = None
+    weekly: Decimal | None = None
+
+
+class KeyRing:
+    """All proxy keys.
+
+    Args:
+        required: callers without one of them are refused.
+    """
+
+    def __init__(self, keys: Iterable[Key], *, required: bool) -> None:
+        self._keys: Mapping[str, Key] = {key.sha256: key for key in keys}
+        self.required = required
+
+    def find(self, presented: str | None) -> Key | None:
+        """The key that a caller presents; None for anything else."""
+        if not presented or not self._keys:
+            return None
+        return self._keys.get(hashlib.sha256(presented.encode("utf-8", "surrogateescape")).hexdigest())
+
+    @property
+    def budgeted(self) -> frozenset[str]:
+        """Names of the keys that have a limit."""
+        return frozenset(k.name for k in self._keys.values() if k.daily is not None or k.weekly is not None)

@@ -1,0 +1,157 @@
+"""The router: the one place that holds the accounts as they are now. All else here is pure.
+
+It lives in the event loop of its process. The ledger brings it what other processes and people decided
+(`load`), and takes what it noticed (`note`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import dataclass, replace
+from itertools import count
+from math import ceil
+from random import Random
+from time import time
+
+from ledger.fleet import Fleet, Member
+from ledger.marks import Mark
+from ledger.samples import newest
+from ledger.values import UsageSample
+from proxy.routing.candidate import FULL, Candidate, candidate
+from proxy.routing.counting import Counting
+from proxy.routing.health import failed, mark, merged, succeeded
+from proxy.routing.marks import Failure, Verdict, classify
+from proxy.routing.select import Selection, select, spread
+from proxy.routing.snapshot import Snapshot, snapshot
+from proxy.routing.sticky import Sticky
+from proxy.routing.tiers import Weights
+
+LEARN_SECONDS = 1.0
+"""Windows that fill change scores a little: such news can wait for so long. One that is full cannot."""
+
+_NOBODY: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What selection goes by. `quota_rest`: seconds that a spent quota rests where its reset is not known."""
+
+    weights: Weights
+    quota_rest: float = 3_600.0
+
+
+class Router:
+    """Chooses accounts and learns from how they fare.
+
+    Args:
+        sticky: remembers conversations; None where they are not to stay with their account.
+        note: takes marks for the ledger; must not block or raise.
+        clock: epoch seconds.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        counting: Counting,
+        note: Callable[[Mark], None],
+        *,
+        sticky: Sticky | None = None,
+        clock: Callable[[], float] = time,
+        rng: Random | None = None,
+    ) -> None:
+        self._rules = rules
+        self._counting = counting
+        self._note = note
+        self._sticky = sticky
+        self._clock = clock
+        self._random = rng or Random()
+        self._numbers = count(self._random.randrange(1 << 20))  # processes do not choose in step
+        self._accounts: dict[str, Candidate] = {}
+        self._snapshot = snapshot((), rules.weights, 0.0)
+        self.members: Mapping[str, Member] = {}
+        self.version = 0
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The accounts as they are now."""
+        if self._clock() >= self._snapshot.fresh_until:
+            self._retake()
+        return self._snapshot
+
+    def load(self, fleet: Fleet) -> None:
+        """Take over the ledger's accounts; what this process has noticed since is not lost."""
+        stored = [candidate(member) for member in fleet.members]
+        self._accounts = {known.id: merged(known, self._accounts.get(known.id)) for known in stored}
+        self.members = {member.account.id: member for member in fleet.members}
+        self.version = fleet.version
+        self._retake()
+        self._counting.refreshed(self.members, self._snapshot.taken_at)
+
+    async def choose(self, conversation: str | None = None, tried: Set[str] = _NOBODY) -> Selection:
+        """Choose an account for a request, and count the choice.
+
+        Args:
+            conversation: what `sticky_key` gave for the request.
+            tried: accounts that the request was sent to already; none of them is chosen again, and its
+                conversation moves.
+        """
+        sticky = self._sticky if conversation is not None else None
+        before = await sticky.find(conversation or "", self._clock()) if sticky and not tried else None
+        selection = select(self.snapshot, spread(next(self._numbers)), sticky=before, exclude=tried)
+        if sticky and selection.account is not None:
+            sticky.keep(conversation or "", selection.account, self._clock())
+        self._counting.selected(selection, sticky=sticky is not None, retry=bool(tried))
+        return selection
+
+    def failed(self, account_id: str, failure: Failure, began_at: float) -> Verdict | None:
+        """An attempt failed: mark its account.
+
+        Args:
+            began_at: epoch seconds at which the attempt was sent.
+        Returns: what it means; None where the request itself is at fault and no account would do. A
+            verdict with `refresh` has marked nothing: refresh the token, then say `failed` again by how
+            that went.
+        """
+        now = self._clock()
+        verdict = classify(failure, now)
+        if verdict is None or verdict.refresh:
+            return verdict
+        self._counting.marked(account_id, verdict)
+        known = self._accounts.get(account_id)
+        if known is not None:
+            draw, rest = self._random.random(), self._rules.quota_rest
+            self._put(known, failed(known, verdict, began_at, now, draw, rest), verdict)
+        return verdict
+
+    def succeeded(self, account_id: str, began_at: float) -> None:
+        """An attempt went well; `began_at` as for `failed`."""
+        known = self._accounts.get(account_id)
+        if known is not None and known.errors:
+            self._put(known, succeeded(known, began_at, self._clock()), None)
+
+    def learn(self, samples: Iterable[UsageSample]) -> None:
+        """Take over what a provider said of quota windows."""
+        full = False
+        for (account_id, slot), told in newest(samples).items():
+            known = self._accounts.get(account_id)
+            if known is not None:
+                self._accounts[account_id] = (
+                    replace(known, primary=told) if slot == "primary" else replace(known, secondary=told)
+                )
+                full |= told.used_percent >= FULL
+        if full or self._clock() - self._snapshot.taken_at >= LEARN_SECONDS:
+            self._retake()
+
+    def _put(self, before: Candidate, after: Candidate, verdict: Verdict | None) -> None:
+        if after is not before:
+            self._accounts[after.id] = after
+            self._note(mark(before, after, verdict))
+            self._retake()
+
+    def _retake(self) -> None:
+        self._snapshot = snapshot(self._accounts.values(), self._rules.weights, self._clock())
+
+
+def retry_after(selection: Selection, now: float) -> int | None:
+    """Whole seconds until an account comes back, for a refusal's Retry-After; None: not by itself."""
+    return None if selection.retry_at is None else max(1, ceil(selection.retry_at - now))

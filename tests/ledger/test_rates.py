@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.cost import price_request
+from ledger.foreign import micros
+from ledger.prices import DAWN, Price, PriceBook, book, load_seed
+from ledger.rates import PICO_PER_USD, RateTable
+from ledger.running import SILENT, UNPRICED
+from ledger.values import Usage
+
+SEEDED = book(load_seed())
+AT = micros(datetime(2026, 9, 30, 12, tzinfo=UTC))
+counts = st.one_of(st.none(), st.integers(0, 2_000), st.integers(271_990, 272_010), st.just(10**8))
+
+
+@given(
+    st.sampled_from(["gpt-5.6-sol", "gpt-5.5", "GPT-5.4", "gpt-5.5-pro", "gpt-5.9", "unknown", ""]),
+    st.sampled_from([None, "", "priority", "flex", "auto"]),
+    counts,
+    counts,
+    st.one_of(counts, st.just(-5)),
+    counts,
+    st.integers(0, 6 * 24),
+    st.booleans(),
+)
+def test_a_row_costs_what_the_rule_says_to_the_last_digit(
+    model: str,
+    tier: str | None,
+    input: int | None,
+    output: int | None,
+    cached: int | None,
+    reasoning: int | None,
+    hours: int,
+    should: bool,
+) -> None:
+    at = datetime(2026, 8, 19, 1, tzinfo=UTC) + timedelta(hours=hours)  # a price changes on the 22nd
+    usage = Usage(input, output, cached, reasoning)
+    expected = price_request(SEEDED, model, usage, at, tier)
+    found = RateTable(SEEDED).cost(micros(at), model, tier, input, output, cached, reasoning, should)
+    if isinstance(expected, Decimal):
+        assert Decimal(found) / PICO_PER_USD == expected
+    elif input is None or usage.billed_output is None:
+        assert found == (UNPRICED if should else SILENT)
+    else:
+        assert found == UNPRICED
+
+
+def test_what_the_owner_stored_stands_in_where_no_price_is_known() -> None:
+    table = RateTable(SEEDED)
+    row = (None, 1_000, 100, 0, 0, True)
+    assert table.cost(AT, "made-up", *row, stored_usd=0.25) == PICO_PER_USD // 4
+    assert table.cost(AT, "made-up", *row) == UNPRICED
+    assert table.cost(AT, "gpt-5.5", *row, stored_usd=99.0) == table.cost(AT, "gpt-5.5", *row)
+
+
+def test_rates_with_many_digits_are_rounded_to_a_millionth_of_a_millionth() -> None:
+    table = RateTable(PriceBook([Price("odd", DAWN, Decimal("0.0012345678"), Decimal(0))]))
+    assert table.cost(AT, "odd", None, 3, 0, 0, 0, True) == 3704  # 3 * 1234.5678
+
+
+@pytest.mark.parametrize("model", ["gpt-5.5", "GPT-5.5", "gpt-5.5-2026-01-01"])
+def test_names_are_found_as_the_price_book_finds_them(model: str) -> None:
+    assert RateTable(SEEDED).cost(AT, model, None, 200_000, 0, 0, 0, True) == PICO_PER_USD
+
+
+def test_invented_model_names_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ledger.rates.MOST_KINDS", 10)
+    table = RateTable(SEEDED)
+    for number in range(100):
+        table.cost(AT, f"model-{number}", None, 1, 1, 0, 0, True)
+    assert len(table._known) <= 10

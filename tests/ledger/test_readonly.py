@@ -1,0 +1,210 @@
+"""Reading somebody else's file without leaving a trace, whatever state it is in."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import URL
+
+from ledger.errors import StoreChanged, StoreError
+from ledger.readonly import Reader
+from ledger.store import sqlite_url
+
+Files = dict[str, bytes]
+
+
+@contextmanager
+def owner(path: Path, mode: str = "WAL") -> Iterator[sqlite3.Connection]:
+    """The program that a store belongs to, at work."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA journal_mode={mode}")
+        connection.execute("CREATE TABLE IF NOT EXISTS t (x)")
+        connection.execute("INSERT INTO t VALUES (1)")
+        yield connection
+
+
+def count(path: Path, patience: float = 0.1) -> int:
+    with Reader(sqlite_url(path), busy_timeout_seconds=patience).reading() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM t")).scalar_one())
+
+
+def files(folder: Path) -> Files:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def at_work(path: Path) -> Iterator[None]:
+    with owner(path):
+        yield
+
+
+def closed_cleanly(path: Path) -> Iterator[None]:
+    with owner(path):
+        pass
+    yield
+
+
+def rollback_journal(path: Path) -> Iterator[None]:
+    with owner(path, "DELETE"):
+        yield
+
+
+def killed(path: Path) -> Iterator[None]:
+    """With a -wal and a -shm that nobody holds."""
+    with owner(path) as connection:
+        for suffix in ("", "-wal", "-shm"):
+            shutil.copy(f"{path}{suffix}", f"{path}{suffix}.copy")
+        connection.execute("DELETE FROM t")
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}.copy").rename(f"{path}{suffix}")
+    yield
+
+
+def truncated_wal(path: Path) -> Iterator[None]:
+    with owner(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        yield
+
+
+STATES = [at_work, closed_cleanly, rollback_journal, killed, truncated_wal]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_it_is_read_and_nothing_beside_it_is_made_or_changed(
+    tmp_path: Path, state: Callable[[Path], Iterator[None]]
+) -> None:
+    path = tmp_path / "store.db"
+    with contextmanager(state)(path):
+        before = files(tmp_path)
+        assert count(path) == 1
+        after = files(tmp_path)
+        assert after.keys() == before.keys()
+        shm = {"store.db-shm"} if state is at_work or state is truncated_wal else set()  # holds the locks
+        assert {n: b for n, b in after.items() if n not in shm} == {
+            n: b for n, b in before.items() if n not in shm
+        }
+
+
+@pytest.mark.parametrize("mode", ["WAL", "DELETE"])
+def test_what_its_owner_writes_is_read_at_once(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "store.db"
+    with owner(path, mode) as connection:
+        for number in range(2, 6):
+            connection.execute("INSERT INTO t VALUES (1)")
+            assert count(path) == number
+
+
+def test_writing_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with owner(path):
+        with pytest.raises(StoreError, match="readonly database"):
+            with Reader(sqlite_url(path)).reading() as connection:
+                connection.execute(text("DELETE FROM t"))
+        assert count(path) == 1
+
+
+def test_a_wal_without_its_shm_is_named_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with contextmanager(killed)(path):
+        Path(f"{path}-shm").unlink()
+        before = files(tmp_path)
+        with pytest.raises(StoreError, match="start the program that the store belongs to once"):
+            count(path)
+        assert files(tmp_path) == before
+    with owner(path):
+        assert count(path) == 2
+
+
+def test_an_owner_that_starts_while_a_closed_file_is_read_spoils_the_reading(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with owner(path):
+        pass
+    with pytest.raises(StoreChanged), Reader(sqlite_url(path)).reading() as connection:
+        connection.execute(text("SELECT count(*) FROM t"))
+        with owner(path):
+            pass
+    assert count(path) == 2
+
+
+@pytest.mark.parametrize("state", [at_work, closed_cleanly])
+def test_a_file_that_is_replaced_while_it_is_read_spoils_the_reading(
+    tmp_path: Path, state: Callable[[Path], Iterator[None]]
+) -> None:
+    path, other = tmp_path / "store.db", tmp_path / "other.db"
+    with owner(other):
+        pass
+    with contextmanager(state)(path):
+        reader = Reader(sqlite_url(path))
+        before = reader.identity()
+        with pytest.raises(StoreChanged), reader.reading() as connection:
+            connection.execute(text("SELECT count(*) FROM t"))
+            other.replace(path)
+        assert reader.identity() != before
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda path: path.unlink(), "unable to open database file"),
+        (lambda path: path.write_bytes(b""), "no such table"),
+        (lambda path: path.write_bytes(b"SQLite format 3\0" + b"\xee" * 4_096), "not a database"),
+        (lambda path: path.write_bytes(path.read_bytes()[:4_000] + b"\xee" * 90), "malformed|not a database"),
+        (lambda path: (path.unlink(), path.mkdir()), "unable to open database file"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line_and_reads_again_later(
+    tmp_path: Path, spoil: Callable[[Path], object], says: str
+) -> None:
+    path = tmp_path / "store.db"
+    with owner(path, "DELETE"):
+        pass
+    kept = path.read_bytes()
+    spoil(path)
+    with pytest.raises(StoreError, match=says) as caught:
+        count(path)
+    assert "\n" not in str(caught.value)
+    if path.is_dir():
+        path.rmdir()
+    path.write_bytes(kept)
+    assert count(path) == 1
+
+
+def test_a_locked_file_is_waited_for_and_then_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with owner(path, "DELETE") as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        begin = time.monotonic()
+        with pytest.raises(StoreError, match="database is locked"):
+            count(path, patience=0.3)
+        assert 0.25 < time.monotonic() - begin < 5
+        connection.execute("COMMIT")
+        assert count(path) == 1
+
+
+@pytest.mark.parametrize("mode", ["WAL", "DELETE"])
+def test_its_owner_may_write_while_a_reading_goes_on(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "store.db"
+    with owner(path, mode) as connection:
+        connection.execute("PRAGMA busy_timeout=0")
+        with Reader(sqlite_url(path)).reading() as reading:
+            assert reading.execute(text("SELECT count(*) FROM t")).scalar_one() == 1
+            connection.execute("INSERT INTO t VALUES (1)")  # would raise: each statement is one transaction
+            assert reading.execute(text("SELECT count(*) FROM t")).scalar_one() == 2
+
+
+def test_a_server_refuses_writing_and_holds_no_transaction(postgres_url: URL) -> None:
+    reader = Reader(postgres_url)
+    assert reader.identity() is None
+    with reader.reading() as connection:
+        assert connection.execute(text("SHOW default_transaction_read_only")).scalar_one() == "on"
+        first = connection.execute(text("SELECT now()")).scalar_one()
+        assert connection.execute(text("SELECT now()")).scalar_one() > first  # the time of a transaction
+    with pytest.raises(StoreError, match="read-only transaction"), reader.reading() as connection:
+        connection.execute(text("CREATE TABLE t (x int)"))
+    reader.close()

@@ -1,0 +1,171 @@
+"""Several routers on one ledger: what one notices or a person decides, all follow within two seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from time import monotonic, time
+
+import pytest
+from sqlalchemy import Engine
+
+from ledger import accounts, prices, sticky, store
+from ledger.described import Description
+from ledger.fleet import read_fleet
+from ledger.marks import Mark
+from ledger.sticky import Stay
+from ledger.values import RequestEvent, Usage
+from ledger.writes import record
+from proxy import metrics
+from proxy.registry import Metrics
+from proxy.routing.counting import Counting
+from proxy.routing.marks import Failure
+from proxy.routing.router import Router, Rules
+from proxy.routing.tiers import Weights
+from proxy.routing.watch import MarkStore, StayStore, Watch
+from proxy.writer import LedgerWriter
+
+BOOK = prices.PriceBook(prices.load_seed())
+
+
+@dataclass
+class Process:
+    """What a proxy process has of routing."""
+
+    router: Router
+    watch: Watch
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Engine:
+    engine = store.writer(store.sqlite_url(tmp_path / "usage.db"))
+    store.migrate(engine)
+    with engine.begin() as connection:
+        for name in ("anna", "ben"):
+            accounts.add(connection, Description(name, "env:KEY"), datetime.now(UTC))
+    return engine
+
+
+@asynccontextmanager
+async def process(engine: Engine, **how: float) -> AsyncIterator[Process]:
+    marks: LedgerWriter[Mark] = LedgerWriter(MarkStore(engine), interval=0.2, most_waiting=1_000)
+    counting = Counting(Metrics(metrics.FAMILIES), "none")
+    router = Router(Rules(Weights()), counting, lambda mark: marks([mark]))
+    watch = Watch(
+        engine, router, BOOK, refresh_seconds=how.get("refresh", 60.0), budgeted=frozenset({"team"})
+    )
+    marks.start()
+    await watch.look()
+    looking = asyncio.create_task(watch.run())
+    try:
+        yield Process(router, watch)
+    finally:
+        looking.cancel()
+        await asyncio.to_thread(marks.close)
+
+
+async def within(seconds: float, true: Callable[[], object]) -> float:
+    """Seconds until something is so."""
+    start = monotonic()
+    while not true():
+        assert monotonic() - start < seconds, "it does not come in time"
+        await asyncio.sleep(0.02)
+    return monotonic() - start
+
+
+def all_have(running: list[Process], eligible: set[str]) -> bool:
+    return all(set(p.router.snapshot.grades) == eligible for p in running)
+
+
+async def test_all_processes_follow_a_person_within_two_seconds(ledger: Engine) -> None:
+    async with AsyncExitStack() as stack:
+        running = [await stack.enter_async_context(process(ledger)) for _ in range(3)]
+        for action, eligible in (
+            (accounts.pause, {"ben"}),
+            (accounts.resume, {"anna", "ben"}),
+            (accounts.remove, {"ben"}),
+        ):
+            with ledger.begin() as connection:
+                action(connection, "anna", datetime.now(UTC))
+            await within(2.0, partial(all_have, running, eligible))
+
+
+async def test_what_one_process_notices_all_know_within_two_seconds(ledger: Engine) -> None:
+    async with process(ledger) as one, process(ledger) as other:
+        one.router.failed("anna", Failure(401, "invalid_api_key"), time())
+        assert set(one.router.snapshot.grades) == {"ben"}
+        await within(2.0, lambda: set(other.router.snapshot.grades) == {"ben"})
+    with ledger.connect() as connection:
+        statuses = {m.account.id: (m.status, m.reason) for m in read_fleet(connection).members}
+    assert statuses["anna"] == ("reauth_required", "invalid_api_key")
+
+
+async def test_a_reset_that_has_come_is_written_down(ledger: Engine) -> None:
+    async with process(ledger, refresh=0.1) as one:
+        one.router.failed("anna", Failure(429, "usage_limit_reached", resets_at=int(time()) + 2), time())
+
+        def status() -> str:
+            with ledger.connect() as connection:
+                return {m.account.id: m.status for m in read_fleet(connection).members}["anna"]
+
+        await within(2.0, lambda: status() == "quota_exceeded")
+        await within(5.0, lambda: status() == "active")
+        assert "anna" in one.router.snapshot.grades
+
+
+async def test_an_unchanged_ledger_is_read_once(ledger: Engine) -> None:
+    async with process(ledger) as one:
+        first = one.router.snapshot
+        await asyncio.sleep(1.2)
+        assert one.router.snapshot is first
+
+
+async def test_what_a_key_has_spent_is_read(ledger: Engine) -> None:
+    now = datetime.now(UTC)
+    event = RequestEvent(
+        "e1", "anna", "team", "r1", now, "POST", "/v1/responses", "responses", "gpt-5.5",
+        Usage(1_000_000, 0), "success", 200, "done", 1.0,
+    )  # fmt: skip
+    with ledger.begin() as connection:
+        record(connection, [event])
+    async with process(ledger) as one:
+        assert one.watch.spend is not None
+        assert one.watch.spend.today("team", now).usd > Decimal(1)
+
+
+async def test_a_ledger_that_cannot_be_read_leaves_the_accounts_in_use(
+    ledger: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with process(ledger, refresh=0.1) as one:
+        path = Path(str(ledger.url.database))
+        ledger.dispose()
+        path.rename(path.with_suffix(".away"))
+        for extra in path.parent.glob("usage.db-*"):
+            extra.unlink()
+        await within(3.0, lambda: "accounts cannot be read" in caplog.text)
+        assert set(one.router.snapshot.grades) == {"anna", "ben"}
+        ledger.dispose()
+        path.unlink(missing_ok=True)
+        path.with_suffix(".away").rename(path)
+        ledger.dispose()
+
+
+async def test_conversations_are_shared(ledger: Engine) -> None:
+    now = datetime.now(UTC)
+    StayStore(ledger)([Stay("k", "anna", now)], again=False)
+    router = Router(Rules(Weights()), Counting(Metrics(metrics.FAMILIES), "db"), lambda _: None)
+    watch = Watch(ledger, router, BOOK, refresh_seconds=60.0, sticky_hours=1.0)
+    assert await watch.account_of("k") == "anna"
+    assert await watch.account_of("other") is None
+    with ledger.begin() as connection:
+        sticky.keep(connection, [Stay("old", "anna", now - timedelta(hours=1, seconds=1))])
+    assert await watch.account_of("old") is None
+    await watch.look()
+    with ledger.connect() as connection:
+        assert sticky.find(connection, "old", now - timedelta(days=9)) is None
