@@ -29,7 +29,7 @@ from proxy.routing.vault import Vault
 from proxy.routing.watch import MarkStore, StayStore, Watch
 from proxy.upstream import Limits, Upstream, base_url
 from proxy.writer import LedgerWriter
-from settings.model import Settings
+from settings.model import Settings, is_loopback
 
 log = logging.getLogger("quotascope.accounts")
 
@@ -100,6 +100,7 @@ class Accounts:
             self._counting,
             self._upstream_of,
             self._settings.routing.most_attempts,
+            exposed=not is_loopback(self._settings.server.listen_addr),
         )
 
     def tell(self, samples: Sequence[UsageSample]) -> None:

@@ -78,6 +78,7 @@ class Dispatch:
     Args:
         upstream_of: the provider of an account, or the default one, for a target's.
         most: accounts that one request may be sent to.
+        exposed: the proxy can be reached from other hosts: accounts are then for known callers alone.
     """
 
     def __init__(
@@ -89,6 +90,8 @@ class Dispatch:
         counting: Counting,
         upstream_of: Callable[[Upstream, str | None], Upstream],
         most: int,
+        *,
+        exposed: bool,
     ) -> None:
         self._router = router
         self._vault = vault
@@ -97,6 +100,7 @@ class Dispatch:
         self._counting = counting
         self._upstream_of = upstream_of
         self._most = most
+        self._exposed = exposed
 
     @property
     def active(self) -> bool:
@@ -107,7 +111,7 @@ class Dispatch:
         """The proxy key of a caller. Raises: Refused without one that is needed, or with a spent budget."""
         key = self._keys.find(presented)
         if key is None:
-            if self._keys.required:
+            if self._keys.required or (self._exposed and self.active):
                 raise Refused(401, "invalid_proxy_key", "this proxy asks for one of its own keys")
             return None
         now = datetime.now(UTC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -97,5 +97,7 @@ def _make(family: MetricFamily, registry: CollectorRegistry) -> MetricWrapperBas
         return Histogram(family.name, family.help, family.labels, buckets=family.buckets, registry=registry)
     if family.kind == "counter":
         return Counter(family.name, family.help, family.labels, registry=registry)
-    # Of several processes, those that live are summed: each has a buffer of its own.
-    return Gauge(family.name, family.help, family.labels, registry=registry, multiprocess_mode="livesum")
+    # Of several processes, those that live are summed: each has a buffer of its own. Of their moments the
+    # oldest counts.
+    mode: Literal["livemin", "livesum"] = "livemin" if family.name.endswith("_at_seconds") else "livesum"
+    return Gauge(family.name, family.help, family.labels, registry=registry, multiprocess_mode=mode)

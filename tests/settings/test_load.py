@@ -129,7 +129,7 @@ def test_the_file_of_the_working_directory_is_read(
             "[pricing.models.m]\nprompt_per_1m = 1",
             "pricing.models.m.completion_per_1m: missing; it is needed here",
         ),
-        ("server = 3", "server = 3: "),
+        ("server = 3", "server = 3: allowed: a table"),
         ("[server", "not valid TOML: "),
         ('openai_api_key = "sk-1"', "no secret is kept in it. Set OPENAI_API_KEY"),
     ],

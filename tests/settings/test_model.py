@@ -69,8 +69,22 @@ GOOD: dict[str, tuple[str, object]] = {
 """Key -> its text in the file, and the value that becomes of it; for numbers a bound."""
 
 BAD: dict[str, list[tuple[str, str]]] = {
-    "server.listen_addr": [('"8787"', ADDRESS), ('":1"', ADDRESS), ('"h:65536"', ADDRESS), ("1", "string")],
-    "server.upstream_base_url": [('"ftp://h"', URL), ('"h"', URL), ('"http://h?a=1"', URL), ("[]", "string")],
+    "server.listen_addr": [
+        ('"8787"', ADDRESS),
+        ('":1"', ADDRESS),
+        ('"h:65536"', ADDRESS),
+        ('" :1"', ADDRESS),
+        ('"h:٣"', ADDRESS),
+        ("1", "string"),
+    ],
+    "server.upstream_base_url": [
+        ('"ftp://h"', URL),
+        ('"h"', URL),
+        ('"http://h?a=1"', URL),
+        ('"http://h:65536"', URL),
+        ('"http://[::1"', URL),
+        ("[]", "string"),
+    ],
     "server.public_base_path": [('"v1"', "begins with /"), ('"/"', "begins with /"), ("1", "string")],
     "server.backend_base_url": [('"ftp://h"', URL), ("1", "string")],
     "server.request_log_path": [("true", "path")],
@@ -92,7 +106,7 @@ BAD: dict[str, list[tuple[str, str]]] = {
     "pricing.models.m.cached_prompt_per_1m": [("10000.1", "less than"), ("true", "Decimal")],
     "pricing.models.m.completion_per_1m": [("-1", "greater than"), ("inf", "finite")],
     "metrics.account_identity_mode": [('"name"', "'email' or 'account_id'"), ("1", "'email'")],
-    "metrics.token": [('"1234567"', "at least 8"), ("12345678", "string")],
+    "metrics.token": [('"1234567"', "8 characters or more"), ("12345678", "string")],
     "metrics.public": [('"yes"', "boolean"), ("1", "boolean")],
     "metrics.max_models": [("0", "greater than"), ("10001", "less than"), ("true", "integer")],
     "metrics.max_api_keys": [("0", "greater than"), ("10001", "less than")],
@@ -198,6 +212,12 @@ def test_a_secret_is_never_shown(loaded: Callable[[str], Settings], key: str, te
         loaded(document(key, text))
     assert text.strip('"') not in str(caught.value)
     assert "(hidden)" in str(caught.value)
+
+
+def test_the_credentials_of_a_url_are_never_shown(loaded: Callable[[str], Settings]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        loaded(document("server.upstream_base_url", '"https://me:hunter2@h/v1"'))
+    assert "server.upstream_base_url = 'https://(hidden)@h/v1': allowed: " in str(caught.value)
 
 
 def test_a_secret_is_not_in_the_representation(loaded: Callable[[str], Settings]) -> None:
