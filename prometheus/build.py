@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,24 +23,39 @@ ALERTS_FILE = PurePosixPath("prometheus/rules/alerts.yml")
 HEADER = "# Written by `python -m prometheus build`; a change made here is lost at the next build.\n"
 
 
-def targets(settings: Settings, proxy: str | None, exporter: str | None, token_file: Path | None) -> Targets:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Targets as they were asked for; None takes where the settings let the service listen."""
+
+    proxy: str | None = None
+    exporter: str | None = None
+    token_file: Path | None = None
+    sidecars: Sequence[str] = ()
+    discovery: Path | None = None
+
+
+def targets(settings: Settings, wanted: Wanted) -> Targets:
     """Where to scrape: what was asked for, else where the settings let the services listen.
 
     Raises: TargetError, also where /metrics asks for a token and no token file is named.
     """
-    if settings.metrics.token is not None and token_file is None:
+    if settings.metrics.token is not None and wanted.token_file is None:
         raise TargetError(
             "[metrics] token is set, so /metrics asks for it: put it into a file and pass --token-file FILE"
         )
     return Targets(
-        scrape.target(proxy, "--proxy-target")
-        if proxy is not None
-        else scrape.target(settings.server.listen_addr, "[server] listen_addr"),
-        scrape.target(exporter, "--exporter-target")
-        if exporter is not None
-        else scrape.target(settings.exporter.listen_addr, "[exporter] listen_addr"),
-        token_file,
+        _target(wanted.proxy, "--proxy-target", settings.server.listen_addr, "[server] listen_addr"),
+        _target(
+            wanted.exporter, "--exporter-target", settings.exporter.listen_addr, "[exporter] listen_addr"
+        ),
+        wanted.token_file,
+        tuple(scrape.target(sidecar, "--sidecar-target") for sidecar in wanted.sidecars),
+        wanted.discovery,
     )
+
+
+def _target(wanted: str | None, option: str, listens: str, key: str) -> str:
+    return scrape.target(listens, key) if wanted is None else scrape.target(wanted, option)
 
 
 def private(config: RuleConfig, settings: Settings) -> RuleConfig:

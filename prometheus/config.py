@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from prometheus.errors import ConfigError
 from prometheus.relabel import Relabel
+from prometheus.remote_write import RemoteWrite
 
 SAMPLES_PER_WINDOW = 4
 """A rate needs two samples; four scrapes leave room for two that were lost."""
@@ -54,11 +55,89 @@ class RuleConfig:
     dropped_within: timedelta = timedelta(minutes=15)
     """How long a lost request keeps its alert up, so that it is seen; the loss itself is final."""
 
+    latency_above: timedelta = timedelta(minutes=2)
+    """95 in 100 requests to the last byte: a long reasoning turn takes about a minute."""
+
+    latency_requests_at_least: int = 20
+    """Requests within `rate_window`: the slowest in twenty of fewer is a single one."""
+
+    latency_for: timedelta = timedelta(minutes=10)
+    """One batch of long turns ends sooner."""
+
+    ledger_stale_after: timedelta = timedelta(minutes=10)
+    """A finished request is stored within a second; ten minutes later nobody is writing."""
+
+    quota_used_percent_above: float = 90.0
+    """Percent of the weekly quota: the last tenth goes in hours."""
+
+    quota_reset_at_least: timedelta = timedelta(hours=6)
+    """A reset that is nearer than that solves it by itself."""
+
+    waste_percent_above: float = 30.0
+    """Percent of the weekly quota that will be left over: worth sending work there."""
+
+    waste_within: timedelta = timedelta(days=1)
+    """Before the reset: earlier the projection is a guess, later nobody can use it."""
+
+    cliff_share_above: float = 0.5
+    """Share of the accounts that reset together: quota then comes and goes for all at once."""
+
+    cliff_within: timedelta = timedelta(hours=6)
+    """How near to each other, and to now, the resets are."""
+
+    cliff_accounts_at_least: int = 4
+    """Of fewer accounts, half is no crowd."""
+
+    no_eligible_for: timedelta = timedelta(minutes=2)
+    """Longer than a rate limit that the provider asks to wait out."""
+
+    deactivated_at_least: int = 3
+    """Accounts: one that is deactivated is a customer's business, three are a pattern."""
+
+    deactivated_within: timedelta = timedelta(hours=1)
+    """How near to each other they are lost."""
+
+    permanent_failures_within: timedelta = timedelta(hours=1)
+    """How long one keeps its alert up, so that it is seen."""
+
+    spend_limit_usd: float = 100.0
+    """US dollars in 24 hours: put here what you are ready to pay."""
+
+    spend_times_usual_above: float = 3.0
+    """Times the mean day of the week before: weekends and releases stay below."""
+
+    spend_unusual_at_least_usd: float = 5.0
+    """US dollars in 24 hours: three times next to nothing is nothing."""
+
+    unpriced_share_above: float = 0.05
+    """Share of the successful requests: the true cost is then off by as much."""
+
+    unpriced_at_least: int = 10
+    """Requests within `unpriced_within`: one new model that somebody tries is not worth a page."""
+
+    unpriced_within: timedelta = timedelta(hours=1)
+    """Long enough for slow traffic."""
+
+    short_keys_above: int = 50
+    """Requests within `short_keys_within`: no real key is that short, and somebody is trying many."""
+
+    short_keys_within: timedelta = timedelta(minutes=10)
+    """A client with a wrong setting gives up sooner."""
+
+    budget_hits_within: timedelta = timedelta(hours=1)
+    """How long a refused request keeps its alert up: the caller may retry for hours, or never."""
+
     relabel: tuple[Relabel, ...] = ()
     """What is not to be stored as it was scraped; by default everything is."""
 
+    remote_write: RemoteWrite | None = None
+    """Another store that gets the samples too; by default none leaves this machine."""
+
     runbook_base_url: str = "https://github.com/quotascope/quotascope/blob/main/runbooks"
     """Where the alerts' pages are read; an installation with its own copy puts its address here."""
+
+    dashboard_base_url: str = "http://127.0.0.1:3000/d"
+    """Where the alerts' dashboards are; the compose stack's Grafana."""
 
     def __post_init__(self) -> None:
         for name, value in self._durations():
@@ -73,14 +152,20 @@ class RuleConfig:
             raise ConfigError(
                 f"rate_window = {self.rate_window}: allowed: at least {SAMPLES_PER_WINDOW} scrape intervals"
             )
-        if not 0 <= self.error_ratio_above < 1:
-            raise ConfigError(f"error_ratio_above = {self.error_ratio_above}: allowed: from 0 to below 1")
+        for name in ("error_ratio_above", "cliff_share_above", "unpriced_share_above"):
+            self._within(name, 1)
+        for name in ("quota_used_percent_above", "waste_percent_above"):
+            self._within(name, 100)
 
     @property
     def panel_step(self) -> timedelta:
         """The least step of rate panels: Grafana makes `$__rate_interval` at least four of them,
         which is `rate_window`."""
         return self.rate_window / SAMPLES_PER_WINDOW
+
+    def _within(self, name: str, end: int) -> None:
+        if not 0 <= getattr(self, name) < end:
+            raise ConfigError(f"{name} = {getattr(self, name)}: allowed: from 0 to below {end}")
 
     def _durations(self) -> list[tuple[str, timedelta]]:
         values = ((name, getattr(self, name)) for name in self.__slots__)

@@ -4,6 +4,7 @@ WatchroomError
 ├── ConfigError   a value of RuleConfig that cannot work
 ├── TargetError   nothing that Prometheus could scrape
 ├── QueryError    a query asks a family for a label that it does not have
+├── SourceError   a file or an address that the linter cannot read
 └── OutputError   the files cannot be written
 """
 
@@ -24,6 +25,10 @@ class TargetError(WatchroomError):
 
 class QueryError(WatchroomError):
     """A query that cannot match: its label is not declared on its family."""
+
+
+class SourceError(WatchroomError):
+    """A file that is no dashboard, rule file or page, or a schema that cannot be had."""
 
 
 class OutputError(WatchroomError):

@@ -87,9 +87,9 @@ def share(part: str, whole: str, *by: str) -> str:
     return f"({total(part, *by)} or 0 * {over}) / ({over} > 0)"
 
 
-def quantile(q: float, bucket_rate: str) -> str:
-    """A quantile over all series of a histogram's bucket rates, in the histogram's unit."""
-    return f"histogram_quantile({q:g}, {total(bucket_rate, 'le')})"
+def quantile(q: float, bucket_rate: str, *by: str) -> str:
+    """A quantile of a histogram's bucket rates, by these labels, in the histogram's unit."""
+    return f"histogram_quantile({q:g}, {total(bucket_rate, *by, 'le')})"
 
 
 def _select(family: MetricFamily, series: str, matchers: tuple[Matcher, ...]) -> str:

@@ -5,10 +5,13 @@ Prometheus applies the list in its order, as the last step before ingestion, and
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from exporter import metrics as exporter_metrics
+from ledger.families import MetricFamily
+from prometheus.errors import ConfigError
 from prometheus.promql import literal
 
 
@@ -24,7 +27,7 @@ class Relabel:
     """
 
     reason: str
-    action: Literal["drop", "replace"]
+    action: Literal["drop", "keep", "replace"]
     source_labels: tuple[str, ...]
     regex: str
     target_label: str = ""
@@ -46,6 +49,38 @@ def drop_model(model: str) -> Relabel:
         action="drop",
         source_labels=("model",),
         regex=literal(model),
+    )
+
+
+def cap_label(label: str, values: Iterable[str]) -> Relabel:
+    """Stores these values of a label, and series without it; all others are left out.
+
+    They are not put together under `other`: two series of one scrape that become the same are a fault, and
+    Prometheus would keep one of them.
+    """
+    kept = tuple(values)
+    return Relabel(
+        reason=f"of {label}, these values alone are wanted: {', '.join(kept)}",
+        action="keep",
+        source_labels=(label,),
+        regex="|".join(("", *map(literal, kept))),
+    )
+
+
+def drop_label(family: MetricFamily, label: str) -> Relabel:
+    """Takes a label off a family that tells its series apart without it.
+
+    Raises: ConfigError where the family has no such label, or no other that could tell them apart.
+    """
+    if label not in family.labels or len(family.labels) == 1:
+        raise ConfigError(f"{family.name}: {label!r} cannot be dropped; labels: {', '.join(family.labels)}")
+    return Relabel(
+        reason=f"{family.name} is stored without {label}",
+        action="replace",
+        source_labels=("__name__",),
+        regex="|".join(map(literal, family.series)),
+        target_label=label,
+        replacement="",
     )
 
 

@@ -1,10 +1,13 @@
-"""Recording rules: what dashboards ask over more than a day, kept at one point a minute."""
+"""Recording rules: what dashboards ask over more than a day, kept at one point a minute or an hour."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
+from exporter import metrics as exporter_metrics
 from ledger.families import MetricFamily
 from prometheus import names, promql
 from prometheus.config import RuleConfig
@@ -12,6 +15,8 @@ from prometheus.durations import promql as duration
 from proxy import metrics as proxy_metrics
 
 GROUP = "quotascope-recording"
+HOURLY_GROUP = "quotascope-hourly"
+HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +29,46 @@ class RecordingRule:
 
 def recording_rules() -> tuple[RecordingRule, ...]:
     """All recording rules."""
+    return (*by_the_minute(), *by_the_hour())
+
+
+def by_the_minute() -> tuple[RecordingRule, ...]:
+    """Counters, as they stand."""
     return (
         # The process stays in the labels: a restart is then a reset that increase() sees, and a model
         # that turns up later adds to it without losing its first request.
-        RecordingRule(names.COST, promql.total(promql.select(proxy_metrics.COST), *names.COST.labels)),
+        _summed(names.COST, proxy_metrics.COST),
+        _summed(names.MARKS, proxy_metrics.LB_MARK),
+        _summed(names.RESETS, exporter_metrics.SECONDARY_RESETS),
+    )
+
+
+def _summed(name: MetricFamily, counter: MetricFamily) -> RecordingRule:
+    return RecordingRule(name, promql.total(promql.select(counter), *name.labels))
+
+
+def by_the_hour() -> tuple[RecordingRule, ...]:
+    """What counters rose by in each hour: the windows touch, as each is as long as the evaluation
+    interval."""
+    return tuple(
+        RecordingRule(
+            hourly.name,
+            promql.total(promql.increase(promql.select(hourly.source), duration(HOUR)), *hourly.name.labels),
+        )
+        for hourly in names.HOURLY
     )
 
 
 def document(config: RuleConfig) -> dict[str, Any]:
     """The recording rules as a Prometheus rule file."""
-    rules = [{"record": rule.name.name, "expr": rule.expr} for rule in recording_rules()]
-    return {"groups": [{"name": GROUP, "interval": duration(config.evaluation_interval), "rules": rules}]}
+    return {
+        "groups": [
+            _group(GROUP, config.evaluation_interval, by_the_minute()),
+            _group(HOURLY_GROUP, HOUR, by_the_hour()),
+        ]
+    }
+
+
+def _group(name: str, interval: timedelta, rules: Sequence[RecordingRule]) -> dict[str, Any]:
+    recorded = [{"record": rule.name.name, "expr": rule.expr} for rule in rules]
+    return {"name": name, "interval": duration(interval), "rules": recorded}

@@ -16,16 +16,21 @@ _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (compared,
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """Where the two services answer, each HOST:PORT.
+    """Where the services answer, each HOST:PORT.
 
     Attributes:
-        token_file: holds the bearer token for both; Prometheus reads it before each scrape, and takes
+        token_file: holds the bearer token for all; Prometheus reads it before each scrape, and takes
             a relative path from the folder of prometheus.yml.
+        sidecars: further exporters: each beside a codex-lb, on that one's store.
+        discovery: a folder with files that list further hosts, `proxy*.yml` and `exporter*.yml`; Prometheus
+            watches them. The paths are relative as above.
     """
 
     proxy: str
     exporter: str
     token_file: Path | None = None
+    sidecars: tuple[str, ...] = ()
+    discovery: Path | None = None
 
 
 def target(address: str, option: str) -> str:
@@ -54,16 +59,21 @@ def document(config: RuleConfig, targets: Targets, rule_files: list[str]) -> dic
         },
         "rule_files": rule_files,
         "scrape_configs": [
-            _job(config, config.proxy_job, targets.proxy, targets.token_file),
-            _job(config, config.exporter_job, targets.exporter, targets.token_file),
+            _job(config, config.proxy_job, "proxy", (targets.proxy,), targets),
+            _job(config, config.exporter_job, "exporter", (targets.exporter, *targets.sidecars), targets),
         ],
+        **({"remote_write": [config.remote_write.document()]} if config.remote_write else {}),
     }
 
 
-def _job(config: RuleConfig, name: str, address: str, token_file: Path | None) -> dict[str, Any]:
-    job: dict[str, Any] = {"job_name": name, "static_configs": [{"targets": [address]}]}
-    if token_file is not None:
-        job["authorization"] = {"type": "Bearer", "credentials_file": str(token_file)}
+def _job(
+    config: RuleConfig, name: str, room: str, addresses: tuple[str, ...], targets: Targets
+) -> dict[str, Any]:
+    job: dict[str, Any] = {"job_name": name, "static_configs": [{"targets": list(addresses)}]}
+    if targets.discovery is not None:
+        job["file_sd_configs"] = [{"files": [str(targets.discovery / f"{room}*.yml")]}]
+    if targets.token_file is not None:
+        job["authorization"] = {"type": "Bearer", "credentials_file": str(targets.token_file)}
     if config.relabel:
         job["metric_relabel_configs"] = [entry.document() for entry in config.relabel]
     return job

@@ -1,4 +1,4 @@
-"""Alerts: what somebody has to look at, when, and where the page about it is."""
+"""What an alert is, before Prometheus reads it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from exporter import metrics as exporter_metrics
-from prometheus import names
+from prometheus import links
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
-from prometheus.promql import equal, increase, one_of, rate, select, share, total
-from proxy import metrics as proxy_metrics
-
-GROUP = "quotascope-alerts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +22,8 @@ class Alert:
         lasting: how long it must hold; None fires at the first evaluation.
         severity: `critical` loses data or blinds us now, `warning` can wait for the morning.
         description: Prometheus' template text; `$value` is the signal.
+        dashboard: uid of the dashboard that shows the signal.
+        choice: values of the dashboard's variables, a template too.
     """
 
     name: str
@@ -37,6 +34,8 @@ class Alert:
     description: str
     lasting: timedelta | None = None
     only_if: str = ""
+    dashboard: str = links.OVERVIEW
+    choice: str = ""
 
     @property
     def expr(self) -> str:
@@ -51,96 +50,16 @@ class Alert:
         words = re.findall("[A-Z][a-z]+", self.name.removeprefix("Quotascope"))
         return "-".join(words).lower() + ".md"
 
-
-def alerts(config: RuleConfig) -> tuple[Alert, ...]:
-    """All alerts."""
-    return (
-        error_ratio_high(config),
-        scrape_lost(config),
-        collector_failing(config),
-        log_buffer_dropping(config),
-    )
-
-
-def error_ratio_high(config: RuleConfig) -> Alert:
-    """Too many requests fail; cancelled ones count as requests, never as failures."""
-    window = duration(config.rate_window)
-    requests = proxy_metrics.REQUESTS
-    whole = select(requests)
-    return Alert(
-        name="QuotascopeErrorRatioHigh",
-        signal=share(rate(select(requests, equal("status", "error")), window), rate(whole, window), "job"),
-        threshold=f"> {config.error_ratio_above:g}",
-        only_if=f"{total(increase(whole, window), 'job')} >= {config.error_requests_at_least}",
-        lasting=config.error_ratio_for,
-        severity="warning",
-        summary="Many requests fail",
-        description="{{ $value | humanizePercentage }} of the requests through {{ $labels.job }} failed in "
-        f"the last {window}; cancelled requests are not counted as failed.",
-    )
-
-
-def scrape_lost(config: RuleConfig) -> Alert:
-    """A target that cannot be scraped, or a job that has no target at all."""
-    window = duration(config.scrape_lost_for)
-    jobs = (config.proxy_job, config.exporter_job)
-    seen = f"max_over_time({select(names.UP, one_of('job', jobs))}[{window}])"
-    missing = [f'label_replace(vector(0), "job", "{job}", "", "")' for job in jobs]
-    return Alert(
-        name="QuotascopeScrapeLost",
-        signal=" or on (job) ".join((seen, *missing)),
-        threshold="== 0",
-        # One evaluation more, so that a Prometheus that has just started has scraped once.
-        lasting=config.evaluation_interval,
-        severity="critical",
-        summary="Nothing is scraped from {{ $labels.job }}",
-        description="No scrape of {{ $labels.job }} {{ with $labels.instance }}at {{ . }} {{ end }}"
-        f"succeeded in the last {window}: its metrics and every alert on them are blind.",
-    )
-
-
-def collector_failing(config: RuleConfig) -> Alert:
-    """The exporter answers, but one of its subjects cannot be read."""
-    return Alert(
-        name="QuotascopeCollectorFailing",
-        signal=select(exporter_metrics.COLLECTOR_SUCCESS),
-        threshold="== 0",
-        lasting=config.collector_failing_for,
-        severity="warning",
-        summary="The exporter cannot read {{ $labels.collector }}",
-        description="The collector {{ $labels.collector }} of {{ $labels.instance }} has failed for "
-        f"{duration(config.collector_failing_for)}: its families are missing, the others are still true.",
-    )
-
-
-def log_buffer_dropping(config: RuleConfig) -> Alert:
-    """Finished requests were lost before they could be stored."""
-    window = duration(config.dropped_within)
-    return Alert(
-        name="QuotascopeLogBufferDropping",
-        signal=increase(select(proxy_metrics.BUFFER_DROPPED), window),
-        threshold="> 0",
-        severity="critical",
-        summary="Metered requests are being lost",
-        description='{{ $value | printf "%.0f" }} finished requests of {{ $labels.instance }} were dropped '
-        f"in the last {window}: the ledger cannot be written and its buffer is full.",
-    )
-
-
-def document(config: RuleConfig) -> dict[str, Any]:
-    """The alerts as a Prometheus rule file."""
-    rules = [_rule(alert, config.runbook_base_url) for alert in alerts(config)]
-    return {"groups": [{"name": GROUP, "interval": duration(config.evaluation_interval), "rules": rules}]}
-
-
-def _rule(alert: Alert, runbooks: str) -> dict[str, Any]:
-    rule: dict[str, Any] = {"alert": alert.name, "expr": alert.expr}
-    if alert.lasting is not None:
-        rule["for"] = duration(alert.lasting)
-    rule["labels"] = {"severity": alert.severity}
-    rule["annotations"] = {
-        "summary": alert.summary,
-        "description": alert.description,
-        "runbook_url": f"{runbooks.rstrip('/')}/{alert.page}",
-    }
-    return rule
+    def document(self, config: RuleConfig) -> dict[str, Any]:
+        """The alert as Prometheus reads it."""
+        rule: dict[str, Any] = {"alert": self.name, "expr": self.expr}
+        if self.lasting is not None:
+            rule["for"] = duration(self.lasting)
+        rule["labels"] = {"severity": self.severity}
+        rule["annotations"] = {
+            "summary": self.summary,
+            "description": self.description,
+            "runbook_url": links.runbook(config, self.page),
+            "dashboard_url": links.dashboard(config, self.dashboard, self.choice),
+        }
+        return rule

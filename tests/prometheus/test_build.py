@@ -16,17 +16,21 @@ from urllib.parse import urlencode
 
 import pytest
 
-from prometheus.build import SCRAPE_FILE, files, private, targets, write
+from exporter.metrics import IDENTITY
+from prometheus.build import SCRAPE_FILE, Wanted, files, private, targets, write
 from prometheus.config import RuleConfig
 from prometheus.errors import OutputError, TargetError
-from prometheus.relabel import drop_model, hide_identity
+from prometheus.relabel import cap_label, drop_label, drop_model, hide_identity
+from prometheus.remote_write import RemoteWrite
 from prometheus.scrape import Targets
+from proxy.metrics import HTTP_DURATION
 from settings.model import Settings
 
 HERE = Targets("127.0.0.1:8787", "127.0.0.1:8789")
 PAGE = """\
 codex_lb_proxy_requests_total{status="success",model="gpt-4.1-mini",api="responses"} 1
 codex_lb_proxy_requests_total{status="success",model="gpt-4x1-mini",api="responses"} 2
+codex_lb_proxy_requests_total{status="success",model="whatever",api="responses"} 3
 codex_lb_account_identity{account_id="acc-1",display="someone@example.org",plan_type="plus"} 1
 """
 
@@ -43,8 +47,20 @@ def test_promtool_accepts_every_option(
     tmp_path: Path, promtool: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     (tmp_path / "token").write_text("secret-token")
-    config = RuleConfig(relabel=(drop_model('a"b\\c\n| [x]'), hide_identity()))
-    write(files(config, Targets("proxy:1", "[::1]:2", tmp_path / "token")), tmp_path)
+    hosts = tmp_path / "hosts"
+    hosts.mkdir()
+    (hosts / "proxy-1.yml").write_text('- targets: ["other:8787"]')
+    config = RuleConfig(
+        relabel=(
+            drop_model('a"b\\c\n| [x]'),
+            cap_label("model", ["m.1", "m.2"]),
+            drop_label(HTTP_DURATION, "method"),
+            hide_identity(),
+        ),
+        remote_write=RemoteWrite("https://metrics.example/api/v1/write", tmp_path / "token", True),
+    )
+    where = Targets("proxy:1", "[::1]:2", tmp_path / "token", ("codex-lb:3",), hosts)
+    write(files(config, where), tmp_path)
     result = promtool("check", "config", tmp_path / SCRAPE_FILE)
     assert result.returncode == 0, result.stdout
 
@@ -62,21 +78,21 @@ def test_targets_default_to_where_the_services_listen() -> None:
     settings = Settings.model_validate(
         {"server": {"listen_addr": "127.0.0.1:1111"}, "exporter": {"listen_addr": "127.0.0.1:2222"}}
     )
-    assert targets(settings, None, None, None) == Targets("127.0.0.1:1111", "127.0.0.1:2222")
-    assert targets(settings, "p:1", "e:2", None) == Targets("p:1", "e:2")
+    assert targets(settings, Wanted()) == Targets("127.0.0.1:1111", "127.0.0.1:2222")
+    assert targets(settings, Wanted("p:1", "e:2")) == Targets("p:1", "e:2")
 
 
 def test_a_port_chosen_at_start_cannot_be_scraped() -> None:
     settings = Settings.model_validate({"server": {"listen_addr": "127.0.0.1:0"}})
     with pytest.raises(TargetError, match=r"\[server\] listen_addr 127.0.0.1:0"):
-        targets(settings, None, None, None)
+        targets(settings, Wanted())
 
 
 def test_a_token_needs_a_file() -> None:
     settings = Settings.model_validate({"metrics": {"token": "long-enough-token"}})
     with pytest.raises(TargetError, match="--token-file"):
-        targets(settings, None, None, None)
-    where = targets(settings, None, None, Path("t"))
+        targets(settings, Wanted())
+    where = targets(settings, Wanted(token_file=Path("t")))
     assert "long-enough-token" not in "".join(files(RuleConfig(), where).values())
 
 
@@ -156,17 +172,26 @@ def test_a_real_prometheus_scrapes_with_the_token_and_stores_what_is_wanted(
     config = RuleConfig(
         scrape_interval=second,
         scrape_timeout=second,
-        relabel=(drop_model("gpt-4.1-mini"), hide_identity()),
+        relabel=(
+            drop_model("gpt-4.1-mini"),
+            cap_label("model", ["gpt-4.1-mini", "gpt-4x1-mini"]),
+            drop_label(IDENTITY, "plan_type"),
+            hide_identity(),
+        ),
     )
-    with serving() as address:
-        write(files(config, Targets(address, address, tmp_path / "token")), tmp_path)
+    with serving() as address, serving() as elsewhere:
+        (tmp_path / "exporter-other-host.yml").write_text(f'- targets: ["{elsewhere}"]')
+        where = Targets(address, address, tmp_path / "token", discovery=tmp_path)
+        write(files(config, where), tmp_path)
         with prometheus(binary("prometheus"), tmp_path / SCRAPE_FILE, free_port()) as url:
             deadline = time.monotonic() + 30
-            while len(ask(url, "codex_lb_account_identity")) < 2 and time.monotonic() < deadline:
+            while len(ask(url, "codex_lb_account_identity")) < 3 and time.monotonic() < deadline:
                 time.sleep(0.2)
             identities = ask(url, "codex_lb_account_identity")
             models = {labels["model"] for labels in ask(url, "codex_lb_proxy_requests_total")}
             jobs = {labels["job"] for labels in ask(url, "up == 1")}
-    assert [labels["display"] for labels in identities] == ["acc-1", "acc-1"]
+    assert [labels["display"] for labels in identities] == ["acc-1", "acc-1", "acc-1"]
+    assert {labels["instance"] for labels in identities} == {address, elsewhere}
+    assert not any("plan_type" in labels for labels in identities)
     assert models == {"gpt-4x1-mini"}
     assert jobs == {config.proxy_job, config.exporter_job}

@@ -54,6 +54,18 @@ def test_options_reach_the_file(tmp_path: Path) -> None:
         assert part in text
 
 
+def test_further_options_reach_the_file(tmp_path: Path) -> None:
+    options = ["--sidecar-target", "s:3", "--discover", "hosts", "--keep-model", "n"]
+    options += ["--drop-label", "http_requests_total:method", "--remote-write-url", "https://r/w"]
+    options += ["--remote-write-token-file", "r-token", "--remote-write-recorded-only"]
+    assert main(["build", "--out", str(tmp_path), *options], {}) == 0
+    text = (tmp_path / "prometheus/prometheus.yml").read_text()
+    for part in ("- s:3", "hosts/proxy*.yml", "regex: '|n'", "target_label: method", "url: https://r/w"):
+        assert part in text
+    assert "credentials_file: r-token" in text
+    assert "regex: .+:.+|up" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -62,6 +74,9 @@ def test_options_reach_the_file(tmp_path: Path) -> None:
         (["build", "--proxy-target", "nowhere"], "--proxy-target nowhere"),
         (["build", "--config", "missing.toml"], "missing.toml"),
         (["build", "--no-such-option"], "--no-such-option"),
+        (["build", "--sidecar-target", "s"], "--sidecar-target s"),
+        (["build", "--drop-label", "up:x"], "--drop-label up:x"),
+        (["build", "--remote-write-url", "r"], "remote_write r"),
         (["build", "--out", "/dev/null"], "/dev/null/prometheus"),
     ],
 )

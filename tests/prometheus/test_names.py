@@ -15,7 +15,8 @@ from proxy import metrics as proxy_metrics
 def test_a_recorded_name_says_its_labels_its_metric_and_its_operation(family: MetricFamily) -> None:
     level, metric, operation = family.name.split(":")
     assert level == "_".join(family.labels)
-    declared = {f.name.removesuffix("_total") for f in (*proxy_metrics.FAMILIES, *exporter_metrics.FAMILIES)}
+    families = (*proxy_metrics.FAMILIES, *exporter_metrics.FAMILIES)
+    declared = {name.removesuffix("_total") for family in families for name in family.series}
     assert metric in declared
     assert re.fullmatch("[a-z0-9_]+", operation)
     assert operation.endswith("_total") == (family.kind == "counter")

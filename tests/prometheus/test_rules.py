@@ -56,3 +56,24 @@ def test_a_restart_of_one_process_stays_a_reset(
         ],
     }
     assert run_rules([case]) == ""
+
+
+def test_hours_add_up_to_days(run_rules: Callable[..., str]) -> None:
+    """Two processes and a restart: the recorded hours of a day lose nothing."""
+    labels = '{job="j",instance="%s",account_id="x",api="responses"}'
+    family, recorded = "codex_lb_proxy_account_cost_usd_total", names.HOURLY_ACCOUNT_COST.name.name
+    case = {
+        "interval": "1m",
+        "input_series": [
+            {"series": family + labels % "a", "values": "0+1x750 0+1x749"},
+            {"series": family + labels % "b", "values": "1000+2x1500"},
+        ],
+        "promql_expr_test": [
+            {
+                "expr": f"sum_over_time({recorded}[1d])",
+                "eval_time": "1d",
+                "exp_samples": [{"labels": '{account_id="x"}', "value": 24 * 60 - 1 + 2 * 24 * 60}],
+            }
+        ],
+    }
+    assert run_rules([case], every="1h") == ""

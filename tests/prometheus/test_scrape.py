@@ -47,3 +47,11 @@ def test_both_jobs_are_scraped_alike() -> None:
 def test_without_token_and_reasons_nothing_is_said_of_them() -> None:
     jobs = document(RuleConfig(), Targets("p:1", "e:2"), [])["scrape_configs"]
     assert all(set(job) == {"job_name", "static_configs"} for job in jobs)
+
+
+def test_sidecars_are_exporters_and_hosts_are_found_by_service() -> None:
+    where = Targets("p:1", "e:2", sidecars=("s:3", "s:4"), discovery=Path("hosts"))
+    proxy, exporter = document(RuleConfig(), where, [])["scrape_configs"]
+    assert exporter["static_configs"] == [{"targets": ["e:2", "s:3", "s:4"]}]
+    assert proxy["file_sd_configs"] == [{"files": ["hosts/proxy*.yml"]}]
+    assert exporter["file_sd_configs"] == [{"files": ["hosts/exporter*.yml"]}]

@@ -1,0 +1,69 @@
+"""Alerts on accounts: none is left to send to, or many are lost."""
+
+from __future__ import annotations
+
+from exporter import metrics as exporter_metrics
+from prometheus import links
+from prometheus.alerts.alert import Alert
+from prometheus.config import RuleConfig
+from prometheus.durations import promql as duration
+from prometheus.names import JOB_AND_INSTANCE
+from prometheus.promql import equal, increase, one_of, select, total
+from proxy import metrics as proxy_metrics
+
+LOST = ("deactivated", "reauth_required")
+"""Statuses out of which no account comes by itself."""
+
+
+def alerts(config: RuleConfig) -> tuple[Alert, ...]:
+    """The alerts of this subject."""
+    return no_eligible_account(config), accounts_deactivated(config), permanent_failures(config)
+
+
+def no_eligible_account(config: RuleConfig) -> Alert:
+    """There are accounts, and not one is active."""
+    accounts = exporter_metrics.ACCOUNTS
+    return Alert(
+        name="QuotascopeNoEligibleAccount",
+        signal=total(select(accounts, equal("status", "active")), *JOB_AND_INSTANCE),
+        threshold="== 0",
+        only_if=f"{total(select(accounts), *JOB_AND_INSTANCE)} > 0",
+        lasting=config.no_eligible_for,
+        severity="critical",
+        summary="No account can take requests",
+        description="Every account that {{ $labels.instance }} knows is limited, used up, paused or lost: "
+        "requests that are routed to accounts are refused.",
+        dashboard=links.ROUTING,
+    )
+
+
+def accounts_deactivated(config: RuleConfig) -> Alert:
+    """Several accounts were lost within a short time: the provider acts, or a login has expired for all."""
+    window = duration(config.deactivated_within)
+    lost = select(exporter_metrics.ACCOUNTS, one_of("status", LOST))
+    return Alert(
+        name="QuotascopeAccountsDeactivated",
+        signal=total(f"{lost} - min_over_time({lost}[{window}])", *JOB_AND_INSTANCE),
+        threshold=f">= {config.deactivated_at_least}",
+        severity="critical",
+        summary="A wave of accounts is lost",
+        description='{{ $value | printf "%.0f" }} accounts were deactivated or have to log in again, '
+        f"all within {window}.",
+        dashboard=links.ACCOUNTS,
+    )
+
+
+def permanent_failures(config: RuleConfig) -> Alert:
+    """The provider said of an account that it will not work again as it is."""
+    window = duration(config.permanent_failures_within)
+    return Alert(
+        name="QuotascopePermanentFailures",
+        signal=total(increase(select(proxy_metrics.LB_PERMANENT), window), "code"),
+        threshold="> 0",
+        severity="warning",
+        summary="An account has failed for good",
+        description="In the last "
+        f"{window} the provider answered {{{{ $labels.code }}}} "
+        '{{ $value | printf "%.0f" }} times: the accounts are out of the rotation until somebody acts.',
+        dashboard=links.ROUTING,
+    )

@@ -1,0 +1,46 @@
+"""Alerts on API keys."""
+
+from __future__ import annotations
+
+from prometheus import links
+from prometheus.alerts.alert import Alert
+from prometheus.config import RuleConfig
+from prometheus.durations import promql as duration
+from prometheus.promql import equal, increase, select, total
+from proxy import metrics as proxy_metrics
+
+
+def alerts(config: RuleConfig) -> tuple[Alert, ...]:
+    """The alerts of this subject."""
+    return short_key_surge(config), budget_hit(config)
+
+
+def short_key_surge(config: RuleConfig) -> Alert:
+    """Many requests came with keys that are too short to be real: somebody may be guessing."""
+    window = duration(config.short_keys_within)
+    short = select(proxy_metrics.API_KEY_REQUESTS, equal("api_key", "short_key"))
+    return Alert(
+        name="QuotascopeShortKeySurge",
+        signal=total(increase(short, window), "job"),
+        threshold=f"> {config.short_keys_above}",
+        severity="warning",
+        summary="Many requests with keys that are too short",
+        description='{{ $value | printf "%.0f" }} requests in the last '
+        f"{window} came with an API key of eight characters or fewer: possibly somebody is guessing keys.",
+        dashboard=links.API_KEYS,
+    )
+
+
+def budget_hit(config: RuleConfig) -> Alert:
+    """Requests are refused because what their key may spend is spent."""
+    window = duration(config.budget_hits_within)
+    return Alert(
+        name="QuotascopeBudgetHit",
+        signal=total(increase(select(proxy_metrics.BUDGET_HITS), window), "api_key", "period"),
+        threshold="> 0",
+        severity="warning",
+        summary="The budget of a key is spent",
+        description='{{ $value | printf "%.0f" }} requests of the key {{ $labels.api_key }} were refused in '
+        f"the last {window}: its budget ({{{{ $labels.period }}}}) is spent.",
+        dashboard=links.API_KEYS,
+    )

@@ -1,0 +1,89 @@
+"""Alerts on ourselves: what is not scraped, not read, not stored."""
+
+from __future__ import annotations
+
+from exporter import metrics as exporter_metrics
+from prometheus import links, names
+from prometheus.alerts.alert import Alert
+from prometheus.config import RuleConfig
+from prometheus.durations import promql as duration
+from prometheus.promql import increase, one_of, select, total
+from proxy import metrics as proxy_metrics
+
+
+def alerts(config: RuleConfig) -> tuple[Alert, ...]:
+    """The alerts of this subject."""
+    return (
+        scrape_lost(config),
+        collector_failing(config),
+        ledger_stale(config),
+        log_buffer_dropping(config),
+    )
+
+
+def scrape_lost(config: RuleConfig) -> Alert:
+    """A target that cannot be scraped, or a job that has no target at all."""
+    window = duration(config.scrape_lost_for)
+    jobs = (config.proxy_job, config.exporter_job)
+    seen = f"max_over_time({select(names.UP, one_of('job', jobs))}[{window}])"
+    missing = [f'label_replace(vector(0), "job", "{job}", "", "")' for job in jobs]
+    return Alert(
+        name="QuotascopeScrapeLost",
+        signal=" or on (job) ".join((seen, *missing)),
+        threshold="== 0",
+        # One evaluation more, so that a Prometheus that has just started has scraped once.
+        lasting=config.evaluation_interval,
+        severity="critical",
+        summary="Nothing is scraped from {{ $labels.job }}",
+        description="No scrape of {{ $labels.job }} {{ with $labels.instance }}at {{ . }} {{ end }}"
+        f"succeeded in the last {window}: its metrics and every alert on them are blind.",
+        dashboard=links.PIPELINE,
+    )
+
+
+def collector_failing(config: RuleConfig) -> Alert:
+    """The exporter answers, but one of its subjects cannot be read."""
+    return Alert(
+        name="QuotascopeCollectorFailing",
+        signal=select(exporter_metrics.COLLECTOR_SUCCESS),
+        threshold="== 0",
+        lasting=config.collector_failing_for,
+        severity="warning",
+        summary="The exporter cannot read {{ $labels.collector }}",
+        description="The collector {{ $labels.collector }} of {{ $labels.instance }} has failed for "
+        f"{duration(config.collector_failing_for)}: its families are missing, the others are still true.",
+        dashboard=links.PIPELINE,
+    )
+
+
+def ledger_stale(config: RuleConfig) -> Alert:
+    """Requests end, and none of them arrives in the ledger that the exporter reads."""
+    window = duration(config.ledger_stale_after)
+    newest = select(exporter_metrics.NEWEST_REQUEST)
+    return Alert(
+        name="QuotascopeLedgerStale",
+        signal=f"time() - max({newest})",
+        threshold=f"> {config.ledger_stale_after.total_seconds():g}",
+        only_if=f"{total(increase(select(proxy_metrics.REQUESTS), window))} > 0",
+        lasting=config.evaluation_interval,
+        severity="critical",
+        summary="Requests are not stored",
+        description="The newest stored request ended {{ $value | humanizeDuration }} ago, though requests "
+        f"were answered in the last {window}.",
+        dashboard=links.PIPELINE,
+    )
+
+
+def log_buffer_dropping(config: RuleConfig) -> Alert:
+    """Finished requests were lost before they could be stored."""
+    window = duration(config.dropped_within)
+    return Alert(
+        name="QuotascopeLogBufferDropping",
+        signal=increase(select(proxy_metrics.BUFFER_DROPPED), window),
+        threshold="> 0",
+        severity="critical",
+        summary="Metered requests are being lost",
+        description='{{ $value | printf "%.0f" }} finished requests of {{ $labels.instance }} were dropped '
+        f"in the last {window}: the ledger cannot be written and its buffer is full.",
+        dashboard=links.PIPELINE,
+    )

@@ -1,0 +1,71 @@
+"""Alerts on the weekly quota: nearly gone, about to be wasted, or renewed for everybody at once."""
+
+from __future__ import annotations
+
+from exporter import metrics as exporter_metrics
+from prometheus import links
+from prometheus.alerts.alert import Alert
+from prometheus.config import RuleConfig
+from prometheus.durations import promql as duration
+from prometheus.promql import select
+from prometheus.quota import projected_unused_percent, seconds_to_reset
+
+THIS_ACCOUNT = "var-account={{ $labels.account_id | urlquery }}"
+
+
+def alerts(config: RuleConfig) -> tuple[Alert, ...]:
+    """The alerts of this subject."""
+    return quota_nearly_used(config), quota_going_to_waste(config), reset_cliff(config)
+
+
+def quota_nearly_used(config: RuleConfig) -> Alert:
+    """Little is left, and the reset is far away."""
+    return Alert(
+        name="QuotascopeQuotaNearlyUsed",
+        signal=select(exporter_metrics.SECONDARY_USED),
+        threshold=f"> {config.quota_used_percent_above:g}",
+        only_if=f"{seconds_to_reset()} > {config.quota_reset_at_least.total_seconds():g}",
+        lasting=config.evaluation_interval,
+        severity="warning",
+        summary="The weekly quota of an account is nearly used up",
+        description='{{ $value | printf "%.0f" }} % of the weekly quota of {{ $labels.account_id }} is used, '
+        f"and its reset is more than {duration(config.quota_reset_at_least)} away.",
+        dashboard=links.ACCOUNTS,
+        choice=THIS_ACCOUNT,
+    )
+
+
+def quota_going_to_waste(config: RuleConfig) -> Alert:
+    """Much will be left over at a reset that is near."""
+    within = config.waste_within.total_seconds()
+    return Alert(
+        name="QuotascopeQuotaGoingToWaste",
+        signal=projected_unused_percent(),
+        threshold=f"> {config.waste_percent_above:g}",
+        only_if=f"{seconds_to_reset()} > 0 < {within:g}",
+        lasting=config.evaluation_interval,
+        severity="warning",
+        summary="Quota of an account will be left over",
+        description='{{ $value | printf "%.0f" }} % of the weekly quota of {{ $labels.account_id }} will be '
+        f"left over at its reset, less than {duration(config.waste_within)} from now, at its pace so far.",
+        dashboard=links.ACCOUNTS,
+        choice=THIS_ACCOUNT,
+    )
+
+
+def reset_cliff(config: RuleConfig) -> Alert:
+    """Many accounts begin a new window within few hours."""
+    within = config.cliff_within.total_seconds()
+    known = f"count({select(exporter_metrics.SECONDARY_RESET)})"
+    soon = f"count({seconds_to_reset()} > 0 < {within:g})"
+    return Alert(
+        name="QuotascopeResetCliff",
+        signal=f"({soon} or vector(0)) / {known}",
+        threshold=f"> {config.cliff_share_above:g}",
+        only_if=f"{known} >= {config.cliff_accounts_at_least}",
+        severity="warning",
+        summary="Many accounts reset together",
+        description="{{ $value | humanizePercentage }} of the accounts reset their weekly quota within the "
+        f"next {duration(config.cliff_within)}: use what is left, and expect them to run dry together.",
+        dashboard=links.ACCOUNTS,
+    )

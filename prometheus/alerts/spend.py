@@ -1,0 +1,71 @@
+"""Alerts on money: too much, much more than usual, or not counted.
+
+A day is the last 24 hours: that needs no time zone, and does not start from nothing at midnight.
+"""
+
+from __future__ import annotations
+
+from prometheus import names
+from prometheus.alerts.alert import Alert
+from prometheus.config import RuleConfig
+from prometheus.durations import promql as duration
+from prometheus.promql import equal, increase, rate, select, share, total
+from proxy import metrics as proxy_metrics
+
+DAY = "1d"
+
+
+def alerts(config: RuleConfig) -> tuple[Alert, ...]:
+    """The alerts of this subject."""
+    return spend_above_limit(config), spend_unusual(config), requests_unpriced(config)
+
+
+def spend_above_limit(config: RuleConfig) -> Alert:
+    """More was spent in a day than somebody is ready to pay."""
+    return Alert(
+        name="QuotascopeSpendAboveLimit",
+        signal=_spent(),
+        threshold=f"> {config.spend_limit_usd:g}",
+        severity="warning",
+        summary="The spend limit is passed",
+        description='{{ $value | printf "%.2f" }} US dollars were spent in the last 24 hours; '
+        f"the limit is {config.spend_limit_usd:g}.",
+    )
+
+
+def spend_unusual(config: RuleConfig) -> Alert:
+    """Much more was spent in a day than on a mean day of the week before."""
+    cost = select(names.COST)
+    usual = f"{total(f'increase({cost}[7d] offset 1d)')} / 7"
+    return Alert(
+        name="QuotascopeSpendUnusual",
+        # Without a whole week before it there is no usual.
+        signal=f"{_spent()} / ({usual} > 0) and count({cost} offset 8d) > 0",
+        threshold=f"> {config.spend_times_usual_above:g}",
+        only_if=f"{_spent()} >= {config.spend_unusual_at_least_usd:g}",
+        severity="warning",
+        summary="Much more is spent than usual",
+        description='The last 24 hours cost {{ $value | printf "%.1f" }} times a mean day of the week '
+        "before.",
+    )
+
+
+def requests_unpriced(config: RuleConfig) -> Alert:
+    """Requests succeed that no price could be given to: the cost that is shown is too low."""
+    window = duration(config.unpriced_within)
+    unpriced = select(proxy_metrics.UNPRICED)
+    priced = select(proxy_metrics.REQUESTS, equal("status", "success"))
+    return Alert(
+        name="QuotascopeRequestsUnpriced",
+        signal=share(rate(unpriced, window), rate(priced, window), "job"),
+        threshold=f"> {config.unpriced_share_above:g}",
+        only_if=f"{total(increase(unpriced, window), 'job')} >= {config.unpriced_at_least}",
+        severity="warning",
+        summary="Requests have no price",
+        description="{{ $value | humanizePercentage }} of the successful requests in the last "
+        f"{window} could not be priced: the true cost is higher than what is shown.",
+    )
+
+
+def _spent() -> str:
+    return total(increase(select(names.COST), DAY))

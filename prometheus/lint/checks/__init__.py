@@ -1,0 +1,1 @@
+"""The checks of one query: each module has one subject, each check yields complaints."""

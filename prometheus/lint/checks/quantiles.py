@@ -1,0 +1,26 @@
+"""Quantiles of histograms need the buckets' label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import promql_parser as promql
+
+from prometheus.lint import tree
+from prometheus.lint.checks.question import Question
+from prometheus.lint.finding import Complaint
+from prometheus.lint.shape import shape
+
+
+def quantile_without_le(question: Question) -> Iterator[Complaint]:
+    """`le` is there where histogram_quantile looks for it."""
+    for node, _ in tree.walk(question.tree):
+        if not isinstance(node, promql.Call) or str(node.func.name) != "histogram_quantile":
+            continue
+        present = shape(node.args[1], question.schema).labels
+        if present is not None and "le" not in present:
+            yield Complaint(
+                "quantile-without-le",
+                "what histogram_quantile is given has no label le, so the answer is empty",
+                "ask for the _bucket series, and keep le: sum by (le) (rate(..._bucket[...]))",
+            )

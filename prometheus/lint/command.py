@@ -1,0 +1,125 @@
+"""`python -m prometheus lint`: arguments in, findings out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from prometheus.cli import OneLineParser
+from prometheus.config import RuleConfig
+from prometheus.errors import SourceError
+from prometheus.lint import exposition
+from prometheus.lint.catalogue import BROKEN_INPUT
+from prometheus.lint.finding import Finding
+from prometheus.lint.linting import lint, world
+from prometheus.lint.query import Source
+from prometheus.lint.report import FORMATS, summary
+from prometheus.lint.sources.durations import parsed
+from prometheus.lint.sources.reading import sources
+
+DEFAULT = (Path("build/prometheus"), Path("build/dashboards"), Path("runbooks"))
+
+DESCRIPTION = """\
+Reads every PromQL query of dashboards (.json), rule files (.yml) and pages (.md, blocks marked promql) and
+says what is wrong with it, why, and how to mend it. docs/promql-linter.md explains each rule.
+
+Our own files (dashboards with the tag quotascope, groups named quotascope-..., pages) are held against the
+metrics that this repository declares. For any other file, --schema takes the metrics from a scrape; without
+it, nothing is said about names and labels there.
+"""
+
+EPILOG = """\
+examples:
+  python -m prometheus lint
+  python -m prometheus lint build/dashboards/overview.json
+  python -m prometheus lint grafana/*.json rules.yml --schema http://127.0.0.1:9100/metrics
+  python -m prometheus lint --format github
+
+to allow one thing in one query, write a comment into it:
+  # lint-ignore counter-without-rate: since the process began is what is asked for
+
+exit codes: 0 nothing to say; 1 findings; 2 a file, a query or the schema cannot be read
+"""
+
+
+def add(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    """Add the command and its arguments."""
+    parser = commands.add_parser(
+        "lint",
+        help="check the queries of dashboards, rules and pages",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "files", metavar="FILES", nargs="*", type=Path, help="files or folders; default: build/ and runbooks/"
+    )
+    parser.add_argument("--format", choices=sorted(FORMATS), default="text", help="default: text")
+    parser.add_argument(
+        "--schema",
+        metavar="URL|FILE",
+        help="a scrape that shows the metrics of the files; ours, too, are then held against it",
+    )
+    parser.add_argument(
+        "--target-label",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="with --schema: a label that scraping adds beside job and instance; may be given several times",
+    )
+    parser.add_argument(
+        "--scrape-interval", metavar="DURATION", type=_duration, help="like 30s; default: ours, 15s"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Lint; returns the exit code.
+
+    Raises: SourceError.
+    """
+    config = RuleConfig()
+    held = world(config)
+    found = sources(arguments.files or _default())
+    if arguments.schema:
+        schema = exposition.load(arguments.schema, arguments.target_label)
+        held, found = world(config, schema), _foreign(found)
+    if arguments.scrape_interval:
+        held = replace(held, scrape_interval=arguments.scrape_interval)
+    findings = lint(found, held)
+    for finding in findings:
+        print(FORMATS[arguments.format](finding))
+    queries = sum(len(source.queries) for source in found)
+    print(summary(findings, queries, len(found)), file=sys.stderr if findings else sys.stdout)
+    return exit_code(findings)
+
+
+def exit_code(findings: Iterable[Finding]) -> int:
+    """2 where a query cannot be read, else 1 where there is anything to say."""
+    rules = {finding.complaint.rule for finding in findings}
+    return 2 if rules & BROKEN_INPUT else 1 if rules else 0
+
+
+def _default() -> list[Path]:
+    missing = [str(path) for path in DEFAULT if not path.is_dir()]
+    if missing:
+        raise SourceError(f"{', '.join(missing)}: not there; build first (nox -s build), or name files")
+    return list(DEFAULT)
+
+
+def _foreign(found: Iterable[Source]) -> list[Source]:
+    """The same sources, none of them ours."""
+    return [
+        replace(source, ours=False, queries=tuple(replace(query, ours=False) for query in source.queries))
+        for source in found
+    ]
+
+
+def _duration(text: str) -> timedelta:
+    found = parsed(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text}: allowed: a duration like 15s or 1m")
+    return found

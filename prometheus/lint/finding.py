@@ -1,0 +1,43 @@
+"""What the linter says: a rule, where, why, and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a query stands.
+
+    Attributes:
+        panel: the panel's title, the rule's name, or the page's heading; "" for a whole file.
+        target: Grafana's letter of the query, or what else the query is there.
+        line: in the file, from 1; 0 where nothing better is known.
+    """
+
+    file: str
+    panel: str = ""
+    target: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        panel = f' "{self.panel}"' if self.panel else ""
+        target = f" [{self.target}]" if self.target else ""
+        return f"{self.file}:{self.line or 1}:{panel}{target}"
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One broken rule, before it is known where: rule id, reason in one line, and the fix."""
+
+    rule: str
+    reason: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One broken rule at its place."""
+
+    place: Place
+    complaint: Complaint

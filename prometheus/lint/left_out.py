@@ -1,0 +1,19 @@
+"""Families that are exported and deliberately neither charted nor alerted on, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from exporter import metrics as exporter_metrics
+from proxy import metrics as proxy_metrics
+
+_SHORT_WINDOW = "the five-hour window renews before anybody could plan by it; its used percent is charted"
+
+LEFT_OUT: Mapping[str, str] = {
+    exporter_metrics.PRIMARY_CREDITS.name: _SHORT_WINDOW,
+    exporter_metrics.PRIMARY_RESET.name: _SHORT_WINDOW,
+    exporter_metrics.PRIMARY_WINDOW.name: _SHORT_WINDOW,
+    exporter_metrics.ACCOUNT_UNPRICED_7D.name: "the counter of unpriced requests is charted, with the reason",
+    proxy_metrics.ERRORS.name: "the page of QuotascopeErrorRatioHigh asks for it when it matters",
+    proxy_metrics.LB_REFRESHES.name: "the age of what was read last is charted, and says the same",
+}

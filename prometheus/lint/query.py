@@ -1,0 +1,51 @@
+"""A query as it was found: its text, and what its surroundings say about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from prometheus.lint.finding import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One query.
+
+    Attributes:
+        expr: the text as written, comments and variables included.
+        named: labels that a legend or an annotation asks of the result.
+        texts: other texts beside it that may hold variables: title, legend, datasource.
+        variables: the dashboard's variables with their current values; None outside of Grafana.
+        min_step: the least step; None takes the scrape interval.
+        records: the name under which the result is stored.
+        every: how often a recording rule is evaluated.
+        lists: only lists names or label values, and reads none of the values.
+        ours: made by this repository, so that its metrics are known.
+    """
+
+    place: Place
+    expr: str
+    named: frozenset[str] = frozenset()
+    texts: tuple[str, ...] = ()
+    variables: Mapping[str, str] | None = None
+    min_step: timedelta | None = None
+    records: str = ""
+    every: timedelta | None = None
+    lists: bool = False
+    ours: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file and the queries in it.
+
+    Attributes:
+        kind: what a file of this kind does with its queries.
+    """
+
+    file: str
+    kind: str
+    queries: tuple[Query, ...]
+    ours: bool = field(default=False)

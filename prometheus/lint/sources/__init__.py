@@ -1,0 +1,1 @@
+"""Files with queries in them: dashboards, rule files, pages."""

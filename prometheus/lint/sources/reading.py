@@ -1,0 +1,65 @@
+"""From paths to sources: a file by its ending, a folder by what is in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import yaml
+
+from prometheus.errors import SourceError
+from prometheus.lint.query import Source
+from prometheus.lint.sources import dashboards, pages, rule_files
+
+LOADERS: Mapping[str, Callable[[str, str], Source]] = {
+    ".json": dashboards.load,
+    ".yml": rule_files.load,
+    ".yaml": rule_files.load,
+    ".md": pages.load,
+}
+
+
+def sources(paths: Iterable[Path]) -> list[Source]:
+    """Every file that is named, and of every folder those that hold queries.
+
+    Raises: SourceError where a path cannot be read, or a named file is of no known kind.
+    """
+    return [source for path in paths for source in _sources(path)]
+
+
+def _sources(path: Path) -> Iterator[Source]:
+    if not path.is_dir():
+        yield _one(path)
+        return
+    for file in sorted(p for p in path.rglob("*") if p.suffix in LOADERS and p.is_file()):
+        text = _read(file)
+        if _holds_queries(file, text):
+            yield LOADERS[file.suffix](str(file), text)
+
+
+def _one(path: Path) -> Source:
+    if path.suffix not in LOADERS:
+        raise SourceError(f"{path}: allowed: a folder, or a file ending in {', '.join(LOADERS)}")
+    return LOADERS[path.suffix](str(path), _read(path))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise SourceError(f"{path}: cannot be read: {reason or error}") from error
+
+
+def _holds_queries(file: Path, text: str) -> bool:
+    """Whether a file that merely lies in the folder is of our kinds. What cannot be parsed is let through,
+    so that the loader names the fault."""
+    try:
+        if file.suffix == ".json":
+            return dashboards.is_dashboard(json.loads(text))
+        if file.suffix in (".yml", ".yaml"):
+            return rule_files.groups(yaml.safe_load(text)) is not None
+    except (ValueError, yaml.YAMLError):
+        pass
+    return True

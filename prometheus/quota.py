@@ -1,0 +1,25 @@
+"""Quota arithmetic in PromQL: for alerts and panels alike. Everything is by account."""
+
+from __future__ import annotations
+
+from exporter import metrics as exporter_metrics
+from prometheus.promql import select
+
+_LEAST_ELAPSED_SECONDS = 60
+"""So that the first moments of a window do not divide by nothing."""
+
+
+def seconds_to_reset() -> str:
+    """Seconds until the weekly window begins anew; below 0 where the exporter has heard nothing since."""
+    return f"{select(exporter_metrics.SECONDARY_RESET)} - time()"
+
+
+def projected_unused_percent() -> str:
+    """How much of the weekly quota will be left over at the reset, in percent of it, where use goes on as
+    since the window began: 100 - used * window / elapsed, at least 0."""
+    used, window = (
+        select(family) for family in (exporter_metrics.SECONDARY_USED, exporter_metrics.SECONDARY_WINDOW)
+    )
+    left = f"clamp_min({seconds_to_reset()}, 0)"
+    elapsed = f"clamp_min({window} * 60 - {left}, {_LEAST_ELAPSED_SECONDS})"
+    return f"clamp_min(100 - {used} * {window} * 60 / {elapsed}, 0)"

@@ -1,0 +1,1 @@
+"""Series clean-up: look, make sure that nothing comes back, delete, verify."""

@@ -1,0 +1,43 @@
+"""Every alert, firing and not firing: one promtool file for each, run on the generated rules."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from prometheus.alerts import Alert, alerts
+from prometheus.config import RuleConfig
+
+HERE = Path(__file__).parent
+ALERTS = alerts(RuleConfig())
+
+
+def file_of(alert: Alert) -> Path:
+    return HERE / alert.page.replace(".md", ".yml")
+
+
+def test_alerts_and_files_match_one_to_one() -> None:
+    assert {path.name for path in HERE.glob("*.yml")} == {file_of(alert).name for alert in ALERTS}
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+def test_an_alert_fires_exactly_when_it_should(
+    alert: Alert, built: Path, promtool: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    shutil.copy(file_of(alert), built)
+    result = promtool("test", "rules", built / file_of(alert).name)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+def test_an_alert_is_shown_firing_and_not_firing(alert: Alert) -> None:
+    document: dict[str, Any] = yaml.safe_load(file_of(alert).read_text(encoding="utf-8"))
+    asked = [asked for case in document["tests"] for asked in case["alert_rule_test"]]
+    assert {one["alertname"] for one in asked} == {alert.name}
+    assert {bool(one["exp_alerts"]) for one in asked} == {True, False}
