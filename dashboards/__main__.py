@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dashboards.build import FOLDER, dashboards, write
+from dashboards.delivery import commands
+from dashboards.delivery.commands import TOKEN, URL
 from dashboards.errors import DashboardError, TimeError
 from dashboards.grafana_time import View
 from dashboards.source import checked, fetch
@@ -26,21 +29,34 @@ Draws every dashboard as one picture, DIR/NAME.png, with the answers of a runnin
 would show at that moment, for all models and APIs. Needs matplotlib (dependency group: preview).
 """
 
+DIFF = f"""\
+Says what a deployment would change in a running Grafana, changes made there by hand included. {TOKEN} in
+the environment is the token of a service account with the role Viewer or Editor.
+"""
+
+DEPLOY = f"""\
+Makes a running Grafana show these dashboards, in the folder Quotascope. What is as wanted is not written;
+a dashboard that is no longer built is removed where it lies in that folder and carries our tag. {TOKEN} in
+the environment is the token of a service account with the role Editor.
+"""
+
 EPILOG = """\
 examples:
   python -m dashboards build
   python -m dashboards preview --prometheus http://127.0.0.1:9090 --out build/previews
   python -m dashboards preview --prometheus http://127.0.0.1:9090 --out . --timezone Europe/Berlin
+  GRAFANA_URL=http://127.0.0.1:3000 GRAFANA_TOKEN=glsa_... python -m dashboards deploy
 
-exit codes: 0 written; 2 bad arguments, Prometheus does not answer, or the files cannot be written
+exit codes: 0 done; 1 diff found a difference; 2 bad arguments, Prometheus or Grafana does not answer, or
+the files cannot be written
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """Run one command; returns the exit code."""
     arguments = _parser().parse_args(argv)
     try:
-        return _preview(arguments) if arguments.command == "preview" else _build(arguments)
+        return COMMANDS[arguments.command](arguments, environ)
     except DashboardError as error:
         print(f"dashboards: {error}", file=sys.stderr)
         return 2
@@ -64,14 +80,14 @@ def moment(text: str | None, timezone: str) -> datetime:
     return given.replace(tzinfo=zone) if given.tzinfo is None else given.astimezone(zone)
 
 
-def _build(arguments: argparse.Namespace) -> int:
+def _build(arguments: argparse.Namespace, _: Mapping[str, str]) -> int:
     for path in write(dashboards(RuleConfig()), arguments.out):
         print(f"wrote {path}")
     print(f"next: let Grafana read {arguments.out / FOLDER}")
     return 0
 
 
-def _preview(arguments: argparse.Namespace) -> int:
+def _preview(arguments: argparse.Namespace, _: Mapping[str, str]) -> int:
     try:
         from dashboards import preview
     except ImportError as error:
@@ -80,7 +96,6 @@ def _preview(arguments: argparse.Namespace) -> int:
     view = View(
         now=moment(arguments.now, arguments.timezone),
         scrape_interval=config.scrape_interval,
-        variables={"model": ".*", "api": ".*"},
     )
     url = checked(arguments.prometheus)
     for name, dashboard in dashboards(config).items():
@@ -91,27 +106,35 @@ def _preview(arguments: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="python -m dashboards", description="Grafana dashboards as code.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    build = _command(commands, "build", "write every dashboard as JSON", BUILD)
+    choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    build = _command(choices, "build", "write every dashboard as JSON", BUILD)
     build.add_argument("--out", metavar="DIR", type=Path, default=Path("build"), help="default: build")
-    preview = _command(commands, "preview", "draw every dashboard as a picture", PREVIEW)
+    preview = _command(choices, "preview", "draw every dashboard as a picture", PREVIEW)
     preview.add_argument("--prometheus", metavar="URL", required=True, help="like http://127.0.0.1:9090")
     preview.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for the pictures")
     preview.add_argument("--now", metavar="ISO", help="look from this moment; default: now")
     preview.add_argument("--timezone", metavar="NAME", default="UTC", help="of the viewer; default: UTC")
+    diff = _command(choices, "diff", "say what a deployment would change", DIFF)
+    deploy = _command(choices, "deploy", "bring the dashboards into a Grafana", DEPLOY)
+    for each in (diff, deploy):
+        each.add_argument("--grafana", metavar="URL", help=f"default: {URL} of the environment")
+    deploy.add_argument("--keep", action="store_true", help="remove nothing, also not what was ours")
     return parser
 
 
 def _command(
-    commands: argparse._SubParsersAction[OneLineParser], name: str, purpose: str, description: str
+    choices: argparse._SubParsersAction[OneLineParser], name: str, purpose: str, description: str
 ) -> argparse.ArgumentParser:
-    return commands.add_parser(
+    return choices.add_parser(
         name,
         help=purpose,
         description=description,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+COMMANDS = {"build": _build, "preview": _preview, "diff": commands.diff, "deploy": commands.bring}
 
 
 if __name__ == "__main__":

@@ -6,14 +6,22 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from dashboards import overview
+from dashboards import accounts, activity, keys, overview, pipeline, routing, tokens
 from dashboards.errors import OutputError
 from dashboards.plain import Json
 from prometheus.config import RuleConfig
 
 FOLDER = Path("dashboards")
 
-DASHBOARDS: Mapping[str, Callable[[RuleConfig], Json]] = {"overview": overview.dashboard}
+DASHBOARDS: Mapping[str, Callable[[RuleConfig], Json]] = {
+    "overview": overview.dashboard,
+    "accounts": accounts.dashboard,
+    "routing": routing.dashboard,
+    "api-keys": keys.dashboard,
+    "tokens": tokens.dashboard,
+    "activity": activity.dashboard,
+    "pipeline": pipeline.dashboard,
+}
 """Every dashboard by the name of its file."""
 
 

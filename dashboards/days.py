@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dashboards import panels, queries
+from dashboards import addresses, links, panels
 from dashboards.parts import About, Span
 from dashboards.plain import Json
+from dashboards.queries import overview as queries
 
 TODAY = Span("now/d")
 YESTERDAY = Span("now-2d/d", "now/d")
@@ -12,6 +13,8 @@ LAST_WEEK = Span("now-7d/d", "now/d")
 """Eight midnights: the first bar stands before the left edge, the other seven are the completed days."""
 
 PRICED_ONLY = "Requests without a price are not in it: see Unpriced requests. The API filter does not apply."
+_SPENDERS = links.dashboard(addresses.ACCOUNTS, "Who spends it")
+_KEYS = links.dashboard(addresses.API_KEYS, "Who calls")
 _NO_TODAY = "Nothing scraped since midnight"
 _NO_YESTERDAY = "Nothing scraped yesterday"
 
@@ -25,8 +28,24 @@ def cost_today() -> Json:
         "currencyUSD",
         _NO_TODAY,
         decimals=2,
+        links=(_SPENDERS,),
     )
     return panels.stat(about, queries.cost_so_far(), TODAY, "blue")
+
+
+def cost_projected() -> Json:
+    """US dollars of today when it will be over."""
+    about = About(
+        "Projected end of day (USD)",
+        "US dollars of today so far, plus what the rest of this day cost a week ago (browser time zone). "
+        "Without a week of data: what the last 24 hours cost. "
+        f"{PRICED_ONLY}",
+        "currencyUSD",
+        "No priced request in the last 24 hours",
+        decimals=2,
+        links=(_SPENDERS,),
+    )
+    return panels.stat(about, queries.cost_projected(), TODAY, "orange")
 
 
 def cost_yesterday() -> Json:
@@ -39,6 +58,7 @@ def cost_yesterday() -> Json:
         "currencyUSD",
         _NO_YESTERDAY,
         decimals=2,
+        links=(_SPENDERS,),
     )
     return panels.stat(about, queries.cost_per_day(), YESTERDAY)
 
@@ -51,6 +71,7 @@ def requests_today() -> Json:
         "locale",
         _NO_TODAY,
         decimals=0,
+        links=(_KEYS,),
     )
     return panels.stat(about, queries.requests_so_far(), TODAY, "blue")
 
@@ -64,6 +85,7 @@ def requests_yesterday() -> Json:
         "locale",
         _NO_YESTERDAY,
         decimals=0,
+        links=(_KEYS,),
     )
     return panels.stat(about, queries.requests_per_day(), YESTERDAY)
 
@@ -79,5 +101,6 @@ def cost_per_day() -> Json:
         "currencyUSD",
         "No completed day with scrapes yet: the first bar appears after midnight",
         decimals=2,
+        links=(_SPENDERS,),
     )
     return panels.bars(about, queries.cost_per_day(), queries.cost_per_day_averaged(), LAST_WEEK)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from grafanalib import core
 
+from dashboards import marks
 from dashboards.parts import DATASOURCE
 from dashboards.plain import Json, plain, without
 
@@ -14,18 +15,31 @@ _NO_LONGER_READ = {"__inputs", "gnetId", "hideControls", "rows", "sharedCrosshai
 _VARIABLES_NO_LONGER_READ = {"auto", "auto_count", "auto_min", "tagValuesQuery", "tagsQuery", "useTags"}
 
 
-def dashboard(uid: str, title: str, description: str, panels: list[Json], variables: list[Json]) -> Json:
-    """A dashboard in the viewer's own time zone, showing the last 24 hours."""
+def dashboard(
+    uid: str,
+    title: str,
+    description: str,
+    panels: list[Json],
+    variables: list[Json],
+    tags: tuple[str, ...] = (),
+) -> Json:
+    """A dashboard in the viewer's own time zone, showing the last 24 hours.
+
+    Args:
+        tags: beside our own.
+    """
     whole = core.Dashboard(
+        annotations=core.Annotations(list=marks.every()),
         title=title,
         uid=uid,
         description=description,
         editable=False,
         graphTooltip=core.GRAPH_TOOLTIP_MODE_SHARED_CROSSHAIR,
+        links=[core.DashboardLink(asDropdown=True, includeVars=True, tags=[TAG], title="Quotascope")],
         panels=panels,
         refresh="30s",
         schemaVersion=SCHEMA_VERSION,
-        tags=[TAG],
+        tags=[TAG, *tags],
         templating=core.Templating(list=variables),
         time=core.Time("now-24h", "now"),
         timePicker=core.TimePicker(refreshIntervals=None, timeOptions=None),
@@ -40,18 +54,32 @@ def datasource_variable(name: str, label: str) -> Json:
     return without(plain(template), _VARIABLES_NO_LONGER_READ) | {"current": {}}
 
 
-def label_variable(name: str, label: str, query: str) -> Json:
+def label_variable(name: str, label: str, query: str, regex: str = "") -> Json:
     """A choice of any number of a label's values; at first all of them."""
+    every = {"selected": True, "text": ["All"], "value": ["$__all"]}
+    several = {"allValue": ".*", "includeAll": True, "multi": True, "current": every}
+    return single_variable(name, label, query, regex) | several
+
+
+def single_variable(name: str, label: str, query: str, regex: str = "") -> Json:
+    """A choice of one answer of a query.
+
+    Args:
+        regex: takes `text` and `value` out of the answers of a `query_result`.
+    """
     template = core.Template(
         name=name,
         label=label,
         query=query,
         dataSource=DATASOURCE,
-        allValue=".*",
-        includeAll=True,
-        multi=True,
         refresh=core.REFRESH_ON_TIME_RANGE_CHANGE,
+        regex=regex or None,
         sort=core.SORT_ALPHA_ASC,
     )
-    every = {"selected": True, "text": ["All"], "value": ["$__all"]}
-    return without(plain(template), _VARIABLES_NO_LONGER_READ) | {"current": every}
+    return without(plain(template), _VARIABLES_NO_LONGER_READ) | {"current": {}}
+
+
+def choice_variable(name: str, label: str, values: tuple[str, ...], default: str) -> Json:
+    """A choice among fixed values."""
+    template = core.Template(name=name, label=label, query=",".join(values), type="custom", default=default)
+    return without(plain(template), _VARIABLES_NO_LONGER_READ)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dashboards import days, frame, panels, traffic, variables
+from dashboards import addresses, days, frame, panels, traffic, variables
 from dashboards.layout import Row, place
 from dashboards.plain import Json
 from prometheus.config import RuleConfig
 
-UID = "quotascope-overview"
+UID = addresses.OVERVIEW
 TITLE = "Quotascope / Overview"
 DESCRIPTION = "Cost, requests, errors, speed and tokens of the LLM traffic through the proxy."
 
@@ -21,10 +21,11 @@ def dashboard(config: RuleConfig) -> Json:
 
 def _today() -> Row:
     cells = (
-        (6, days.cost_today()),
-        (6, days.cost_yesterday()),
-        (6, days.requests_today()),
-        (6, days.requests_yesterday()),
+        (5, days.cost_today()),
+        (5, days.cost_yesterday()),
+        (5, days.requests_today()),
+        (5, days.requests_yesterday()),
+        (4, days.cost_projected()),
     )
     return Row(panels.row("Today so far"), 4, cells)
 

@@ -1,4 +1,4 @@
-"""Panels as plain JSON; grafanalib stays behind this module, `parts.py` and `frame.py`.
+"""Panels as plain JSON; grafanalib stays behind this module, `tables.py`, `parts.py` and `frame.py`.
 
 What grafanalib would leave to chance is said here and in `parts.py`: the step of a query and whether it asks
 for a range or an instant, the reduction of a stat, thresholds as a list, and no key that Grafana no longer
@@ -14,7 +14,7 @@ from grafanalib import core
 
 from dashboards.parts import About, Span, common, finished, fixed, mappings, override
 from dashboards.plain import Json, plain
-from dashboards.queries import Query
+from dashboards.queries.query import Query
 
 POINTS = 100
 """Of a line over the panel's range. LLM requests are few: with a point for each pixel, the windows of rates
@@ -35,6 +35,26 @@ def stat(about: About, query: Query, span: Span | None = None, color: str = "tex
         textMode="value",
     )
     return finished(made, {"options": {"wideLayout": True}})
+
+
+def lights(about: About, query: Query, on: str, off: str) -> Json:
+    """One tile for each answer of an instant query: green where it is 1, red where it is less.
+
+    Args:
+        on, off: what the tiles say.
+    """
+    made = core.Stat(
+        **common(about, [query], None, [{"color": "red"}, {"color": "green", "value": 1}]),
+        colorMode="background",
+        format=about.unit,
+        graphMode="none",
+        mappings=[{"type": "value", "options": {"0": {"text": off}, "1": {"text": on}}}],
+        noValue=about.no_value,
+        orientation="auto",
+        reduceCalc="lastNotNull",
+        textMode="value_and_name",
+    )
+    return finished(made)
 
 
 def timeseries(
@@ -97,9 +117,38 @@ def bars(about: About, bar: Query, line: Query, span: Span) -> Json:
     return finished(made, {"fieldConfig": {"defaults": {"custom": {"barWidthFactor": 0.8}}}})
 
 
-def bar_gauge(about: About, query: Query, color: str = "blue") -> Json:
-    """One horizontal bar for each answer of an instant query."""
-    made = core.BarGauge(**common(about, [query], None, [{"color": color}]))
+def hours(about: About, queries: Sequence[Query], colors: Mapping[str, str] | None = None) -> Json:
+    """Stacked bars, each standing before the full hour at which it was asked."""
+    made = core.TimeSeries(
+        **common(about, queries, None, [{"color": "green"}]),
+        **_axes(about),
+        barAlignment=-1,
+        drawStyle="bars",
+        fillOpacity=70,
+        lineWidth=0,
+        overrides=[override(name, color=fixed(color)) for name, color in (colors or {}).items()],
+        showPoints="never",
+        stacking={"mode": "normal", "group": "A"},
+    )
+    return finished(made, {"fieldConfig": {"defaults": {"custom": {"barWidthFactor": 0.8}}}})
+
+
+def bar_gauge(
+    about: About,
+    queries: Sequence[Query],
+    color: str = "blue",
+    limits: Mapping[float, str] | None = None,
+    most: float | None = None,
+) -> Json:
+    """One horizontal bar for each answer of instant queries.
+
+    Args:
+        limits: from which value on a bar has another colour.
+        most: what a full bar stands for; None takes the largest value.
+    """
+    steps: list[Json] = [{"color": color}]
+    steps += [{"color": other, "value": value} for value, other in (limits or {}).items()]
+    made = core.BarGauge(**common(about, queries, None, steps))
     defaults = {"unit": about.unit, "decimals": about.decimals, "min": 0, "mappings": mappings(about)}
     options = {
         "displayMode": "basic",
@@ -109,29 +158,20 @@ def bar_gauge(about: About, query: Query, color: str = "blue") -> Json:
         "valueMode": "color",
     }
     # grafanalib's own options are those of Grafana 6.
-    return finished({**plain(made), "options": options}, {"fieldConfig": {"defaults": defaults}})
+    extra = {"fieldConfig": {"defaults": defaults | ({} if most is None else {"max": most})}}
+    return finished({**plain(made), "options": options}, extra)
 
 
-def table(about: About, query: Query, value: str) -> Json:
-    """The answers of an instant query: one row each, its labels in columns, and the value in the last."""
-    made = core.Table(
-        **common(about, [query], None, [{"color": "text"}]),
-        transformations=[
-            {
-                "id": "organize",
-                "options": {"excludeByName": {"Time": True}, "renameByName": {"Value": value}},
-            }
-        ],
+def pie(about: About, queries: Sequence[Query]) -> Json:
+    """Parts of a whole, by instant queries; the legend says number and share."""
+    made = core.PieChartv2(
+        **common(about, queries, None, [{"color": "green"}]),
+        legendPlacement="right",
+        legendDisplayMode="table",
+        legendValues=["value", "percent"],
+        unit=about.unit,
     )
-    json = plain(made)
-    json["targets"][0]["format"] = "table"
-    json["fieldConfig"]["defaults"] = {
-        "custom": {"align": "auto"},
-        "decimals": about.decimals,
-        "noValue": about.no_value,
-        "unit": about.unit,
-    }
-    return finished(json)
+    return finished(made, {"fieldConfig": {"defaults": {"decimals": about.decimals}}})
 
 
 def row(title: str) -> Json:

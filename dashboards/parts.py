@@ -8,8 +8,9 @@ from typing import Any
 
 from grafanalib import core
 
+from dashboards.links import Link
 from dashboards.plain import Json, merged, plain, without
-from dashboards.queries import Query
+from dashboards.queries.query import Query
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
@@ -29,6 +30,8 @@ class About:
         unit: Grafana's id of the unit.
         no_value: why it may be empty; stands in place of the data.
         decimals: None lets Grafana choose.
+        links: in the panel's corner.
+        value_links: on each of its values.
     """
 
     title: str
@@ -37,6 +40,8 @@ class About:
     no_value: str
     decimals: int | None = None
     axis: str = ""
+    links: tuple[Link, ...] = ()
+    value_links: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +65,15 @@ def common(
         span: None shows the dashboard's time range.
         thresholds: steps in ascending order; the first has no value and gives the colour below the next.
     """
+    defaults: Json = {"noValue": about.no_value}
+    if about.value_links:
+        defaults["links"] = [link.document() for link in about.value_links]
     return {
         "dataSource": DATASOURCE,
         "description": about.description,
         "extraJson": {
-            "fieldConfig": {"defaults": {"noValue": about.no_value}},
+            "fieldConfig": {"defaults": defaults},
+            "links": [link.document() for link in about.links],
             "timeTo": span.time_to if span else None,
         },
         "hideTimeOverride": span is not None,

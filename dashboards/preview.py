@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dashboards.errors import OutputError
 from dashboards.grafana_time import Ask, View, asks, panel_range
 from dashboards.layout import COLUMNS
-from dashboards.picture import theme, tiles, timecharts
+from dashboards.picks import picked
+from dashboards.picture import pies, theme, tiles, timecharts
 from dashboards.picture.answered import Answered
 from dashboards.picture.canvas import Box, Canvas
 from dashboards.plain import Json
@@ -23,10 +25,14 @@ _GAP = 8
 _TITLE = 34
 """Pixels, as Grafana lays a dashboard out."""
 
+Chosen = Sequence[tuple[str, str]]
+"""Labels of the variables, and what is chosen."""
+
 Draw = Callable[[Canvas, Box, Answered], None]
 
 _DRAW: Mapping[str, Draw] = {
     "bargauge": tiles.bar_gauge,
+    "piechart": pies.draw,
     "stat": tiles.stat,
     "table": tiles.table,
     "timeseries": timecharts.draw,
@@ -37,13 +43,16 @@ def preview(dashboard: Json, view: View, fetch: Callable[[Ask], list[Series]]) -
     """The dashboard as PNG.
 
     Args:
+        view: its variables are taken from the dashboard.
         fetch: answers one query.
     Raises: TimeError, SourceError.
     """
     panels = dashboard["panels"]
     bottom = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels)
     canvas = Canvas(WIDTH, _HEADER + bottom * (_UNIT + _GAP) + _MARGIN)
-    _header(canvas, dashboard, view)
+    picks = picked(dashboard, view, fetch)
+    _header(canvas, dashboard["title"], [(pick.label, pick.text) for pick in picks], view)
+    view = replace(view, variables={pick.name: pick.value for pick in picks})
     for panel in panels:
         box = place(panel["gridPos"])
         if panel["type"] == "row":
@@ -97,12 +106,12 @@ def _panel(canvas: Canvas, box: Box, content: Answered) -> None:
     draw(canvas, box.less(left=12, top=_TITLE, right=12, bottom=10), content)
 
 
-def _header(canvas: Canvas, dashboard: Json, view: View) -> None:
+def _header(canvas: Canvas, title: str, chosen: Chosen, view: View) -> None:
     middle = _HEADER / 2
-    canvas.text(_MARGIN + 2, middle, dashboard["title"], 20, theme.TEXT, bold=True)
+    canvas.text(_MARGIN + 2, middle, title, 20, theme.TEXT, bold=True)
     right: float = WIDTH - _MARGIN
     chips = [f"{_range(view)}   {view.now:%Y-%m-%d %H:%M %Z}"]
-    chips += [f"{v['label']}  All" for v in reversed(dashboard["templating"]["list"]) if v["type"] == "query"]
+    chips += [f"{label}  {text}" for label, text in reversed(chosen)]
     for words in chips:
         width = canvas.measure(words, 13) + 24
         canvas.rectangle(Box(right - width, middle - 15, width, 30), theme.PANEL, edge=theme.BORDER, radius=4)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dashboards import panels, queries
+from dashboards import addresses, links, panels
 from dashboards.days import PRICED_ONLY
 from dashboards.parts import About
 from dashboards.plain import Json
+from dashboards.queries import overview as queries
+from dashboards.tables import Column, table
+from dashboards.words import NO_TRAFFIC, averaged
 from prometheus.config import RuleConfig
-from prometheus.durations import promql as duration
 
 _QUANTILE_COLORS = {"p50": "green", "p95": "orange", "p99": "red"}
-_NO_TRAFFIC = "No requests in this range: is the proxy in use, and scraped?"
 
 
 def cost_by_model() -> Json:
@@ -21,8 +22,9 @@ def cost_by_model() -> Json:
         "currencyUSD",
         "No priced request in this range",
         decimals=2,
+        links=(links.dashboard(addresses.TOKENS, "Tokens by key"),),
     )
-    return panels.bar_gauge(about, queries.cost_by_model())
+    return panels.bar_gauge(about, [queries.cost_by_model()])
 
 
 def unpriced() -> Json:
@@ -34,17 +36,20 @@ def unpriced() -> Json:
         "locale",
         "None in this range: what succeeded has a price",
         decimals=0,
+        links=(links.dashboard(addresses.ROUTING, "Unpriced by reason and account"),),
     )
-    return panels.table(about, queries.unpriced_by_reason(), "Requests")
+    column = Column(queries.unpriced_by_reason(), "Requests", "locale", 0)
+    return table(about, [column], {"reason": "Reason", "api": "API"})
 
 
 def requests_by_model(config: RuleConfig) -> Json:
     """Traffic."""
     about = About(
         "Requests by model",
-        f"Requests a minute of every outcome, by model, {_over(config)}.",
+        f"Requests a minute of every outcome, by model, {averaged(config)}.",
         "reqpm",
-        _NO_TRAFFIC,
+        NO_TRAFFIC,
+        links=(links.dashboard(addresses.API_KEYS, "Requests by key"),),
     )
     return panels.timeseries(about, [queries.requests_by_model(config)], stacked=True)
 
@@ -53,10 +58,14 @@ def error_rate(config: RuleConfig) -> Json:
     """Failures; the dashed line is the alert's threshold."""
     about = About(
         "Error rate",
-        f"Failed requests as a share of all, {_over(config)}. A request that the client cancelled "
+        f"Failed requests as a share of all, {averaged(config)}. A request that the client cancelled "
         "never counts as an error. The dashed line is where the alert begins.",
         "percentunit",
-        _NO_TRAFFIC,
+        NO_TRAFFIC,
+        links=(
+            links.runbook("QuotascopeErrorRatioHigh", config),
+            links.dashboard(addresses.ACCOUNTS, "Error rate by account"),
+        ),
     )
     return panels.timeseries(
         about,
@@ -70,11 +79,12 @@ def tokens_by_kind(config: RuleConfig) -> Json:
     """Tokens."""
     about = About(
         "Tokens by kind",
-        f"Tokens a minute as the provider reported them, {_over(config)}. Cached input is "
+        f"Tokens a minute as the provider reported them, {averaged(config)}. Cached input is "
         "part of input, reasoning is part of output. The API filter does not apply.",
         "short",
         "No tokens reported in this range",
         axis="tokens a minute",
+        links=(links.dashboard(addresses.TOKENS, "Tokens by key"),),
     )
     return panels.timeseries(about, queries.tokens_by_kind(config))
 
@@ -83,11 +93,12 @@ def latency(config: RuleConfig) -> Json:
     """Time to the last byte."""
     about = About(
         "Latency",
-        f"Time from a request's arrival to the last byte of its answer, {_over(config)}: half of "
+        f"Time from a request's arrival to the last byte of its answer, {averaged(config)}: half of "
         "the requests are faster than p50, 95 and 99 in a hundred faster than p95 and p99. "
         "Without cancelled requests.",
         "ms",
-        _NO_TRAFFIC,
+        NO_TRAFFIC,
+        links=(links.dashboard(addresses.PIPELINE, "Whether the proxy itself is slow"),),
     )
     return panels.timeseries(about, queries.latency(config), logarithmic=True, colors=_QUANTILE_COLORS)
 
@@ -96,10 +107,11 @@ def time_to_first_token(config: RuleConfig) -> Json:
     """Time to the first token."""
     about = About(
         "Time to first token",
-        f"Time from a request's arrival to the first generated token of a stream, {_over(config)}. "
+        f"Time from a request's arrival to the first generated token of a stream, {averaged(config)}. "
         "Answers that are not streamed have none.",
         "ms",
         "No streamed answer in this range",
+        links=(links.dashboard(addresses.ROUTING, "Retries, which add to it"),),
     )
     return panels.timeseries(
         about, queries.time_to_first_token(config), logarithmic=True, colors=_QUANTILE_COLORS
@@ -110,14 +122,10 @@ def cache_ratio(config: RuleConfig) -> Json:
     """How much input was cached."""
     about = About(
         "Cache ratio",
-        f"Cached input tokens as a share of all input tokens, {_over(config)}. "
+        f"Cached input tokens as a share of all input tokens, {averaged(config)}. "
         "The API filter does not apply.",
         "percentunit",
         "No input tokens reported in this range",
+        links=(links.dashboard(addresses.TOKENS, "Tokens by key"),),
     )
     return panels.timeseries(about, [queries.cache_ratio(config)], most=1)
-
-
-def _over(config: RuleConfig) -> str:
-    """What a rate in these panels is an average of: see `panels.POINTS` and `RuleConfig.panel_step`."""
-    return f"averaged over about a hundredth of the time range, at least {duration(config.rate_window)}"

@@ -18,6 +18,7 @@ Writes Grafana's provisioning files.
 
   DIR/provisioning/datasources/*.yml   the Prometheus to ask
   DIR/provisioning/dashboards/*.yml    the folder that the dashboards are read from
+  DIR/provisioning/alerting/*.yml      with --webhook-url: a contact point, and policies, as an example
 """
 
 EPILOG = """\
@@ -42,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             prometheus_version=arguments.prometheus_version,
             scrape_interval=promql(RuleConfig().scrape_interval),
             dashboards_path=arguments.dashboards_path or PurePosixPath(out.absolute() / "dashboards"),
+            webhook_url=arguments.webhook_url,
         )
         for path in write(files(values), out):
             print(f"wrote {path}")
@@ -79,6 +81,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         type=PurePosixPath,
         help="the folder of the dashboards, as Grafana sees it; default: DIR/dashboards of --out",
+    )
+    build.add_argument(
+        "--webhook-url",
+        metavar="URL",
+        help="where Grafana's own alerts go; replaces its notification policies (default: leave them alone)",
     )
     return parser
 

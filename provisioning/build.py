@@ -15,6 +15,7 @@ from provisioning.errors import OutputError, ValueRefused
 
 TEMPLATES = Path(__file__).with_name("templates")
 SUFFIX = ".j2"
+ALERTING = "alerting/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Values:
         prometheus_version: like 3.5.0; Grafana offers only functions that this version has.
         scrape_interval: as Prometheus writes durations, like 15s.
         dashboards_path: the folder of the dashboards, as Grafana sees it.
+        webhook_url: where the example contact point sends alerts; without it, alerting is left as it is.
     Raises: ValueRefused.
     """
 
@@ -33,11 +35,13 @@ class Values:
     prometheus_version: str
     scrape_interval: str
     dashboards_path: PurePosixPath
+    webhook_url: str | None = None
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.prometheus_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueRefused(f"--prometheus-url {self.prometheus_url!r}; allowed: http(s)://HOST[:PORT]")
+        for option, url in (("prometheus-url", self.prometheus_url), ("webhook-url", self.webhook_url)):
+            parts = urlsplit(url or "http://none")
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueRefused(f"--{option} {url!r}; allowed: http(s)://HOST[:PORT]")
         if not re.fullmatch(r"\d+\.\d+\.\d+", self.prometheus_version):
             raise ValueRefused(f"--prometheus-version {self.prometheus_version!r}; allowed: like 3.5.0")
         if not self.dashboards_path.is_absolute():
@@ -45,7 +49,10 @@ class Values:
 
 
 def files(values: Values) -> Mapping[PurePosixPath, str]:
-    """Every file to write, by its path below the output folder: one for each template, at its place."""
+    """Every file to write, by its path below the output folder: one for each template, at its place.
+
+    Contact point and policies are among them where a webhook is given.
+    """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
@@ -59,8 +66,11 @@ def files(values: Values) -> Mapping[PurePosixPath, str]:
             prometheus_version=values.prometheus_version,
             scrape_interval=values.scrape_interval,
             dashboards_path=values.dashboards_path,
+            webhook_url=values.webhook_url,
         )
         for name in environment.list_templates(extensions=[SUFFIX.lstrip(".")])
+        # Grafana has one tree of policies: without being asked, nobody's is replaced.
+        if values.webhook_url is not None or not name.startswith(ALERTING)
     }
 
 

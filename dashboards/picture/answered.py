@@ -41,7 +41,10 @@ class Answered:
         """A value in the panel's unit, or the text that a range of values is mapped to."""
         for mapping in self.defaults.get("mappings", ()):
             options = mapping["options"]
-            if options["from"] <= value <= options["to"]:
+            if mapping["type"] == "value":
+                if (found := options.get(f"{value:g}")) is not None:
+                    return str(found["text"])
+            elif options["from"] <= value <= options["to"]:
                 return str(options["result"]["text"])
         return formatted(value, self.defaults.get("unit", ""), self.defaults.get("decimals"))
 
@@ -56,6 +59,11 @@ class Answered:
         """How one series is drawn: an override's value, else the panel's."""
         overridden = self.field(name, f"custom.{key}")
         return self.defaults["custom"][key] if overridden is None else overridden
+
+    def limit_color(self, value: float) -> str:
+        """The name of the colour that the panel's thresholds give to a value."""
+        steps = self.defaults["thresholds"]["steps"]
+        return str([s["color"] for s in steps if value >= s.get("value", float("-inf"))][-1])
 
     def color(self, number: int, name: str) -> str:
         """The colour of a series: the panel's choice, else the next of the palette."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch, Polygon
 from matplotlib.text import Text
 
 from dashboards.picture import theme
@@ -66,6 +67,14 @@ class Canvas:
             linewidth=0.8 if edge != "none" else 0,
             zorder=-1,  # behind the axes, which are at 0
             transform=self._figure.dpi_scale_trans,
+        )
+        self._figure.add_artist(patch)
+
+    def polygon(self, corners: Sequence[tuple[float, float]], fill: str) -> None:
+        """A filled area between corners, with a thin edge that keeps neighbours apart."""
+        points = [(x / _DPI, (self._height - y) / _DPI) for x, y in corners]
+        patch = Polygon(
+            points, facecolor=fill, edgecolor=theme.PANEL, linewidth=1, transform=self._figure.dpi_scale_trans
         )
         self._figure.add_artist(patch)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from itertools import pairwise
 from math import nan
@@ -26,10 +27,12 @@ def draw(canvas: Canvas, box: Box, answered: Answered) -> None:
     plot = box.less(left=_axis_width(canvas, answered), bottom=24 + legend.LINE * len(lines), right=6)
     axes = canvas.axes(plot)
     custom = answered.defaults["custom"]
-    if custom["stacking"]["mode"] == "normal":
-        _stack(axes, answered)
-    else:
+    if custom["stacking"]["mode"] != "normal":
         _each(axes, answered)
+    elif custom["drawStyle"] == "bars":
+        _stack_bars(axes, answered)
+    else:
+        _stack(axes, answered)
     _dress(axes, answered, plot.width)
     _limit(axes, answered)
     legend.draw(canvas, box, lines)
@@ -56,14 +59,33 @@ def _line(axes: Axes, series: Series, step: timedelta, color: str, answered: Ans
     axes.plot([_x(at) for at, _ in alone], [value for _, value in alone], ".", color=color, markersize=4)
 
 
-def _bars(axes: Axes, series: Series, step: timedelta, color: str, answered: Answered) -> None:
+def _bars(
+    axes: Axes,
+    series: Series,
+    step: timedelta,
+    color: str,
+    answered: Answered,
+    floor: Mapping[datetime, float] | None = None,
+) -> None:
+    """Bars of one series, upon those of others."""
     custom = answered.defaults["custom"]
     width = step / timedelta(days=1) * custom.get("barWidthFactor", 0.6)
     # Grafana's -1 lets the bar end at its point, 0 puts it around, 1 lets it begin there.
     shift = (custom["barAlignment"] - 1) / 2 * width
     left = [_x(at) + shift for at, _ in series.points]
     values = [value for _, value in series.points]
-    axes.bar(left, values, width=width, align="edge", color=color, alpha=0.85, linewidth=0)
+    under = [(floor or {}).get(at, 0.0) for at, _ in series.points]
+    axes.bar(left, values, width=width, bottom=under, align="edge", color=color, alpha=0.85, linewidth=0)
+
+
+def _stack_bars(axes: Axes, answered: Answered) -> None:
+    floor: dict[datetime, float] = {}
+    number = 0
+    for ask, answer in answered.answers:
+        for series in answer:
+            _bars(axes, series, ask.step, answered.color(number, series.name), answered, floor)
+            floor |= {at: floor.get(at, 0.0) + value for at, value in series.points}
+            number += 1
 
 
 def _stack(axes: Axes, answered: Answered) -> None:
@@ -112,7 +134,7 @@ def _scale(axes: Axes, answered: Answered) -> None:
         return
     needed = max(axes.get_ylim()[1] * 1.02, custom.get("axisSoftMax", 0), 1e-9)
     axes.set_ylim(0, answered.defaults.get("max", needed))
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=answered.defaults.get("decimals") == 0))
 
 
 def _axis_width(canvas: Canvas, answered: Answered) -> float:

@@ -58,11 +58,46 @@ def _number(value: float, decimals: int | None) -> str:
     return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 
+def _seconds(value: float, decimals: int | None) -> str:
+    return _milliseconds(value * 1_000, decimals)
+
+
+def _plain(value: float, decimals: int | None) -> str:
+    return _number(value, decimals)
+
+
+def _per_second(value: float, decimals: int | None) -> str:
+    return f"{_short(value, decimals)} req/s"
+
+
+def _operations_per_minute(value: float, decimals: int | None) -> str:
+    return f"{_short(value, decimals)} ops/m"
+
+
+def _operations_per_second(value: float, decimals: int | None) -> str:
+    return f"{_short(value, decimals)} ops/s"
+
+
+def _scientific(value: float, decimals: int | None) -> str:
+    return f"{value:.{1 if decimals is None else decimals}e}"
+
+
+def _whole_percent(value: float, decimals: int | None) -> str:
+    return f"{_number(value, decimals)}%"
+
+
 _FORMATS: dict[str, Callable[[float, int | None], str]] = {
     "currencyUSD": _usd,
     "locale": _locale,
     "ms": _milliseconds,
+    "none": _plain,
+    "percent": _whole_percent,
     "percentunit": _percent,
+    "opm": _operations_per_minute,
+    "ops": _operations_per_second,
     "reqpm": _per_minute,
+    "reqps": _per_second,
+    "s": _seconds,
+    "sci": _scientific,
     "short": _short,
 }

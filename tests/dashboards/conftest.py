@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import subprocess
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dashboards.build import dashboards
+from dashboards.grafana_time import View, asks
+from dashboards.source import Series as Answer
+from dashboards.source import fetch
 from ledger.prices import PriceBook, book, load_seed
-from prometheus.build import RECORDING_FILE, files, write
+from ledger.values import RequestEvent
 from prometheus.config import RuleConfig
-from prometheus.scrape import Targets
-from proxy.metrics import COST, LATENCY, REQUESTS, TIME_TO_FIRST_TOKEN, TOKENS, UNPRICED
 from simulator.backfill import backfill
-from simulator.counting import count
+from simulator.exporting import Exporter
 from simulator.history import History, generate
 from simulator.plan import days
 from simulator.scrapes import Scrapes
+from simulator.seeded import everything, record
+from simulator.totals import Totals, totals
 
 FIRST = datetime(2026, 8, 30, 0, 0, 17, tzinfo=UTC)
 """The first scrape. As in life, none falls on a midnight."""
@@ -30,6 +31,11 @@ FIRST = datetime(2026, 8, 30, 0, 0, 17, tzinfo=UTC)
 NOW = datetime(2026, 9, 10, 15, 20, tzinfo=UTC)
 INTERVAL = timedelta(minutes=3)
 RESTART = NOW.replace(hour=3) - timedelta(days=4)
+EXPORTER = Exporter(
+    unnamed=frozenset({"acc-dmitri"}),
+    suppressed={"acc-eve": "mid_cycle_jump"},
+    collectors={"accounts": 0.004, "windows": 0.02, "spend": -0.5},
+)
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +48,12 @@ def built() -> dict[str, Any]:
 def now() -> datetime:
     """From here the dashboards are looked at."""
     return NOW
+
+
+@pytest.fixture(scope="session")
+def exporter() -> Exporter:
+    """What is true of the exporter."""
+    return EXPORTER
 
 
 @pytest.fixture(scope="session")
@@ -71,26 +83,79 @@ def seeded(
     running_prometheus: Callable[..., AbstractContextManager[str]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
-    """The URL of a real Prometheus that holds what a proxy counted until now, with a restart on the way,
-    and what our rules record of it. Histograms, which are most of the series, begin yesterday."""
+    """The URL of a real Prometheus that holds what a proxy and an exporter said until now, with a restart
+    on the way, and what our rules record of it. Histograms, which are most of the series, begin yesterday."""
     folder = tmp_path_factory.mktemp("prometheus")
     data, promtool = folder / "data", binary("promtool")
-    counters, histograms = (REQUESTS, COST, TOKENS, UNPRICED), (LATENCY, TIME_TO_FIRST_TOKEN)
-    yesterday = replace(
-        scrapes, start=NOW.replace(hour=14, minute=0, second=17) - timedelta(days=1), restarts=()
-    )
-    for when, families in ((scrapes, counters), (yesterday, histograms)):
-        backfill(count(history.events, when, prices, families), data, promtool)
+    for counted in everything(history, scrapes, prices, EXPORTER):
+        backfill(counted, data, promtool)
     with running_prometheus("", data) as url:
-        record(promtool, url, data, folder)
+        record(promtool, url, data, folder, FIRST, NOW)
     # Blocks written beside a running server are seen at its next start.
     with running_prometheus("", data) as url:
         yield url
 
 
-def record(promtool: str, url: str, data: Path, folder: Path) -> None:
-    """Evaluate our recording rules over the whole history."""
-    write(files(RuleConfig(), Targets("127.0.0.1:8787", "127.0.0.1:8789")), folder)
-    command = [promtool, "tsdb", "create-blocks-from", "rules", f"--url={url}", f"--output-dir={data}"]
-    command += [f"--start={FIRST.isoformat()}", f"--end={NOW.isoformat()}", "--eval-interval=1m"]
-    subprocess.run([*command, folder / RECORDING_FILE], check=True, capture_output=True, timeout=120)
+class Between:
+    """What was counted between the first and the last scrape of the window that ends at a moment."""
+
+    def __init__(self, history: History, scrapes: Scrapes, prices: PriceBook) -> None:
+        self._events, self._scrapes, self._prices = history.events, scrapes, prices
+        self._ends = [event.requested_at for event in history.events]
+        self._every = timedelta(seconds=scrapes.interval_seconds)
+
+    def __call__(self, at: datetime, window: timedelta) -> Totals:
+        return totals(self.events(at, window), self._prices)
+
+    def events(self, at: datetime, window: timedelta) -> list[RequestEvent]:
+        """In their order."""
+        first, last = self.edges(at, window)
+        return list(self._events[bisect_left(self._ends, first) : bisect_left(self._ends, last)])
+
+    def minutes(self, at: datetime, window: timedelta) -> float:
+        """From the first scrape to the last."""
+        first, last = self.edges(at, window)
+        return (last - first) / timedelta(minutes=1)
+
+    def edges(self, at: datetime, window: timedelta) -> tuple[datetime, datetime]:
+        """The first and the last scrape."""
+        start = self._scrapes.start
+        first = start - (start - (at - window)) // self._every * self._every
+        return first, start + (at - start) // self._every * self._every
+
+    def increase(self, at: datetime, window: timedelta, counted: float) -> Any:
+        """What `increase` may answer where so much was counted: at least that, and at most as if the edges
+        of the window, which no scrape saw, had been as busy as the rest."""
+        return _Span(counted, counted * (window / timedelta(minutes=1)) / self.minutes(at, window))
+
+
+class _Span:
+    """Equals every number from low to high."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self._low, self._high = low, high
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, float) and self._low * (1 - 1e-9) <= other <= self._high * (1 + 1e-9)
+
+    def __repr__(self) -> str:
+        return f"{self._low:g} to {self._high:g}"
+
+
+@pytest.fixture(scope="session")
+def between(history: History, scrapes: Scrapes, prices: PriceBook) -> Between:
+    """Events by the scrapes around them."""
+    return Between(history, scrapes, prices)
+
+
+@pytest.fixture(scope="session")
+def asked(built: dict[str, Any], seeded: str, now: datetime) -> Callable[..., list[list[Answer]]]:
+    """The answers to each target of a panel, asked of Prometheus as Grafana would."""
+    everything = {"model": ".*", "api": ".*", "account": ".*", "top": "20", "least": "5"}
+
+    def ask(name: str, title: str, at: datetime = now, **variables: str) -> list[list[Answer]]:
+        (panel,) = (p for p in built[name]["panels"] if p["title"] == title)
+        view = View(at, variables=everything | variables)
+        return [fetch(seeded, one) for one in asks(panel, view, 800)]
+
+    return ask

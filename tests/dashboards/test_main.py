@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dashboards.__main__ import main, moment
+from dashboards.build import DASHBOARDS
 from dashboards.errors import TimeError
 
 ROOT = Path(__file__).parent.parent.parent
@@ -32,7 +33,7 @@ def test_build_writes_below_build_and_says_what_is_next(tmp_path: Path) -> None:
     result = run("build", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.splitlines() == [
-        "wrote build/dashboards/overview.json",
+        *(f"wrote build/dashboards/{name}.json" for name in DASHBOARDS),
         "next: let Grafana read build/dashboards",
     ]
     assert (tmp_path / "build/dashboards/overview.json").is_file()

@@ -13,6 +13,7 @@ import pytest
 from matplotlib.image import imread
 
 from dashboards.__main__ import main
+from dashboards.build import DASHBOARDS
 from dashboards.errors import OutputError, SourceError
 from dashboards.grafana_time import View
 from dashboards.picture import theme
@@ -53,7 +54,7 @@ def share(pixels: np.ndarray[Any, Any], color: str) -> float:
 
 
 def test_every_panel_is_drawn_in_its_place(picture: Picture, built: dict[str, Any]) -> None:
-    colors = {"stat": ("text", "blue"), "bargauge": ("blue",), "table": ("blue",)}
+    colors = {"stat": ("text", "blue", "orange"), "bargauge": ("blue",), "table": ("blue",)}
     for panel in built["overview"]["panels"]:
         if panel["type"] == "row":
             continue
@@ -99,8 +100,9 @@ def test_the_command_writes_one_picture_for_each_dashboard(
 ) -> None:
     options = ["--out", str(tmp_path / "p"), "--now", now.isoformat(), "--timezone", "America/New_York"]
     assert main(["preview", "--prometheus", seeded, *options]) == 0
-    assert capsys.readouterr().out == f"wrote {tmp_path}/p/overview.png\n"
-    assert (tmp_path / "p/overview.png").read_bytes().startswith(b"\x89PNG")
+    assert capsys.readouterr().out.splitlines() == [f"wrote {tmp_path}/p/{name}.png" for name in DASHBOARDS]
+    for name in DASHBOARDS:
+        assert (tmp_path / f"p/{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_query_that_prometheus_refuses_ends_the_drawing(

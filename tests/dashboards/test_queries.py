@@ -13,7 +13,7 @@ import pytest
 
 from dashboards.build import dashboards
 from dashboards.grafana_time import substitute
-from dashboards.queries import label_values
+from dashboards.queries.query import label_values
 from exporter import metrics as exporter_metrics
 from ledger.families import MetricFamily
 from prometheus.config import RuleConfig
@@ -28,25 +28,33 @@ LABELS = {
     for family in FAMILIES
     for series in family.series
 }
-VARIABLES = {
-    "model": ".*",
-    "api": ".*",
-    "__range": "3600s",
-    "__rate_interval": "5m",
-    "__interval": "1m",
-}
+BUILT_INS = {"__range": "3600s", "__rate_interval": "5m", "__interval": "1m"}
+STAND_INS = {"model": ".*", "api": ".*", "account": ".*", "top": "20", "least": "5"}
 
-EXPRESSIONS = [
-    pytest.param(target["expr"], id=f"{panel['title']}-{target['refId']}")
-    for dashboard in dashboards(RuleConfig()).values()
+TARGETS = [
+    pytest.param(name, target, id=f"{name}-{panel['title']}-{target['refId']}")
+    for name, dashboard in dashboards(RuleConfig()).items()
     for panel in dashboard["panels"]
     for target in panel.get("targets", ())
 ]
+ANNOTATIONS = [
+    pytest.param(mark["expr"], id=mark["name"])
+    for mark in next(iter(dashboards(RuleConfig()).values()))["annotations"]["list"]
+    if "expr" in mark
+]
+FILTERS = {"model": "model", "api": "api", "account": "account_id"}
+"""The label that each variable chooses by."""
+
+
+def variables(name: str) -> set[str]:
+    """What one can choose on a dashboard."""
+    chosen = dashboards(RuleConfig())[name]["templating"]["list"]
+    return {variable["name"] for variable in chosen if variable["type"] != "datasource"}
 
 
 def parsed(expr: str) -> pp.Expr:
-    text = substitute(expr, VARIABLES)
-    assert "$" not in text
+    text = substitute(expr, STAND_INS | BUILT_INS)
+    assert "$" not in text.replace('"$1"', "")
     return pp.parse(text)
 
 
@@ -64,43 +72,113 @@ def selectors(expr: Any) -> list[Any]:
     return [node for node in nodes(expr) if isinstance(node, pp.VectorSelector)]
 
 
-@pytest.mark.parametrize("expr", EXPRESSIONS)
-def test_a_query_asks_for_declared_or_recorded_names_and_their_labels(expr: str) -> None:
-    found = selectors(parsed(expr))
+def labels(expr: Any) -> set[str]:
+    """The labels that every answer of an expression is sure to have."""
+    match expr:
+        case pp.VectorSelector():
+            return LABELS[expr.name or ""]
+        case pp.MatrixSelector():
+            return labels(expr.vector_selector)
+        case pp.ParenExpr() | pp.SubqueryExpr() | pp.UnaryExpr():
+            return labels(expr.expr)
+        case pp.AggregateExpr():
+            return aggregated(expr)
+        case pp.BinaryExpr():
+            return combined(expr)
+        case pp.Call():
+            return called(expr)
+    return set()
+
+
+def aggregated(expr: Any) -> set[str]:
+    inside, by = labels(expr.expr), set(expr.modifier.labels) if expr.modifier else set()
+    assert by <= inside, f"{by - inside} is lost before it is summed by"
+    if str(expr.op) in ("topk", "bottomk"):
+        return inside
+    return by | ({expr.param.val} if str(expr.op) == "count_values" else set())
+
+
+def combined(expr: Any) -> set[str]:
+    left, right = labels(expr.lhs), labels(expr.rhs)
+    if is_number(expr.lhs) or is_number(expr.rhs):
+        return left | right
+    matching = expr.modifier.matching if expr.modifier else None
+    on = set(matching.labels) if matching else left & right
+    assert on <= left & right, f"{on} is not on both sides"
+    if str(expr.op) == "or":
+        return left & right
+    if str(expr.op) in ("and", "unless"):
+        return left
+    added = set(expr.modifier.group_labels or ()) if expr.modifier else set()
+    assert added <= right, f"{added - right} cannot be taken from the right"
+    if expr.modifier and expr.modifier.card == pp.VectorMatchCardinality.ManyToOne:
+        return left | added
+    return on if matching else left & right
+
+
+def is_number(expr: Any) -> bool:
+    """Whether it is one number, and no answer with labels."""
+    return isinstance(expr, pp.NumberLiteral) or (isinstance(expr, pp.Call) and not expr.args)
+
+
+def called(expr: Any) -> set[str]:
+    inside = next((labels(argument) for argument in expr.args if not is_number(argument)), set())
+    if expr.func.name == "label_replace":
+        assert expr.args[3].val in inside
+        return inside | {expr.args[1].val}
+    return inside - {"le"} if expr.func.name == "histogram_quantile" else inside
+
+
+@pytest.mark.parametrize(("name", "target"), TARGETS)
+def test_a_query_asks_for_declared_or_recorded_names_and_their_labels(
+    name: str, target: dict[str, Any]
+) -> None:
+    found = selectors(parsed(target["expr"]))
     assert found
     for selector in found:
         assert selector.name in LABELS
         assert {matcher.name for matcher in selector.matchers.matchers} <= LABELS[selector.name]
 
 
-@pytest.mark.parametrize("expr", EXPRESSIONS)
-def test_a_query_keeps_only_labels_that_are_there(expr: str) -> None:
-    for node in nodes(parsed(expr)):
-        if isinstance(node, pp.AggregateExpr) and node.modifier is not None:
-            have = set.intersection(*(LABELS[selector.name] for selector in selectors(node)))
-            assert set(node.modifier.labels) <= have
+@pytest.mark.parametrize(("name", "target"), TARGETS)
+def test_a_legend_names_labels_that_its_query_keeps(name: str, target: dict[str, Any]) -> None:
+    assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= labels(parsed(target["expr"]))
 
 
-@pytest.mark.parametrize("expr", EXPRESSIONS)
-def test_only_variables_that_the_dashboard_has_are_used(expr: str) -> None:
-    assert set(re.findall(r"\$\{?(\w+)", expr)) <= set(VARIABLES)
+@pytest.mark.parametrize("expr", ANNOTATIONS)
+def test_annotations_ask_like_panels(expr: str) -> None:
+    assert labels(parsed(expr)) <= set(JOB_AND_INSTANCE)
+    assert {selector.name for selector in selectors(parsed(expr))} <= set(LABELS)
 
 
-@pytest.mark.parametrize("expr", EXPRESSIONS)
-def test_the_filters_are_used_where_the_labels_exist(expr: str) -> None:
+@pytest.mark.parametrize(
+    ("expr", "complaint"),
+    [
+        ("sum by (display) (sum by (account_id) (codex_lb_account_identity))", "display"),
+        ("sum by (nothing) (up)", "nothing"),
+        ("sum by (job) (up) * on (instance) up", "instance"),
+        ("up * on (job) group_left (account_id) sum by (job) (up)", "account_id"),
+    ],
+)
+def test_the_check_of_labels_would_notice(expr: str, complaint: str) -> None:
+    with pytest.raises(AssertionError, match=complaint):
+        labels(parsed(expr))
+
+
+@pytest.mark.parametrize(("name", "target"), TARGETS)
+def test_only_variables_that_the_dashboard_has_are_used(name: str, target: dict[str, Any]) -> None:
+    used = set(re.findall(r"\$\{?([a-z_]+)", target["expr"]))
+    assert used <= variables(name) | set(BUILT_INS)
+
+
+@pytest.mark.parametrize(("name", "target"), TARGETS)
+def test_the_filters_are_used_where_the_labels_exist(name: str, target: dict[str, Any]) -> None:
     """A panel that ignores a choice without need would show another thing than its neighbours."""
-    for selector in selectors(parsed(expr)):
+    wanted = {label for variable, label in FILTERS.items() if variable in variables(name)}
+    for selector in selectors(parsed(target["expr"])):
         used = {matcher.name for matcher in selector.matchers.matchers}
-        assert {"model", "api"} & LABELS[selector.name] <= used
-
-
-def test_the_labels_of_legends_are_kept_by_their_queries() -> None:
-    for dashboard in dashboards(RuleConfig()).values():
-        for panel in dashboard["panels"]:
-            for target in panel.get("targets", ()):
-                outer = next(n for n in nodes(parsed(target["expr"])) if isinstance(n, pp.AggregateExpr))
-                kept = set(outer.modifier.labels) if outer.modifier else set()
-                assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= kept
+        if selector.name != exporter_metrics.IDENTITY.name:
+            assert wanted & LABELS[selector.name] <= used
 
 
 def strings(path: Path) -> Iterator[str]:

@@ -59,36 +59,6 @@ def truth(history: History, prices: PriceBook) -> Truth:
     return count
 
 
-class Between:
-    """What was counted between the first and the last scrape of the window that ends at a moment."""
-
-    def __init__(self, history: History, scrapes: Scrapes, prices: PriceBook) -> None:
-        self._events, self._scrapes, self._prices = history.events, scrapes, prices
-        self._ends = [event.requested_at for event in history.events]
-        self._every = timedelta(seconds=scrapes.interval_seconds)
-
-    def __call__(self, at: datetime, window: timedelta) -> Totals:
-        return totals(self.events(at, window), self._prices)
-
-    def events(self, at: datetime, window: timedelta) -> list[RequestEvent]:
-        first, last = self._edges(at, window)
-        return list(self._events[bisect_left(self._ends, first) : bisect_left(self._ends, last)])
-
-    def minutes(self, at: datetime, window: timedelta) -> float:
-        first, last = self._edges(at, window)
-        return (last - first) / timedelta(minutes=1)
-
-    def _edges(self, at: datetime, window: timedelta) -> tuple[datetime, datetime]:
-        start = self._scrapes.start
-        first = start - (start - (at - window)) // self._every * self._every
-        return first, start + (at - start) // self._every * self._every
-
-
-@pytest.fixture(scope="session")
-def between(history: History, scrapes: Scrapes, prices: PriceBook) -> Between:
-    return Between(history, scrapes, prices)
-
-
 @pytest.fixture(scope="session")
 def slack(history: History, scrapes: Scrapes, prices: PriceBook) -> Slack:
     """Twice the most that a value grows by between two scrapes."""
@@ -164,6 +134,27 @@ def test_completed_days_and_their_average(shown: Shown, truth: Truth, now: datet
     assert days.points[-1][1] == only(shown("Cost yesterday (USD)")).last
 
 
+def test_the_day_ends_as_this_weekday_did_a_week_ago(
+    shown: Shown, truth: Truth, now: datetime, slack: Slack
+) -> None:
+    week = timedelta(days=7)
+    rest = usd(truth(now - week, midnight(now) - week + DAY))
+    assert rest > slack(usd)
+    expected = usd(truth(midnight(now), now)) + rest
+    # three differences of counters, each off by what `slack` allows at most
+    found = only(shown("Projected end of day (USD)")).last
+    assert found == pytest.approx(expected, abs=2 * slack(usd))
+
+
+def test_in_the_first_week_the_day_ends_as_the_last_24_hours_did(
+    shown: Shown, truth: Truth, scrapes: Scrapes, slack: Slack
+) -> None:
+    early = scrapes.start + timedelta(days=2, hours=9)
+    expected = usd(truth(early - DAY, early))
+    found = only(shown("Projected end of day (USD)", at=early)).last
+    assert found == pytest.approx(expected, abs=slack(usd))
+
+
 def test_the_model_filter_reaches_the_stats(shown: Shown, truth: Truth, now: datetime, slack: Slack) -> None:
     some = only(shown("Requests yesterday", model="(gpt-5.5|gpt-4o-mini)")).last
     day = truth(midnight(now) - DAY, midnight(now))
@@ -190,7 +181,7 @@ def test_unpriced_requests(shown: Shown, truth: Truth, now: datetime) -> None:
     assert sum(row.last for row in rows) == pytest.approx(expected, abs=1)
 
 
-def test_error_rate_never_counts_cancelled_requests(shown: Shown, between: Between) -> None:
+def test_error_rate_never_counts_cancelled_requests(shown: Shown, between: Any) -> None:
     """A scrape sees what ended before it, so between two scrapes the share is exact."""
     points = only(shown("Error rate")).points
     assert len(points) > 60
@@ -202,7 +193,7 @@ def test_error_rate_never_counts_cancelled_requests(shown: Shown, between: Betwe
     assert cancelled > 10
 
 
-def test_requests_flow_as_counted(shown: Shown, between: Between, now: datetime) -> None:
+def test_requests_flow_as_counted(shown: Shown, between: Any, now: datetime) -> None:
     (models,) = shown("Requests by model")
     assert len(models) > 4
     window = timedelta(minutes=15) + STEP
@@ -212,7 +203,7 @@ def test_requests_flow_as_counted(shown: Shown, between: Between, now: datetime)
             assert per_minute == pytest.approx(expected, abs=1e-9)
 
 
-def test_tokens_flow_as_counted(shown: Shown, between: Between) -> None:
+def test_tokens_flow_as_counted(shown: Shown, between: Any) -> None:
     kinds = [only([answer]) for answer in shown("Tokens by kind")]
     assert [one.name for one in kinds] == ["input", "cached input", "output", "reasoning"]
     window = timedelta(minutes=15) + STEP
@@ -222,7 +213,7 @@ def test_tokens_flow_as_counted(shown: Shown, between: Between) -> None:
             assert per_minute == pytest.approx(tokens / between.minutes(at, window))
 
 
-def test_the_cache_ratio_is_cached_through_input(shown: Shown, between: Between) -> None:
+def test_the_cache_ratio_is_cached_through_input(shown: Shown, between: Any) -> None:
     points = only(shown("Cache ratio")).points
     assert len(points) > 60
     for at, ratio in points:
@@ -231,7 +222,7 @@ def test_the_cache_ratio_is_cached_through_input(shown: Shown, between: Between)
 
 
 @pytest.mark.parametrize("title", ["Latency", "Time to first token"])
-def test_quantiles_lie_in_the_right_bucket(title: str, shown: Shown, between: Between) -> None:
+def test_quantiles_lie_in_the_right_bucket(title: str, shown: Shown, between: Any) -> None:
     """A histogram knows no more than its buckets. Right means: the bucket of the true quantile, or of the
     measurement next to it, because Prometheus extrapolates young series a little less than older ones."""
     window = timedelta(minutes=15) + STEP

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from prometheus.alerts import alerts
+from prometheus.config import RuleConfig
 from provisioning.build import TEMPLATES, Values, files, quoted, write
 from provisioning.errors import OutputError, ValueRefused
 
@@ -17,14 +19,31 @@ VALUES = Values(
     scrape_interval="15s",
     dashboards_path=PurePosixPath("/build/dashboards"),
 )
+ALERTING = replace(VALUES, webhook_url="https://hooks.example/alerts?key=a&b=$x")
+CONTACT_POINTS = PurePosixPath("provisioning/alerting/contact-points.yml")
+POLICIES = PurePosixPath("provisioning/alerting/policies.yml")
 DATASOURCE = PurePosixPath("provisioning/datasources/prometheus.yml")
 PROVIDER = PurePosixPath("provisioning/dashboards/quotascope.yml")
 
 
 def test_every_template_becomes_a_file_at_its_place() -> None:
     templates = {path.relative_to(TEMPLATES).as_posix() for path in TEMPLATES.rglob("*.j2")}
-    assert {str(path.relative_to("provisioning")) + ".j2" for path in files(VALUES)} == templates
+    assert {str(path.relative_to("provisioning")) + ".j2" for path in files(ALERTING)} == templates
+    assert {DATASOURCE, PROVIDER, CONTACT_POINTS, POLICIES} == set(files(ALERTING))
+
+
+def test_without_a_webhook_nobodys_policies_are_replaced() -> None:
     assert {DATASOURCE, PROVIDER} == set(files(VALUES))
+
+
+def test_every_policy_leads_to_the_contact_point() -> None:
+    (point,) = yaml.safe_load(files(ALERTING)[CONTACT_POINTS])["contactPoints"]
+    (receiver,) = point["receivers"]
+    assert receiver["settings"]["url"] == "https://hooks.example/alerts?key=a&b=$x".replace("$", "$$")
+    (root,) = yaml.safe_load(files(ALERTING)[POLICIES])["policies"]
+    assert {root["receiver"], *(route["receiver"] for route in root["routes"])} == {point["name"]}
+    severities = {value for route in root["routes"] for _, _, value in route["object_matchers"]}
+    assert severities <= {alert.severity for alert in alerts(RuleConfig())}
 
 
 def test_the_datasource() -> None:
@@ -69,6 +88,7 @@ def test_grafana_expands_no_variable_of_ours() -> None:
     ("field", "value", "message"),
     [
         ("prometheus_url", "prometheus:9090", r"--prometheus-url 'prometheus:9090'; allowed: http\(s\)"),
+        ("webhook_url", "hooks.example", r"--webhook-url 'hooks.example'; allowed: http\(s\)"),
         ("prometheus_version", "v3", "--prometheus-version 'v3'; allowed: like 3.5.0"),
         ("dashboards_path", PurePosixPath("build"), "--dashboards-path 'build'; allowed: an absolute path"),
     ],

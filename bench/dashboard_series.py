@@ -1,0 +1,147 @@
+"""Series as 1,000 accounts would leave them in a Prometheus: their number matters, not what they say."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from exporter import metrics as exporter
+from ledger.families import MetricFamily
+from prometheus import names
+from prometheus.config import RuleConfig
+from proxy import metrics as proxy
+
+SCRAPE = timedelta(seconds=60)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+MODELS = ("gpt-6.1-sol", "gpt-5.5", "gpt-5.4-mini", "gpt-4o-mini", "text-embedding-3-small", "other")
+APIS = ("responses", "chat_completions", "embeddings")
+STATUSES = ("success", "error", "cancelled")
+KINDS = ("input", "output", "cached_input", "reasoning")
+CLASSES = ("rate_limit", "quota", "upstream")
+REASONS = ("unknown_pricing", "missing_usage")
+KEYS = tuple(f"sk-p...k{number:03}" for number in range(50))
+TIERS = ("pro", "plus", "team", "free")
+HOW = (("full", "pinned"), ("memory", "none"), ("true", "false"))
+
+_VALUES = {
+    "model": MODELS,
+    "api": APIS[:2],  # of one model; few have more
+    "status": STATUSES,
+    "kind": KINDS,
+    "error_class": CLASSES,
+    "reason": REASONS,
+    "api_key": KEYS,
+    "tier": TIERS,
+    "pool": HOW[0],
+    "sticky_backend": HOW[1],
+    "reallocate_sticky": HOW[2],
+    "outcome": ("selected", "cooldown", "quota_exceeded", "no_available"),
+    "event": ("rate_limit", "quota_exceeded", "permanent_failure", "error"),
+    "code": ("invalid_api_key",),
+    "method": ("POST",),
+    "path": ("/v1/responses", "/v1/chat/completions"),
+    "collector": ("accounts", "windows", "spend", "freshness"),
+    "phase": ("poll",),
+    "status_code": ("500",),
+    "period": ("day",),
+    "error_code": ("server_error",),
+    "job": ("quotascope-proxy",),
+    "instance": ("127.0.0.1:8787",),
+    "display": ("somebody@example.com",),
+    "plan_type": ("plus",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Families that are kept for some time at some interval."""
+
+    families: Sequence[MetricFamily]
+    length: timedelta
+    every: timedelta = SCRAPE
+
+
+def scraped(raw_accounts: timedelta) -> Iterator[Kept]:
+    """What a Prometheus has of 30 days, as far as any panel reaches by default.
+
+    Args:
+        raw_accounts: how far back counters by account go; with rules, panels read two hours of them.
+    """
+    lines = (proxy.COST, proxy.REQUESTS, proxy.TOKENS, proxy.UNPRICED)
+    counters = [f for f in proxy.FAMILIES if f.kind == "counter" and f not in lines]
+    yield Kept(lines, 30 * DAY)
+    yield Kept([f for f in counters if "account_id" in f.labels], raw_accounts)
+    yield Kept([f for f in counters if "account_id" not in f.labels], DAY + HOUR)
+    yield Kept([f for f in proxy.FAMILIES if f.kind == "histogram"], DAY + HOUR)
+    yield Kept([f for f in proxy.FAMILIES if f.kind == "gauge"], DAY + HOUR)
+    yield Kept([f for f in exporter.FAMILIES if f in _OVER_TIME], DAY + HOUR)
+    yield Kept([f for f in exporter.FAMILIES if f not in _OVER_TIME], 2 * HOUR)
+    yield Kept(names.BUILT_IN, DAY + HOUR)
+
+
+_OVER_TIME = (
+    exporter.SECONDARY_CREDITS,
+    exporter.SECONDARY_USED,
+    exporter.SECONDARY_RESET,
+    exporter.SECONDARY_WINDOW,
+    exporter.NEWEST_REQUEST,
+    exporter.COLLECTOR_DURATION,
+)
+"""What panels ask of the exporter at every moment of a day; of the rest they ask the latest value."""
+
+
+def recorded() -> Iterator[Kept]:
+    """What our rules add."""
+    yield Kept([names.COST], 30 * DAY)
+    yield Kept([f for f in names.MINUTELY if f != names.COST], DAY + HOUR, RuleConfig().evaluation_interval)
+    yield Kept([hourly.name for hourly in names.HOURLY], 3 * DAY, HOUR)
+
+
+def series(family: MetricFamily, accounts: int) -> list[str]:
+    """Every series of a family, as text."""
+    labels = dict.fromkeys((*names.JOB_AND_INSTANCE, *family.labels))
+    values = [_ids(accounts) if label == "account_id" else _VALUES.get(label, ("x",)) for label in labels]
+    found = []
+    for some in product(*values):
+        text = ",".join(f'{label}="{value}"' for label, value in zip(labels, some, strict=True))
+        bounds = [f'le="{bound}"' for bound in (*family.buckets, "+Inf")]
+        if family.kind == "histogram":
+            found += [f"{family.bucket}{{{text},{bound}}}" for bound in bounds]
+        else:
+            found.append(f"{family.name}{{{text}}}")
+    return found
+
+
+def fill(data: Path, kept: Sequence[Kept], accounts: int, now: datetime, promtool: str) -> None:
+    """Write blocks into the data directory of a Prometheus."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "samples.txt")
+        for some in kept:
+            for family in some.families:
+                _write(file, family, some, accounts, now)
+                command = [promtool, "tsdb", "create-blocks-from", "openmetrics", "--quiet"]
+                command += ["--max-block-duration=162h", str(file), str(data)]
+                subprocess.run(command, check=True, capture_output=True)
+
+
+def _write(file: Path, family: MetricFamily, kept: Kept, accounts: int, now: datetime) -> None:
+    every = int(kept.every.total_seconds())
+    end = int(now.timestamp()) // every * every
+    first = end - int(kept.length.total_seconds())
+    name = family.name.removesuffix("_total") if family.kind == "counter" else family.name
+    with file.open("w", encoding="utf-8") as out:
+        out.write(f"# TYPE {name} {'unknown' if family.kind == 'histogram' else family.kind}\n")
+        for each in series(family, accounts):
+            stamps = range(first, end + 1, every)
+            out.write("".join(f"{each} {50 + place} {at}\n" for place, at in enumerate(stamps)))
+        out.write("# EOF\n")
+
+
+def _ids(accounts: int) -> tuple[str, ...]:
+    return tuple(f"acc-{number:05}" for number in range(accounts))

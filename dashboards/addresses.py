@@ -1,0 +1,14 @@
+"""Where each dashboard is found: the uid in its address, which links and bookmarks keep."""
+
+from __future__ import annotations
+
+OVERVIEW = "quotascope-overview"
+ACCOUNTS = "quotascope-accounts"
+ROUTING = "quotascope-routing"
+API_KEYS = "feejooeqieio0c"
+TOKENS = "quotascope-tokens"
+ACTIVITY = "quotascope-activity"
+PIPELINE = "quotascope-pipeline"
+
+FOLDER = "quotascope"
+"""The folder's own uid."""

@@ -1,0 +1,1 @@
+"""Bringing dashboards into a running Grafana: what would change, and changing it."""

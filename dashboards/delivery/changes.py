@@ -1,0 +1,98 @@
+"""What would change: the dashboards that are wanted, held against those that a Grafana has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dashboards.delivery.grafana import Stored
+from dashboards.plain import Json
+
+Action = Literal["create", "update", "unchanged", "prune", "provisioned"]
+
+_GRAFANAS_OWN = {"id", "version", "iteration"}
+"""What Grafana gives to a dashboard; it says nothing about what the dashboard shows."""
+
+_MOST = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be done about one dashboard.
+
+    Attributes:
+        details: where wanted and stored differ, as `path: stored -> wanted`.
+    """
+
+    uid: str
+    title: str
+    action: Action
+    details: tuple[str, ...] = ()
+
+    @property
+    def is_drift(self) -> bool:
+        """Whether the Grafana shows another thing than the repository says."""
+        return self.action != "unchanged"
+
+
+def changes(
+    wanted: Mapping[str, Json], stored: Mapping[str, Stored], ours: Mapping[str, str], folder: str
+) -> list[Change]:
+    """Every change in the order of the wanted dashboards, then those that are to go.
+
+    Args:
+        wanted: by uid.
+        stored: by uid, as far as they are there.
+        ours: titles of the dashboards in that Grafana that were deployed from here, by uid.
+        folder: the uid of the folder in which they are to lie.
+    """
+    found = [_change(uid, dashboard, stored.get(uid), folder) for uid, dashboard in wanted.items()]
+    return found + [Change(uid, title, "prune") for uid, title in sorted(ours.items()) if uid not in wanted]
+
+
+def content(dashboard: Json) -> Json:
+    """What a dashboard says, without what Grafana adds."""
+    return {key: value for key, value in dashboard.items() if key not in _GRAFANAS_OWN}
+
+
+def _change(uid: str, dashboard: Json, stored: Stored | None, folder: str) -> Change:
+    title = str(dashboard["title"])
+    if stored is None:
+        return Change(uid, title, "create")
+    details = list(differences(content(stored.dashboard), content(dashboard)))
+    if stored.folder != folder:
+        details.insert(0, f"folder: {stored.folder or 'none'} -> {folder}")
+    if not details:
+        return Change(uid, title, "unchanged")
+    action: Action = "provisioned" if stored.provisioned else "update"
+    return Change(uid, title, action, _shortened(details))
+
+
+def differences(stored: Any, wanted: Any, path: str = "") -> Iterator[str]:
+    """Where two pieces of JSON differ, from the outside in."""
+    if isinstance(stored, dict) and isinstance(wanted, dict):
+        for key in sorted({*stored, *wanted}):
+            yield from differences(stored.get(key), wanted.get(key), f"{path}.{key}".lstrip("."))
+    elif isinstance(stored, list) and isinstance(wanted, list) and len(stored) == len(wanted):
+        for number, (left, right) in enumerate(zip(stored, wanted, strict=True)):
+            yield from differences(left, right, f"{path}[{_name(right, number)}]")
+    elif stored != wanted:
+        yield f"{path}: {_short(stored)} -> {_short(wanted)}"
+
+
+def _name(entry: Any, number: int) -> str:
+    title = entry.get("title") or entry.get("name") if isinstance(entry, dict) else None
+    return str(title or number)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return f"{len(value)} entries"
+    text = repr(value) if not isinstance(value, dict) else "{...}"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _shortened(details: list[str]) -> tuple[str, ...]:
+    rest = len(details) - _MOST
+    return (*details[:_MOST], f"and {rest} more") if rest > 0 else tuple(details)

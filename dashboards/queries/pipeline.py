@@ -1,0 +1,82 @@
+"""What the dashboard of the metering itself asks."""
+
+from __future__ import annotations
+
+from dashboards.queries.query import RANGE, WINDOW, Query, stepped
+from exporter import metrics as exporter
+from ledger.families import MetricFamily
+from prometheus import names
+from prometheus.config import RuleConfig
+from prometheus.promql import buckets, increase, one_of, quantile, rate, select, total
+from proxy import metrics as proxy
+
+
+def targets_up(config: RuleConfig) -> Query:
+    """1 for each target whose last scrape succeeded, else 0."""
+    return Query(_ours(names.UP, config), "{{job}} {{instance}}", instant=True)
+
+
+def scrape_success(config: RuleConfig) -> Query:
+    """Share of the scrapes that succeeded, by target."""
+    succeeded = f"avg_over_time({_ours(names.UP, config)}[{WINDOW}])"
+    return stepped(Query(succeeded, "{{job}} {{instance}}"), config)
+
+
+def scrape_seconds(config: RuleConfig) -> Query:
+    """Seconds that the slowest scrape took, by job."""
+    return stepped(Query(f"max by (job) ({_ours(names.SCRAPE_SECONDS, config)})", "{{job}}"), config)
+
+
+def scrape_samples(config: RuleConfig) -> Query:
+    """Samples of one scrape, by job, after relabelling."""
+    return stepped(Query(total(_ours(names.SCRAPE_SAMPLES, config), "job"), "{{job}}"), config)
+
+
+def buffer(config: RuleConfig) -> Query:
+    """Finished requests that wait to be stored."""
+    return stepped(Query(total(select(proxy.BUFFER_SIZE)), "Waiting"), config)
+
+
+def dropped() -> tuple[Query, Query]:
+    """What was lost over the panel's range: finished requests, and entries of the body log."""
+    return (
+        Query(total(increase(select(proxy.BUFFER_DROPPED), RANGE)), "Requests", instant=True),
+        Query(total(increase(select(proxy.BODY_LOG_DROPPED), RANGE)), "Body log entries", instant=True),
+    )
+
+
+def ledger_lag(config: RuleConfig) -> Query:
+    """Seconds since the newest stored request, for as long as requests are counted."""
+    lag = f"clamp_min(time() - max({select(exporter.NEWEST_REQUEST)}), 0)"
+    traffic = f"{total(rate(select(proxy.REQUESTS), WINDOW))} > 0"
+    return stepped(Query(f"{lag} and ({traffic})", "Behind"), config)
+
+
+def collector_seconds(config: RuleConfig) -> Query:
+    """Seconds that each of the exporter's collectors took."""
+    return stepped(Query(_by_collector(exporter.COLLECTOR_DURATION, "max"), "{{collector}}"), config)
+
+
+def collector_success() -> Query:
+    """1 for each collector that could read its data, else 0."""
+    return Query(_by_collector(exporter.COLLECTOR_SUCCESS, "min"), "{{collector}}", instant=True)
+
+
+def http_by_status(config: RuleConfig) -> Query:
+    """HTTP requests a minute to the proxy, by status code."""
+    counted = total(rate(select(proxy.HTTP_REQUESTS), WINDOW), "status")
+    return stepped(Query(f"{counted} * 60 > 0", "{{status}}"), config)
+
+
+def http_seconds(config: RuleConfig) -> Query:
+    """Seconds below which 95 of 100 HTTP requests stay."""
+    measured = rate(buckets(proxy.HTTP_DURATION), WINDOW)
+    return stepped(Query(quantile(0.95, measured), "p95"), config)
+
+
+def _ours(family: MetricFamily, config: RuleConfig) -> str:
+    return select(family, one_of("job", (config.proxy_job, config.exporter_job)))
+
+
+def _by_collector(family: MetricFamily, operation: str) -> str:
+    return f"{operation} by (collector) ({select(family)})"

@@ -1,0 +1,77 @@
+"""One question to Prometheus, and the words that questions share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ledger.families import MetricFamily
+from prometheus.config import RuleConfig
+from prometheus.durations import promql as duration
+from prometheus.errors import QueryError
+from prometheus.promql import increase, matching, rate, select, total
+
+MODEL = matching("model", "$model")
+API = matching("api", "$api")
+ACCOUNT = matching("account_id", "$account")
+
+DAY = "1d"
+HOUR = "1h"
+RANGE = "$__range"
+WINDOW = "$__rate_interval"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One question to Prometheus.
+
+    Attributes:
+        legend: Grafana's name for each answer, `{{label}}` for a label's value.
+        instant: asks once, at the end of the panel's range; otherwise at each step of it.
+        min_step: Grafana's Min step; also replaces the scrape interval in `$__rate_interval`.
+    """
+
+    expr: str
+    legend: str
+    instant: bool = False
+    min_step: str = ""
+
+
+def stepped(query: Query, config: RuleConfig) -> Query:
+    """The query with the least step of rates."""
+    # Grafana makes $__rate_interval at least four minimum steps long: the rules' own window.
+    return replace(query, min_step=duration(config.panel_step))
+
+
+def hourly(expr: str, legend: str) -> Query:
+    """An expression over the hour before each full hour."""
+    return Query(expr, legend, min_step=HOUR)
+
+
+def counted(selector: str, *by: str) -> str:
+    """What counters grew by over the panel's range, largest first, without those that stood still."""
+    return f"sort_desc({total(increase(selector, RANGE), *by)} > 0)"
+
+
+def per_minute(selector: str, *by: str) -> str:
+    """Growth by the minute."""
+    return f"{total(rate(selector, WINDOW), *by)} * 60"
+
+
+def per_second(selector: str, *by: str) -> str:
+    """Growth by the second."""
+    return total(rate(selector, WINDOW), *by)
+
+
+def highest(expr: str) -> str:
+    """As many of the largest answers as the viewer asks for."""
+    return f"topk($top, {expr})"
+
+
+def label_values(family: MetricFamily, label: str) -> str:
+    """The query of a Grafana variable that lists a label's values.
+
+    Raises: QueryError on a label that the family does not have.
+    """
+    if label not in family.labels:
+        raise QueryError(f"{family.name} has no label {label!r}")
+    return f"label_values({select(family)}, {label})"

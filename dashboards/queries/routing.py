@@ -1,0 +1,89 @@
+"""What the dashboard of routing asks."""
+
+from __future__ import annotations
+
+from dashboards.queries.identity import named
+from dashboards.queries.query import (
+    API,
+    HOUR,
+    WINDOW,
+    Query,
+    highest,
+    hourly,
+    per_minute,
+    per_second,
+    stepped,
+)
+from ledger.families import MetricFamily
+from prometheus import names
+from prometheus.config import RuleConfig
+from prometheus.promql import buckets, increase, quantile, rate, select, total
+from proxy import metrics as proxy
+
+NAME = "{{display}}"
+
+
+def selections(config: RuleConfig) -> Query:
+    """Tries to choose an account, a second, by pool and by what came of it."""
+    rates = per_second(select(proxy.LB_SELECT), "pool", "outcome")
+    return stepped(Query(f"{rates} > 0", "{{pool}}: {{outcome}}"), config)
+
+
+def tier_share(config: RuleConfig) -> Query:
+    """Which part of the chosen accounts each tier is."""
+    chosen = select(proxy.LB_SELECTED_TIER)
+    every = f"({per_second(chosen)} > 0)"
+    return stepped(Query(f"{per_second(chosen, 'tier')} / on () group_left () {every}", "{{tier}}"), config)
+
+
+def tier_score(config: RuleConfig) -> Query:
+    """The score below which 95 of 100 chosen accounts of a tier were."""
+    measured = rate(buckets(proxy.LB_TIER_SCORE), WINDOW)
+    return stepped(Query(quantile(0.95, measured, "tier"), "{{tier}}"), config)
+
+
+def marks(config: RuleConfig) -> Query:
+    """Marks a minute by event."""
+    return stepped(Query(per_minute(select(names.MARKS), "event"), "{{event}}"), config)
+
+
+def permanent_failures() -> Query:
+    """Permanent failures of each hour by code."""
+    counts = total(increase(select(proxy.LB_PERMANENT), HOUR), "code")
+    return hourly(f"{counts} > 0", "{{code}}")
+
+
+def retries(config: RuleConfig) -> Query:
+    """Retries a minute by class of error."""
+    return stepped(Query(per_minute(select(proxy.RETRIES, API), "error_class"), "{{error_class}}"), config)
+
+
+def retries_by_account() -> Query:
+    """Retries of the last hour, for the accounts with most of them."""
+    return _ranked(proxy.ACCOUNT_RETRIES)
+
+
+def unpriced(config: RuleConfig) -> Query:
+    """Successful requests a minute without a price, by reason."""
+    return stepped(Query(per_minute(select(proxy.UNPRICED, API), "reason"), "{{reason}}"), config)
+
+
+def unpriced_by_account() -> Query:
+    """Successful requests of the last hour without a price, for the accounts with most of them."""
+    return _ranked(proxy.ACCOUNT_UNPRICED)
+
+
+def refresh_failures(config: RuleConfig) -> Query:
+    """Failed polls of quota and refreshes of tokens, a minute."""
+    counts = per_minute(select(proxy.USAGE_REFRESH_FAILURES), "phase", "status_code")
+    return stepped(Query(counts, "{{phase}} {{status_code}}"), config)
+
+
+def snapshot_age(config: RuleConfig) -> Query:
+    """Seconds since the accounts were last read, in the process that is furthest behind."""
+    return stepped(Query(f"max(time() - {select(proxy.LB_UPDATED_AT)})", "Age"), config)
+
+
+def _ranked(family: MetricFamily) -> Query:
+    counts = total(increase(select(family, API), HOUR), "account_id")
+    return Query(f"sort_desc({named(highest(f'{counts} > 0'))})", NAME, instant=True)

@@ -1,0 +1,13 @@
+"""Phrases that several panels share, so that they say the same about the same."""
+
+from __future__ import annotations
+
+from prometheus.config import RuleConfig
+from prometheus.durations import promql as duration
+
+NO_TRAFFIC = "No requests in this range: is the proxy in use, and scraped?"
+
+
+def averaged(config: RuleConfig) -> str:
+    """What a rate in panels is an average of: see `panels.POINTS` and `RuleConfig.panel_step`."""
+    return f"averaged over about a hundredth of the time range, at least {duration(config.rate_window)}"

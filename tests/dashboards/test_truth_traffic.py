@@ -1,0 +1,390 @@
+"""Routing, keys, tokens, one account's hours and the pipeline, asked of a real Prometheus, equal what the
+history says.
+
+Tolerance: a rate is exact between the scrapes that it saw. `increase` answers at least what was counted
+between the first and the last scrape of its window, and at most that much extrapolated to the whole window:
+`between.increase`. Gauges have none.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from math import ceil
+from typing import Any
+
+import pytest
+
+from dashboards.grafana_time import Ask
+from dashboards.source import Series, fetch
+from ledger.prices import PriceBook
+from ledger.values import RequestEvent
+from prometheus.config import RuleConfig
+from proxy.metrics import LATENCY_MS_BUCKETS, SCORE_BUCKETS
+from simulator.failures import error_class
+from simulator.fleet import FLEET
+from simulator.history import UNPRICED_MODEL, History
+from simulator.scrapes import Scrapes
+from simulator.seeded import LOST
+from simulator.selecting import MARKS, score
+from simulator.totals import spend_of, token_counts
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+WINDOW = timedelta(minutes=15) + RuleConfig().panel_step
+"""Of rates, over 24 hours."""
+
+PLANS = {account.id: account.plan_type for account in FLEET}
+NAMES = {account.id: account.email for account in FLEET} | {"acc-dmitri": "acc-dmitri"}
+ANNA = "acc-anna"
+
+Asked = Callable[..., list[list[Series]]]
+Label = Callable[[RequestEvent], str | None]
+
+
+def one(answers: list[list[Series]]) -> dict[str, Series]:
+    """The series of a panel with one query, by name."""
+    (series,) = answers
+    return {each.name: each for each in series}
+
+
+def tokens(event: RequestEvent) -> tuple[int, int]:
+    """Prompt and completion, as keys are counted: where the answer was a success with usage."""
+    counted = event.billable and event.http_status == 200
+    return token_counts(event)[:2] if counted else (0, 0)
+
+
+def refused(event: RequestEvent) -> str | None:
+    """The class of an error that is held against the account."""
+    kind = error_class(event.error_code) if event.status == "error" else None
+    return kind if kind in MARKS else None
+
+
+def unpriced(event: RequestEvent) -> str | None:
+    """Why a success has no price."""
+    if event.status != "success":
+        return None
+    if event.usage.input_tokens is None:
+        return "missing_usage"
+    return "unknown_pricing" if event.model == UNPRICED_MODEL else None
+
+
+@pytest.mark.parametrize(
+    ("dashboard", "title", "label", "per"),
+    [
+        ("routing", "Selections by pool and outcome", lambda e: "full: selected", 60),
+        ("routing", "Marks by event", lambda e: MARKS.get(refused(e) or ""), 1),
+        ("routing", "Retries by error class", refused, 1),
+        ("routing", "Unpriced by reason", unpriced, 1),
+        ("api-keys", "Requests by key", lambda e: e.api_key_id, 60),
+        ("pipeline", "HTTP answers by status", lambda e: str(e.http_status), 1),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_events_flow_as_counted(
+    dashboard: str, title: str, label: Label, per: int, asked: Asked, between: Any, scrapes: Scrapes
+) -> None:
+    """`per` is 60 where the panel counts by the second. Marks are recorded every minute, so what a window
+    saw may be what scrapes told one minute earlier."""
+    found = one(asked(dashboard, title))
+    checked = 0
+    for name, series in found.items():
+        for at, value in series.points[1:]:
+            minutes = between.minutes(at, WINDOW)
+            exact = sum(label(event) == name for event in between.events(at, WINDOW)) / minutes / per
+            if title == "Marks by event":
+                wide = sum(label(e) == name for e in between.events(at, WINDOW + 2 * scrapes_apart(scrapes)))
+                assert 0 <= value <= wide / (minutes - 3) / per + 1e-9
+            else:
+                assert value == pytest.approx(exact, abs=1e-9)
+            checked += value > 0
+    assert checked > 5
+
+
+def scrapes_apart(scrapes: Scrapes) -> timedelta:
+    return timedelta(seconds=scrapes.interval_seconds)
+
+
+def test_marks_add_up_over_the_day(asked: Asked, between: Any, now: datetime) -> None:
+    """By the minute at points a quarter of an hour apart: the sum is about the number of marks."""
+    found = one(asked("routing", "Marks by event"))
+    marked = Counter(MARKS.get(refused(event) or "") for event in between.events(now, DAY))
+    assert set(found) == {event for event in marked if event}
+    for name, series in found.items():
+        total = sum(value for _, value in series.points) * 15
+        # A mark in the minute and a quarter by which windows overlap counts twice, some at the edges not.
+        assert total == pytest.approx(marked[name], rel=0.15, abs=2)
+
+
+def test_the_tier_share_is_the_plans_share(asked: Asked, between: Any) -> None:
+    found = one(asked("routing", "Selected tier share"))
+    assert set(found) == set(PLANS.values())
+    for name, series in found.items():
+        for at, value in series.points:
+            plans = [PLANS[event.account_id] for event in between.events(at, WINDOW)]
+            assert value == pytest.approx(plans.count(name) / len(plans))
+
+
+def test_tier_scores_lie_in_the_right_bucket(asked: Asked, between: Any) -> None:
+    """Of the true 95th, or of the measurement next to it: see the quantiles of the Overview."""
+    accounts = {account.id: account for account in FLEET}
+    checked = 0
+    for name, series in one(asked("routing", "Tier score p95")).items():
+        for at, value in series.points[24:]:
+            chosen = [e for e in between.events(at, WINDOW) if PLANS[e.account_id] == name]
+            if scores := sorted(score(accounts[e.account_id], e) for e in chosen):
+                check_bucket(value, scores, SCORE_BUCKETS)
+                checked += 1
+    assert checked > 100
+
+
+def test_http_quantiles_lie_in_the_right_bucket(asked: Asked, between: Any) -> None:
+    bounds = tuple(ms / 1_000 for ms in LATENCY_MS_BUCKETS)
+    (series,) = one(asked("pipeline", "HTTP duration p95")).values()
+    for at, value in series.points[24:]:
+        events = [e for e in between.events(at, WINDOW) if e.status != "cancelled"]
+        if events:
+            check_bucket(value, sorted(event.latency_ms / 1_000 for event in events), bounds)
+
+
+def check_bucket(value: float, values: list[float], bounds: tuple[float, ...]) -> None:
+    edges = (0.0, *bounds)
+    rank = ceil(0.95 * len(values)) - 1
+    low, high = (values[max(0, rank - 1)], values[min(len(values) - 1, rank + 1)])
+    below = edges[bisect_left(edges, low) - 1]
+    above = edges[min(bisect_left(edges, high), len(edges) - 1)]
+    assert below - 1e-12 <= value <= above + 1e-12
+
+
+def test_permanent_failures_stand_in_their_hours(asked: Asked, between: Any) -> None:
+    found = one(asked("routing", "Permanent failures by code"))
+    assert set(found) == {"invalid_api_key"}
+    for at, value in found["invalid_api_key"].points:
+        assert at.minute == at.second == 0
+        counted = sum(event.error_code == "invalid_api_key" for event in between.events(at, HOUR))
+        assert counted > 0
+        assert value == between.increase(at, HOUR, counted)
+
+
+@pytest.mark.parametrize(
+    ("title", "label"), [("Retries by account", refused), ("Unpriced by account", unpriced)]
+)
+def test_the_last_hour_by_account(
+    title: str, label: Label, asked: Asked, between: Any, now: datetime
+) -> None:
+    counted = Counter(e.account_id for e in between.events(now, HOUR) if label(e))
+    found = {name: series.last for name, series in one(asked("routing", title)).items()}
+    assert found == {NAMES[a]: between.increase(now, HOUR, number) for a, number in counted.items()}
+    assert found
+
+
+def test_the_snapshot_is_as_old_as_its_last_scrape(asked: Asked, now: datetime, scrapes: Scrapes) -> None:
+    (series,) = one(asked("routing", "Age of the accounts' snapshot")).values()
+    (at, age) = series.points[-1]
+    since = (at - scrapes.start) % scrapes_apart(scrapes)
+    assert age == pytest.approx(4 + since.total_seconds(), abs=1)
+
+
+@pytest.mark.parametrize(
+    ("dashboard", "title"), [("routing", "Usage refresh failures"), ("api-keys", "Refused by budget")]
+)
+def test_what_never_happened_is_empty(dashboard: str, title: str, asked: Asked) -> None:
+    assert asked(dashboard, title) == [[]]
+
+
+# API keys and tokens
+
+
+def by_key(events: list[RequestEvent], amount: Callable[[RequestEvent], int]) -> Counter[str]:
+    sums: Counter[str] = Counter()
+    for event in events:
+        sums[event.api_key_id] += amount(event)
+    return sums
+
+
+@pytest.mark.parametrize(
+    ("dashboard", "title", "amount"),
+    [
+        ("api-keys", "API Key Usage", lambda e: 1),
+        ("api-keys", "Token Usage by API Key", lambda e: sum(tokens(e))),
+        ("tokens", "Total Tokens Used by API Key", lambda e: sum(tokens(e))),
+    ],
+    ids=["requests", "bars", "pie"],
+)
+def test_totals_by_key(
+    dashboard: str,
+    title: str,
+    amount: Callable[[RequestEvent], int],
+    asked: Asked,
+    between: Any,
+    now: datetime,
+) -> None:
+    (series,) = asked(dashboard, title)
+    expected = by_key(between.events(now, DAY), amount)
+    assert {s.name: s.last for s in series} == {
+        key: between.increase(now, DAY, number) for key, number in expected.items()
+    }
+    values = [s.last for s in series]
+    assert values == sorted(values, reverse=True)
+
+
+def test_prompt_against_completion(asked: Asked, between: Any, now: datetime) -> None:
+    counted = [tokens(event) for event in between.events(now, DAY)]
+    prompt, completion = (answer[0].last for answer in asked("tokens", "Prompt vs Completion Tokens"))
+    assert prompt == between.increase(now, DAY, sum(p for p, _ in counted))
+    assert completion == between.increase(now, DAY, sum(c for _, c in counted))
+
+
+def test_output_for_input_by_key(asked: Asked, between: Any, now: datetime) -> None:
+    events = between.events(now, DAY)
+    prompt, completion = by_key(events, lambda e: tokens(e)[0]), by_key(events, lambda e: tokens(e)[1])
+    found = one(asked("tokens", "Input/Output Token Ratio by API Key"))
+    assert {name: s.last for name, s in found.items()} == {
+        key: pytest.approx(completion[key] / prompt[key]) for key in prompt
+    }
+
+
+@pytest.mark.parametrize(
+    ("dashboard", "title"),
+    [("api-keys", "Prompt vs Completion Tokens"), ("tokens", "Token Usage Over Time")],
+)
+def test_tokens_a_second(dashboard: str, title: str, asked: Asked, between: Any) -> None:
+    amounts: dict[str, Callable[[RequestEvent], int]] = {
+        "Prompt Tokens": lambda e: tokens(e)[0],
+        "Completion Tokens": lambda e: tokens(e)[1],
+        "Tokens per second": lambda e: sum(tokens(e)),
+    }
+    for (series,) in asked(dashboard, title):
+        for at, value in series.points[1:]:
+            counted = sum(amounts[series.name](event) for event in between.events(at, WINDOW))
+            assert value == pytest.approx(counted / between.minutes(at, WINDOW) / 60, abs=1e-9)
+
+
+def test_short_keys_as_a_share(asked: Asked, between: Any) -> None:
+    (series,) = one(asked("api-keys", "Short or missing keys")).values()
+    for at, value in series.points:
+        keys = [event.api_key_id for event in between.events(at, WINDOW)]
+        assert value == pytest.approx(keys.count("short_key") / len(keys), abs=1e-9)
+    assert any(value > 0 for _, value in series.points)
+
+
+# One account, hour by hour
+
+
+@pytest.mark.parametrize(
+    ("title", "label"),
+    [
+        ("Requests per hour", lambda e: e.status),
+        ("Errors per hour", lambda e: error_class(e.error_code) if e.status == "error" else None),
+        ("Unpriced per hour", unpriced),
+    ],
+    ids=["requests", "errors", "unpriced"],
+)
+def test_an_accounts_hours(title: str, label: Label, asked: Asked, between: Any) -> None:
+    bars = 0
+    for name, series in one(asked("activity", title, account=ANNA)).items():
+        for at, value in series.points:
+            assert at.minute == at.second == 0
+            mine = (e for e in between.events(at, HOUR) if e.account_id == ANNA)
+            counted = sum(label(event) == name for event in mine)
+            assert value == between.increase(at, HOUR, counted)
+            bars += value > 0
+    assert bars > 1
+
+
+def test_an_accounts_cost_and_tokens(asked: Asked, between: Any, prices: PriceBook) -> None:
+    ((cost,),) = asked("activity", "Cost per hour (USD)", account=ANNA)
+    (fresh,), (cached,), (output,) = asked("activity", "Tokens per hour", account=ANNA)
+    assert len(cost.points) == 25
+    for place, (at, usd) in enumerate(cost.points):
+        mine = [e for e in between.events(at, HOUR) if e.account_id == ANNA]
+        assert usd == between.increase(at, HOUR, sum(float(spend_of(e, prices).usd) for e in mine))
+        counts = [token_counts(e) for e in mine if e.billable]
+        for series, number in (
+            (fresh, sum(c[0] - c[2] for c in counts)),
+            (cached, sum(c[2] for c in counts)),
+            (output, sum(c[1] for c in counts)),
+        ):
+            assert series.points[place][1] == between.increase(at, HOUR, number)
+
+
+def test_an_accounts_quota(asked: Asked, history: History, scrapes: Scrapes) -> None:
+    for answer, window in zip(
+        asked("activity", "Quota used", account=ANNA), ("primary", "secondary"), strict=True
+    ):
+        (series,) = answer
+        for at, value in series.points[::8]:
+            seen = scrapes.at((at - scrapes.start) // scrapes_apart(scrapes))
+            told = [
+                s.used_percent
+                for s in history.samples
+                if s.account_id == ANNA and s.window == window and s.recorded_at < seen
+            ]
+            assert value == told[-1]
+
+
+# The pipeline
+
+
+def test_the_pipeline_says_what_prometheus_and_the_services_said(asked: Asked) -> None:
+    """Made by hand in simulator/seeded.py: two hours without a scrape, an hour of a full buffer, seven lost."""
+    assert {series.last for series in one(asked("pipeline", "Targets")).values()} == {1.0}
+    for series in one(asked("pipeline", "Successful scrapes")).values():
+        failed = [at for at, value in series.points if value == 0]
+        assert timedelta(hours=1.5) <= failed[-1] - failed[0] <= timedelta(hours=2)
+    assert {s.last for s in one(asked("pipeline", "Scrape duration")).values()} == {0.012}
+    assert {s.last for s in one(asked("pipeline", "Samples per scrape")).values()} == {431.0}
+    (waiting,) = one(asked("pipeline", "Waiting for the ledger")).values()
+    assert {value for _, value in waiting.points} == {2.0, 500.0, 0.0}
+    assert 3 <= sum(value == 500 for _, value in waiting.points) <= 5
+
+
+def test_lost_requests_are_counted(asked: Asked, between: Any, now: datetime) -> None:
+    (requests,), (entries,) = asked("pipeline", "Dropped")
+    assert requests.last == between.increase(now, DAY, LOST)
+    assert entries.last == 0
+
+
+def test_collectors(asked: Asked) -> None:
+    found = {name: s.last for name, s in one(asked("pipeline", "Collectors")).items()}
+    assert found == {"accounts": 1, "windows": 1, "spend": 0}
+    found = {name: s.last for name, s in one(asked("pipeline", "Collector duration")).items()}
+    assert found == {"accounts": 0.004, "windows": 0.02, "spend": 0.5}
+
+
+def test_the_ledger_is_behind_by_the_pause_since_the_last_request(
+    asked: Asked, history: History, scrapes: Scrapes
+) -> None:
+    ((series,),) = asked("pipeline", "Ledger behind traffic")
+    ends = [event.requested_at for event in history.events]
+    for at, behind in series.points[::6]:
+        seen = scrapes.at((at - scrapes.start) // scrapes_apart(scrapes))
+        newest = ends[bisect_left(ends, seen) - 1]
+        assert behind == pytest.approx((at - newest).total_seconds(), abs=0.01)
+
+
+def test_annotations_are_where_it_happened(
+    built: dict[str, Any], seeded: str, scrapes: Scrapes, history: History
+) -> None:
+    """Each stands within the ten minutes of its window after the first scrape that could tell, recorded
+    within a minute."""
+    step = timedelta(minutes=5)
+    marks = {m["name"]: m for m in built["overview"]["annotations"]["list"]}
+    (restart,) = scrapes.restarts
+    around = restart - timedelta(hours=6)
+    start = around.replace(minute=0, second=0)
+    ask = Ask(marks["Restarts of the proxy"]["expr"], start, start + DAY, step, False, "")
+    (series,) = fetch(seeded, ask)
+    assert all(restart <= at <= restart + timedelta(minutes=15) for at, _ in series.points)
+    ask = Ask(marks["Quota resets"]["expr"], start - DAY, start + 3 * DAY, step, False, "")
+    (series,) = fetch(seeded, ask)
+    told = [
+        s
+        for s in history.samples
+        if s.window == "secondary" and start - DAY < s.recorded_at < start + 3 * DAY
+    ]
+    ends = {(s.account_id, s.reset_at) for s in told}
+    resets = len(ends) - len({account for account, _ in ends})
+    began = [at for at, _ in series.points if at - step not in {other for other, _ in series.points}]
+    assert len(began) == resets > 1
