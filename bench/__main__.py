@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import relay, soak
+from bench import dashboards, exporter, fleet, quota, relay, soak
 
 
 def _relay(options: argparse.Namespace) -> None:
@@ -20,9 +20,35 @@ def _soak(options: argparse.Namespace) -> None:
     print(soak.table(soak.findings()), flush=True)
 
 
+def _exporter(options: argparse.Namespace) -> None:
+    print(exporter.table(exporter.compare(exporter.SCRAPES)), flush=True)
+
+
+def _quota(options: argparse.Namespace) -> None:
+    results = quota.compare()
+    print(quota.table(results), flush=True)
+    if options.plot:
+        quota.plot(results, options.plot)
+
+
+def _dashboards(_: argparse.Namespace) -> None:
+    print(dashboards.table(dashboards.measure()), flush=True)
+
+
+def _fleet(options: argparse.Namespace) -> None:
+    print(fleet.table(fleet.findings()), flush=True)
+
+
 BENCHES: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "relay": ("the proxy against a bare pass-through, nginx, no proxy at all", _relay),
+    "fleet": ("50,000 requests over 20 accounts in every trouble, judged by the provider's log", _fleet),
     "soak": ("1,000 streams at once, 200,000 requests in a row, scrapes under load", _soak),
+    "exporter": ("a scrape of 1,000 accounts at 100,000 and at 10 million stored requests", _exporter),
+    "quota": ("the quota estimate on 1,000 accounts whose true quotas are known", _quota),
+    "dashboards": (
+        "samples that opening each dashboard loads, with and without rules",
+        _dashboards,
+    ),
 }
 """What can be measured: a line of help and what to run."""
 
@@ -39,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default: 5)")
     parser.add_argument("--seconds", type=int, default=4, help="seconds of each measurement (default: 4)")
     parser.add_argument("--connections", type=int, default=32, help="connections of the load (default: 32)")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="quota: draw what it finds")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.what if name not in BENCHES]
     if unknown:

@@ -10,8 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.configured import routed
 from bench.load import Load, wrk
 from bench.processes import Program, free_port, python, start
+from simulator.provider_accounts import ProviderAccount
+from simulator.twenty import tables
 
 UNARY = '{"model":"gpt-5.5","messages":[{"role":"user","content":"hello"}]}'
 STREAM = '{"model":"gpt-5.5","stream":true,"messages":[{"role":"user","content":"hello"}]}'
@@ -78,6 +81,15 @@ def quotascope(folder: Path, origin: str) -> Program:
     return start("Quotascope", python("-m", "proxy"), port, env=env, cpu=SUBJECT_CPU, cwd=folder)
 
 
+def twenty_accounts(folder: Path, origin: str) -> Program:
+    """The same proxy, which chooses one of twenty accounts for each request."""
+    own = folder / "twenty"
+    own.mkdir()
+    plans = ("pro", "plus", "team", "free")
+    accounts = [ProviderAccount(f"account-{n}", plans[n % len(plans)]) for n in range(20)]
+    return routed("Quotascope, 20 accounts", own, origin, tables(accounts, own), SUBJECT_CPU)
+
+
 def litellm(folder: Path, origin: str) -> Program:
     port = free_port()
     config = folder / "litellm.yaml"
@@ -91,7 +103,7 @@ def litellm(folder: Path, origin: str) -> Program:
 
 def subjects() -> list[Callable[[Path, str], Program]]:
     """The programs that can be measured here."""
-    found: list[Callable[[Path, str], Program]] = [bare, quotascope]
+    found: list[Callable[[Path, str], Program]] = [bare, quotascope, twenty_accounts]
     if shutil.which("nginx"):
         found.insert(0, nginx)
     if importlib.util.find_spec("litellm") and shutil.which("litellm"):

@@ -9,24 +9,26 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 from aiohttp import web
-from sqlalchemy.engine import URL
 
 from exporter.app import application, listening
 from exporter.errors import ExporterError
-from exporter.scrape import Scrape, collectors, reading, scrape
-from ledger.errors import StoreError
-from ledger.store import parse_url, reader, sqlite_url
+from exporter.scrape import Scrape, collectors, scrape
+from exporter.source import Source
+from exporter.stores import source
+from ledger.errors import LedgerError
 from settings.errors import SettingsError
 from settings.load import load
 from settings.model import Settings, split_address
 
 DESCRIPTION = """\
-Reads the ledger, never writes to it, and answers Prometheus: accounts by status, who they are, what each
-has spent in the last seven days, and how fresh the data is.
+Reads the ledger, never writes to it, and answers Prometheus: accounts by status, who they are, how full
+their quota windows are, what each has spent since its weekly reset and what its week is worth by that, and
+how fresh the data is.
 
   /metrics   for Prometheus; asks for a bearer token where [metrics] token is set
   /healthz   200 while the process runs
@@ -34,6 +36,9 @@ has spent in the last seven days, and how fresh the data is.
 
 The ledger may come later than the exporter: what cannot be read is reported as
 codex_lb_exporter_collector_success 0, and is read as soon as it can be.
+
+With --store it reads the store of a running codex-lb instead, strictly read-only: no file is made beside
+it, and its owner is never kept waiting.
 """
 
 EPILOG = """\
@@ -41,10 +46,14 @@ examples:
   python -m exporter                                    listens on 127.0.0.1:8789, reads usage.db
   python -m exporter --config /etc/codex-usage.toml
   python -m exporter --once | promtool check metrics
+  python -m exporter --store codex-lb:~/.codex-lb/store.db
+  python -m exporter --store codex-lb:/var/lib/codex-lb/store.db,accounts=/var/lib/codex-lb/accounts.db
+  python -m exporter --store codex-lb:postgresql://reader@host/codex_lb
 
 keys of the file that matter here:
-  [exporter] listen_addr    [storage] database_path or database_url
-  [metrics] account_identity_mode, token, public
+  [exporter] listen_addr, store    [storage] database_path or database_url
+  [metrics] account_identity_mode, token, public    [quota] thresholds and capacities
+  [pricing.models] with --store; the ledger brings its own prices
 
 exit codes: 0 ended by SIGTERM or Ctrl-C, or --once read everything; 1 --once found a collector failing;
 2 bad configuration, or the address cannot be listened on
@@ -57,29 +66,20 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         settings = load(arguments.config, environ)
-        take = scraper(settings, ledger_url(settings))
-        return _print(take()) if arguments.once else _serve(settings, take)
-    except (SettingsError, StoreError, ExporterError) as error:
+        with closing(source(settings, arguments.store)) as store:
+            take = scraper(settings, store)
+            return _print(take()) if arguments.once else _serve(settings, take)
+    except (SettingsError, LedgerError, ExporterError) as error:
         print(f"exporter: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # before the server had its own handler
         return 0
 
 
-def ledger_url(settings: Settings) -> URL:
-    """Where the ledger is; `database_url` goes before `database_path`.
-
-    Raises: StoreError.
-    """
-    storage = settings.storage
-    return parse_url(storage.database_url) if storage.database_url else sqlite_url(storage.database_path)
-
-
-def scraper(settings: Settings, url: URL) -> Callable[[], Scrape]:
-    """A function that reads the ledger once, as it is at that moment."""
-    engine = reader(url)
-    subjects = collectors(settings.metrics.account_identity_mode)
-    return lambda: scrape(subjects, lambda: reading(engine, url), datetime.now(UTC))
+def scraper(settings: Settings, store: Source) -> Callable[[], Scrape]:
+    """A function that scrapes the store, as it is at that moment."""
+    subjects = collectors(store, settings.metrics.account_identity_mode)
+    return lambda: scrape(subjects, datetime.now(UTC))
 
 
 def _serve(settings: Settings, take: Callable[[], Scrape]) -> int:
@@ -112,6 +112,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--config", metavar="FILE", type=Path, help="TOML file; without it codex-usage.toml, if there is one"
+    )
+    parser.add_argument(
+        "--store",
+        metavar="STORE",
+        help="the store of a codex-lb; without it [exporter] store, else the ledger",
     )
     parser.add_argument("--once", action="store_true", help="print one scrape to standard output and end")
     return parser

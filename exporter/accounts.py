@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Literal
-
-from sqlalchemy import Connection
 
 from exporter.metrics import ACCOUNTS, IDENTITY
 from exporter.samples import Samples
-from ledger.queries import Account, list_accounts
+from ledger.queries import Account
 
 IdentityMode = Literal["email", "account_id"]
 
 STATUSES = ("active", "rate_limited", "quota_exceeded", "paused", "reauth_required", "deactivated")
 """Statuses that are always exported, so that an alert on one finds a 0 and not a gap."""
-
-
-def collect(connection: Connection, now: datetime, *, mode: IdentityMode) -> tuple[Samples, ...]:
-    """Read the accounts once; `now` plays no part."""
-    rows = list_accounts(connection)
-    return by_status(rows), identities(rows, mode)
 
 
 def by_status(accounts: Sequence[Account]) -> Samples:

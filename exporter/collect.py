@@ -1,21 +1,15 @@
-"""Running collectors: each on its own connection, each with its own success and duration."""
+"""Running collectors: each by itself, with its own success and duration."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-
-from sqlalchemy import Connection
 
 from exporter.metrics import COLLECTOR_DURATION, COLLECTOR_SUCCESS
 from exporter.samples import Samples
 from ledger.errors import StoreError
-
-Connect = Callable[[], AbstractContextManager[Connection]]
-"""Opens the ledger for one short read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +17,11 @@ class Collector:
     """One subject: its value of the label `collector`, and how to read it.
 
     Attributes:
-        read: called with a connection and the time of the scrape (aware UTC).
+        read: called with the time of the scrape (aware UTC).
     """
 
     name: str
-    read: Callable[[Connection, datetime], tuple[Samples, ...]]
+    read: Callable[[datetime], tuple[Samples, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +40,11 @@ class Outcome:
     error: str | None = None
 
 
-def run(
-    collector: Collector, connect: Connect, now: datetime, clock: Callable[[], float] = time.perf_counter
-) -> Outcome:
+def run(collector: Collector, now: datetime, clock: Callable[[], float] = time.perf_counter) -> Outcome:
     """Run one collector. It never raises: what goes wrong in one subject must not cost the others."""
     start = clock()
     try:
-        with connect() as connection:
-            samples = collector.read(connection, now)
+        samples = collector.read(now)
     except Exception as error:
         return Outcome(collector.name, clock() - start, error=_line(error))
     return Outcome(collector.name, clock() - start, samples)

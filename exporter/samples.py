@@ -22,6 +22,6 @@ class Samples:
     values: Mapping[tuple[str, ...], float]
 
     def __post_init__(self) -> None:
-        for key in self.values:
-            if len(key) != len(self.family.labels):
-                raise ValueError(f"{self.family} has the labels {self.family.labels}, not {key}")
+        if set(map(len, self.values)) - {len(self.family.labels)}:
+            wrong = next(key for key in self.values if len(key) != len(self.family.labels))
+            raise ValueError(f"{self.family} has the labels {self.family.labels}, not {wrong}")

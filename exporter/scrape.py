@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.engine import URL
-
-from exporter import accounts, freshness, spend
-from exporter.collect import Collector, Connect, health, run
+from exporter.accounts import IdentityMode, by_status, identities
+from exporter.collect import Collector, health, run
 from exporter.exposition import render
-from ledger.store import translated
+from exporter.freshness import newest
+from exporter.privacy import without_addresses
+from exporter.samples import Samples
+from exporter.source import Source
+from exporter.spend import quota, spend
+from exporter.windows import windows
 
 log = logging.getLogger("quotascope.exporter")
 
@@ -34,36 +34,41 @@ class Scrape:
     failed: tuple[str, ...]
 
 
-def collectors(mode: accounts.IdentityMode) -> tuple[Collector, ...]:
+def collectors(source: Source, mode: IdentityMode) -> tuple[Collector, ...]:
     """Every collector, in the order of the exposition."""
-    return (
-        Collector("accounts", partial(accounts.collect, mode=mode)),
-        Collector("spend", spend.collect),
-        Collector("freshness", freshness.collect),
+
+    def read_accounts(now: datetime) -> tuple[Samples, ...]:
+        accounts = source.accounts(now).shown
+        return by_status(accounts), identities(accounts, mode)
+
+    def read_windows(now: datetime) -> tuple[Samples, ...]:
+        return windows(source.usage(now), source.capacities)
+
+    def read_spend(now: datetime) -> tuple[Samples, ...]:
+        estimates = source.estimates(now)
+        return *spend(estimates), *quota(estimates)
+
+    def read_freshness(now: datetime) -> tuple[Samples, ...]:
+        return (newest(source.newest_request()),)
+
+    found = (
+        Collector("accounts", read_accounts),
+        Collector("windows", read_windows),
+        Collector("spend", read_spend),
+        Collector("freshness", read_freshness),
     )
+    return tuple(map(without_addresses, found)) if mode == "account_id" else found
 
 
-def scrape(subjects: Sequence[Collector], connect: Connect, now: datetime) -> Scrape:
+def scrape(subjects: Sequence[Collector], now: datetime) -> Scrape:
     """Run the collectors beside each other, so that a lock is waited for once and not by each in turn.
 
     Each failure is one line in the log.
     """
     with ThreadPoolExecutor(len(subjects)) as threads:
-        outcomes = list(threads.map(lambda subject: run(subject, connect, now), subjects))
+        outcomes = list(threads.map(lambda subject: run(subject, now), subjects))
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     for outcome in failed:
         log.warning("collector %s failed: %s", outcome.collector, outcome.error)
     samples = [sample for outcome in outcomes for sample in outcome.samples]
     return Scrape(render([*samples, *health(outcomes)]), tuple(o.collector for o in failed))
-
-
-@contextmanager
-def reading(engine: Engine, url: URL) -> Iterator[Connection]:
-    """A connection for one short read.
-
-    Args:
-        url: names the ledger in errors; a reader's engine does not know its file.
-    Raises: StoreError for what the database raises, in here and in the caller's block.
-    """
-    with translated(url, "cannot read the ledger"), engine.connect() as connection:
-        yield connection

@@ -1,35 +1,40 @@
-"""What each account has spent in the last seven days."""
+"""What each account has spent since its weekly reset, and what its whole week is worth by that."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping
 
-from sqlalchemy import Connection
-
-from exporter.metrics import ACCOUNT_COST_7D, ACCOUNT_UNPRICED_7D
+from exporter.metrics import (
+    ACCOUNT_COST_7D,
+    ACCOUNT_UNPRICED_7D,
+    ESTIMATE_SUPPRESSED,
+    IMPLIED_QUOTA_7D,
+    USED_DELTA_7D,
+)
 from exporter.samples import Samples
-from ledger.cost import Spend, TokenSum, price_sums
-from ledger.prices import PriceBook
-from ledger.queries import account_sums, price_book
+from ledger.quota import QuotaEstimate
 
-PERIOD = timedelta(days=7)
+Estimates = Mapping[str, QuotaEstimate]
+"""By account id."""
 
-
-def collect(connection: Connection, now: datetime) -> tuple[Samples, ...]:
-    """Read the token sums of [now - 7 days, now) and price them; `now` is aware UTC."""
-    return spend(account_sums(connection, now - PERIOD, now), price_book(connection))
+Values = dict[tuple[str, ...], float]
 
 
-def spend(sums: Mapping[str, Sequence[TokenSum]], book: PriceBook) -> tuple[Samples, ...]:
-    """US dollars of the priced requests by account, and beside them how many have no price."""
-    spends = {account: price_sums(book, rows) for account, rows in sums.items()}
-    return _dollars(spends), _unpriced(spends)
+def spend(estimates: Estimates) -> tuple[Samples, ...]:
+    """US dollars of the priced requests, and beside them how many have no price."""
+    return (
+        Samples(ACCOUNT_COST_7D, {(id,): float(e.sums.usd) for id, e in estimates.items()}),
+        Samples(ACCOUNT_UNPRICED_7D, {(id,): e.sums.unpriced for id, e in estimates.items()}),
+    )
 
 
-def _dollars(spends: Mapping[str, Spend]) -> Samples:
-    return Samples(ACCOUNT_COST_7D, {(account,): float(s.usd) for account, s in spends.items()})
-
-
-def _unpriced(spends: Mapping[str, Spend]) -> Samples:
-    return Samples(ACCOUNT_UNPRICED_7D, {(account,): s.unpriced_requests for account, s in spends.items()})
+def quota(estimates: Estimates) -> tuple[Samples, ...]:
+    """Percent used and implied quota, or the reasons why there is none."""
+    used: Values = {(id,): e.used_percent for id, e in estimates.items() if e.used_percent is not None}
+    implied: Values = {(id,): e.usd for id, e in estimates.items() if e.usd is not None}
+    reasons: Values = {(id, reason): 1.0 for id, e in estimates.items() for reason in e.reasons}
+    return (
+        Samples(USED_DELTA_7D, used),
+        Samples(IMPLIED_QUOTA_7D, implied),
+        Samples(ESTIMATE_SUPPRESSED, reasons),
+    )

@@ -16,8 +16,9 @@ OVERLAP = 200
 """Rows before the newest one that are looked at again: a server may show ids out of order."""
 
 BATCH = 5_000
-AUDIT_ACCOUNTS = 1
-"""Accounts whose readings are all read again in each refresh, in turn: rows may have been deleted."""
+AUDIT_EVERY = 4
+"""At every so manieth refresh all readings of one account are read again, in turn: rows may have been
+deleted."""
 
 LAST_WORDS = 20
 """Rows among which an account's newest reading of each window is."""
@@ -71,8 +72,8 @@ class _Meters:
 class Meters:
     """The meters of the accounts that it was asked for."""
 
-    def __init__(self, rules: QuotaRules, audit_accounts: int = AUDIT_ACCOUNTS) -> None:
-        self._rules, self._audit_accounts = rules, audit_accounts
+    def __init__(self, rules: QuotaRules, audit_every: int = AUDIT_EVERY) -> None:
+        self._rules, self._audit_every = rules, audit_every
         self._accounts: dict[str, _Meters] = {}
         self.forget()
 
@@ -82,7 +83,7 @@ class Meters:
         self._accounts = {}
         self._overlap: frozenset[Stored] = frozenset()
         self._last_id: int | None = None
-        self._turn = 0
+        self._refreshes = 0
 
     def shown(self, account: str, now: int) -> Shown:
         """An account's windows as they stand at `now`, microseconds since 1970."""
@@ -113,12 +114,12 @@ class Meters:
             del self._accounts[account]
 
     def _to_load(self, wanted: list[str]) -> list[str]:
-        """The accounts that are not known yet, and a few of the others in turn."""
+        """The accounts that are not known yet, and now and then one of the others in turn."""
         new = [account for account in wanted if account not in self._accounts]
         known = [account for account in wanted if account in self._accounts]
-        turn = [known[(self._turn + n) % len(known)] for n in range(min(self._audit_accounts, len(known)))]
-        self._turn += len(turn)
-        return [*new, *turn]
+        self._refreshes += 1
+        turn, due = divmod(self._refreshes, self._audit_every)
+        return [*new, known[turn % len(known)]] if known and not due else new
 
     def _read_new(self, rows: MeterRows, now: int) -> None:
         after = max(0, (self._last_id or 0) - OVERLAP)

@@ -9,12 +9,13 @@ moved and no request explains it, the ratio would be too low, and is not given.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
 from ledger.cycle import GAP, MINUTE, WOBBLE_SECONDS, Cycle
-from ledger.running import Requests, Sums
+from ledger.quota_steps import pico_per_point, steps
+from ledger.running import PICO_PER_USD, Requests, Sums
 
 PERIOD = 7 * 24 * 60 * MINUTE
 """Nothing older than seven days is counted. Microseconds, as all times here."""
@@ -82,10 +83,21 @@ def estimate(
     sums, used = requests.since(start), used_percent(cycle, start)
     if used == 0:
         return QuotaEstimate(sums, used, math.nan)
+    if rules.method == "clean_steps":
+        return _by_clean_steps(cycle, requests, start, QuotaEstimate(sums, used))
     reasons = suppressed(cycle, requests, start, rules)
-    if not sums.priced or not sums.pico:
+    if not sums.pico:
         reasons = (*reasons, "no_priced_usage")
     return QuotaEstimate(sums, used, None if reasons else float(sums.usd) / used * 100, reasons)
+
+
+def _by_clean_steps(cycle: Cycle, requests: Requests, start: int, known: QuotaEstimate) -> QuotaEstimate:
+    if not known.sums.pico:
+        return replace(known, reasons=("no_priced_usage",))
+    pico = pico_per_point(steps(cycle, requests, start))
+    if pico is None:
+        return replace(known, reasons=("unsteady_ratio",))
+    return replace(known, usd=pico / PICO_PER_USD * 100)
 
 
 def used_percent(cycle: Cycle, start: int) -> float:

@@ -9,10 +9,9 @@ from decimal import Decimal
 
 from ledger.cost import tokens_usd
 from ledger.prices import LONG_CONTEXT_ABOVE, PriceBook
-from ledger.running import SILENT, UNPRICED
+from ledger.running import PICO_PER_USD, SILENT, UNPRICED
 from ledger.values import UNKNOWN_MODEL
 
-PICO_PER_USD = 10**12
 DAY = 86_400_000_000
 """Microseconds; prices change at UTC midnights alone."""
 

@@ -14,6 +14,7 @@ UNPRICED = -1
 SILENT = -2
 """Stands for the cost of a request that was not to cost anything: it failed without counts, or only read."""
 
+PICO_PER_USD = 10**12
 _PICO = Decimal("1e-12")
 
 

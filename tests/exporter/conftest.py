@@ -6,19 +6,23 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Connection
 
+from exporter.scrape import Scrape, collectors, scrape
+from exporter.stores import source
 from ledger.prices import load_seed
 from ledger.store import migrate, sqlite_url, writer
-from ledger.values import RequestEvent, Usage
-from ledger.writes import ensure_account, record, replace_prices
+from ledger.values import RequestEvent, Usage, UsageSample
+from ledger.writes import ensure_account, record, record_samples, replace_prices
+from settings.model import Settings
 
 ROOT = Path(__file__).parents[2]
 Write = Callable[[Path, Callable[[Connection], object]], None]
@@ -68,8 +72,15 @@ def write() -> Write:
 
 @pytest.fixture
 def usage_db(tmp_path: Path, write: Write, make_event: Callable[..., RequestEvent]) -> Path:
-    """A ledger with three accounts, two of which have spent something."""
+    """A ledger with three accounts. One has used a fifth of its week, of which two requests are known; one
+    has been used beyond the proxy; of one nothing is known."""
     now = datetime.now(UTC)
+    week_ends = int((now + timedelta(days=5)).timestamp())
+
+    def sample(account: str, hours_ago: float, window: str, used: float) -> UsageSample:
+        minutes = {"primary": 300, "secondary": 10_080}[window]
+        ends = week_ends if window == "secondary" else int(now.timestamp()) + 3_600
+        return UsageSample(account, now - timedelta(hours=hours_ago), window, used, ends, minutes)
 
     def fill(connection: Connection) -> None:
         replace_prices(connection, load_seed())
@@ -79,10 +90,52 @@ def usage_db(tmp_path: Path, write: Write, make_event: Callable[..., RequestEven
         ensure_account(connection, id="two", email="", plan_type="Pro", status="RATE_LIMITED", created_at=now)
         ensure_account(connection, id="three", email="three@example.com", status="active", created_at=now)
         record(connection, [make_event(), make_event(), make_event(account_id="two", model="gpt-5.9")])
+        record_samples(
+            connection,
+            [
+                sample("one", 47.5, "secondary", 0),
+                sample("one", 0.5, "secondary", 20),
+                sample("one", 0.5, "primary", 35.5),
+                sample("two", 30, "secondary", 18),
+            ],
+        )
 
     path = tmp_path / "usage.db"
     write(path, fill)
     return path
+
+
+Take = Callable[[], Scrape]
+
+
+@pytest.fixture
+def taker() -> Iterator[Callable[..., Take]]:
+    """Makes a function that scrapes a store as the running exporter does: the ledger of a path, or with
+    `store=` what --store names; further keywords are sections of the configuration."""
+    with ExitStack() as stack:
+
+        def taker(path: Path | None = None, *, store: str | None = None, **sections: Any) -> Take:
+            storage = {"storage": {"database_path": path}} if path else {}
+            settings = Settings.model_validate({**storage, **sections})
+            opened = stack.enter_context(closing(source(settings, store)))
+            subjects = collectors(opened, settings.metrics.account_identity_mode)
+            return lambda: scrape(subjects, datetime.now(UTC))
+
+        yield taker
+
+
+@pytest.fixture
+def values() -> Callable[[Scrape], dict[tuple[str, ...], float]]:
+    """The values of a scrape: (family, label values ...) -> value."""
+
+    def values(taken: Scrape) -> dict[tuple[str, ...], float]:
+        return {
+            (sample.name, *sample.labels.values()): sample.value
+            for family in text_string_to_metric_families(taken.text.decode())
+            for sample in family.samples
+        }
+
+    return values
 
 
 @pytest.fixture

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
-from exporter.exposition import Exposition, render
+from exporter.exposition import render
 from exporter.metrics import ACCOUNT_COST_7D, ACCOUNTS, FAMILIES, IDENTITY, NEWEST_REQUEST
 from exporter.samples import Samples
 from ledger.families import MetricFamily
@@ -54,21 +57,35 @@ def test_without_samples_every_family_is_still_declared() -> None:
     ]
 
 
-def test_a_counter_keeps_its_name() -> None:
+def test_it_reads_like_the_text_of_prometheus_client() -> None:
     resets = MetricFamily("resets_total", "counter", "Resets.", ("account_id",))
-    exposition = Exposition([Samples(resets, {("one",): 3.0})], [resets])
-    (family,) = exposition.collect()
-    assert (family.type, [sample.name for sample in family.samples]) == ("counter", ["resets_total"])
+    samples = [
+        Samples(resets, {("one",): 3.0, ('t"w\\o',): 1e20}),
+        Samples(IDENTITY, {("one", "a\nb", "plus"): 1.0}),
+        Samples(NEWEST_REQUEST, {(): 1_790_769_600.25}),
+    ]
+    registry = CollectorRegistry()
+    registry.register(Reference(samples))
+    theirs = text_string_to_metric_families(generate_latest(registry).decode())
+    ours = text_string_to_metric_families(render(samples, [each.family for each in samples]).decode())
+    assert list(ours) == list(theirs)
+
+
+class Reference(Collector):
+    """The same samples, written by prometheus_client."""
+
+    def __init__(self, samples: list[Samples]) -> None:
+        self._samples = samples
+
+    def collect(self) -> Iterator[Metric]:
+        for each in self._samples:
+            kind = CounterMetricFamily if each.family.kind == "counter" else GaugeMetricFamily
+            family = kind(each.family.name, each.family.help, labels=each.family.labels)
+            for key, value in each.values.items():
+                family.add_metric(key, value)
+            yield family
 
 
 def test_a_family_that_is_not_declared_is_refused() -> None:
     with pytest.raises(KeyError, match="undeclared"):
         render([Samples(MetricFamily("undeclared", "gauge", "?"), {(): 1.0})])
-
-
-def test_a_registry_learns_the_names_without_collecting() -> None:
-    """prometheus_client knows only what `describe` names, or collects at registration to find out."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(Exposition([]))
-    with pytest.raises(ValueError, match="Duplicated timeseries"):
-        registry.register(Exposition([]))

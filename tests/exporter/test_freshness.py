@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from exporter.freshness import newest
 from exporter.metrics import NEWEST_REQUEST
 
 
 def test_the_newest_request_in_seconds_since_1970() -> None:
-    samples = newest(datetime(2026, 9, 30, 12, 0, 0, 250_000, tzinfo=UTC))
+    samples = newest(1_790_769_600_250_000)
     assert samples.family is NEWEST_REQUEST
     assert samples.values == {(): 1_790_769_600.25}
 

@@ -9,53 +9,46 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.accounts import IdentityMode
-from exporter.scrape import Scrape, collectors, reading, scrape
-from ledger.store import reader, sqlite_url
+from exporter.scrape import Scrape
 from ledger.values import RequestEvent
 from ledger.writes import record
 
-COLLECTORS = ("accounts", "spend", "freshness")
+COLLECTORS = ("accounts", "windows", "spend", "freshness")
 OF_COLLECTOR = {
     "accounts": {"codex_lb_accounts_total", "codex_lb_account_identity"},
+    "windows": {"codex_lb_secondary_used_percent", "codex_lb_secondary_resets_total"},
     "spend": {"codex_lb_proxy_account_cost_usd_7d", "codex_lb_proxy_account_unpriced_requests_7d"},
     "freshness": {"codex_lb_exporter_newest_request_timestamp_seconds"},
 }
 EventFactory = Callable[..., RequestEvent]
 Write = Callable[..., None]
 Take = Callable[[], Scrape]
+Taker = Callable[..., Take]
+Values = Callable[[Scrape], dict[tuple[str, ...], float]]
 
 
-def taker(path: Path, mode: IdentityMode = "email", patience: float = 0.1) -> Take:
-    """Scrapes a ledger, whatever its state, as the running exporter does."""
-    url = sqlite_url(path)
-    engine = reader(url, busy_timeout_seconds=patience)
-    return lambda: scrape(collectors(mode), lambda: reading(engine, url), datetime.now(UTC))
+@pytest.fixture
+def present(values: Values) -> Callable[[Scrape], set[str]]:
+    """The collectors of which a scrape shows values."""
+
+    def present(taken: Scrape) -> set[str]:
+        names = {key[0] for key in values(taken)}
+        return {collector for collector, families in OF_COLLECTOR.items() if families & names}
+
+    return present
 
 
-def values(taken: Scrape) -> dict[tuple[str, ...], float]:
-    """(family, label values ...) -> value."""
-    return {
-        (sample.name, *sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(taken.text.decode())
-        for sample in family.samples
-    }
+@pytest.fixture
+def successes(values: Values) -> Callable[[Scrape], dict[str, float]]:
+    def successes(taken: Scrape) -> dict[str, float]:
+        found = values(taken)
+        return {name: found[("codex_lb_exporter_collector_success", name)] for name in COLLECTORS}
+
+    return successes
 
 
-def present(taken: Scrape) -> set[str]:
-    """The collectors of which the scrape shows values."""
-    names = {key[0] for key in values(taken)}
-    return {collector for collector, families in OF_COLLECTOR.items() if families & names}
-
-
-def successes(taken: Scrape) -> dict[str, float]:
-    found = values(taken)
-    return {name: found[("codex_lb_exporter_collector_success", name)] for name in COLLECTORS}
-
-
-def test_a_ledger_is_told_in_numbers(usage_db: Path) -> None:
+def test_a_ledger_is_told_in_numbers(usage_db: Path, taker: Taker, values: Values) -> None:
     taken = taker(usage_db)()
     found = values(taken)
     assert taken.failed == ()
@@ -68,12 +61,27 @@ def test_a_ledger_is_told_in_numbers(usage_db: Path) -> None:
     assert found["codex_lb_proxy_account_cost_usd_7d", "one"] == pytest.approx(0.00405, rel=1e-12)
     assert found["codex_lb_proxy_account_unpriced_requests_7d", "one"] == 0
     assert found["codex_lb_proxy_account_unpriced_requests_7d", "two"] == 1
+    assert found["codex_lb_proxy_account_cost_usd_7d", "three"] == 0  # known, and nothing spent
+    assert found["codex_lb_primary_used_percent", "one"] == 35.5
+    assert found["codex_lb_secondary_used_percent", "one"] == 20
+    assert found["codex_lb_secondary_window_minutes", "one"] == 10_080
+    assert found["codex_lb_primary_remaining_credits", "one"] == pytest.approx(225 * 0.645)
+    assert found["codex_lb_secondary_remaining_credits", "two"] == pytest.approx(50_400 * 0.82)
+    assert found["codex_lb_secondary_resets_total", "three"] == 0
+    assert found["codex_lb_secondary_used_percent_delta_pp_7d", "one"] == 20
+    assert found["codex_lb_secondary_implied_quota_usd_7d", "one"] == pytest.approx(0.00405 / 0.2)
+    assert found["codex_lb_secondary_quota_estimate_suppressed", "two", "cycle_start_mismatch"] == 1
+    assert found["codex_lb_secondary_quota_estimate_suppressed", "two", "no_priced_usage"] == 1
+    assert ("codex_lb_secondary_implied_quota_usd_7d", "two") not in found
+    assert ("codex_lb_secondary_used_percent", "three") not in found
     age = datetime.now(UTC).timestamp() - found[("codex_lb_exporter_newest_request_timestamp_seconds",)]
     assert age == pytest.approx(3_600, abs=60)
     assert all(0 < found["codex_lb_exporter_collector_duration_seconds", name] < 5 for name in COLLECTORS)
 
 
-def test_spend_goes_back_seven_days(usage_db: Path, write: Write, make_event: EventFactory) -> None:
+def test_spend_goes_back_seven_days(
+    usage_db: Path, write: Write, make_event: EventFactory, taker: Taker, values: Values
+) -> None:
     now = datetime.now(UTC)
     ages = [timedelta(days=7, minutes=1), timedelta(days=7) - timedelta(minutes=1)]
     events = [make_event(account_id=f"age-{n}", requested_at=now - age) for n, age in enumerate(ages)]
@@ -85,10 +93,22 @@ def test_spend_goes_back_seven_days(usage_db: Path, write: Write, make_event: Ev
 
 @pytest.mark.parametrize(
     ("table", "failing"),
-    [("accounts", {"accounts"}), ("prices", {"spend"}), ("request_logs", {"spend", "freshness"})],
+    [
+        ("accounts", {"accounts", "windows", "spend"}),  # who there is decides what is shown
+        ("usage_history", {"windows", "spend"}),
+        ("prices", {"spend"}),
+        ("request_logs", {"spend", "freshness"}),
+    ],
 )
 def test_a_collector_that_fails_leaves_the_others_standing(
-    usage_db: Path, write: Write, table: str, failing: set[str], caplog: pytest.LogCaptureFixture
+    usage_db: Path,
+    write: Write,
+    table: str,
+    failing: set[str],
+    caplog: pytest.LogCaptureFixture,
+    taker: Taker,
+    present: Callable[[Scrape], set[str]],
+    successes: Callable[[Scrape], dict[str, float]],
 ) -> None:
     write(usage_db, lambda connection: connection.exec_driver_sql("DROP VIEW event_log"))
     write(usage_db, lambda connection: connection.exec_driver_sql(f"DROP TABLE {table}"))
@@ -101,6 +121,15 @@ def test_a_collector_that_fails_leaves_the_others_standing(
         f"collector {name} failed: cannot read the ledger {usage_db}: no such table: {table}"
         for name in failing
     )
+
+
+def test_a_time_that_nobody_can_read_fails_those_who_need_it(
+    usage_db: Path, write: Write, taker: Taker, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(usage_db, lambda c: c.exec_driver_sql("UPDATE request_logs SET requested_at = 'yesterday'"))
+    with caplog.at_level(logging.WARNING):
+        assert taker(usage_db)().failed == ("spend", "freshness")
+    assert all("'yesterday' stands in the store where a time should" in line for line in caplog.messages)
 
 
 def missing(path: Path) -> None:
@@ -122,7 +151,13 @@ def a_folder(path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [missing, not_migrated, corrupt, a_folder])
 def test_what_cannot_be_read_is_told_and_read_again_as_soon_as_it_can(
-    usage_db: Path, tmp_path: Path, spoil: Callable[[Path], None]
+    usage_db: Path,
+    tmp_path: Path,
+    spoil: Callable[[Path], None],
+    taker: Taker,
+    values: Values,
+    present: Callable[[Scrape], set[str]],
+    successes: Callable[[Scrape], dict[str, float]],
 ) -> None:
     take = taker(usage_db)
     before = take()
@@ -146,19 +181,20 @@ def test_what_cannot_be_read_is_told_and_read_again_as_soon_as_it_can(
     assert values(after).keys() == values(before).keys()
 
 
-def test_a_locked_ledger_is_told_and_read_again_when_it_is_free(usage_db: Path) -> None:
-    take = taker(usage_db, patience=1)
+def test_a_locked_ledger_is_told_and_read_again_when_it_is_free(usage_db: Path, taker: Taker) -> None:
+    take = taker(usage_db)
     with closing(sqlite3.connect(usage_db, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode=DELETE")  # in WAL mode nobody waits for anybody
         other.execute("PRAGMA locking_mode=EXCLUSIVE")
-        other.execute("BEGIN IMMEDIATE")
+        other.execute("BEGIN EXCLUSIVE")
         start = time.monotonic()
         assert take().failed == COLLECTORS
-        assert 0.9 < time.monotonic() - start < 2.5  # the wait of one, not of three in turn
+        assert 0.9 < time.monotonic() - start < 2.5  # the wait of one, not of four in turn
     assert take().failed == ()
 
 
 def test_what_is_written_is_in_the_next_scrape(
-    usage_db: Path, write: Write, make_event: EventFactory
+    usage_db: Path, write: Write, make_event: EventFactory, taker: Taker, values: Values
 ) -> None:
     take = taker(usage_db)
     key = ("codex_lb_proxy_account_cost_usd_7d", "one")
@@ -167,15 +203,19 @@ def test_what_is_written_is_in_the_next_scrape(
     assert values(take())[key] == pytest.approx(before * 1.5, rel=1e-12)
 
 
-def test_nothing_is_written(usage_db: Path, tmp_path: Path) -> None:
-    before = usage_db.read_bytes()
+def test_nothing_is_written(usage_db: Path, tmp_path: Path, taker: Taker) -> None:
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     taker(usage_db)()
-    assert usage_db.read_bytes() == before
-    assert {path.name for path in tmp_path.iterdir()} <= {"usage.db", "usage.db-wal", "usage.db-shm"}
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_where_identity_is_private_no_address_is_shown(usage_db: Path) -> None:
-    public, private = taker(usage_db, "email")(), taker(usage_db, "account_id")()
+def test_where_identity_is_private_no_address_is_shown(
+    usage_db: Path, write: Write, make_event: EventFactory, taker: Taker, values: Values
+) -> None:
+    write(usage_db, lambda c: record(c, [make_event(account_id="stray@example.com")]))
+    private = taker(usage_db, metrics={"account_identity_mode": "account_id"})()
+    public = taker(usage_db)()
     assert b"one@example.com" in public.text
+    assert b"stray@example.com" in public.text
     assert b"@" not in private.text
     assert values(private)["codex_lb_account_identity", "one", "one", "plus"] == 1

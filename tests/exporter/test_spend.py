@@ -1,37 +1,47 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+import math
 
-from exporter.metrics import ACCOUNT_COST_7D, ACCOUNT_UNPRICED_7D
-from exporter.spend import PERIOD, spend
-from ledger.cost import TokenSum
-from ledger.prices import DAWN, Price, PriceBook
+from exporter.metrics import (
+    ACCOUNT_COST_7D,
+    ACCOUNT_UNPRICED_7D,
+    ESTIMATE_SUPPRESSED,
+    IMPLIED_QUOTA_7D,
+    USED_DELTA_7D,
+)
+from exporter.spend import quota, spend
+from ledger.quota import QuotaEstimate
+from ledger.running import Sums
 
-NOW = datetime(2026, 9, 30, tzinfo=UTC)
-BOOK = PriceBook([Price("m", DAWN, Decimal(2), Decimal(10)), Price("free", DAWN, Decimal(0), Decimal(0))])
+USD = 10**12
+ESTIMATES = {
+    "known": QuotaEstimate(Sums(6 * USD, 3, 4), 20.0, 30.0),
+    "unused": QuotaEstimate(Sums(0, 0, 0), 0.0, math.nan),
+    "elsewhere": QuotaEstimate(Sums(USD, 1, 0), 19.0, None, ("cycle_start_mismatch", "mid_cycle_jump")),
+    "no meter": QuotaEstimate(Sums(2 * USD, 1, 0)),
+}
 
 
-def row(model: str, metered: int, unmetered: int = 0) -> TokenSum:
-    return TokenSum(model, None, False, NOW, metered, unmetered, 1_000_000 * metered, 0, 0)
-
-
-def test_an_account_has_the_sum_of_its_models_and_the_count_of_what_has_no_price() -> None:
-    cost, unpriced = spend({"one": [row("m", 3), row("new", 4)], "two": [row("m", 1, unmetered=2)]}, BOOK)
+def test_every_account_has_its_spend_and_the_count_of_what_has_no_price() -> None:
+    cost, unpriced = spend(ESTIMATES)
     assert (cost.family, unpriced.family) == (ACCOUNT_COST_7D, ACCOUNT_UNPRICED_7D)
-    assert cost.values == {("one",): 6.0, ("two",): 2.0}
-    assert unpriced.values == {("one",): 4, ("two",): 2}
+    assert cost.values == {("known",): 6.0, ("unused",): 0.0, ("elsewhere",): 1.0, ("no meter",): 2.0}
+    assert unpriced.values == {("known",): 4, ("unused",): 0, ("elsewhere",): 0, ("no meter",): 0}
 
 
-def test_a_free_model_and_an_unpriced_one_are_not_the_same() -> None:
-    cost, unpriced = spend({"free": [row("free", 1)], "unpriced": [row("new", 1)]}, BOOK)
-    assert cost.values == {("free",): 0.0, ("unpriced",): 0.0}
-    assert unpriced.values == {("free",): 0, ("unpriced",): 1}
+def test_percent_is_told_where_there_is_a_meter() -> None:
+    used, _, _ = quota(ESTIMATES)
+    assert used.family is USED_DELTA_7D
+    assert used.values == {("known",): 20.0, ("unused",): 0.0, ("elsewhere",): 19.0}
 
 
-def test_without_requests_there_is_nothing_to_say() -> None:
-    assert [samples.values for samples in spend({}, BOOK)] == [{}, {}]
-
-
-def test_the_period_is_what_the_name_says() -> None:
-    assert timedelta(days=7) == PERIOD
+def test_a_quota_is_told_or_every_reason_why_not() -> None:
+    _, implied, suppressed = quota(ESTIMATES)
+    assert (implied.family, suppressed.family) == (IMPLIED_QUOTA_7D, ESTIMATE_SUPPRESSED)
+    assert implied.values.keys() == {("known",), ("unused",)}
+    assert implied.values["known",] == 30.0
+    assert math.isnan(implied.values["unused",])
+    assert suppressed.values == {
+        ("elsewhere", "cycle_start_mismatch"): 1.0,
+        ("elsewhere", "mid_cycle_jump"): 1.0,
+    }

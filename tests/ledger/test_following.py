@@ -17,10 +17,11 @@ from sqlalchemy.engine import URL
 
 from ledger.cost import price_request
 from ledger.cycle import Cycle, Reading, current, cycles_of
+from ledger.estimates import Estimates
 from ledger.foreign import RequestRows, micros, moment
 from ledger.meters import Meters
 from ledger.prices import DAWN, Price, PriceBook
-from ledger.quota import PERIOD, QuotaEstimate, QuotaRules, estimate
+from ledger.quota import PERIOD, QuotaRules, estimate
 from ledger.readonly import Reader
 from ledger.request_pages import RequestPages
 from ledger.running import SILENT, UNPRICED, RunningRequests
@@ -67,7 +68,8 @@ class FollowingIsReadingAnew(RuleBasedStateMachine):
         self.store = sqlite3.connect(path, isolation_level=None)
         self.store.executescript(TABLES)
         self.reader = Reader(sqlite_url(path))
-        self.pages, self.meters = RequestPages(PAGE, AUDIT), Meters(RULES, AUDIT)
+        self.pages, self.meters = RequestPages(PAGE, AUDIT), Meters(RULES, audit_every=1)
+        self.remembered = Estimates(RULES)
         self.now, self.cents, self.reset = BEGIN, 100, BEGIN + timedelta(days=3)
 
     def teardown(self) -> None:
@@ -145,24 +147,29 @@ class FollowingIsReadingAnew(RuleBasedStateMachine):
             self.followed()
         assert self.followed() == self.anew()
 
-    def followed(self) -> dict[str, QuotaEstimate]:
+    def followed(self) -> dict[str, str]:
+        """Every account's estimate as text: NaN equals itself there."""
         at = micros(self.now)
         with self.reader.reading() as connection:
             self.pages.refresh(connection, price_book(self.cents), at)
             self.meters.refresh(connection, ACCOUNTS, at)
-        return self.estimates({a: self.pages.of(a) for a in (*ACCOUNTS, "unknown")}, self.cycle)
+        return {
+            account: repr(self.remembered.of(account, self.cycle(account), self.pages.of(account), at))
+            for account in (*ACCOUNTS, "unknown")
+        }
 
     def cycle(self, account: str) -> Cycle | None:
         return self.meters.shown(account, micros(self.now)).cycle
 
-    def anew(self) -> dict[str, QuotaEstimate]:
+    def anew(self) -> dict[str, str]:
         requests = {account: RunningRequests() for account in (*ACCOUNTS, "unknown")}
         for row in self.store.execute(
             "SELECT account_id, requested_at, model, service_tier, input_tokens, output_tokens,"
             " cached_input_tokens, status FROM request_logs WHERE deleted_at IS NULL"
         ):
             requests[row[0] or "unknown"].add(micros(row[1]), self.cost(*row[1:]))
-        return self.estimates(requests, self.cycle_anew)
+        at = micros(self.now)
+        return {a: repr(estimate(self.cycle_anew(a), rows, at, RULES)) for a, rows in requests.items()}
 
     def cost(
         self, at: str, model: str, tier: str | None, input: Any, output: Any, cached: Any, status: str
@@ -179,11 +186,6 @@ class FollowingIsReadingAnew(RuleBasedStateMachine):
             "SELECT recorded_at, used_percent, reset_at FROM usage_history WHERE account_id = ?", [account]
         )
         return current(cycles_of(Reading(micros(at), used, reset, 10_080) for at, used, reset in rows))
-
-    def estimates(self, requests: dict[str, RunningRequests], cycle: Any) -> dict[str, QuotaEstimate]:
-        at = micros(self.now)
-        found = {account: estimate(cycle(account), rows, at, RULES) for account, rows in requests.items()}
-        return {account: repr(result) for account, result in found.items()}  # type: ignore[misc]
 
 
 FollowingIsReadingAnew.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
@@ -232,6 +234,24 @@ def test_a_refresh_fetches_no_more_rows_of_a_long_history_than_of_a_short_one(
         store.close()
         assert pages.of("one").since(micros(BEGIN) - PERIOD).priced == 7 * 24 + 2
     assert 0 < steady[10] == steady[100] <= PAGE
+
+
+def test_what_is_deleted_as_a_whole_is_gone_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = sqlite3.connect(path, isolation_level=None)
+    store.executescript(TABLES)
+    store.executemany(
+        "INSERT INTO request_logs (account_id, requested_at, model, input_tokens, output_tokens, status)"
+        " VALUES (?, ?, 'm', 1, 1, 'success')",
+        [(("one", "two")[n % 2], text(BEGIN - timedelta(hours=100 - n))) for n in range(100)],
+    )
+    pages, reader = RequestPages(PAGE, AUDIT), Reader(sqlite_url(path))
+    refresh(pages, reader, BEGIN)
+    assert (pages.of("one").since(0).priced, pages.of("two").since(0).priced) == (50, 50)
+    store.execute("DELETE FROM request_logs WHERE account_id = 'one'")
+    refresh(pages, reader, BEGIN)
+    assert (pages.of("one").since(0).priced, pages.of("two").since(0).priced) == (0, 50)
+    store.close()
 
 
 def test_postgresql_is_followed_too(postgres_url: URL, make_event: Any) -> None:

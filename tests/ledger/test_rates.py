@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from ledger.cost import price_request
 from ledger.foreign import micros
 from ledger.prices import DAWN, Price, PriceBook, book, load_seed
-from ledger.rates import PICO_PER_USD, RateTable
-from ledger.running import SILENT, UNPRICED
+from ledger.rates import RateTable
+from ledger.running import PICO_PER_USD, SILENT, UNPRICED
 from ledger.values import Usage
 
 SEEDED = book(load_seed())

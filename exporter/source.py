@@ -1,0 +1,131 @@
+"""The store that is scraped, with what is remembered of it from scrape to scrape.
+
+What cannot be read raises, and nothing that was read earlier is given out instead. What is remembered is
+only how far the reading has come; it is dropped when the store is another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from sqlalchemy import Connection
+
+from exporter.once import Once
+from ledger.capacity import Capacity
+from ledger.errors import StoreChanged
+from ledger.estimates import Estimates
+from ledger.foreign import Accounts, micros, newest_request_at, read_accounts
+from ledger.meters import Meters, Shown
+from ledger.prices import PriceBook
+from ledger.queries import Account, price_book
+from ledger.quota import PERIOD, QuotaEstimate, QuotaRules
+from ledger.readonly import Reader
+from ledger.request_pages import RequestPages
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """One account as of one scrape: its quota windows, and the resets of the weekly one seen so far."""
+
+    account: Account
+    shown: Shown
+    resets: int
+
+
+class Source:
+    """A store: this ledger's own, or codex-lb's."""
+
+    def __init__(
+        self,
+        history: Reader,
+        accounts: Reader | None = None,
+        *,
+        rules: QuotaRules,
+        capacities: Mapping[str, Capacity],
+        book: PriceBook | None = None,
+    ) -> None:
+        """
+        Args:
+            history: has the requests and the readings of the meters.
+            accounts: has the accounts; None where all is in one store.
+            book: prices for a store that has none of its own; None reads its table `prices`.
+        """
+        self.capacities = capacities
+        self._history, self._accounts = history, accounts or history
+        self._book, self._estimates = book, Estimates(rules)
+        self._meters, self._pages = Meters(rules), RequestPages()
+        self._seen: dict[str, Hashable] = {}
+        self._account_list = Once(self._read_accounts)
+        self._metered, self._paged = Once(self._read_meters), Once(self._read_pages)
+
+    def accounts(self, now: datetime) -> Accounts:
+        """The accounts as of one scrape. Raises: StoreError, as everything here."""
+        return self._account_list.at(now)
+
+    def close(self) -> None:
+        """Let go of the connections to a server."""
+        self._history.close()
+        self._accounts.close()
+
+    def newest_request(self) -> int | None:
+        """When the newest request ended, microseconds since 1970."""
+        with self._history.reading() as connection:
+            return newest_request_at(connection)
+
+    def usage(self, now: datetime) -> tuple[Usage, ...]:
+        """The windows of every account."""
+        at, meters = micros(now), self._metered.at(now)
+        accounts = self.accounts(now).shown
+        return tuple(Usage(a, meters.shown(a.id, at), meters.resets(a.id)) for a in accounts)
+
+    def estimates(self, now: datetime) -> Mapping[str, QuotaEstimate]:
+        """What every account has spent and used, those included that have only requests."""
+        at, meters, pages = micros(now), self._metered.at(now), self._paged.at(now)
+        accounts = self.accounts(now)
+        known = [account.id for account in accounts.shown]
+        others = sorted({*pages.accounts(at - PERIOD)} - {*known} - accounts.hidden)
+        return {
+            id: self._estimates.of(id, meters.shown(id, at).cycle, pages.of(id), at)
+            for id in (*known, *others)
+        }
+
+    def _read_accounts(self, now: datetime) -> Accounts:
+        with self._accounts.reading() as connection:
+            return read_accounts(connection)
+
+    def _read_meters(self, now: datetime) -> Meters:
+        ids = [account.id for account in self.accounts(now).shown]
+        read = partial(self._meters.refresh, accounts=ids, now=micros(now))
+        self._refresh("meters", read, self._meters.forget)
+        return self._meters
+
+    def _read_pages(self, now: datetime) -> RequestPages:
+        def read(connection: Connection) -> None:
+            book = price_book(connection) if self._book is None else self._book
+            self._pages.refresh(connection, book, micros(now))
+
+        self._refresh("pages", read, self._pages.forget)
+        return self._pages
+
+    def _refresh(self, name: str, read: Callable[[Connection], None], forget: Callable[[], None]) -> None:
+        """Read on from where the last scrape ended, or from the start where the store is another one."""
+        identity = self._history.identity()
+        if self._seen.get(name, identity) != identity:
+            forget()
+        self._seen[name] = identity
+        try:
+            self._read(read, forget)
+        except StoreChanged:
+            self._read(read, forget)
+
+    def _read(self, read: Callable[[Connection], None], forget: Callable[[], None]) -> None:
+        """Read once; what was read of a store that changed meanwhile may be a mixture, and is dropped."""
+        try:
+            with self._history.reading() as connection:
+                read(connection)
+        except StoreChanged:
+            forget()
+            raise

@@ -1,0 +1,98 @@
+"""Which store the exporter reads: the configured ledger, or with `--store` that of a codex-lb."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy.engine import URL
+
+from exporter.source import Source
+from ledger.capacity import CAPACITIES, Capacity
+from ledger.cycle import MINUTE
+from ledger.errors import StoreError
+from ledger.prices import PriceBook, book, configured, load_seed
+from ledger.quota import QuotaRules
+from ledger.readonly import Reader
+from ledger.store import parse_url, sqlite_url
+from settings.model import Pricing, Quota, Settings
+
+KIND = "codex-lb:"
+ACCOUNTS = ",accounts="
+ALLOWED = "allowed: codex-lb:PATH, codex-lb:PATH,accounts=PATH or codex-lb:postgresql://USER@HOST/NAME"
+
+
+def source(settings: Settings, store: str | None = None) -> Source:
+    """The store to read.
+
+    Args:
+        store: what `--store` names; it goes before `[exporter] store`, and that before the ledger.
+    Raises: StoreError, PriceError.
+    """
+    rules, capacities = quota_rules(settings.quota), capacity_table(settings.quota)
+    named = store or settings.exporter.store
+    if named is None:
+        return Source(Reader(ledger_url(settings)), rules=rules, capacities=capacities)
+    history, accounts = foreign_urls(named)
+    return Source(
+        Reader(history),
+        Reader(accounts) if accounts else None,
+        rules=rules,
+        capacities=capacities,
+        book=prices(settings.pricing),
+    )
+
+
+def ledger_url(settings: Settings) -> URL:
+    """Where the ledger is; `database_url` goes before `database_path`. Raises: StoreError."""
+    storage = settings.storage
+    return parse_url(storage.database_url) if storage.database_url else sqlite_url(storage.database_path)
+
+
+def foreign_urls(store: str) -> tuple[URL, URL | None]:
+    """Where a codex-lb has its history, and where its accounts, if apart.
+
+    Raises: StoreError; a URL may hold a password, so it is not shown.
+    """
+    if not store.startswith(KIND):
+        raise StoreError(f"store: it does not begin with {KIND}; {ALLOWED}")
+    history, apart, accounts = store.removeprefix(KIND).partition(ACCOUNTS)
+    if not history or (apart and not accounts):
+        raise StoreError(f"store: a path is missing; {ALLOWED}")
+    return _url(history), _url(accounts) if apart else None
+
+
+def _url(text: str) -> URL:
+    return parse_url(text) if "://" in text else sqlite_url(Path(text).expanduser())
+
+
+def prices(pricing: Pricing) -> PriceBook:
+    """The prices that Quotascope brings, with the configured ones: a codex-lb stores none.
+
+    Raises: PriceError.
+    """
+    models = pricing.models.items()
+    return book(
+        load_seed(),
+        [configured(n, p.prompt_per_1m, p.cached_prompt_per_1m, p.completion_per_1m) for n, p in models],
+    )
+
+
+def quota_rules(quota: Quota) -> QuotaRules:
+    """The configured thresholds in the ledger's units."""
+    return QuotaRules(
+        grace=round(quota.start_grace_minutes * MINUTE),
+        start_percent=quota.start_percent,
+        jump_percent=quota.jump_percent,
+        gap=round(quota.jump_gap_minutes * MINUTE),
+        wobble_seconds=quota.reset_wobble_seconds,
+        method=quota.method,
+    )
+
+
+def capacity_table(quota: Quota) -> dict[str, Capacity]:
+    """Credits by plan: the known ones, with the configured ones in their place."""
+    given = {
+        plan.casefold(): Capacity(c.primary_credits, c.secondary_credits)
+        for plan, c in quota.capacity.items()
+    }
+    return {**CAPACITIES, **given}

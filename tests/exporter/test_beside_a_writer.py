@@ -1,0 +1,85 @@
+"""A minute beside an owner that writes five hundred requests a second."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from exporter.scrape import Scrape
+
+SECONDS = 60
+PER_SECOND = 500
+ACCOUNTS = 10
+
+OWNER = """
+import sqlite3, sys, time
+from datetime import datetime, timezone
+path, seconds, per_second, accounts = sys.argv[1], *map(int, sys.argv[2:])
+store = sqlite3.connect(path, isolation_level=None, timeout=0)  # a lock of somebody else is an error
+store.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL")
+print("ready", flush=True)
+begin, written, slowest = time.monotonic(), 0, 0.0
+while written < seconds * per_second:
+    due = min(seconds * per_second, int((time.monotonic() - begin) * per_second) + 1)
+    if due > written:
+        ended = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f")
+        rows = [(f"a{n % accounts}", f"r{n}", ended) for n in range(written, due)]
+        at = time.monotonic()
+        store.execute("BEGIN IMMEDIATE")
+        store.executemany("INSERT INTO request_logs (account_id, request_id, requested_at, model,"
+            " input_tokens, output_tokens, status) VALUES (?, ?, ?, 'gpt-5.5', 1000, 100, 'success')", rows)
+        store.execute("COMMIT")
+        slowest = max(slowest, time.monotonic() - at)
+        written = due
+    time.sleep(0.01)
+print(written, slowest, flush=True)
+"""
+
+SCHEMA = """
+PRAGMA journal_mode=WAL;
+CREATE TABLE accounts (id TEXT PRIMARY KEY, email TEXT, plan_type TEXT, status TEXT);
+CREATE TABLE usage_history (id INTEGER PRIMARY KEY, account_id TEXT, recorded_at DATETIME, "window" TEXT,
+    used_percent FLOAT, reset_at INTEGER, window_minutes INTEGER);
+CREATE TABLE request_logs (id INTEGER PRIMARY KEY, account_id TEXT, request_id TEXT, requested_at DATETIME,
+    model TEXT, input_tokens INTEGER, output_tokens INTEGER, status TEXT);
+CREATE INDEX idx_logs_account_time ON request_logs (account_id, requested_at);
+"""
+
+
+def test_neither_side_is_locked_out_and_the_totals_are_exact(
+    tmp_path: Path,
+    taker: Callable[..., Callable[[], Scrape]],
+    values: Callable[[Scrape], dict[tuple[str, ...], float]],
+) -> None:
+    path = tmp_path / "store.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as store:
+        store.executescript(SCHEMA)
+    arguments = [str(path), str(SECONDS), str(PER_SECOND), str(ACCOUNTS)]
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert owner.stdout is not None
+    assert owner.stdout.readline() == "ready\n"
+    take, spent = taker(store=f"codex-lb:{path}"), [0.0]
+    begin = time.monotonic()
+    while owner.poll() is None:
+        taken = take()
+        assert taken.failed == ()
+        spent.append(sum(v for k, v in values(taken).items() if k[0] == "codex_lb_proxy_account_cost_usd_7d"))
+        time.sleep(max(0.0, begin + len(spent) - 1 - time.monotonic()))
+    out, err = owner.communicate(timeout=30)
+    assert (owner.returncode, err) == (0, "")  # no `database is locked`
+    assert int(out.split()[0]) == SECONDS * PER_SECOND
+    assert spent == sorted(spent)
+    assert len(set(spent)) > SECONDS / 2  # each scrape saw what had come
+    each = SECONDS * PER_SECOND / ACCOUNTS * (1_000 * 5 + 100 * 30) / 1e6
+    found = values(take())
+    for number in range(ACCOUNTS):
+        assert found["codex_lb_proxy_account_cost_usd_7d", f"a{number}"] == pytest.approx(each, rel=1e-12)

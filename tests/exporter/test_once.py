@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+
+from exporter.once import Once
+
+NOW, LATER = datetime(2026, 9, 30, tzinfo=UTC), datetime(2026, 10, 1, tzinfo=UTC)
+
+
+def test_one_scrape_calls_once_and_the_next_one_again() -> None:
+    calls: list[datetime] = []
+
+    def call(now: datetime) -> int:
+        calls.append(now)
+        return len(calls)
+
+    once = Once(call)
+    assert [once.at(now) for now in (NOW, NOW, LATER, LATER)] == [1, 1, 2, 2]
+    assert calls == [NOW, LATER]
+
+
+def test_an_error_is_shared_and_over_with_the_scrape() -> None:
+    answers: Iterator[Exception | int] = iter([LookupError("locked"), 7])
+
+    def call(now: datetime) -> int:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    once = Once(call)
+    for _ in range(2):
+        with pytest.raises(LookupError, match="locked"):
+            once.at(NOW)
+    assert once.at(LATER) == 7
+
+
+def test_who_comes_meanwhile_waits_for_the_one_call() -> None:
+    go, calls = threading.Event(), []
+
+    def call(now: datetime) -> int:
+        calls.append(now)
+        assert go.wait(10)
+        return len(calls)
+
+    once = Once(call)
+    with ThreadPoolExecutor(3) as threads:
+        results = [threads.submit(once.at, NOW) for _ in range(3)]
+        go.set()
+        assert [result.result(10) for result in results] == [1, 1, 1]
