@@ -84,17 +84,57 @@ def build_dashboards(session: nox.Session) -> None:
     session.run("python", "-m", "dashboards", "build", *session.posargs)
 
 
+@nox.session(name="diff-dashboards")
+def diff_dashboards(session: nox.Session) -> None:
+    """Say what a deployment would change in the Grafana at GRAFANA_URL; fails where something would."""
+    _install(session)
+    session.run("python", "-m", "dashboards", "diff", *session.posargs)
+
+
+@nox.session(name="deploy-dashboards")
+def deploy_dashboards(session: nox.Session) -> None:
+    """Make the Grafana at GRAFANA_URL show the dashboards, with the token GRAFANA_TOKEN."""
+    _install(session)
+    session.run("python", "-m", "dashboards", "deploy", *session.posargs)
+
+
 @nox.session(name="preview-dashboards")
 def preview_dashboards(session: nox.Session) -> None:
-    """Draw each dashboard as a picture, from a running Prometheus; what follows -- says which."""
+    """Draw each dashboard, from a Prometheus with invented history; what follows -- names another one."""
     _install(session, "preview")
-    session.run("python", "-m", "dashboards", "preview", *session.posargs)
+    preview = ("python", "-m", "dashboards", "preview")
+    if session.posargs:
+        session.run(*preview, *session.posargs)
+        return
+    asked = ("--prometheus", "{prometheus}", "--now", "{now}", "--out", "build/previews")
+    session.run("python", "-m", "simulator", "seeded", "--", *preview, *asked)
+
+
+@nox.session(name="lint-promql")
+def lint_promql(session: nox.Session) -> None:
+    """Build everything, and check every query in it; what follows -- goes to the linter."""
+    build(session)
+    session.run("python", "-m", "prometheus", "lint", *session.posargs)
+
+
+@nox.session(name="cleanup-series")
+def cleanup_series(session: nox.Session) -> None:
+    """Remove series from Prometheus' history; what follows -- says which."""
+    _install(session)
+    session.run("python", "-m", "runbooks", "cleanup-series", *session.posargs)
+
+
+@nox.session(name="reset-grafana-password")
+def reset_grafana_password(session: nox.Session) -> None:
+    """Give Grafana's admin a new password; what follows -- says in which container."""
+    _install(session)
+    session.run("python", "-m", "runbooks", "reset-grafana-password", *session.posargs)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure side by side in one run; what follows -- says what."""
-    _install(session)
+    _install(session, "preview")
     session.run("python", "-m", "bench", *session.posargs)
 
 

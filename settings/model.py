@@ -118,7 +118,6 @@ class Exporter(Section):
     listen_addr: Address = Field("127.0.0.1:8789", description="where the exporter listens")
     store: str | None = Field(
         None,
-        pattern="^codex-lb:.",
         description="read the store of a codex-lb instead of the ledger: codex-lb:PATH, "
         "codex-lb:PATH,accounts=PATH or codex-lb:postgresql://USER@HOST/NAME",
     )

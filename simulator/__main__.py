@@ -6,10 +6,10 @@ import sys
 
 from ledger.errors import LedgerError
 from simulator.arguments import parser
-from simulator.commands import history, traffic, upstream
+from simulator.commands import history, seeded, traffic, upstream
 from simulator.errors import SimulatorError
 
-COMMANDS = {"upstream": upstream, "traffic": traffic, "history": history}
+COMMANDS = {"upstream": upstream, "traffic": traffic, "history": history, "seeded": seeded}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -23,6 +23,7 @@ from simulator.plan import Plan
 from simulator.plausible import Plausible
 from simulator.rhythm import zone
 from simulator.scrapes import Scrapes
+from simulator.serving import run_seeded
 from simulator.stopping import stop_signals
 from simulator.store_history import prepared, store
 from simulator.traffic import Tally, Traffic, run
@@ -66,6 +67,11 @@ def history(asked: Namespace) -> int:
         _write_samples(asked.openmetrics, invented, asked.interval, prices)
     _tell(invented)
     return 0
+
+
+def seeded(asked: Namespace) -> int:
+    """Run a command beside a Prometheus with invented history; its exit code."""
+    return run_seeded(asked.run, asked.days, asked.until)
 
 
 def plan(asked: Namespace, now: datetime) -> Plan:

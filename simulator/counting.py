@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from math import inf
@@ -71,12 +71,14 @@ def count(
     scrapes: Scrapes,
     book: PriceBook,
     families: Sequence[MetricFamily] = COUNTED,
+    metered: Callable[[RequestEvent, PriceBook], Iterable[Step]] = steps,
 ) -> Counted:
     """Count events up.
 
     Args:
         events: in the order of time; those outside of the scrapes' range are left out.
         families: counters and histograms of the proxy.
+        metered: what one event adds.
     """
     wanted = {f.name for f in families}
     series: dict[Key, Series] = {(name, ()): Series() for f in families if not f.labels for name in f.series}
@@ -86,7 +88,7 @@ def count(
         if tick is None:
             continue
         life = _restarted(series, scrapes, life, scrapes.life(event.requested_at))
-        for step in steps(event, book):
+        for step in metered(event, book):
             if step.family.name in wanted:
                 _take(series, tick, step)
     _restarted(series, scrapes, life, len(scrapes.restarts))

@@ -1,9 +1,11 @@
-"""What every room's tests share: the real programs they need, and free ports."""
+"""What every room's tests share: the real programs they need, a PostgreSQL, and free ports."""
 
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -11,9 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import Any
 
+import psycopg
 import pytest
+from sqlalchemy.engine import URL
+
+from ledger.store import parse_url
 
 PACKAGES = {
     "prometheus": "prometheus",
@@ -88,6 +95,70 @@ def prometheus_server(
     base URL."""
     with ExitStack() as stack:
         yield lambda *asked: stack.enter_context(running_prometheus(*asked))
+
+
+def _demoted() -> dict[str, Any]:
+    """How to start PostgreSQL, which refuses to run as root."""
+    if os.geteuid() != 0:
+        return {}
+    names = {entry.pw_name: entry for entry in pwd.getpwall()}
+    user = names.get("postgres") or names["nobody"]
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def _wait_until_it_answers(folder: Path, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            psycopg.connect(host=str(folder), user="ledger", dbname="postgres").close()
+            return
+        except psycopg.OperationalError:
+            if server.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"PostgreSQL did not start: {(folder / 'log').read_text()}")
+            time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def postgres(binary: Callable[[str], str]) -> Iterator[Path]:
+    """A PostgreSQL of this test run's own; the folder of its socket. Durability is off: it is thrown away."""
+    initdb, postgres = binary("initdb"), binary("postgres")
+    as_user = _demoted()
+    folder = Path(mkdtemp(prefix="ledger-pg-"))  # short: a socket's path has at most 107 bytes
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        if as_user:
+            os.chown(folder, as_user["user"], as_user["group"])
+        data = folder / "data"
+        made = subprocess.run(
+            [initdb, "-D", data, "-U", "ledger", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],
+            **as_user,
+            capture_output=True,
+            text=True,
+            cwd=folder,
+        )
+        assert made.returncode == 0, made.stderr
+        log = stack.enter_context((folder / "log").open("wb"))
+        options = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "full_page_writes=off"]
+        server = subprocess.Popen(
+            [postgres, "-D", data, "-k", folder, *options], **as_user, stdout=log, stderr=log, cwd=folder
+        )
+        stack.callback(server.wait, timeout=20)
+        stack.callback(server.send_signal, signal.SIGQUIT)  # at once, without saving anything
+        _wait_until_it_answers(folder, server)
+        yield folder
+
+
+@pytest.fixture
+def postgres_url(postgres: Path) -> URL:
+    """An empty PostgreSQL database: the one of this run, emptied."""
+    with psycopg.connect(host=str(postgres), user="ledger", dbname="postgres") as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    return parse_url(f"postgresql://ledger@/postgres?host={postgres}")
 
 
 def _free_port() -> int:

@@ -72,9 +72,9 @@ def test_a_key_is_described_as_it_is(key: str) -> None:
     for bound in field.metadata:
         for name in ("gt", "ge", "le", "min_length"):
             if hasattr(bound, name):
-                assert str(getattr(bound, name)).removesuffix(".0") in re.findall(r"\d+(?:\.\d+)?", allowed), (
-                    f"{name} of {key}"
-                )
+                assert str(getattr(bound, name)).removesuffix(".0") in re.findall(
+                    r"\d+(?:\.\d+)?", allowed
+                ), f"{name} of {key}"
 
 
 def test_no_key_is_described_that_is_none() -> None:

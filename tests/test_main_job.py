@@ -176,6 +176,7 @@ WINDOW_MINUTES = 4 * RULES.panel_step / timedelta(minutes=1)
 EXPECTED_TODAY: Mapping[str, Mapping[str, Any]] = {
     "Cost today so far (USD)": {"Cost": about(DOLLARS)},
     "Requests today so far": {"Requests": about(TOTAL)},
+    "Projected end of day (USD)": {"Projected": about(DOLLARS)},  # of a week ago nothing is known
     "Cost by model (USD)": {"gpt-5.4": about(DOLLARS)},
     "Unpriced requests": {"unknown_pricing (responses)": about(UNPRICED)},
     # By the minute. The unknown model is left out: increase() does not count a counter's first value,

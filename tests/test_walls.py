@@ -21,7 +21,7 @@ ROOMS: dict[str, set[str]] = {
     "dashboards": {"prometheus", "proxy.metrics", "exporter.metrics", "ledger.families", "settings"},
     "provisioning": {"prometheus", "settings"},
     "runbooks": {"prometheus", "settings"},
-    "simulator": {"ledger", "settings", "proxy.metrics", "prometheus"},
+    "simulator": {"ledger", "settings", "proxy.metrics", "exporter.metrics", "prometheus"},
     "run": {"settings"},
 }
 """What each room may import of this repository: a room with all its modules, or one module."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import ceil
 
 from ledger.marks import MARKABLE, Mark
 from ledger.samples import Told
-from proxy.routing.candidate import Candidate
+from ledger.windows import Slot
+from proxy.routing.candidate import FULL, Candidate
 from proxy.routing.cooldown import backoff, error_pause
 from proxy.routing.marks import Verdict
 
 NAMED_SECONDS = 10.0
 """A rate limit of at least so many seconds becomes the account's status; a shorter one is a mere pause."""
+
+FELL_PERCENT = 20.0
+"""Percentage points by which a window falls before its time when a provider gives quota anew. Answers that
+overtake each other tell of less."""
 
 
 def failed(
@@ -48,6 +54,27 @@ def failed(
 def succeeded(account: Candidate, began_at: float, now: float) -> Candidate:
     """The account after a success: failures are forgotten, a pause that was asked for is not."""
     return account if account.errors == 0 else replace(account, errors=0, marked_at=now, began_at=began_at)
+
+
+def informed(account: Candidate, told: Mapping[Slot, Told], now: float) -> Candidate:
+    """The account after a word on its quota windows; of two words on one window the later holds.
+
+    A provider may give quota anew before its time, for everybody at once. Then a spent quota is no reason
+    to wait for the reset that was named.
+
+    Args:
+        now: epoch seconds.
+    """
+    known = replace(
+        account,
+        primary=_later(told.get("primary"), account.primary),
+        secondary=_later(told.get("secondary"), account.secondary),
+    )
+    fell = [new.at.timestamp() for slot, new in told.items() if _fell(getattr(account, slot), new, now)]
+    room = all(window.used(now) < FULL for window in (known.primary, known.secondary) if window)
+    if account.status != "quota_exceeded" or not room or max(fell, default=0.0) <= account.marked_at:
+        return known
+    return replace(known, status="active", reset_at=None, errors=0, marked_at=now, began_at=max(fell))
 
 
 def mark(before: Candidate, after: Candidate, verdict: Verdict | None) -> Mark:
@@ -91,6 +118,11 @@ def merged(stored: Candidate, local: Candidate | None) -> Candidate:
         marked_at=local.marked_at,
         began_at=local.began_at,
     )
+
+
+def _fell(before: Told | None, new: Told, now: float) -> bool:
+    """Whether a window was given anew before its time; one whose reset has passed begins at nothing."""
+    return before is not None and before.used(now) - new.used(now) >= FELL_PERCENT
 
 
 def _later(one: Told | None, other: Told | None) -> Told | None:

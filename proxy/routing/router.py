@@ -7,7 +7,7 @@ It lives in the event loop of its process. The ledger brings it what other proce
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from math import ceil
 from random import Random
@@ -15,11 +15,12 @@ from time import time
 
 from ledger.fleet import Fleet, Member
 from ledger.marks import Mark
-from ledger.samples import newest
+from ledger.samples import Told, newest
 from ledger.values import UsageSample
+from ledger.windows import Slot
 from proxy.routing.candidate import FULL, Candidate, candidate
 from proxy.routing.counting import Counting
-from proxy.routing.health import failed, mark, merged, succeeded
+from proxy.routing.health import failed, informed, mark, merged, succeeded
 from proxy.routing.marks import Failure, Verdict, classify
 from proxy.routing.select import Selection, select, spread
 from proxy.routing.snapshot import Snapshot, snapshot
@@ -130,15 +131,16 @@ class Router:
             self._put(known, succeeded(known, began_at, self._clock()), None)
 
     def learn(self, samples: Iterable[UsageSample]) -> None:
-        """Take over what a provider said of quota windows."""
+        """Take over what a provider said of quota windows; one that it gave anew is spent no more."""
         full = False
-        for (account_id, slot), told in newest(samples).items():
+        for account_id, told in _by_account(newest(samples)).items():
             known = self._accounts.get(account_id)
-            if known is not None:
-                self._accounts[account_id] = (
-                    replace(known, primary=told) if slot == "primary" else replace(known, secondary=told)
-                )
-                full |= told.used_percent >= FULL
+            if known is None:
+                continue
+            after = self._accounts[account_id] = informed(known, told, self._clock())
+            full |= any(window.used_percent >= FULL for window in told.values())
+            if after.status != known.status:
+                self._put(known, after, None)
         if full or self._clock() - self._snapshot.taken_at >= LEARN_SECONDS:
             self._retake()
 
@@ -150,6 +152,13 @@ class Router:
 
     def _retake(self) -> None:
         self._snapshot = snapshot(self._accounts.values(), self._rules.weights, self._clock())
+
+
+def _by_account(told: Mapping[tuple[str, Slot], Told]) -> Mapping[str, dict[Slot, Told]]:
+    found: dict[str, dict[Slot, Told]] = {}
+    for (account_id, slot), window in told.items():
+        found.setdefault(account_id, {})[slot] = window
+    return found
 
 
 def retry_after(selection: Selection, now: float) -> int | None:

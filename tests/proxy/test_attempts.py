@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from tests.proxy.conftest import Line, Scene, Wire
 
 
+@pytest.mark.parametrize("body", [b"{}", b""], ids=["with a body", "without"])
 @pytest.mark.parametrize("connection", ["fresh", "reused"])
 async def test_a_post_that_was_dropped_unanswered_is_not_sent_again(
-    scene: Scene, wire: type[Wire], connection: str
+    scene: Scene, wire: type[Wire], connection: str, body: bytes
 ) -> None:
     heard: list[bytes] = []
 
@@ -29,7 +30,7 @@ async def test_a_post_that_was_dropped_unanswered_is_not_sent_again(
         await client.send(wire.request())
         assert (await client.message()).body == b"first"
     before = len(heard)
-    await client.send(wire.request())
+    await client.send(wire.request(body))
     assert (await client.message()).start == b"HTTP/1.1 502 Bad Gateway"
     assert len(heard) == before + 1
     rows = await scene.rows(before + 1)

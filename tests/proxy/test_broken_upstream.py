@@ -59,6 +59,18 @@ async def test_a_body_shorter_than_its_content_length_does_not_look_complete(
     assert (row["status"], row["end_reason"]) == ("error", "upstream_error")
 
 
+@pytest.mark.xfail(strict=True, reason="it is ended like a body that is complete; only a reset tells")
+async def test_a_truncated_body_does_not_look_complete_to_an_http_1_0_client_either(
+    scene: Scene, wire: type[Wire]
+) -> None:
+    await scene.begin(breaking(wire.stream() + wire.chunk(wire.events(DELTA)), how="close"))
+    client = await scene.connect()
+    await client.send(wire.request().replace(b"HTTP/1.1", b"HTTP/1.0"))
+    with pytest.raises(ConnectionResetError):
+        while await client.reader.read(1_000):
+            pass
+
+
 async def test_usage_that_was_seen_before_the_break_is_kept(scene: Scene, wire: type[Wire]) -> None:
     await scene.begin(breaking(wire.stream() + wire.chunk(wire.events(DELTA, COMPLETED)), how="close"))
     answer = await scene.ask(wire.request())
@@ -133,6 +145,17 @@ async def test_an_ambiguous_answer_is_refused(
     await scene.begin(wire.head("HTTP/1.1 200 OK", *framing) + b"5\r\nhello\r\n0\r\n\r\n")
     answer = await scene.ask(wire.request())
     assert answer.start == b"HTTP/1.1 502 Bad Gateway"
+
+
+@pytest.mark.xfail(strict=True, reason="the client gets the 101 and a tunnel, and nothing is metered")
+async def test_a_switch_of_protocols_that_nobody_asked_for_is_refused(scene: Scene, wire: type[Wire]) -> None:
+    await scene.begin(
+        wire.head("HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", "Upgrade: x") + b"x"
+    )
+    client = await scene.connect()
+    await client.send(wire.request())
+    assert (await client.head()).startswith(b"HTTP/1.1 502")
+    assert (await scene.row())["error_code"] == "upstream_broken"
 
 
 async def test_a_malformed_chunk_ends_the_answer(scene: Scene, wire: type[Wire]) -> None:

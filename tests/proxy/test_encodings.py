@@ -75,6 +75,14 @@ async def test_a_request(scene: Scene, wire: type[Wire], coding: str) -> None:
     assert (row["model"], row["reasoning_effort"]) == ("gpt-5.4-mini", "high")
 
 
+@pytest.mark.xfail(strict=True, reason="the compressed bytes are taken for JSON, and refused")
+async def test_a_request_that_ought_to_ask_for_usage(scene: Scene, wire: type[Wire]) -> None:
+    await scene.begin(wire.answer(b"{}"), server={"include_usage": True})
+    body = encode("gzip", b'{"model": "gpt-5.4", "stream": true}')
+    answer = await scene.ask(wire.request(body, "Content-Encoding: gzip", path="/v1/chat/completions"))
+    assert answer.start == b"HTTP/1.1 200 OK"
+
+
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "deflate", "compress", "gzip, br"])
 async def test_what_cannot_be_decoded_passes_and_counts_as_missing_usage(
     scene: Scene, wire: type[Wire], coding: str

@@ -6,7 +6,6 @@ import asyncio
 import json
 import subprocess
 from collections.abc import Callable
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -165,28 +164,24 @@ async def test_no_model_whatever_its_name_breaks_the_scrape(
 
 
 async def test_a_scrape_with_every_series_does_not_stall_requests(scene: Scene, wire: type[Wire]) -> None:
-    """The largest exposition that the limits allow, asked for again and again beside requests."""
+    """A large exposition is written beside the loop: requests are answered all the while."""
     await scene.begin(wire.answer(b'{"model": "gpt-5.4"}'))
     fill(scene.proxy)
-    slowest = 0.0
+    answered = 0
     async with aiohttp.ClientSession() as session:
 
         async def scrape() -> int:
             async with session.get(scene.proxy.origin + "/metrics") as answer:
                 return len(await answer.read())
 
-        alone = perf_counter()
-        assert await scrape() > 500_000
-        alone = perf_counter() - alone
         scrapes = asyncio.gather(*(scrape() for _ in range(3)))
         client = await scene.connect()
         while not scrapes.done():
-            begun = perf_counter()
             await client.send(wire.request())
             await client.message()
-            slowest = max(slowest, perf_counter() - begun)
-        await scrapes
-    assert slowest < max(0.4, alone / 2)
+            answered += 1
+        assert min(await scrapes) > 500_000
+    assert answered >= 12
 
 
 def fill(proxy: Proxy) -> None:

@@ -94,7 +94,7 @@ async def test_a_crash_under_load_costs_at_most_one_flush_interval(program: Star
         await running.ended()
         stored = {row["request_id"] for row in rows(running)}
         assert len(answered) > 50
-        slack = 0.3  # for the write itself, and for two busy cores
+        slack = 0.5  # for the write itself, and for two busy cores
         missing = [killed - at for name, at in answered.items() if name not in stored]
         assert max(missing, default=0.0) < interval + slack
         assert day_totals(running) == (len(stored), 20 * len(stored))

@@ -93,6 +93,13 @@ def test_counts_are_found_behind_many_events(path: str) -> None:
     assert report(path, chunks).usage == expected(path)
 
 
+@pytest.mark.parametrize("path", STREAMED)
+def test_pings_may_follow_the_counts(path: str) -> None:
+    assert report(path, [stream(path), *[b": still here, but nothing to say\n\n"] * 12]).usage == expected(
+        path
+    )
+
+
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
 @pytest.mark.parametrize("chunk", [1_000, 16_384, 65_536])
 @pytest.mark.parametrize("size", [5_000, 200_000, 5_000_000])

@@ -116,10 +116,10 @@ def test_the_file_of_the_working_directory_is_read(
     [
         (
             "colour = 1",
-            "unknown key; allowed here: accounts, console, exporter, metrics, pricing, proxy_keys, routing, "
-            "server, storage",
+            "unknown key; allowed here: accounts, console, exporter, metrics, pricing, proxy_keys, quota, "
+            "routing, server, storage",
         ),
-        ("[exporter]\nport = 1", "exporter.port: unknown key; allowed here: listen_addr"),
+        ("[exporter]\nport = 1", "exporter.port: unknown key; allowed here: listen_addr, store"),
         (
             "[pricing.models.m]\nprompt_per_1m = 1\ncompletion_per_1m = 1\nimages = 1",
             "pricing.models.m.images: unknown key; "

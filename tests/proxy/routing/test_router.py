@@ -190,6 +190,97 @@ class TestQuota:
         assert await stand.chosen() == {"anna": 200}
 
 
+class TestQuotaGivenAnew:
+    """A provider that gives quota anew for everybody, days before the reset that it had named."""
+
+    def spend(self, stand: Stand) -> None:
+        """All of a week is used, and the provider has said so."""
+        stand.load("anna")
+        stand.router.learn([sample(stand, 97), sample(stand, 30, "primary")])
+        spent = Failure(429, "usage_limit_reached", resets_at=int(stand.now) + 9_000)
+        stand.router.failed("anna", spent, stand.now)
+        stand.now += 300
+
+    async def test_it_is_used_at_once(self, stand: Stand) -> None:
+        self.spend(stand)
+        assert await stand.chosen() == {None: 200}
+        stand.router.learn([sample(stand, 2), sample(stand, 0, "primary")])
+        assert await stand.chosen() == {"anna": 200}
+
+    async def test_the_ledger_and_so_every_process_is_told(self, stand: Stand) -> None:
+        self.spend(stand)
+        stand.router.learn([sample(stand, 2)])
+        mark = stand.marks[-1]
+        assert (mark.event, mark.status, mark.reset_at, mark.errors) == ("cleared", "active", None, 0)
+        assert mark.at == mark.began_at == moment(stand.now)
+
+    async def test_a_ledger_that_does_not_know_it_yet_takes_nothing_back(self, stand: Stand) -> None:
+        self.spend(stand)
+        stand.router.learn([sample(stand, 2)])
+        marked = moment(stand.now - 300)
+        spent = stand.member("anna", "quota_exceeded", reset_at=int(stand.now) + 9_000, marked_at=marked)
+        stand.load(spent, version=2)
+        assert await stand.chosen() == {"anna": 200}
+
+    @pytest.mark.parametrize("used", [100, 99, 78])
+    async def test_a_window_that_has_hardly_fallen_is_the_old_one(self, stand: Stand, used: float) -> None:
+        self.spend(stand)
+        stand.router.learn([sample(stand, used)])
+        assert await stand.chosen() == {None: 200}
+
+    async def test_one_window_is_not_both(self, stand: Stand) -> None:
+        self.spend(stand)
+        stand.router.learn([sample(stand, 100)])
+        stand.router.learn([sample(stand, 0, "primary")])
+        assert await stand.chosen() == {None: 200}
+
+    async def test_a_window_that_began_anew_by_itself_says_nothing_of_the_other(self, stand: Stand) -> None:
+        self.spend(stand)
+        stand.now += 9_000 - 300 - 1  # the hours end a second before the week does
+        hours = Told(moment(stand.now - 60), 90.0, int(stand.now))
+        stand.load(
+            stand.member(
+                "anna",
+                "quota_exceeded",
+                reset_at=int(stand.now) + 1,
+                marked_at=moment(stand.now - 60),
+                primary=hours,
+            ),
+            version=2,
+        )
+        stand.router.learn([sample(stand, 0, "primary")])
+        assert await stand.chosen() == {None: 200}
+
+    async def test_what_was_said_before_the_mark_does_not_lift_it(self, stand: Stand) -> None:
+        self.spend(stand)
+        told = sample(stand, 2)
+        stand.router.failed("anna", SPENT, stand.now)
+        stand.router.learn([told])
+        assert await stand.chosen() == {None: 200}
+
+    async def test_a_person_is_not_overruled(self, stand: Stand) -> None:
+        self.spend(stand)
+        stand.load(stand.member("anna", "paused", marked_at=moment(stand.now)), version=2)
+        stand.router.learn([sample(stand, 2)])
+        assert (await stand.router.choose()).outcome == "paused"
+
+    async def test_a_rate_limit_is_not_lifted(self, stand: Stand) -> None:
+        stand.load("anna")
+        stand.router.learn([sample(stand, 97)])
+        stand.router.failed("anna", LIMITED, stand.now)
+        stand.now += 10
+        stand.router.learn([sample(stand, 2)])
+        assert await stand.chosen() == {None: 200}
+
+    async def test_a_late_old_word_takes_nothing_back(self, stand: Stand) -> None:
+        self.spend(stand)
+        old = sample(stand, 100)
+        stand.now += 5
+        stand.router.learn([sample(stand, 2)])
+        stand.router.learn([old])
+        assert await stand.chosen() == {"anna": 200}
+
+
 class TestConversations:
     async def test_a_conversation_stays_with_its_account(self, stand: Stand) -> None:
         stand.load("anna", "ben", "chloe")

@@ -1,0 +1,104 @@
+"""A Prometheus with days of invented history, for as long as one command runs."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ledger.prices import book, load_seed
+from simulator.backfill import backfill
+from simulator.errors import OutputError
+from simulator.exporting import Exporter
+from simulator.fleet import FLEET
+from simulator.history import generate
+from simulator.plan import Plan
+from simulator.scrapes import Scrapes
+from simulator.seeded import everything, record
+
+BUSY = 8_000
+"""Requests a day: enough for smooth lines."""
+
+SCALE = BUSY / 1_430
+"""How much more the accounts are worth than at the plan's usual rate, so that their quotas fit it."""
+
+EXPORTER = Exporter(
+    suppressed={"acc-eve": "mid_cycle_jump"},
+    collectors={"accounts": 0.004, "windows": 0.021, "spend": 0.013, "freshness": 0.002},
+)
+
+
+def run_seeded(command: Sequence[str], days: int, now: datetime | None) -> int:
+    """Run a command; `{prometheus}` and `{now}` in its arguments become the URL, and the moment at which the
+    history ends.
+
+    Returns: its exit code.
+    Raises: OutputError where Prometheus or promtool is missing.
+    """
+    end = (now or datetime.now(UTC)).replace(microsecond=0)
+    with seeded(end, days) as url:
+        filled = [part.replace("{prometheus}", url).replace("{now}", end.isoformat()) for part in command]
+        return subprocess.run(filled, check=False).returncode
+
+
+@contextmanager
+def seeded(end: datetime, days: int) -> Iterator[str]:
+    """The URL of the Prometheus.
+
+    Raises: OutputError.
+    """
+    start = end.replace(hour=0, minute=0, second=17) - timedelta(days=days)
+    fleet = tuple(
+        replace(a, week_usd=a.week_usd * SCALE, five_hours_usd=a.five_hours_usd * SCALE) for a in FLEET
+    )
+    prices = book(load_seed())
+    history = generate(Plan(start.replace(second=0), end, BUSY, accounts=fleet), prices)
+    scrapes = Scrapes(start, end, 120, restarts=(end - timedelta(hours=9, minutes=7),))
+    with TemporaryDirectory(prefix="seeded-") as folder:
+        data = Path(folder, "data")
+        for counted in everything(history, scrapes, prices, EXPORTER):
+            backfill(counted, data)
+        with _prometheus(data, Path(folder)) as url:
+            record("promtool", url, data, Path(folder), start, end)
+        with _prometheus(data, Path(folder)) as url:
+            yield url
+
+
+@contextmanager
+def _prometheus(data: Path, folder: Path) -> Iterator[str]:
+    config = folder / "prometheus.yml"
+    config.touch()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={data}"]
+    command += [f"--web.listen-address={address}", "--storage.tsdb.retention.time=100y"]
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    except OSError as error:
+        raise OutputError(f"cannot run prometheus: {error.strerror}; apt-get install prometheus") from error
+    try:
+        _wait(f"http://{address}/-/ready", process)
+        yield f"http://{address}"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except OSError:
+            time.sleep(0.1)
+        if process.poll() is not None:
+            break
+    raise OutputError("the Prometheus with the invented history does not start")
