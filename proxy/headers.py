@@ -21,6 +21,9 @@ HOP_BY_HOP = frozenset(
 )
 """RFC 9110, 7.6.1: they speak of one connection, not of the message."""
 
+_FRAMING = frozenset({b"content-length"})
+"""What a body's reader cannot do without, whatever `Connection` names."""
+
 _REQUEST_DROPS = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
 """Host and Content-Length are written anew; Expect was answered here."""
 
@@ -34,7 +37,7 @@ def kept_lines(headers: RawHeaders, drops: frozenset[bytes]) -> list[bytes]:
     """Header lines without the dropped names, and without those that `Connection` names."""
     for name, value in headers:
         if len(name) == 10 and name.lower() == b"connection":
-            drops = drops | {part.strip().lower() for part in value.split(b",")}
+            drops = drops | ({part.strip().lower() for part in value.split(b",")} - _FRAMING)
     return [name + b": " + value for name, value in headers if name.lower() not in drops]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from time import perf_counter
@@ -125,7 +127,8 @@ class Relay:
         body = await inbound.body(request, attempts.learn, hear_body, options.most_bytes, whole)
         lines = request_lines(request.raw_headers)
         strip = None
-        if options.include_usage and _wants_usage(target.route, attempts, body):
+        encoded = "Content-Encoding" in request.headers
+        if options.include_usage and not encoded and _wants_usage(target.route, attempts, body):
             assert isinstance(body, bytes)
             body, strip = include_usage.asking(body), include_usage.Strip()
             lines = replaced(lines, b"Accept-Encoding", b"identity")
@@ -179,6 +182,8 @@ class Relay:
                 record.response(answer.status, answer.headers.items())
                 record.feed(begun)
             if answer.status == 101:
+                if not websocket.is_upgrade(request.headers):
+                    raise UpstreamError("the provider switched protocols unasked", "upstream_broken")
                 return await self._join(request, answer, attempts)
             hear = attempts.meter.feed if record is None else _both(attempts.meter.feed, record.feed)
             return await self._answer(request, upstream, answer, begun, attempts, hear, strip)
@@ -280,5 +285,12 @@ def _may_borrow(request: web.BaseRequest) -> bool:
 
 def _abort(request: web.BaseRequest) -> None:
     """End the connection without ending the body: what is cut must not look complete."""
-    if request.transport is not None:
-        request.transport.close()
+    transport = request.transport
+    if transport is None:
+        return
+    if request.version < (1, 1):  # where the end of the connection ends the body, only a reset tells
+        reset = struct.pack("ii", 1, 0)  # linger for no time: closing sends a reset
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+        transport.abort()
+    else:
+        transport.close()

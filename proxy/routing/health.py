@@ -17,9 +17,9 @@ from proxy.routing.marks import Verdict
 NAMED_SECONDS = 10.0
 """A rate limit of at least so many seconds becomes the account's status; a shorter one is a mere pause."""
 
-FELL_PERCENT = 20.0
-"""Percentage points by which a window falls before its time when a provider gives quota anew. Answers that
-overtake each other tell of less."""
+FELL_PERCENT = 50.0
+"""Percentage points by which a spent window falls at least when a provider gives quota anew before its time.
+Answers that overtake each other tell of less, and so does a window that was not the spent one."""
 
 
 def failed(

@@ -59,7 +59,6 @@ async def test_a_body_shorter_than_its_content_length_does_not_look_complete(
     assert (row["status"], row["end_reason"]) == ("error", "upstream_error")
 
 
-@pytest.mark.xfail(strict=True, reason="it is ended like a body that is complete; only a reset tells")
 async def test_a_truncated_body_does_not_look_complete_to_an_http_1_0_client_either(
     scene: Scene, wire: type[Wire]
 ) -> None:
@@ -147,7 +146,6 @@ async def test_an_ambiguous_answer_is_refused(
     assert answer.start == b"HTTP/1.1 502 Bad Gateway"
 
 
-@pytest.mark.xfail(strict=True, reason="the client gets the 101 and a tunnel, and nothing is metered")
 async def test_a_switch_of_protocols_that_nobody_asked_for_is_refused(scene: Scene, wire: type[Wire]) -> None:
     await scene.begin(
         wire.head("HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", "Upgrade: x") + b"x"

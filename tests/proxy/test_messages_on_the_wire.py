@@ -191,7 +191,6 @@ async def test_headers_of_one_connection_end_here(scene: Scene, wire: type[Wire]
     assert sorted(names) == [b"Content-Length", b"Host", b"X-Far"]
 
 
-@pytest.mark.xfail(strict=True, reason="the answer goes out without any framing", raises=TimeoutError)
 async def test_an_answer_whose_connection_header_names_its_length_is_framed_all_the_same(
     scene: Scene, wire: type[Wire]
 ) -> None:

@@ -222,7 +222,7 @@ class TestQuotaGivenAnew:
         stand.load(spent, version=2)
         assert await stand.chosen() == {"anna": 200}
 
-    @pytest.mark.parametrize("used", [100, 99, 78])
+    @pytest.mark.parametrize("used", [100, 99, 48])
     async def test_a_window_that_has_hardly_fallen_is_the_old_one(self, stand: Stand, used: float) -> None:
         self.spend(stand)
         stand.router.learn([sample(stand, used)])
@@ -230,7 +230,13 @@ class TestQuotaGivenAnew:
 
     async def test_one_window_is_not_both(self, stand: Stand) -> None:
         self.spend(stand)
-        stand.router.learn([sample(stand, 100)])
+        stand.router.learn([sample(stand, 100), sample(stand, 90, "primary")])
+        stand.router.learn([sample(stand, 0, "primary")])
+        assert await stand.chosen() == {None: 200}
+        assert [mark.event for mark in stand.marks] == ["quota_exceeded"]
+
+    async def test_the_window_that_was_not_spent_says_nothing(self, stand: Stand) -> None:
+        self.spend(stand)
         stand.router.learn([sample(stand, 0, "primary")])
         assert await stand.chosen() == {None: 200}
 
