@@ -109,7 +109,7 @@ def without_rules(expr: str) -> str:
     for recorded_name, source in sources.items():
         expr = expr.replace(recorded_name, source)
     for hourly in names.HOURLY:
-        expr = re.sub(rf"sum_over_time\({hourly.name.name}\b", f"increase({hourly.series}", expr)
+        expr = re.sub(rf"sum_over_time\({hourly.name.name}\b", f"increase({hourly.source.name}", expr)
     return expr
 
 

@@ -27,7 +27,7 @@ NEW_ROWS = 20
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table: times in seconds, memory in MiB."""
+    """One line of the table: times in seconds, memory in MiB; `cpu` is of one scrape."""
 
     name: str
     rows: int
@@ -35,6 +35,7 @@ class Row:
     healthz: float
     p50: float
     p99: float
+    cpu: float
     rss: float
 
 
@@ -48,6 +49,7 @@ class _Subject:
     first: float = 0.0
     healthz: float = 0.0
     times: list[float] = field(default_factory=list)
+    cpu: float = 0.0
 
     def scrape_first(self) -> None:
         self.owner.execute("SELECT 1 FROM accounts").fetchall()
@@ -58,12 +60,15 @@ class _Subject:
     def scrape(self) -> None:
         append(self.owner, NEW_ROWS)
         time.sleep(PAUSE_SECONDS)
+        before = self.program.cpu_seconds()
         self.times.append(_get(self.program.origin + "/metrics"))
+        self.cpu += self.program.cpu_seconds() - before
 
     def row(self) -> Row:
         quantiles = statistics.quantiles(self.times, n=100)
         rss = self.program.rss_mib()
-        return Row("exporter", self.rows, self.first, self.healthz, quantiles[49], quantiles[98], rss)
+        times = (self.first, self.healthz, quantiles[49], quantiles[98], self.cpu / len(self.times))
+        return Row("exporter", self.rows, *times, rss)
 
 
 @contextmanager
@@ -91,7 +96,7 @@ def _naive(owner: sqlite3.Connection, rows: int) -> Row:
         begin = time.perf_counter()
         naive(owner, datetime.now(UTC))
         times.append(time.perf_counter() - begin)
-    return Row("sums anew, SQL", rows, times[0], 0.0, statistics.median(times), max(times), 0.0)
+    return Row("sums anew, SQL", rows, times[0], 0.0, statistics.median(times), max(times), 0.0, 0.0)
 
 
 class _Healthz:
@@ -139,12 +144,12 @@ def table(rows: list[Row]) -> str:
     lines = [
         f"### A scrape of {ACCOUNTS:,} accounts",
         "",
-        "| | request rows | first s | slowest /healthz ms | p50 ms | p99 ms | RSS MiB |",
-        "|---|--:|--:|--:|--:|--:|--:|",
+        "| | request rows | first s | slowest /healthz ms | p50 ms | p99 ms | CPU ms | RSS MiB |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     lines += [
         f"| {r.name} | {r.rows:,} | {r.first:.2f} | {_or_dash(r.healthz * 1000)} | {r.p50 * 1000:.1f} | "
-        f"{r.p99 * 1000:.1f} | {_or_dash(r.rss)} |"
+        f"{r.p99 * 1000:.1f} | {_or_dash(r.cpu * 1000)} | {_or_dash(r.rss)} |"
         for r in rows
     ]
     ours = [r for r in rows if r.name == "exporter"]

@@ -6,7 +6,7 @@ from dashboards import addresses, links, panels
 from dashboards.parts import About
 from dashboards.plain import Json
 from dashboards.queries import routing as queries
-from dashboards.words import NO_TRAFFIC, averaged
+from dashboards.words import FULL_HOURS, NO_TRAFFIC, averaged
 from prometheus.config import RuleConfig
 
 _ITS_HOURS = (links.activity("__field.labels"),)
@@ -31,10 +31,10 @@ def retries_by_account() -> Json:
     """On whom."""
     about = About(
         "Retries by account",
-        "Attempts that failed and were followed by another one, in the last hour of the dashboard's range, "
-        "for the accounts with most of them.",
+        "Attempts that failed and were followed by another one over the dashboard's time range, for the "
+        f"accounts with most of them. {FULL_HOURS}",
         "locale",
-        "No attempt was repeated in the last hour",
+        "No attempt was repeated in the full hours of this range",
         decimals=0,
         links=(_ERRORS, links.console()),
         value_links=_ITS_HOURS,
@@ -73,10 +73,10 @@ def unpriced_by_account() -> Json:
     """Whose cost is too low."""
     about = About(
         "Unpriced by account",
-        "Successful requests that no price could be given to, in the last hour of the dashboard's range, for "
-        "the accounts with most of them.",
+        "Successful requests that no price could be given to over the dashboard's time range, for the "
+        f"accounts with most of them. {FULL_HOURS}",
         "locale",
-        "Every successful request of the last hour has a price",
+        "Every successful request of the full hours of this range has a price",
         decimals=0,
         links=(_UNPRICED,),
         value_links=_ITS_HOURS,

@@ -6,15 +6,12 @@ from dashboards import addresses, links, panels
 from dashboards.parts import About
 from dashboards.plain import Json
 from dashboards.queries import accounts as queries
+from dashboards.words import FULL_HOURS
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
 
 _ITS_HOURS = links.activity("__field.labels")
 _IDLE = "No account was used in this range: does the proxy route to accounts, and is it scraped?"
-_FULL_HOURS = (
-    "Added up from recorded hours, so that a thousand accounts stay quick: at each end it may be off by an "
-    "hour, and the first hour of a new installation is missing."
-)
 
 
 def cost_per_hour(config: RuleConfig) -> Json:
@@ -53,7 +50,7 @@ def error_ratio(config: RuleConfig) -> Json:
     about = About(
         "Error rate by account",
         "Failed requests as a share of all over the dashboard's time range, highest first, for accounts "
-        f"with at least {at_least} requests and at least one failure. {_FULL_HOURS}",
+        f"with at least {at_least} requests and at least one failure. {FULL_HOURS}",
         "percentunit",
         f"No account with {at_least} requests or more in this range has failed",
         links=(links.runbook("QuotascopeErrorRatioHigh", config), links.console()),
@@ -68,7 +65,7 @@ def cost_in_range() -> Json:
     about = About(
         "Cost by account (USD)",
         "US dollars over the dashboard's time range, for the accounts that spent most. Requests without a "
-        f"price are not in it. {_FULL_HOURS}",
+        f"price are not in it. {FULL_HOURS}",
         "currencyUSD",
         _IDLE,
         decimals=2,

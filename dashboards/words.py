@@ -7,6 +7,11 @@ from prometheus.durations import promql as duration
 
 NO_TRAFFIC = "No requests in this range: is the proxy in use, and scraped?"
 
+FULL_HOURS = (
+    "Added up from recorded hours, so that a thousand accounts stay quick: at each end it may be off by an "
+    "hour, and the first hour of a new installation is missing."
+)
+
 
 def averaged(config: RuleConfig) -> str:
     """What a rate in panels is an average of: see `panels.POINTS` and `RuleConfig.panel_step`."""

@@ -120,9 +120,17 @@ def _cycle(readings: list[Reading], gap: int) -> Cycle:
     reached: dict[int, int] = {}
     for at, used, _, _ in readings:
         reached[int(used)] = min(at, reached.get(int(used), at))
-    points = (Point(reading.at, reading.used) for reading in readings)
-    runs = _runs((Run(point, point) for point in points), gap)
-    return Cycle(low or 0, high or 0, max(readings), runs, tuple(sorted(reached.items())))
+    points = sorted((reading.at, reading.used) for reading in readings)
+    return Cycle(low or 0, high or 0, max(readings), _cut(points, gap), tuple(sorted(reached.items())))
+
+
+def _cut(points: list[tuple[int, float]], gap: int) -> tuple[Run, ...]:
+    """Cut points that are sorted by time into runs."""
+    starts = [0, *(n for n in range(1, len(points)) if points[n][0] - points[n - 1][0] >= gap)]
+    ends = [*(start - 1 for start in starts[1:]), len(points) - 1]
+    return tuple(
+        Run(Point(*points[start]), Point(*points[end])) for start, end in zip(starts, ends, strict=True)
+    )
 
 
 def _joined(one: Cycle, other: Cycle, gap: int) -> Cycle:

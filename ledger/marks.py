@@ -111,7 +111,7 @@ def _change_status(connection: Connection, mark: Mark, before: str) -> None:
         .values(
             status=mark.status,
             reset_at=mark.reset_at if passing else None,
-            blocked_at=int(mark.at.timestamp()),
+            blocked_at=None if mark.status == "active" else int(mark.at.timestamp()),
             deactivation_reason=None if passing else mark.code,
         )
     )

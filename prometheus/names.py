@@ -77,11 +77,15 @@ def _hourly(source: MetricFamily, *labels: str) -> Hourly:
 HOURLY_ACCOUNT_COST = _hourly(proxy_metrics.ACCOUNT_COST, "account_id")
 HOURLY_ACCOUNT_REQUESTS = _hourly(proxy_metrics.ACCOUNT_REQUESTS, "account_id")
 HOURLY_ACCOUNT_ERRORS = _hourly(proxy_metrics.ACCOUNT_ERRORS, "account_id")
+HOURLY_ACCOUNT_RETRIES = _hourly(proxy_metrics.ACCOUNT_RETRIES, "account_id", "api")
+HOURLY_ACCOUNT_UNPRICED = _hourly(proxy_metrics.ACCOUNT_UNPRICED, "account_id", "api")
 
 HOURLY: tuple[Hourly, ...] = (
     HOURLY_ACCOUNT_COST,
     HOURLY_ACCOUNT_REQUESTS,
     HOURLY_ACCOUNT_ERRORS,
+    HOURLY_ACCOUNT_RETRIES,
+    HOURLY_ACCOUNT_UNPRICED,
 )
 
 RECORDED: tuple[MetricFamily, ...] = (*MINUTELY, *(hourly.name for hourly in HOURLY))

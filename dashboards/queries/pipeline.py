@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.queries.query import RANGE, WINDOW, Query, stepped
+from dashboards.queries.query import RANGE, WINDOW, Query, stepped, thinned
 from exporter import metrics as exporter
 from ledger.families import MetricFamily
 from prometheus import names
@@ -70,7 +70,7 @@ def http_by_status(config: RuleConfig) -> Query:
 
 def http_seconds(config: RuleConfig) -> Query:
     """Seconds below which 95 of 100 HTTP requests stay."""
-    measured = rate(buckets(proxy.HTTP_DURATION), WINDOW)
+    measured = rate(buckets(proxy.HTTP_DURATION), f"{WINDOW}:{thinned(config)}")
     return stepped(Query(quantile(0.95, measured), "p95"), config)
 
 

@@ -42,6 +42,15 @@ def stepped(query: Query, config: RuleConfig) -> Query:
     return replace(query, min_step=duration(config.panel_step))
 
 
+def thinned(config: RuleConfig) -> str:
+    """The resolution in which histograms are read.
+
+    A histogram is many series, and three quantiles read each of them three times. Every other minute is
+    enough for a rate, whose window has two such points at least, however often targets are scraped.
+    """
+    return duration(min(2 * config.evaluation_interval, config.rate_window / 2))
+
+
 def hourly(expr: str, legend: str) -> Query:
     """An expression over the hour before each full hour."""
     return Query(expr, legend, min_step=HOUR)

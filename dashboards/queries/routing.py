@@ -6,6 +6,7 @@ from dashboards.queries.identity import named
 from dashboards.queries.query import (
     API,
     HOUR,
+    RANGE,
     WINDOW,
     Query,
     highest,
@@ -13,6 +14,7 @@ from dashboards.queries.query import (
     per_minute,
     per_second,
     stepped,
+    thinned,
 )
 from ledger.families import MetricFamily
 from prometheus import names
@@ -38,7 +40,7 @@ def tier_share(config: RuleConfig) -> Query:
 
 def tier_score(config: RuleConfig) -> Query:
     """The score below which 95 of 100 chosen accounts of a tier were."""
-    measured = rate(buckets(proxy.LB_TIER_SCORE), WINDOW)
+    measured = rate(buckets(proxy.LB_TIER_SCORE), f"{WINDOW}:{thinned(config)}")
     return stepped(Query(quantile(0.95, measured, "tier"), "{{tier}}"), config)
 
 
@@ -59,8 +61,8 @@ def retries(config: RuleConfig) -> Query:
 
 
 def retries_by_account() -> Query:
-    """Retries of the last hour, for the accounts with most of them."""
-    return _ranked(proxy.ACCOUNT_RETRIES)
+    """Retries over the panel's range, added up from recorded hours, for the accounts with most of them."""
+    return _ranked(names.HOURLY_ACCOUNT_RETRIES.name)
 
 
 def unpriced(config: RuleConfig) -> Query:
@@ -69,8 +71,9 @@ def unpriced(config: RuleConfig) -> Query:
 
 
 def unpriced_by_account() -> Query:
-    """Successful requests of the last hour without a price, for the accounts with most of them."""
-    return _ranked(proxy.ACCOUNT_UNPRICED)
+    """Successful requests without a price over the panel's range, added up from recorded hours, for the
+    accounts with most of them."""
+    return _ranked(names.HOURLY_ACCOUNT_UNPRICED.name)
 
 
 def refresh_failures(config: RuleConfig) -> Query:
@@ -85,5 +88,5 @@ def snapshot_age(config: RuleConfig) -> Query:
 
 
 def _ranked(family: MetricFamily) -> Query:
-    counts = total(increase(select(family, API), HOUR), "account_id")
+    counts = f"sum by (account_id) (sum_over_time({select(family, API)}[{RANGE}]))"
     return Query(f"sort_desc({named(highest(f'{counts} > 0'))})", NAME, instant=True)
