@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 from urllib.parse import quote
 
@@ -68,10 +69,23 @@ def writer(url: URL, *, busy_timeout_seconds: float = 5.0) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _pragmas(connection: sqlite3.Connection, _record: Any) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
+        _use_wal(connection, monotonic() + busy_timeout_seconds)
         connection.execute("PRAGMA synchronous=NORMAL")  # a crash of the machine may cost the last commits
 
     return engine
+
+
+def _use_wal(connection: sqlite3.Connection, deadline: float) -> None:
+    """Switch the file to WAL mode. SQLite does not wait for a lock here: on a new file several processes
+    that start at once would refuse each other."""
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or monotonic() >= deadline:
+                raise
+            sleep(0.02)
 
 
 def reader(url: URL, *, busy_timeout_seconds: float = 1.0) -> Engine:
