@@ -171,9 +171,10 @@ class EventTap:
             report = _over(report, self._read(data))
             if report.usage is not NO_USAGE and report.model:
                 break
-        for part in (b"".join(self._head), tail):
-            if MARK in part:
-                self.quota_events += [data for data in events(part) if MARK in data]
+        if self._api == "responses":  # only Codex' own streams tell of quota
+            for part in (b"".join(self._head), tail):
+                if MARK in part:
+                    self.quota_events += [data for data in events(part) if MARK in data]
         if self._api == "messages":  # input is counted in the first event, output in the last
             for data in events(b"".join(self._head)):
                 if b'"message_start"' in data:
