@@ -89,6 +89,23 @@ def test_the_picture_is_as_wide_and_high_as_the_grid(picture: Picture, built: di
     assert height / 1.25 == pytest.approx(bottom + 24, abs=2)
 
 
+@pytest.mark.parametrize("name", [name for name in DASHBOARDS if name != "overview"])
+def test_every_panel_of_the_others_has_something_in_it(
+    name: str, built: dict[str, Any], seeded: str, now: datetime
+) -> None:
+    """A drawing, or in those that never have data here the reason why."""
+    drawn = preview(built[name], View(now), lambda ask: fetch(seeded, ask))
+    pixels = imread(BytesIO(drawn))[:, :, :3]
+    empty = {"Usage refresh failures", "Refused by budget"}
+    for panel in built[name]["panels"]:
+        if panel["type"] != "row":
+            area = inside(pixels, panel)
+            colors = set(theme.NAMED.values()) | set(theme.PALETTE)
+            colored = max(share(area, color) for color in colors)
+            assert (colored > 0.0004) != (panel["title"] in empty), panel["title"]
+            assert share(area, theme.PANEL) > 0.1, panel["title"]
+
+
 def test_the_grid_fills_the_width() -> None:
     left, right = place({"x": 0, "y": 0, "w": 12, "h": 4}), place({"x": 12, "y": 4, "w": 12, "h": 8})
     assert right.right == pytest.approx(WIDTH - left.left)

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+
+from dashboards import addresses, links
+from dashboards.errors import LinkError
+from prometheus.alerts import alerts
+from prometheus.config import RuleConfig
+
+CONFIG = RuleConfig(runbook_base_url="https://example.org/runbooks/")
+
+
+def test_a_runbook_is_the_page_of_an_alert() -> None:
+    alert = alerts(CONFIG)[0]
+    assert links.runbook(alert.name, CONFIG).url == f"https://example.org/runbooks/{alert.page}"
+
+
+def test_a_page_of_no_alert_stops_the_build() -> None:
+    with pytest.raises(LinkError, match="there is no alert 'QuotascopeNothing'"):
+        links.runbook("QuotascopeNothing", CONFIG)
+
+
+def test_a_dashboard_keeps_time_and_choices() -> None:
+    link = links.dashboard(addresses.TOKENS, "Tokens")
+    assert link.document() == {
+        "title": "Tokens",
+        "url": "/d/quotascope-tokens?${__url_time_range}&${__all_variables}",
+        "targetBlank": False,
+    }
+
+
+def test_an_account_leads_to_its_hours() -> None:
+    url = links.activity("__field.labels").url
+    assert url.endswith("&var-account=${__field.labels.account_id}")
+    assert url.startswith(f"/d/{addresses.ACTIVITY}?")
+
+
+def test_the_console_opens_beside_grafana() -> None:
+    assert links.console().document()["targetBlank"] is True
+    assert links.console().url == "http://127.0.0.1:8788/"
