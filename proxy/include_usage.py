@@ -8,6 +8,7 @@ import re
 import msgspec
 
 from proxy.errors import Refused
+from proxy.usage import UNREADABLE
 
 APIS = frozenset({"chat_completions", "completions"})
 
@@ -30,7 +31,7 @@ def asking(body: bytes) -> bytes:
     try:
         document = msgspec.json.decode(body)
         options = document.get("stream_options")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError) as error:
+    except (*UNREADABLE, AttributeError) as error:
         raise Refused(400, "invalid_json", "the request body is not a JSON object") from error
     kept = options if isinstance(options, dict) else {}
     return msgspec.json.encode({**document, "stream_options": {**kept, "include_usage": True}})
@@ -70,6 +71,6 @@ def _only_usage(event: bytes) -> bool:
     data = b"\n".join(line[5:].lstrip(b" ") for line in lines if line.startswith(b"data:"))
     try:
         chunk = _chunks.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return False
     return chunk.choices == [] and chunk.usage is not None

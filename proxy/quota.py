@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from ledger.values import UsageSample
+from proxy.usage import UNREADABLE
 
 WINDOWS = ("primary", "secondary")
 MARK = b'"codex.rate_limits"'
@@ -58,7 +59,7 @@ def from_event(data: bytes, account_id: str, now: datetime) -> tuple[UsageSample
     """The samples that a `codex.rate_limits` event tells; none for any other event."""
     try:
         event = _events.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return ()
     limit = event.limit_id or event.metered_limit_name or LIMIT_ID
     if event.type != "codex.rate_limits" or limit != LIMIT_ID or not isinstance(event.rate_limits, dict):

@@ -83,7 +83,7 @@ class Report:
 NOTHING = Report()
 
 # What msgspec raises for bytes that are not JSON of the shape that is asked for.
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _FINAL = frozenset({"response.completed", "response.incomplete", "response.failed", "message_stop", "error"})
 
 
@@ -98,7 +98,7 @@ def message_type(message: bytes) -> str | None:
     """The `type` of a JSON message or event; None where it has none."""
     try:
         return _text(_typed.decode(message).type)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 
@@ -106,7 +106,7 @@ def read_request(body: bytes) -> Asked:
     """What a request asks for; nothing where the body is no JSON object."""
     try:
         q = _questions.decode(body)
-    except _UNREADABLE:
+    except UNREADABLE:
         return NOTHING_ASKED
     return Asked(
         model=_text(q.model),
@@ -122,7 +122,7 @@ def read_answer(document: bytes, api: str) -> Report:
     """What a JSON answer or event reports; nothing where it is no JSON object."""
     try:
         top = _answers.decode(document)
-    except _UNREADABLE:
+    except UNREADABLE:
         return NOTHING
     inner = top.response or top
     if isinstance(top.message, dict):  # Anthropic's message_start carries the first counts inside

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from proxy.routing.cooldown import retry_after
+from proxy.usage import UNREADABLE
 
 Event = Literal["rate_limit", "quota_exceeded", "permanent_failure", "error"]
 EVENTS: tuple[Event, ...] = ("rate_limit", "quota_exceeded", "permanent_failure", "error")
@@ -123,7 +124,7 @@ def read_failure(
     """
     try:
         error = _bodies.decode(body[:MOST_BODY]).error or _Error()
-    except (msgspec.DecodeError, msgspec.ValidationError):
+    except UNREADABLE:
         error = _Error()
     text = next((t for t in (error.code, error.type) if isinstance(t, str) and t), None)
     known = next((t for t in (error.code, error.type) if isinstance(t, str) and _is_known(t)), text)

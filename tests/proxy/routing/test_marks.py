@@ -119,3 +119,11 @@ def test_when_a_quota_is_given_anew() -> None:
 @given(st.integers(0, 999), st.binary(max_size=200) | st.text().map(lambda t: body(code=t, resets_at=t)))
 def test_nothing_breaks_it(status: int, text: bytes) -> None:
     classify(read_failure(status, {}, text, NOW), NOW)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"error": {"code": "\xff"}}', b'{"error": ' + b"[" * 50_000, b'{"error": 1}']
+)
+def test_a_body_that_cannot_be_read_leaves_the_rest_unknown(body: bytes) -> None:
+    failure = read_failure(500, {}, body, 0.0)
+    assert (failure.http_status, failure.code, failure.message) == (500, None, None)
