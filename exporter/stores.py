@@ -7,6 +7,7 @@ from pathlib import Path
 from sqlalchemy.engine import URL
 
 from exporter.source import Source
+from ledger import store
 from ledger.capacity import CAPACITIES, Capacity
 from ledger.cycle import MINUTE
 from ledger.errors import StoreError
@@ -45,7 +46,7 @@ def source(settings: Settings, store: str | None = None) -> Source:
 def ledger_url(settings: Settings) -> URL:
     """Where the ledger is; `database_url` goes before `database_path`. Raises: StoreError."""
     storage = settings.storage
-    return parse_url(storage.database_url) if storage.database_url else sqlite_url(storage.database_path)
+    return store.ledger_url(storage.database_url, storage.database_path)
 
 
 def foreign_urls(store: str) -> tuple[URL, URL | None]:

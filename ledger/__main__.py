@@ -16,7 +16,7 @@ from ledger.described import PLANS, Description
 from ledger.errors import AccountConflict, LedgerError
 from ledger.fleet import read_fleet
 from ledger.listing import table
-from ledger.store import migrate, parse_url, sqlite_url, translated, writer
+from ledger.store import ledger_url, migrate, translated, writer
 from settings.errors import SettingsError
 from settings.load import load
 from settings.model import Settings
@@ -119,8 +119,7 @@ def _config(sub: argparse.ArgumentParser) -> None:
 def opened(settings: Settings) -> Engine:
     """The ledger of the configuration, migrated. Raises: StoreError."""
     storage = settings.storage
-    url = parse_url(storage.database_url) if storage.database_url else sqlite_url(storage.database_path)
-    engine = writer(url)
+    engine = writer(ledger_url(storage.database_url, storage.database_path))
     migrate(engine)
     return engine
 

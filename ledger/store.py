@@ -44,6 +44,11 @@ def sqlite_url(path: Path) -> URL:
     return URL.create("sqlite", database=str(path))
 
 
+def ledger_url(database_url: str | None, database_path: Path) -> URL:
+    """Where a ledger is that is configured both ways: the URL goes before the path. Raises: StoreError."""
+    return parse_url(database_url) if database_url else sqlite_url(database_path)
+
+
 def parse_url(text: str) -> URL:
     """A database URL; `postgresql://` gets the driver that this project installs.
 

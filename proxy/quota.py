@@ -40,7 +40,7 @@ def from_headers(headers: Mapping[str, str], account_id: str, now: datetime) -> 
     credits = (
         _flag(headers.get("x-codex-credits-has-credits")),
         _flag(headers.get("x-codex-credits-unlimited")),
-        _number(headers.get("x-codex-credits-balance")),
+        number(headers.get("x-codex-credits-balance")),
     )
     return _samples(
         lambda window: {
@@ -77,10 +77,10 @@ def _samples(
     found = []
     for window in WINDOWS:
         told = window_of(window)
-        used = _number(told.get("used_percent")) if isinstance(told, dict) else None
+        used = number(told.get("used_percent")) if isinstance(told, dict) else None
         if not isinstance(told, dict) or used is None:
             continue
-        minutes = _number(told.get("window_minutes"))
+        minutes = number(told.get("window_minutes"))
         has, unlimited, balance = credits
         found.append(
             UsageSample(
@@ -100,21 +100,22 @@ def _samples(
 
 def _reset_at(told: Mapping[str, object], now: datetime) -> int | None:
     """Epoch seconds; some answers tell the time left instead."""
-    moment = _number(told.get("reset_at")) or _number(told.get("resets_at"))
+    moment = number(told.get("reset_at")) or number(told.get("resets_at"))
     if moment is not None:
         return int(moment)
-    left = _number(told.get("reset_after_seconds")) or _number(told.get("resets_in_seconds"))
+    left = number(told.get("reset_after_seconds")) or number(told.get("resets_in_seconds"))
     return None if left is None else int((now + timedelta(seconds=left)).timestamp())
 
 
-def _number(value: object) -> float | None:
+def number(value: object) -> float | None:
+    """A count as a provider tells it, as number or as text; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        number = float(value)
+        found = float(value)
     except ValueError:
         return None
-    return number if 0 <= number < 1e11 else None
+    return found if 0 <= found < 1e11 else None
 
 
 def _flag(value: str | None) -> bool | None:

@@ -175,12 +175,7 @@ def price_book(settings: Settings) -> PriceBook:
 def open_ledger(settings: Settings, book: Sequence[Price]) -> OpenLedger:
     """The ledger, migrated, with today's prices and accounts. Raises: StoreError, AccountError."""
     storage = settings.storage
-    url = (
-        store.parse_url(storage.database_url)
-        if storage.database_url
-        else store.sqlite_url(storage.database_path)
-    )
-
+    url = store.ledger_url(storage.database_url, storage.database_path)
     described = descriptions(settings)
 
     def prepare(engine: Engine) -> None:

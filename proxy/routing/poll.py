@@ -12,6 +12,7 @@ import aiohttp
 
 from ledger.values import UsageSample
 from proxy.errors import PollFailed
+from proxy.quota import number
 from proxy.routing.credentials import Credential
 
 PATH = "/backend-api/wham/usage"
@@ -60,7 +61,7 @@ def parse_usage(body: bytes, account_id: str, now: datetime) -> tuple[UsageSampl
     return tuple(
         _sample(account_id, now, name, window, used, credits)
         for name, window in told.items()
-        if isinstance(window, dict) and (used := _number(window.get("used_percent"))) is not None
+        if isinstance(window, dict) and (used := number(window.get("used_percent"))) is not None
     )
 
 
@@ -72,7 +73,7 @@ def _sample(
     used: float,
     credits: Mapping[str, Any],
 ) -> UsageSample:
-    seconds = _number(window.get("limit_window_seconds"))
+    seconds = number(window.get("limit_window_seconds"))
     return UsageSample(
         account_id=account_id,
         recorded_at=now,
@@ -82,26 +83,16 @@ def _sample(
         window_minutes=None if seconds is None else round(seconds / 60),
         credits_has=_flag(credits.get("has_credits")),
         credits_unlimited=_flag(credits.get("unlimited")),
-        credits_balance=_number(credits.get("balance")),
+        credits_balance=number(credits.get("balance")),
     )
 
 
 def _reset_at(window: Mapping[str, Any], now: datetime) -> int | None:
-    moment = _number(window.get("reset_at"))
+    moment = number(window.get("reset_at"))
     if moment is not None:
         return int(moment)
-    left = _number(window.get("reset_after_seconds"))
+    left = number(window.get("reset_after_seconds"))
     return None if left is None else int((now + timedelta(seconds=left)).timestamp())
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if 0 <= number < 1e11 else None
 
 
 def _flag(value: object) -> bool | None:
