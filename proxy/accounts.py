@@ -51,7 +51,8 @@ class Accounts:
         routing = settings.routing
         self._settings = settings
         self._store = tell
-        self._counting = Counting(metrics, routing.sticky)
+        self._keys = key_ring(settings)
+        self._counting = Counting(metrics, routing.sticky, self._keys.limits)
         self._marks: LedgerWriter[Mark] = LedgerWriter(
             MarkStore(ledger.engine), interval=WRITE_SECONDS, most_waiting=MOST_WAITING
         )
@@ -61,7 +62,6 @@ class Accounts:
         self._router = Router(
             rules(settings), self._counting, lambda mark: self._marks([mark]), sticky=self._sticky()
         )
-        self._keys = key_ring(settings)
         self._watch = Watch(
             ledger.engine,
             self._router,
@@ -78,7 +78,7 @@ class Accounts:
         Raises: StoreError; CredentialError for a configured account whose credential cannot be read.
         """
         client = await stack.enter_async_context(aiohttp.ClientSession())
-        self._vault = Vault(environ, client, self._settings.routing.token_url)
+        self._vault = Vault(environ, client, self._settings.routing.token_url, self._counting.token_refused)
         await self._watch.look()
         for member in self._router.members.values():
             if member.origin == "config":
@@ -107,6 +107,10 @@ class Accounts:
         """Take what a provider said of quota: for the ledger and for choosing at once."""
         self._store(samples)
         self._router.learn(samples)
+
+    def deliver(self) -> None:
+        """Count what was collected; brings the metrics up to date."""
+        self._counting.deliver()
 
     def _sticky(self) -> Sticky | None:
         routing = self._settings.routing
@@ -150,7 +154,7 @@ class Accounts:
                         base = member.account.upstream_base_url or self._settings.server.backend_base_url
                         self.tell(await poll(client, base, member.account.id, credential))
                 except PollFailed as error:
-                    self._counting.refresh_failed(error.status, "usage")
+                    self._counting.poll_failed(error.status)
                     log.warning("the quota of account %r cannot be asked for: %s", member.account.id, error)
                 except CredentialError as error:
                     log.warning("%s", error)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
 
+import msgspec
+
 from proxy.meter import Caller, Emit, Meter, Tell
 from proxy.usage import NOTHING_ASKED, Asked
 
@@ -31,7 +33,7 @@ class Attempts:
 
     def by_key(self, name: str) -> None:
         """The caller presented this proxy key."""
-        self.caller = replace(self.caller, api_key_id=name)
+        self.caller = msgspec.structs.replace(self.caller, api_key_id=name)
         self.meter.move(self.caller)
 
     def on(self, account_id: str, *, again: bool) -> Meter:
@@ -40,16 +42,15 @@ class Attempts:
         Args:
             again: an attempt came before it; that one must be finished.
         """
-        self.caller = replace(self.caller, account_id=account_id)
         if again:
             self.meter = Meter(self.caller, self._emit, perf_counter(), self._tell)
             self.meter.learn(self.asked)
-        else:
-            self.meter.move(self.caller)
+        self.meter.account_id = account_id
         return self.meter
 
     def turn(self) -> Callable[[float], Meter]:
         """Makes the meters of the turns of a WebSocket."""
         route = replace(self.caller.route, billable=True)
-        caller = replace(self.caller, route=route)
-        return lambda start: Meter(caller, self._emit, start, self._tell)
+        caller = msgspec.structs.replace(self.caller, route=route)
+        account_id = self.meter.account_id
+        return lambda start: Meter(caller, self._emit, start, self._tell, account_id)

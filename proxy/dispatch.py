@@ -3,11 +3,12 @@ takes it next when that one fails."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import time
 
+import msgspec
 from aiohttp import ClientResponse
 
 from ledger.fleet import Member
@@ -15,7 +16,6 @@ from proxy.attempts import Attempts
 from proxy.classify import ErrorClass, error_class
 from proxy.decode import Undecodable, decoder
 from proxy.errors import CredentialError, RefreshRefused, Refused, TokenUnavailable, UpstreamError
-from proxy.headers import without
 from proxy.routing import budget
 from proxy.routing.counting import Counting
 from proxy.routing.credentials import Credential
@@ -32,13 +32,9 @@ from proxy.wire import Body
 MOST_ERROR = 256 * 1024
 """Bytes of an error answer that are read before it is decided who takes the request next."""
 
-_CALLERS = (b"authorization:", b"x-api-key:", b"api-key:", b"chatgpt-account-id:", b"cookie:")
-"""Header lines by which a caller is known; with accounts they end here."""
 
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A request, ready to be sent as often as need be."""
+class Question(msgspec.Struct, frozen=True):
+    """A request, ready to be sent as often as need be; `lines` say nothing of who the caller is."""
 
     method: str
     path: str
@@ -142,7 +138,9 @@ class Dispatch:
                 meter.answered(last.answer.status, last.answer.headers)
                 meter.feed(last.begun)
             tried.add(selection.account)
-            repeatable = not isinstance(question.body, AsyncIterator) and len(tried) < self._most
+            repeatable = (question.body is None or isinstance(question.body, bytes)) and len(
+                tried
+            ) < self._most
             if last.verdict is None or not repeatable:
                 return _settled(last, selection)
 
@@ -182,10 +180,8 @@ class Dispatch:
                     default, member, question, fresh, Outcome(member.account.id, began), last=True
                 )
         except RefreshRefused as error:
-            self._counting.refresh_failed(401, "token")
             outcome = self._unusable(outcome, error, error.code)
         except TokenUnavailable as error:
-            self._counting.refresh_failed(error.status, "token")
             outcome = self._unusable(outcome, error, "token_unavailable")
         except CredentialError as error:
             outcome = self._unusable(outcome, error, "invalid_credential")
@@ -208,8 +204,7 @@ class Dispatch:
         last: bool = False,
     ) -> Outcome:
         """One exchange with the provider. `last`: the token is new, and refused it is refused for good."""
-        own = [f"{name}: {value}".encode() for name, value in credential.headers]
-        lines = [*without(question.lines, *_CALLERS), *own]
+        lines = [*question.lines, *credential.lines]
         upstream = self._upstream_of(default, member.account.upstream_base_url)
         name = member.account.id
         try:

@@ -52,10 +52,12 @@ class CredentialError(ProxyError):
 
 
 class RefreshRefused(CredentialError):
-    """The token URL will not give a new token; `code` says why, and the account needs a new login."""
+    """The token URL will not give a new token, and the account needs a new login; `code` says why,
+    `status` is the answer's."""
 
-    def __init__(self, account_id: str, code: str) -> None:
+    def __init__(self, account_id: str, status: int, code: str) -> None:
         super().__init__(account_id, f"its token cannot be refreshed ({code}); log in anew, then reauth")
+        self.status = status
         self.code = code
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
 
-from ledger.values import NO_USAGE, EndReason, RequestEvent, Status, UsageSample
+import msgspec
+
+from ledger.values import DEFAULT_ACCOUNT, NO_USAGE, EndReason, RequestEvent, Status, UsageSample
 from proxy import quota
 from proxy.privacy import safe_message
 from proxy.routes import Route
@@ -28,13 +29,11 @@ def new_id() -> str:
     return f"{_PROCESS}{next(_numbers):012x}"
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """Who asks and for what, as far as the headers say."""
 
     method: str
     route: Route
-    account_id: str
     api_key_id: str
     request_id: str
     session_id: str | None
@@ -55,16 +54,20 @@ class Meter:
         "_tap",
         "_tell",
         "_trace",
+        "account_id",
         "asked",
         "error_code",
     )
 
-    def __init__(self, caller: Caller, emit: Emit, start: float, tell: Tell) -> None:
+    def __init__(
+        self, caller: Caller, emit: Emit, start: float, tell: Tell, account_id: str = DEFAULT_ACCOUNT
+    ) -> None:
         """
         Args:
             emit: takes the event; must not block or raise.
             tell: takes what the provider said of the account's quota; must not block or raise.
             start: `perf_counter()` when the request's head had arrived.
+            account_id: who takes the request.
         """
         self._caller = caller
         self._emit = emit
@@ -75,11 +78,12 @@ class Meter:
         self._http_status = 0
         self._trace: str | None = None
         self._done = False
+        self.account_id = account_id
         self.error_code: str | None = None
         self.asked: Asked = NOTHING_ASKED
 
     def move(self, caller: Caller) -> None:
-        """The caller is known better, or another account takes the request."""
+        """The caller is known better."""
         self._caller = caller
 
     def learn(self, asked: Asked) -> None:
@@ -91,7 +95,7 @@ class Meter:
         self._http_status = status
         self._trace = headers.get("x-request-id")
         if "x-codex-primary-used-percent" in headers or "x-codex-secondary-used-percent" in headers:
-            self._tell(quota.from_headers(headers, self._caller.account_id, datetime.now(UTC)))
+            self._tell(quota.from_headers(headers, self.account_id, datetime.now(UTC)))
         if self._caller.route.billable or status >= 400:
             self._tap = tap(
                 self._caller.route.api,
@@ -135,7 +139,7 @@ class Meter:
         end = perf_counter()
         report = self._tap.end()
         for event in dict.fromkeys(self._tap.quota_events):
-            self._tell(quota.from_event(event, self._caller.account_id, datetime.now(UTC)))
+            self._tell(quota.from_event(event, self.account_id, datetime.now(UTC)))
         caller, asked = self._caller, self.asked
         status = self._http_status if http_status is None else http_status
         code = error_code or report.error_code or (f"http_{status}" if status >= 400 else None)
@@ -145,7 +149,7 @@ class Meter:
         self._emit(
             RequestEvent(
                 id=new_id(),
-                account_id=caller.account_id,
+                account_id=self.account_id,
                 api_key_id=caller.api_key_id,
                 request_id=caller.request_id,
                 upstream_request_id=self._trace,

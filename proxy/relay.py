@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
 from aiohttp import ClientResponse, web
 from aiohttp.http_writer import StreamWriter
 
-from ledger.values import DEFAULT_ACCOUNT
 from proxy import inbound, include_usage, websocket
 from proxy.attempts import Attempts
 from proxy.body_log import BodyLog, Record
@@ -125,7 +124,7 @@ class Relay:
         whole = inbound.REPLAYED_BODY if routed else inbound.WHOLE_BODY
         hear_body = record.feed if record else None
         body = await inbound.body(request, attempts.learn, hear_body, options.most_bytes, whole)
-        lines = request_lines(request.raw_headers)
+        lines = request_lines(request.raw_headers, anonymous=routed)
         strip = None
         encoded = "Content-Encoding" in request.headers
         if options.include_usage and not encoded and _wants_usage(target.route, attempts, body):
@@ -134,7 +133,7 @@ class Relay:
             lines = replaced(lines, b"Accept-Encoding", b"identity")
         if websocket.is_upgrade(request.headers):
             lines = websocket.upgrade_lines(lines)
-        length = request.content_length if isinstance(body, AsyncIterator) else None
+        length = None if body is None or isinstance(body, bytes) else request.content_length
         question = Question(request.method, target.path, lines, body, length)
         if routed:
             assert dispatch is not None
@@ -258,7 +257,6 @@ def _caller(request: web.BaseRequest, route: Route) -> Caller:
     return Caller(
         method=request.method,
         route=route,
-        account_id=DEFAULT_ACCOUNT,
         api_key_id=mask_key(credential(headers)),
         request_id=headers.get("x-client-request-id") or headers.get("x-request-id") or new_id(),
         session_id=session_id(headers),

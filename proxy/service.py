@@ -92,10 +92,10 @@ class Service:
         for writer in (self.writer, self.samples):
             writer.start()
             stack.push_async_callback(asyncio.to_thread, writer.close)
+        self._accounts = accounts = Accounts(settings, ledger, book, self.metrics, self.samples)
         delivery = asyncio.create_task(self.events.run(self._count_own))
         stack.callback(self.events.deliver)
         stack.callback(delivery.cancel)
-        accounts = Accounts(settings, ledger, book, self.metrics, self.samples)
         dispatch = await accounts.start(stack, self._environ)
         await self._listen(stack, accounts, dispatch)
 
@@ -112,7 +112,7 @@ class Service:
             base_path=server.public_base_path,
             upstream=upstream,
             backend=backend,
-            before_scrape=self._refresh,
+            before_scrape=self.deliver,
             scrape=self.scrape,
             ready=self._problem,
             token=token.get_secret_value() if token else None,
@@ -125,12 +125,14 @@ class Service:
         """The exposition text."""
         return self.metrics.text()
 
-    def _refresh(self) -> None:
+    def deliver(self) -> None:
+        """Hand on what was collected: the metrics are up to date then, the ledger's queue too."""
         self.events.deliver()
         self._count_own()
 
     def _count_own(self) -> None:
         """What the proxy has to say of itself, not of requests."""
+        self._accounts.deliver()
         self.metrics.gauge(metrics.BUFFER_SIZE).set(self.writer.waiting)
         lost, self._losses = self.writer.dropped - self._losses, self.writer.dropped
         self.metrics.counter(metrics.BUFFER_DROPPED).inc(lost)

@@ -1,11 +1,11 @@
 """Reading usage out of answers. Pure: bytes of one JSON document in, one frozen report out.
 
-Only the members named here are decoded; the rest of a document is skipped without building objects.
+Only the members named here are decoded; the rest of a document is skipped without building objects. The
+values that every request makes are msgspec's too: a frozen dataclass takes five times as long to make.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -47,8 +47,7 @@ _answers = msgspec.json.Decoder(_Answer)
 _questions = msgspec.json.Decoder(_Question)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """What a request's body says about itself."""
 
     model: str | None = None
@@ -62,8 +61,7 @@ class Asked:
 NOTHING_ASKED = Asked()
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """What an answer, or one event of a stream, says about itself.
 
     Attributes:

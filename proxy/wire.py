@@ -95,11 +95,12 @@ class RelayRequest(ClientRequest):
         if protocol is None or protocol.transport is None:
             raise aiohttp.ServerDisconnectedError
         task = None
-        if isinstance(self._content, AsyncIterator):
-            task = self.loop.create_task(self._stream(conn, self._content))
-        else:
-            protocol.transport.write(self._head + self._content if self._content else self._head)
+        body = self._content
+        if body is None or isinstance(body, bytes):
+            protocol.transport.write(self._head + body if body else self._head)
             protocol.start_timeout()
+        else:
+            task = self.loop.create_task(self._stream(conn, body))
         return aiohttp.ClientResponse(
             self.method,
             self.url,

@@ -8,33 +8,42 @@ from typing import Literal, get_args
 from ledger.budgets import Period
 from proxy import metrics as m
 from proxy.classify import ERROR_CLASSES, ErrorClass
-from proxy.registry import Metrics
+from proxy.registry import Metrics, observe_all
 from proxy.routes import APIS
 from proxy.routing.marks import EVENTS, PERMANENT, Verdict
 from proxy.routing.select import Selection
 from proxy.routing.snapshot import POOLS, Outcome
-from proxy.routing.tiers import TIERS
+from proxy.routing.tiers import TIERS, Tier
 
 Backend = Literal["memory", "db", "none"]
-Phase = Literal["usage", "token"]
-"""What failed: the question about the quota, or the refresh of a token."""
+_REFUSALS = ("0", "400", "401", "403", "429", "500")
+"""Statuses with which quota and tokens are usually refused; 0 where no answer came."""
+
+_Selected = tuple[str, str, str, Outcome, Tier | None, float]
+"""Pool, backend, whether it was a retry, outcome, tier, score."""
 
 
 class Counting:
     """Counts selections, marks, retries and refreshes.
 
+    Selections come with every request, so they are only collected; `deliver` counts them.
+
     Args:
         backend: where conversations' accounts are kept; for requests of no conversation it is `none`.
+        limits: the names of proxy keys that have a budget, and its period.
     """
 
-    def __init__(self, metrics: Metrics, backend: Backend) -> None:
+    def __init__(self, metrics: Metrics, backend: Backend, limits: Iterable[tuple[str, Period]] = ()) -> None:
         self._metrics = metrics
         self._backend: Backend = backend
         self._accounts: frozenset[str] = frozenset()
+        self._selections: dict[_Selected, int] = {}
         _start_at_zero(metrics, {backend, "none"})
+        for key, period in limits:
+            metrics.counter(m.BUDGET_HITS, key, period)
 
     def selected(self, selection: Selection, *, sticky: bool, retry: bool) -> None:
-        """Count a selection, and the try in the pinned pool before it.
+        """Take a selection, and the try in the pinned pool before it.
 
         Args:
             sticky: the request belongs to a conversation.
@@ -42,11 +51,20 @@ class Counting:
         """
         if selection.before is not None:
             self.selected(selection.before, sticky=sticky, retry=retry)
-        labels = (selection.pool, self._backend if sticky else "none", str(retry).lower())
-        self._metrics.counter(m.LB_SELECT, *labels, selection.outcome).inc()
-        if selection.tier is not None:
-            self._metrics.counter(m.LB_SELECTED_TIER, *labels, selection.tier).inc()
-            self._metrics.histogram(m.LB_TIER_SCORE, *labels, selection.tier).observe(selection.score)
+        backend = self._backend if sticky else "none"
+        retried = "true" if retry else "false"
+        one = (selection.pool, backend, retried, selection.outcome, selection.tier, selection.score)
+        self._selections[one] = self._selections.get(one, 0) + 1
+
+    def deliver(self) -> None:
+        """Count the selections that were made since the last time."""
+        selections, self._selections = self._selections, {}
+        for (pool, backend, retry, outcome, tier, score), times in selections.items():
+            labels = (pool, backend, retry)
+            self._metrics.counter(m.LB_SELECT, *labels, outcome).inc(times)
+            if tier is not None:
+                self._metrics.counter(m.LB_SELECTED_TIER, *labels, tier).inc(times)
+                observe_all(self._metrics.histogram(m.LB_TIER_SCORE, *labels, tier), [score] * times)
 
     def marked(self, account_id: str, verdict: Verdict) -> None:
         """Count what a failure said of an account."""
@@ -69,9 +87,13 @@ class Counting:
                 self._metrics.counter(m.LB_MARK, event, account)
         self._accounts |= accounts
 
-    def refresh_failed(self, status_code: int, phase: Phase) -> None:
-        """Count a poll or a token refresh that failed; 0 where no answer came."""
-        self._metrics.counter(m.USAGE_REFRESH_FAILURES, str(status_code), phase).inc()
+    def poll_failed(self, status_code: int) -> None:
+        """Count a question about the quota that was not answered well; 0 where no answer came."""
+        self._metrics.counter(m.USAGE_REFRESH_FAILURES, str(status_code), "usage").inc()
+
+    def token_refused(self, status_code: int) -> None:
+        """Count a token that could not be had anew; 0 where no answer came."""
+        self._metrics.counter(m.USAGE_REFRESH_FAILURES, str(status_code), "token").inc()
 
     def budget_hit(self, key: str, period: Period) -> None:
         """Count a request that a spent budget refused; `key` is the proxy key's name."""
@@ -90,5 +112,8 @@ def _start_at_zero(metrics: Metrics, backends: Iterable[str]) -> None:
     for api in APIS:
         for error_class in ERROR_CLASSES:
             metrics.counter(m.RETRIES, api, error_class)
+    for phase in ("usage", "token"):
+        for status in _REFUSALS:
+            metrics.counter(m.USAGE_REFRESH_FAILURES, status, phase)
     for code in PERMANENT:
         metrics.counter(m.LB_PERMANENT, code)

@@ -23,11 +23,17 @@ class Credential:
         token: the key or access token.
         refresh_token: by which a new token is had; None where there is no such thing.
         chatgpt_account: the header `chatgpt-account-id` of a Codex login.
+        lines: the header lines that present it.
     """
 
     token: str = field(repr=False)
     refresh_token: str | None = field(default=None, repr=False)
     chatgpt_account: str | None = field(default=None, repr=False)
+    lines: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        lines = tuple(f"{name}: {value}".encode() for name, value in self.headers)
+        object.__setattr__(self, "lines", lines)
 
     @property
     def can_refresh(self) -> bool:

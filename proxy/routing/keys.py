@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from ledger.budgets import Period
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -16,6 +18,12 @@ class Key:
     sha256: str
     daily: Decimal | None = None
     weekly: Decimal | None = None
+
+    @property
+    def periods(self) -> tuple[Period, ...]:
+        """Those that it has a limit for."""
+        limits: tuple[tuple[Period, Decimal | None], ...] = (("daily", self.daily), ("weekly", self.weekly))
+        return tuple(period for period, limit in limits if limit is not None)
 
 
 class KeyRing:
@@ -36,6 +44,11 @@ class KeyRing:
         return self._keys.get(hashlib.sha256(presented.encode("utf-8", "surrogateescape")).hexdigest())
 
     @property
+    def limits(self) -> tuple[tuple[str, Period], ...]:
+        """Name and period of every budget."""
+        return tuple((key.name, period) for key in self._keys.values() for period in key.periods)
+
+    @property
     def budgeted(self) -> frozenset[str]:
         """Names of the keys that have a limit."""
-        return frozenset(k.name for k in self._keys.values() if k.daily is not None or k.weekly is not None)
+        return frozenset(key.name for key in self._keys.values() if key.periods)

@@ -7,8 +7,9 @@ a number from 0 to 1: `spread` gives numbers that keep to the shares without the
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Set
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+
+import msgspec
 
 from ledger.described import Pool
 from proxy.routing.snapshot import POOLS, Outcome, PoolView, Snapshot
@@ -18,8 +19,7 @@ _GOLDEN = 0.6180339887498949
 _NOBODY: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True):
     """Which account was chosen, or why none.
 
     Attributes:
@@ -74,14 +74,20 @@ def _pick(view: PoolView, draw: float, exclude: Set[str]) -> str | None:
     out = sorted(i for i in (_index(view, name) for name in exclude) if i is not None) if exclude else []
     if len(out) == len(view.ids):
         return None
-    place = draw * (view.sums[-1] - sum(_share(view, i) for i in out))
-    for index in out:
-        if place >= view.sums[index] - _share(view, index):
-            place += _share(view, index)
+    place = _around(view, draw, out) if out else draw * view.sums[-1]
     found = min(bisect_right(view.sums, place), len(view.ids) - 1)
     while found in out:  # a place on the border, by a rounding error
         found = (found + 1) % len(view.ids)
     return view.ids[found]
+
+
+def _around(view: PoolView, draw: float, out: Sequence[int]) -> float:
+    """A place on the line that is none of these accounts'."""
+    place = draw * (view.sums[-1] - sum(_share(view, i) for i in out))
+    for index in out:
+        if place >= view.sums[index] - _share(view, index):
+            place += _share(view, index)
+    return place
 
 
 def _index(view: PoolView, name: str) -> int | None:

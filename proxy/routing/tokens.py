@@ -77,7 +77,7 @@ async def _ask(
         raise TokenUnavailable(account_id, 0, f"{token_url}: {type(error).__name__}") from None
     document = _document(body)
     if status in _REFUSALS:
-        raise RefreshRefused(account_id, _code(document))
+        raise RefreshRefused(account_id, status, _code(document))
     if status != 200 or not isinstance(document.get("access_token"), str):
         raise TokenUnavailable(account_id, status, f"{token_url} answers {status} and gives no token")
     return document

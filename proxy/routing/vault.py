@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import aiohttp
 
 from ledger.described import Reference, reference
 from ledger.fleet import Member
+from proxy.errors import RefreshRefused, TokenUnavailable
 from proxy.routing.credentials import Credential, path_of, read_credential
 from proxy.routing.tokens import refresh
 
@@ -20,12 +21,20 @@ class Vault:
     Args:
         environ: the process environment.
         token_url: where the tokens of Codex logins are refreshed.
+        refused: is told the status of each refresh that gave no token; 0 where no answer came.
     """
 
-    def __init__(self, environ: Mapping[str, str], client: aiohttp.ClientSession, token_url: str) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        client: aiohttp.ClientSession,
+        token_url: str,
+        refused: Callable[[int], None],
+    ) -> None:
         self._environ = environ
         self._client = client
         self._token_url = token_url
+        self._refused = refused
         self._kept: dict[str, tuple[tuple[str, datetime | None], Credential]] = {}
         self._dead: dict[str, set[str]] = {}
         self._refreshing: dict[str, asyncio.Task[Credential]] = {}
@@ -64,7 +73,11 @@ class Vault:
         name, path = member.account.id, path_of(self._reference(member))
         dead = self._dead.setdefault(name, set())
         dead.add(old.token)
-        new = await refresh(name, path, old, dead, self._client, self._token_url)
+        try:
+            new = await refresh(name, path, old, dead, self._client, self._token_url)
+        except (RefreshRefused, TokenUnavailable) as error:
+            self._refused(error.status)
+            raise
         self._kept[name] = ((member.account.credential, member.renewed_at), new)
         return new
 

@@ -52,7 +52,7 @@ class Proxy:
 
     def rows(self) -> list[dict[str, Any]]:
         """All stored requests, oldest first; what waits is stored first."""
-        self.service.events.deliver()
+        self.service.deliver()
         self.service.writer.flush()
         engine = store.reader(store.sqlite_url(self.database))
         try:
@@ -64,7 +64,7 @@ class Proxy:
 
     def samples(self) -> dict[str, float]:
         """The scrape as `name{labels}` -> value."""
-        self.service.events.deliver()
+        self.service.deliver()
         lines = self.service.scrape().decode().splitlines()
         pairs = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
         return {name: float(value) for name, _, value in pairs}

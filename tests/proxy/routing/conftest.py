@@ -63,12 +63,14 @@ class Stand:
     now: float = NOW
     marks: list[Mark] = field(default_factory=list)
     registry: Metrics = field(default_factory=lambda: Metrics(metrics.FAMILIES))
+    counting: Counting = field(init=False)
     router: Router = field(init=False)
 
     def __post_init__(self) -> None:
+        self.counting = Counting(self.registry, "memory")
         self.router = Router(
             Rules(Weights(), quota_rest=3_600.0),
-            Counting(self.registry, "memory"),
+            self.counting,
             self.marks.append,
             sticky=Memory(86_400.0),
             clock=lambda: self.now,
@@ -94,6 +96,7 @@ class Stand:
 
     def samples(self) -> dict[str, float]:
         """The scrape as `name{labels}` -> value."""
+        self.counting.deliver()
         lines = self.registry.text().decode().splitlines()
         pairs = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
         return {name: float(value) for name, _, value in pairs}

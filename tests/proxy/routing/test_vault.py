@@ -31,6 +31,7 @@ class TokenUrl:
     asked: list[dict[str, Any]] = field(default_factory=list)
     answer: tuple[int, object] | None = None
     delay: float = 0.0
+    refused: list[int] = field(default_factory=list)
 
     async def handle(self, request: web.Request) -> web.Response:
         self.asked.append(await request.json())
@@ -81,7 +82,7 @@ def member(login: Path) -> Member:
 async def test_a_new_token_is_used_and_kept(
     token_url: TokenUrl, client: aiohttp.ClientSession, login: Path, member: Member
 ) -> None:
-    vault = Vault({}, client, token_url.url)
+    vault = Vault({}, client, token_url.url, token_url.refused.append)
     old = vault.credential(member)
     new = await vault.refreshed(member, old)
     assert (new.token, new.refresh_token, new.chatgpt_account) == ("access-1", "refresh-1", "acc")
@@ -102,7 +103,7 @@ async def test_requests_that_fail_together_refresh_once(
     token_url: TokenUrl, client: aiohttp.ClientSession, member: Member
 ) -> None:
     token_url.delay = 0.05
-    vault = Vault({}, client, token_url.url)
+    vault = Vault({}, client, token_url.url, token_url.refused.append)
     old = vault.credential(member)
     found = await asyncio.gather(*(vault.refreshed(member, old) for _ in range(20)))
     assert {f.token for f in found} == {"access-1"}
@@ -114,7 +115,7 @@ async def test_processes_do_not_spend_the_same_token_twice(
     token_url: TokenUrl, client: aiohttp.ClientSession, member: Member
 ) -> None:
     token_url.delay = 0.05
-    vaults = [Vault({}, client, token_url.url) for _ in range(5)]
+    vaults = [Vault({}, client, token_url.url, token_url.refused.append) for _ in range(5)]
     found = await asyncio.gather(*(v.refreshed(member, v.credential(member)) for v in vaults))
     assert {f.token for f in found} == {"access-1"}
     assert len(token_url.asked) == 1
@@ -124,7 +125,7 @@ async def test_a_caller_who_leaves_ends_nothing_for_the_others(
     token_url: TokenUrl, client: aiohttp.ClientSession, member: Member
 ) -> None:
     token_url.delay = 0.1
-    vault = Vault({}, client, token_url.url)
+    vault = Vault({}, client, token_url.url, token_url.refused.append)
     old = vault.credential(member)
     first, second = (asyncio.create_task(vault.refreshed(member, old)) for _ in range(2))
     await asyncio.sleep(0.05)
@@ -145,10 +146,10 @@ async def test_a_login_that_is_over_says_why(
     token_url: TokenUrl, client: aiohttp.ClientSession, member: Member, answer: tuple[int, object], code: str
 ) -> None:
     token_url.answer = answer
-    vault = Vault({}, client, token_url.url)
+    vault = Vault({}, client, token_url.url, token_url.refused.append)
     with pytest.raises(RefreshRefused, match="account 'anna': its token cannot be refreshed") as caught:
         await vault.refreshed(member, vault.credential(member))
-    assert caught.value.code == code
+    assert (caught.value.code, token_url.refused) == (code, [answer[0]])
     assert "refresh-0" not in str(caught.value)
 
 
@@ -161,25 +162,38 @@ async def test_what_may_go_better_later(
     status: int,
 ) -> None:
     token_url.answer = answer
-    vault = Vault({}, client, token_url.url)
+    vault = Vault({}, client, token_url.url, token_url.refused.append)
     with pytest.raises(TokenUnavailable) as caught:
         await vault.refreshed(member, vault.credential(member))
-    assert caught.value.status == status
+    assert [caught.value.status] == token_url.refused == [status]
     token_url.answer = None
     assert (await vault.refreshed(member, vault.credential(member))).token == "access-1"
 
 
 async def test_a_token_url_that_is_not_there(client: aiohttp.ClientSession, member: Member) -> None:
-    vault = Vault({}, client, "http://127.0.0.1:1/token")
+    refused: list[int] = []
+    vault = Vault({}, client, "http://127.0.0.1:1/token", refused.append)
     with pytest.raises(TokenUnavailable) as caught:
         await vault.refreshed(member, vault.credential(member))
-    assert caught.value.status == 0
+    assert [caught.value.status] == refused == [0]
+
+
+async def test_one_refusal_is_told_once_however_many_wait(
+    token_url: TokenUrl, client: aiohttp.ClientSession, member: Member
+) -> None:
+    token_url.answer, token_url.delay = (403, {}), 0.05
+    vault = Vault({}, client, token_url.url, token_url.refused.append)
+    old = vault.credential(member)
+    waiting = (vault.refreshed(member, old) for _ in range(20))
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(error) for error in found} == {RefreshRefused}
+    assert token_url.refused == [403]
 
 
 async def test_a_login_that_codex_itself_renewed_is_taken_over(
     token_url: TokenUrl, client: aiohttp.ClientSession, login: Path, member: Member
 ) -> None:
-    vault = Vault({}, client, token_url.url)
+    vault = Vault({}, client, token_url.url, token_url.refused.append)
     old = vault.credential(member)
     login.write_text(login.read_text().replace("access-0", "access-of-codex"))
     assert (await vault.refreshed(member, old)).token == "access-of-codex"
@@ -191,7 +205,7 @@ async def test_a_file_that_cannot_be_written_does_not_bring_the_old_token_back(
 ) -> None:
     login.with_name(f".{login.name}.{os.getpid()}").mkdir()  # in the way, for root too
     before = login.read_text()
-    vault = Vault({}, client, token_url.url)
+    vault = Vault({}, client, token_url.url, token_url.refused.append)
     for number in (1, 2):
         new = await vault.refreshed(member, vault.credential(member))
         assert new.token == vault.credential(member).token == f"access-{number}"
@@ -201,7 +215,7 @@ async def test_a_file_that_cannot_be_written_does_not_bring_the_old_token_back(
 async def test_a_credential_is_read_anew_when_it_was_renewed(
     token_url: TokenUrl, client: aiohttp.ClientSession, login: Path, member: Member
 ) -> None:
-    vault = Vault({}, client, token_url.url)
+    vault = Vault({}, client, token_url.url, token_url.refused.append)
     vault.credential(member)
     login.write_text(login.read_text().replace("access-0", "access-new"))
     assert vault.credential(member).token == "access-0"
