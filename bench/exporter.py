@@ -1,33 +1,40 @@
-"""The exporter on a small and on a large store, and a scrape that sums everything anew."""
+"""The exporter on a small and on a large store, how long it holds them, and sums made anew."""
 
 from __future__ import annotations
 
 import sqlite3
 import statistics
 import tempfile
-import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.exporter_store import ACCOUNTS, append, make, naive
-from bench.processes import Program, free_port, python, start
+from bench.exporter_store import ACCOUNTS, make, naive
+from bench.exporter_subject import USUAL_SECONDS, Subject
+from bench.processes import free_port, python, start
 
 SMALL_ROWS = 100_000
 LARGE_ROWS = 10_000_000
 SCRAPES = 60
-PAUSE_SECONDS = 0.2
-NEW_ROWS = 20
-"""Requests that arrive between two scrapes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """How long statements held a store, one line of a table: `p99` and `longest` in seconds."""
+
+    rows: int
+    when: str
+    statements: int
+    p99: float
+    longest: float
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table: times in seconds, memory in MiB; `cpu` is of one scrape."""
+    """One line of a table: times in seconds, memory in MiB; `cpu` of a scrape and the audit before it."""
 
     name: str
     rows: int
@@ -39,55 +46,39 @@ class Row:
     rss: float
 
 
-@dataclass(slots=True)
-class _Subject:
-    """An exporter on a store of so many requests, the store's owner at work beside it, and its times."""
-
-    rows: int
-    program: Program
-    owner: sqlite3.Connection
-    first: float = 0.0
-    healthz: float = 0.0
-    times: list[float] = field(default_factory=list)
-    cpu: float = 0.0
-
-    def scrape_first(self) -> None:
-        self.owner.execute("SELECT 1 FROM accounts").fetchall()
-        with _Healthz(self.program.origin) as asked:
-            self.first = _get(self.program.origin + "/metrics")
-        self.healthz = asked.seconds
-
-    def scrape(self) -> None:
-        append(self.owner, NEW_ROWS)
-        time.sleep(PAUSE_SECONDS)
-        before = self.program.cpu_seconds()
-        self.times.append(_get(self.program.origin + "/metrics"))
-        self.cpu += self.program.cpu_seconds() - before
-
-    def row(self) -> Row:
-        quantiles = statistics.quantiles(self.times, n=100)
-        rss = self.program.rss_mib()
-        times = (self.first, self.healthz, quantiles[49], quantiles[98], self.cpu / len(self.times))
-        return Row("exporter", self.rows, *times, rss)
-
-
 @contextmanager
-def _subject(folder: Path, rows: int) -> Iterator[_Subject]:
-    path, port = folder / f"store-{rows}.db", free_port()
+def _subject(folder: Path, rows: int) -> Iterator[Subject]:
+    path, port, report = folder / f"store-{rows}.db", free_port(), folder / f"held-{rows}.json"
     make(path, rows, datetime.now(UTC))
-    program = start("exporter", _command(path, port, folder), port, cwd=folder)
+    program = start("exporter", _command(path, port, report), port, cwd=folder)
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as owner:
             owner.execute("PRAGMA synchronous=OFF")
-            yield _Subject(rows, program, owner)
+            yield Subject(rows, program, owner, report)
     finally:
         program.end()
 
 
-def _command(path: Path, port: int, folder: Path) -> list[str]:
-    config = folder / f"{path.stem}.toml"
+def _command(path: Path, port: int, report: Path) -> list[str]:
+    config = path.with_suffix(".toml")
     config.write_text(f'[exporter]\nlisten_addr = "127.0.0.1:{port}"\n', encoding="utf-8")
-    return python("-m", "exporter", "--config", str(config), "--store", f"codex-lb:{path}")
+    arguments = ("--config", str(config), "--store", f"codex-lb:{path}")
+    return python("-m", "bench.held", str(report), *arguments)
+
+
+def _row(subject: Subject) -> Row:
+    quantiles = statistics.quantiles(subject.times, n=100)
+    times = (subject.first, subject.healthz, quantiles[49], quantiles[98], subject.cpu / len(subject.times))
+    return Row("exporter", subject.rows, *times, subject.program.rss_mib())
+
+
+def _held(subject: Subject) -> list[Hold]:
+    first, later = subject.held()
+    return [_hold(subject.rows, "first scrape", first), _hold(subject.rows, "from then on", later)]
+
+
+def _hold(rows: int, when: str, seconds: list[float]) -> Hold:
+    return Hold(rows, when, len(seconds), statistics.quantiles(seconds, n=100)[98], max(seconds))
 
 
 def _naive(owner: sqlite3.Connection, rows: int) -> Row:
@@ -99,35 +90,16 @@ def _naive(owner: sqlite3.Connection, rows: int) -> Row:
     return Row("sums anew, SQL", rows, times[0], 0.0, statistics.median(times), max(times), 0.0, 0.0)
 
 
-class _Healthz:
-    """Asks /healthz again and again while a block runs; the slowest answer in seconds."""
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Both tables, and how many seconds a deletion in the large store went unseen."""
 
-    def __init__(self, origin: str) -> None:
-        self._url, self._over = origin + "/healthz", threading.Event()
-        self._thread = threading.Thread(target=self._ask)
-        self.seconds = 0.0
-
-    def __enter__(self) -> _Healthz:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _ask(self) -> None:
-        while not self._over.wait(0.05):
-            self.seconds = max(self.seconds, _get(self._url))
+    rows: list[Row]
+    holds: list[Hold]
+    unseen: float
 
 
-def _get(url: str) -> float:
-    begin = time.perf_counter()
-    with urllib.request.urlopen(url, timeout=120) as answer:
-        answer.read()
-    return time.perf_counter() - begin
-
-
-def compare(scrapes: int, large: int = LARGE_ROWS, small: int = SMALL_ROWS) -> list[Row]:
+def compare(scrapes: int, large: int = LARGE_ROWS, small: int = SMALL_ROWS) -> Findings:
     """Both stores in turn, scrape by scrape; then the sums anew on both."""
     with tempfile.TemporaryDirectory(prefix="exporter-bench-") as name, ExitStack() as stack:
         subjects = [stack.enter_context(_subject(Path(name), rows)) for rows in (small, large)]
@@ -136,25 +108,48 @@ def compare(scrapes: int, large: int = LARGE_ROWS, small: int = SMALL_ROWS) -> l
         for _ in range(scrapes):
             for subject in subjects:
                 subject.scrape()
-        return [row for subject in subjects for row in (subject.row(), _naive(subject.owner, subject.rows))]
+        rows = [row for subject in subjects for row in (_row(subject), _naive(subject.owner, subject.rows))]
+        unseen = subjects[-1].seconds_to_notice()
+        return Findings(rows, [hold for subject in subjects for hold in _held(subject)], unseen)
 
 
-def table(rows: list[Row]) -> str:
+def table(found: Findings) -> str:
     """The figures as Markdown."""
-    lines = [
+    seen = (
+        f"A request of three days ago, deleted from the large store: seen after {found.unseen:.0f} s, "
+        f"with a scrape each {USUAL_SECONDS} s."
+    )
+    return "\n".join([*_scrapes(found.rows), "", *_holds(found.holds), "", seen])
+
+
+def _scrapes(rows: list[Row]) -> list[str]:
+    ours = [row for row in rows if row.name == "exporter"]
+    return [
         f"### A scrape of {ACCOUNTS:,} accounts",
         "",
         "| | request rows | first s | slowest /healthz ms | p50 ms | p99 ms | CPU ms | RSS MiB |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
+        *(
+            f"| {r.name} | {r.rows:,} | {r.first:.2f} | {_or_dash(r.healthz * 1000)} | {r.p50 * 1000:.1f} | "
+            f"{r.p99 * 1000:.1f} | {_or_dash(r.cpu * 1000)} | {_or_dash(r.rss)} |"
+            for r in rows
+        ),
+        "",
+        f"p50 of the large store: {ours[-1].p50 / ours[0].p50:.2f} times that of the small one.",
     ]
-    lines += [
-        f"| {r.name} | {r.rows:,} | {r.first:.2f} | {_or_dash(r.healthz * 1000)} | {r.p50 * 1000:.1f} | "
-        f"{r.p99 * 1000:.1f} | {_or_dash(r.cpu * 1000)} | {_or_dash(r.rss)} |"
-        for r in rows
+
+
+def _holds(holds: list[Hold]) -> list[str]:
+    return [
+        "### How long one statement holds the store",
+        "",
+        "| request rows | | statements | p99 ms | longest ms |",
+        "|--:|---|--:|--:|--:|",
+        *(
+            f"| {h.rows:,} | {h.when} | {h.statements:,} | {h.p99 * 1000:.1f} | {h.longest * 1000:.1f} |"
+            for h in holds
+        ),
     ]
-    ours = [r for r in rows if r.name == "exporter"]
-    ratio = ours[-1].p50 / ours[0].p50
-    return "\n".join([*lines, "", f"p50 of the large store: {ratio:.2f} times that of the small one."])
 
 
 def _or_dash(value: float) -> str:

@@ -34,7 +34,8 @@ INDEXES = """
 CREATE INDEX idx_usage_recorded_at ON usage_history (recorded_at);
 CREATE INDEX idx_usage_account_time ON usage_history (account_id, recorded_at);
 CREATE INDEX idx_logs_account_time ON request_logs (account_id, requested_at);
-CREATE INDEX idx_logs_requested_at ON request_logs (requested_at);
+CREATE INDEX idx_logs_requested_at_id ON request_logs (requested_at DESC, id DESC);
+CREATE INDEX idx_logs_deleted_at_requested_at_id ON request_logs (deleted_at, requested_at DESC, id DESC);
 """
 
 _COUNT = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :rows)"
@@ -99,6 +100,23 @@ def append(store: sqlite3.Connection, rows: int) -> None:
         " status) VALUES (?, 'new', ?, 'gpt-5.5', 1000, 100, 'success')",
         [(f"acc-{number:04}", ended) for number in range(rows)],
     )
+
+
+DELETE_ONE = """
+DELETE FROM request_logs WHERE id = (
+    SELECT id FROM request_logs r WHERE status = 'success' AND requested_at >= :since AND requested_at >= (
+        SELECT strftime('%Y-%m-%d %H:%M:%f', max(reset_at) - 604800, 'unixepoch') FROM usage_history u
+        WHERE u.account_id = r.account_id AND "window" = 'secondary'
+    ) ORDER BY requested_at LIMIT 1
+) RETURNING account_id
+"""
+"""Delete the first request since a moment that its account's cycle counts."""
+
+
+def delete_one(store: sqlite3.Connection, since: datetime) -> str:
+    """Delete a request of an old page; the account that made it."""
+    found = store.execute(DELETE_ONE, {"since": since.strftime("%Y-%m-%d %H:%M:%S")}).fetchall()
+    return str(found[0][0])
 
 
 NAIVE = """

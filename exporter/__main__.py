@@ -16,6 +16,7 @@ from pathlib import Path
 from aiohttp import web
 
 from exporter.app import application, listening
+from exporter.audit import Audit
 from exporter.errors import ExporterError
 from exporter.scrape import Scrape, collectors, scrape
 from exporter.source import Source
@@ -38,7 +39,7 @@ The ledger may come later than the exporter: what cannot be read is reported as
 codex_lb_exporter_collector_success 0, and is read as soon as it can be.
 
 With --store it reads the store of a running codex-lb instead, strictly read-only: no file is made beside
-it, and its owner is never kept waiting.
+it, and its owner never waits for more than one statement of some milliseconds.
 """
 
 EPILOG = """\
@@ -68,7 +69,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         settings = load(arguments.config, environ)
         with closing(source(settings, arguments.store)) as store:
             take = scraper(settings, store)
-            return _print(take()) if arguments.once else _serve(settings, take)
+            return _print(take()) if arguments.once else _serve(settings, take, Audit(store))
     except (SettingsError, LedgerError, ExporterError) as error:
         print(f"exporter: {error}", file=sys.stderr)
         return 2
@@ -82,9 +83,9 @@ def scraper(settings: Settings, store: Source) -> Callable[[], Scrape]:
     return lambda: scrape(subjects, datetime.now(UTC))
 
 
-def _serve(settings: Settings, take: Callable[[], Scrape]) -> int:
+def _serve(settings: Settings, take: Callable[[], Scrape], audit: Audit) -> int:
     token = settings.metrics.token
-    app = application(take, token.get_secret_value() if token else None)
+    app = application(take, token.get_secret_value() if token else None, afterwards=audit)
     asyncio.run(_until_stopped(app, settings.exporter.listen_addr))
     return 0
 

@@ -12,20 +12,23 @@ from aiohttp import web
 from exporter.errors import ListenError
 from exporter.exposition import CONTENT_TYPE
 from exporter.scrape import Scrape
-from exporter.sharing import Shared
+from exporter.sharing import Afterwards, Shared
 
 SHUTDOWN_SECONDS = 5.0
 """How long a scrape under way may still take after SIGTERM; Docker kills after ten."""
 
 
-def application(scrape: Callable[[], Scrape], token: str | None = None) -> web.Application:
+def application(
+    scrape: Callable[[], Scrape], token: str | None = None, *, afterwards: Afterwards | None = None
+) -> web.Application:
     """The exporter's web application.
 
     Args:
         scrape: blocking; it is called in a thread, one call at a time.
+        afterwards: blocking work to do after each scrape, see `Shared`.
         token: the bearer token that /metrics asks for; None leaves it open.
     """
-    shared = Shared(scrape)
+    shared = Shared(scrape, afterwards)
 
     async def metrics(request: web.Request) -> web.Response:
         if not authorized(request.headers.get("Authorization", ""), token):
@@ -42,7 +45,11 @@ def application(scrape: Callable[[], Scrape], token: str | None = None) -> web.A
     async def healthz(request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
+    async def end(_app: web.Application) -> None:
+        await shared.end()
+
     app = web.Application()
+    app.on_cleanup.append(end)
     app.add_routes(
         [web.get("/metrics", metrics), web.get("/readyz", readyz), web.get("/healthz", healthz)],
     )

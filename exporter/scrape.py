@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -61,12 +60,14 @@ def collectors(source: Source, mode: IdentityMode) -> tuple[Collector, ...]:
 
 
 def scrape(subjects: Sequence[Collector], now: datetime) -> Scrape:
-    """Run the collectors beside each other, so that a lock is waited for once and not by each in turn.
+    """Run the collectors one after the other.
+
+    Not beside each other: a statement holds the store for as long as its rows are fetched, and while other
+    threads compute, Python lets a fetch wait for its turn with every row.
 
     Each failure is one line in the log.
     """
-    with ThreadPoolExecutor(len(subjects)) as threads:
-        outcomes = list(threads.map(lambda subject: run(subject, now), subjects))
+    outcomes = [run(subject, now) for subject in subjects]
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     for outcome in failed:
         log.warning("collector %s failed: %s", outcome.collector, outcome.error)

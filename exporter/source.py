@@ -6,7 +6,7 @@ only how far the reading has come; it is dropped when the store is another one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -92,6 +92,28 @@ class Source:
             for id in (*known, *others)
         }
 
+    def audit_requests(self, go_on: Callable[[bool], bool]) -> None:
+        """Look again at requests that were read earlier.
+
+        Args:
+            go_on: called after each step, of some milliseconds, with whether requests were lost and it is
+                not yet known which; whether to take another.
+        Raises: StoreError.
+        """
+
+        def steps(connection: Connection) -> Iterator[bool]:
+            return (self._pages.in_doubt for _ in self._pages.audit(connection))
+
+        self._refresh("pages", lambda connection: _take(steps(connection), go_on), self._pages.forget)
+
+    def audit_meters(self, now: datetime, go_on: Callable[[bool], bool]) -> None:
+        """Look again at the readings of the meters; as `audit_requests`, and there is never doubt."""
+
+        def steps(connection: Connection) -> Iterator[bool]:
+            return (False for _ in self._meters.audit(connection, micros(now)))
+
+        self._refresh("meters", lambda connection: _take(steps(connection), go_on), self._meters.forget)
+
     def _read_accounts(self, now: datetime) -> Accounts:
         with self._accounts.reading() as connection:
             return read_accounts(connection)
@@ -129,3 +151,10 @@ class Source:
         except StoreChanged:
             forget()
             raise
+
+
+def _take(steps: Iterator[bool], go_on: Callable[[bool], bool]) -> None:
+    """Take steps for as long as one wants to go on."""
+    for in_doubt in steps:
+        if not go_on(in_doubt):
+            return

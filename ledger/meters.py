@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from ledger.cycle import MINUTE, Cycle, Cycles, Reading, current, cycles_of, merged
-from ledger.foreign import MeterRows, Stored, reading
+from ledger.foreign import Stored
+from ledger.meter_rows import MeterRows, reading
 from ledger.quota import PERIOD, QuotaRules
 from ledger.windows import Slot, Window, slot_of, window
 
 OVERLAP = 200
 """Rows before the newest one that are looked at again: a server may show ids out of order."""
 
-BATCH = 5_000
-AUDIT_EVERY = 4
-"""At every so manieth refresh all readings of one account are read again, in turn: rows may have been
-deleted."""
+BATCH = 2_000
+"""Rows fetched in one statement."""
 
 LAST_WORDS = 20
 """Rows among which an account's newest reading of each window is."""
-
 
 SLOTS: tuple[Slot, Slot] = ("primary", "secondary")
 _NEVER = 2**62
@@ -72,8 +70,8 @@ class _Meters:
 class Meters:
     """The meters of the accounts that it was asked for."""
 
-    def __init__(self, rules: QuotaRules, audit_every: int = AUDIT_EVERY) -> None:
-        self._rules, self._audit_every = rules, audit_every
+    def __init__(self, rules: QuotaRules) -> None:
+        self._rules = rules
         self._accounts: dict[str, _Meters] = {}
         self.forget()
 
@@ -83,7 +81,7 @@ class Meters:
         self._accounts = {}
         self._overlap: frozenset[Stored] = frozenset()
         self._last_id: int | None = None
-        self._refreshes = 0
+        self._turn = 0
 
     def shown(self, account: str, now: int) -> Shown:
         """An account's windows as they stand at `now`, microseconds since 1970."""
@@ -96,30 +94,31 @@ class Meters:
         return meters.resets if meters else 0
 
     def refresh(self, connection: Connection, accounts: Iterable[str], now: int) -> None:
-        """Read what is new, all of the accounts that are new, and some accounts again.
+        """Read what is new, and all of the accounts that are new.
 
         Raises: StoreError, and what the database raises; what was read so far is kept.
         """
         wanted, rows = list(accounts), MeterRows(connection)
-        last_id = rows.last_id()
         if self._last_id is None:
-            self._last_id = last_id
+            self._last_id = rows.last_id()
         self._read_new(rows, now)
-        for account in self._to_load(wanted):
-            before, resets = self.shown(account, now).cycle, self.resets(account)
-            self._accounts[account] = self._loaded(rows, account, now)
-            self._accounts[account].resets = resets or self._resets.pop(account, 0)
-            self._count_reset(account, before, now)
+        for account in wanted:
+            if account not in self._accounts:
+                self._load(rows, account, now)
         for account in self._accounts.keys() - set(wanted):
             del self._accounts[account]
 
-    def _to_load(self, wanted: list[str]) -> list[str]:
-        """The accounts that are not known yet, and now and then one of the others in turn."""
-        new = [account for account in wanted if account not in self._accounts]
-        known = [account for account in wanted if account in self._accounts]
-        self._refreshes += 1
-        turn, due = divmod(self._refreshes, self._audit_every)
-        return [*new, known[turn % len(known)]] if known and not due else new
+    def audit(self, connection: Connection, now: int) -> Iterator[None]:
+        """Read all accounts again, for rows may have been deleted: one with each step, for one turn.
+
+        Raises: as `refresh` does.
+        """
+        rows = MeterRows(connection)
+        for _ in range(len(self._accounts)):
+            accounts = list(self._accounts)
+            self._turn = (self._turn + 1) % len(accounts)
+            self._load(rows, accounts[self._turn], now)
+            yield
 
     def _read_new(self, rows: MeterRows, now: int) -> None:
         after = max(0, (self._last_id or 0) - OVERLAP)
@@ -135,12 +134,18 @@ class Meters:
     def _add(self, rows: Iterable[Stored], now: int) -> None:
         by_account: dict[str, list[tuple[str, Reading]]] = {}
         for row in rows:
-            if row[1] in self._accounts:
+            if row[1] in self._accounts and row[3] is not None:
                 by_account.setdefault(row[1], []).append(reading(row))
         for account, readings in by_account.items():
             before = self.shown(account, now).cycle
             self._accounts[account].add(readings, self._rules)
             self._count_reset(account, before, now)
+
+    def _load(self, rows: MeterRows, account: str, now: int) -> None:
+        before, resets = self.shown(account, now).cycle, self.resets(account)
+        self._accounts[account] = self._loaded(rows, account, now)
+        self._accounts[account].resets = resets or self._resets.pop(account, 0)
+        self._count_reset(account, before, now)
 
     def _loaded(self, rows: MeterRows, account: str, now: int) -> _Meters:
         """An account's meters, read anew: of the last seven days, and of all of a cycle that is longer."""

@@ -1,29 +1,29 @@
 """The requests of the last seven days, kept in step with the store at a cost that does not grow with it.
 
-Rows are kept by pages of ids. A refresh reads the newest pages, where rows arrive, and a few older ones in
-turn, where rows may have been changed, deleted or stored out of order. When an older page has lost
-something, all are read again at once; so what an owner deletes as a whole is noticed within a refresh or
-two, and a single row within one turn of the pages.
+Rows are kept by pages of ids. A refresh reads the newest pages, where rows arrive. An audit looks at the
+older ones in turn, where rows may have been changed, deleted or stored out of order; the caller says how
+long. Where something has been lost, all pages are under suspicion until each has been looked at.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from sqlalchemy import Connection
 
-from ledger.foreign import Digest, RequestRows, Stored, digest_of, micros
+from ledger.foreign import Stored, micros
 from ledger.prices import PriceBook
 from ledger.quota import PERIOD
 from ledger.rates import RateTable
+from ledger.request_rows import Digest, RequestRows, digest_of, first_id, is_deleted
 from ledger.running import RunningRequests
 
 PAGE_ROWS = 500
-AUDIT_PAGES = 8
-"""Older pages that are read again in each refresh."""
+AUDIT_PAGES = 10
+"""Pages that one step of an audit looks at: five thousand rows, some milliseconds."""
 
 MARGIN = 3_600_000_000
 """Rows are kept an hour longer than they count, in microseconds: clocks are set back."""
@@ -75,6 +75,7 @@ class RequestPages:
         self._rates = RateTable(PriceBook(()))
         self._since = 0
         self._turn = 0
+        self._suspects = 0
 
     def of(self, account: str) -> RunningRequests:
         """The requests of an account; empty where it has made none."""
@@ -86,8 +87,13 @@ class RequestPages:
         newest = ((account, self._requests[number].newest()) for account, number in self._numbers.items())
         return [account for account, at in newest if at is not None and at >= since]
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether something was lost, and not all pages have been looked at since."""
+        return self._suspects > 0
+
     def refresh(self, connection: Connection, book: PriceBook, now: int) -> None:
-        """Read what is new, and some of what is old.
+        """Read what is new.
 
         Args:
             book: the prices that hold; when they change, all is read again.
@@ -99,20 +105,31 @@ class RequestPages:
             self.forget()
             self._rates = RateTable(book)
         rows = RequestRows(connection)
-        if not self._pages:
-            first = rows.first_id(since)
-            if first is None:
-                return
-            self._pages = [_Page(first)]
         self._since = since
+        if not self._pages:
+            last = rows.last_id()
+            first = first_id(connection, since)
+            self._pages = [_Page(last - self._page_rows if first is None else first)]
         self._read_tail(rows)
-        self._audit(rows)
         self._drop_old()
+
+    def audit(self, connection: Connection) -> Iterator[None]:
+        """Look at the older pages, a few with each step: for one turn, and on while there is doubt.
+
+        Raises: as `refresh` does.
+        """
+        rows = RequestRows(connection)
+        left = len(self._pages) - 1
+        while left > 0 or self.in_doubt:
+            looked_at = self._next_pages()
+            self._compare(rows, looked_at)
+            left -= len(looked_at)
+            yield
 
     def _read_tail(self, rows: RequestRows) -> None:
         """Read the page before the last, then the last, and those that follow it."""
-        if len(self._pages) > 1 and self._reread(rows, self._pages[-2]):
-            self._reread_all(rows)
+        if len(self._pages) > 1:
+            self._reread(rows, self._pages[-2])
         while True:
             page = self._pages[-1]
             found = rows.page(page.low, None, self._page_rows)
@@ -122,42 +139,42 @@ class RequestPages:
             page.high = int(found[-1][0]) + 1
             self._pages.append(_Page(page.high))
 
-    def _audit(self, rows: RequestRows) -> None:
-        """Look at the next few closed pages, all of them with one digest: digests add up."""
-        closed = self._pages[:-1]
-        self._turn = self._turn if self._turn < len(closed) else 0
-        looked_at = closed[self._turn : self._turn + self._audit_pages]
+    def _next_pages(self) -> list[_Page]:
+        """The closed pages whose turn it is; never none unless there are none."""
+        closed = len(self._pages) - 1
+        self._turn = self._turn if self._turn < closed else 0
+        looked_at = self._pages[self._turn : min(closed, self._turn + self._audit_pages)]
         self._turn += len(looked_at)
-        if not looked_at:
-            return
-        known = tuple(map(sum, zip(*(page.digest for page in looked_at), strict=True)))
-        if rows.digest(looked_at[0].low, looked_at[-1].high) == known:
-            return
-        lost = [self._reread(rows, page) for page in looked_at]
-        if any(lost):
-            self._reread_all(rows)
+        self._suspects = max(0, self._suspects - len(looked_at)) if looked_at else 0
+        return looked_at
 
-    def _reread_all(self, rows: RequestRows) -> None:
-        for page in self._pages[:-1]:
-            self._reread(rows, page)
+    def _compare(self, rows: RequestRows, pages: Sequence[_Page]) -> None:
+        """Read again those of the pages that have changed; one digest for all, for digests add up."""
+        if not pages:
+            return
+        known = tuple(map(sum, zip(*(page.digest for page in pages), strict=True)))
+        if rows.digest(pages[0].low, pages[-1].high) != known:
+            for page in pages:
+                self._reread(rows, page)
 
-    def _reread(self, rows: RequestRows, page: _Page) -> bool:
-        """Read a closed page again where it has changed; whether it has lost something."""
+    def _reread(self, rows: RequestRows, page: _Page) -> None:
+        """Read a closed page again where it has changed."""
         if rows.digest(page.low, page.high) == page.digest:
-            return False
+            return
         found: list[Stored] = []
         low = page.low
         while part := rows.page(low, page.high, self._page_rows):
             found += part
             low = int(part[-1][0]) + 1
-        return self._take(page, found)
+        self._take(page, found)
 
-    def _take(self, page: _Page, found: Sequence[Stored]) -> bool:
-        """Make a page hold what was found; whether it has lost something that still counted."""
+    def _take(self, page: _Page, found: Sequence[Stored]) -> None:
+        """Make a page hold what was found; where it has lost something, all pages become suspects."""
         digest = digest_of(found)
         if digest == page.digest:
-            return False
-        before, after = page.kept(), {row for row in map(self._priced, found) if row[2] >= self._since}
+            return
+        rows = (self._priced(row) for row in found if not is_deleted(row))
+        before, after = page.kept(), {row for row in rows if row[2] >= self._since}
         lost = before - after
         for _, account, at, cost in lost:
             self._requests[account].remove(at, cost)
@@ -165,10 +182,11 @@ class RequestPages:
             self._requests[account].add(at, cost)
         page.keep(after)
         page.digest = digest
-        return any(at >= self._since for _, _, at, _ in lost)
+        if any(at >= self._since for _, _, at, _ in lost):
+            self._suspects = len(self._pages) - 1
 
     def _priced(self, row: Stored) -> _Kept:
-        id, account, ended, model, tier, input, output, cached, reasoning, status, kind, usd = row
+        id, account, ended, model, tier, input, output, cached, reasoning, status, kind, usd, _ = row
         at = micros(ended)
         should_cost = kind != "read" and str(status).casefold() == "success"
         cost = self._rates.cost(at, model, tier, input, output, cached, reasoning, should_cost, usd)

@@ -158,16 +158,30 @@ def replace_prices(connection: Connection, book: Iterable[Price], currency: str 
 
 def record_samples(connection: Connection, samples: Iterable[UsageSample]) -> None:
     """Store quota samples; one that repeats the account's last one within seconds is left out."""
-    table = usage_history.c
+    last: dict[tuple[str, str], Any] = {}
+    fresh: list[UsageSample] = []
     for sample in samples:
-        last = connection.execute(
-            select(table.recorded_at, table.used_percent, table.reset_at)
-            .where(table.account_id == sample.account_id, table.window == sample.window)
-            .order_by(table.recorded_at.desc())
-            .limit(1)
-        ).first()
-        if last is None or not _repeats(sample, *last):
-            connection.execute(insert(usage_history).values(**asdict(sample)))
+        key = (sample.account_id, sample.window)
+        if key not in last:
+            last[key] = _last_sample(connection, *key)
+        before = last[key]
+        if before is None or not _repeats(sample, *before):
+            fresh.append(sample)
+            if before is None or sample.recorded_at >= before[0]:
+                last[key] = (sample.recorded_at, sample.used_percent, sample.reset_at)
+    if fresh:  # all reading is done: others can write until here
+        connection.execute(insert(usage_history), [asdict(sample) for sample in fresh])
+
+
+def _last_sample(connection: Connection, account_id: str, window: str) -> Any:
+    table = usage_history.c
+    row = connection.execute(
+        select(table.recorded_at, table.used_percent, table.reset_at)
+        .where(table.account_id == account_id, table.window == window)
+        .order_by(table.recorded_at.desc())
+        .limit(1)
+    ).first()
+    return row and tuple(row)
 
 
 def _repeats(sample: UsageSample, recorded_at: datetime, used_percent: float, reset_at: int | None) -> bool:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -38,18 +36,3 @@ def test_an_error_is_shared_and_over_with_the_scrape() -> None:
         with pytest.raises(LookupError, match="locked"):
             once.at(NOW)
     assert once.at(LATER) == 7
-
-
-def test_who_comes_meanwhile_waits_for_the_one_call() -> None:
-    go, calls = threading.Event(), []
-
-    def call(now: datetime) -> int:
-        calls.append(now)
-        assert go.wait(10)
-        return len(calls)
-
-    once = Once(call)
-    with ThreadPoolExecutor(3) as threads:
-        results = [threads.submit(once.at, NOW) for _ in range(3)]
-        go.set()
-        assert [result.result(10) for result in results] == [1, 1, 1]

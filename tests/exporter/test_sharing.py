@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -90,3 +91,28 @@ async def test_one_call_at_a_time(count: int) -> None:
     for _ in range(count):
         await asyncio.gather(*(shared.result() for _ in range(10)))
     assert most == 1
+
+
+async def test_the_work_for_afterwards_comes_after_each_answer_and_ends_before_the_next_call() -> None:
+    told: list[str] = []
+
+    def afterwards(asked: Callable[[], bool]) -> None:
+        while not asked():
+            threading.Event().wait(0.001)
+        told.append("end")
+
+    shared = Shared(lambda: told.append("call"), afterwards)
+    for _ in range(3):
+        await shared.result()
+    await shared.end()
+    assert told == ["call", "end"] * 3
+
+
+async def test_work_for_afterwards_that_fails_costs_no_answer() -> None:
+    def afterwards(asked: Callable[[], bool]) -> None:
+        raise LookupError("not now")
+
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    shared = Shared(lambda: 7, afterwards)
+    assert [await shared.result(), await shared.result()] == [7, 7]
+    await shared.end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -18,12 +19,13 @@ from sqlalchemy.engine import URL
 from ledger.cost import price_request
 from ledger.cycle import Cycle, Reading, current, cycles_of
 from ledger.estimates import Estimates
-from ledger.foreign import RequestRows, micros, moment
+from ledger.foreign import micros, moment
 from ledger.meters import Meters
 from ledger.prices import DAWN, Price, PriceBook
 from ledger.quota import PERIOD, QuotaRules, estimate
 from ledger.readonly import Reader
 from ledger.request_pages import RequestPages
+from ledger.request_rows import RequestRows
 from ledger.running import SILENT, UNPRICED, RunningRequests
 from ledger.store import migrate, parse_url, sqlite_url, writer
 from ledger.values import Usage
@@ -44,6 +46,11 @@ CREATE TABLE request_logs (id INTEGER PRIMARY KEY, account_id TEXT, requested_at
 CREATE TABLE usage_history (id INTEGER PRIMARY KEY, account_id TEXT, recorded_at DATETIME, "window" TEXT,
     used_percent FLOAT, reset_at INTEGER, window_minutes INTEGER);
 """
+
+
+def exhausted(steps: Iterator[None]) -> int:
+    """Take all the steps of an audit; how many there were."""
+    return sum(1 for _ in steps)
 
 
 def price_book(cents: int) -> PriceBook:
@@ -68,7 +75,7 @@ class FollowingIsReadingAnew(RuleBasedStateMachine):
         self.store = sqlite3.connect(path, isolation_level=None)
         self.store.executescript(TABLES)
         self.reader = Reader(sqlite_url(path))
-        self.pages, self.meters = RequestPages(PAGE, AUDIT), Meters(RULES, audit_every=1)
+        self.pages, self.meters = RequestPages(PAGE, AUDIT), Meters(RULES)
         self.remembered = Estimates(RULES)
         self.now, self.cents, self.reset = BEGIN, 100, BEGIN + timedelta(days=3)
 
@@ -143,8 +150,9 @@ class FollowingIsReadingAnew(RuleBasedStateMachine):
             "delete account": "DELETE FROM request_logs WHERE account_id = 'one'",
         }
         self.store.execute(change[what])
-        for _ in range(max(len(ids) // PAGE + 1, len(ACCOUNTS)) // AUDIT):  # one turn of all pages
-            self.followed()
+        with self.reader.reading() as connection:
+            exhausted(self.pages.audit(connection))
+            exhausted(self.meters.audit(connection, micros(self.now)))
         assert self.followed() == self.anew()
 
     def followed(self) -> dict[str, str]:
@@ -236,7 +244,7 @@ def test_a_refresh_fetches_no_more_rows_of_a_long_history_than_of_a_short_one(
     assert 0 < steady[10] == steady[100] <= PAGE
 
 
-def test_what_is_deleted_as_a_whole_is_gone_at_once(tmp_path: Path) -> None:
+def test_what_is_lost_in_one_place_makes_an_audit_look_everywhere(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     store = sqlite3.connect(path, isolation_level=None)
     store.executescript(TABLES)
@@ -249,8 +257,54 @@ def test_what_is_deleted_as_a_whole_is_gone_at_once(tmp_path: Path) -> None:
     refresh(pages, reader, BEGIN)
     assert (pages.of("one").since(0).priced, pages.of("two").since(0).priced) == (50, 50)
     store.execute("DELETE FROM request_logs WHERE account_id = 'one'")
+    with reader.reading() as connection:
+        assert not pages.in_doubt
+        steps = pages.audit(connection)
+        next(steps)
+        assert pages.in_doubt
+        taken = exhausted(steps)
+        assert not pages.in_doubt
+    assert taken >= 100 // PAGE - 1  # and once more all of them, since the last one that had lost something
     refresh(pages, reader, BEGIN)
     assert (pages.of("one").since(0).priced, pages.of("two").since(0).priced) == (0, 50)
+    store.close()
+
+
+def test_where_nothing_is_lost_an_audit_is_one_turn_from_where_it_was_left_off(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = sqlite3.connect(path, isolation_level=None)
+    store.executescript(TABLES)
+    store.executemany(
+        "INSERT INTO request_logs (requested_at, model, status) VALUES (?, 'm', 'error')",
+        [(text(BEGIN - timedelta(hours=1)),)] * (10 * PAGE),
+    )
+    pages, reader = RequestPages(PAGE, AUDIT), Reader(sqlite_url(path))
+    refresh(pages, reader, BEGIN)
+    with reader.reading() as connection:
+        assert exhausted(pages.audit(connection)) == 10
+        begun = pages.audit(connection)
+        for _ in range(4):
+            next(begun)
+        store.execute(f"DELETE FROM request_logs WHERE id = {5 * PAGE}")  # of the fifth page
+        rest = pages.audit(connection)
+        next(rest)
+        assert pages.in_doubt
+    store.close()
+
+
+def test_a_store_without_requests_in_seven_days_is_followed_from_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = sqlite3.connect(path, isolation_level=None)
+    store.executescript(TABLES)
+    insert = "INSERT INTO request_logs (account_id, requested_at, model, input_tokens, output_tokens, status)"
+    insert += " VALUES ('one', ?, 'm', 1, 1, 'success')"
+    store.executemany(insert, [(text(BEGIN - timedelta(days=30)),)] * 100)
+    pages, reader = RequestPages(PAGE, AUDIT), Reader(sqlite_url(path))
+    refresh(pages, reader, BEGIN)
+    assert pages.of("one").since(0).priced == 0
+    store.executemany(insert, [(text(BEGIN),)] * 2)
+    refresh(pages, reader, BEGIN)
+    assert pages.of("one").since(0).priced == 2
     store.close()
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -208,3 +211,67 @@ def test_a_server_refuses_writing_and_holds_no_transaction(postgres_url: URL) ->
     with pytest.raises(StoreError, match="read-only transaction"), reader.reading() as connection:
         connection.execute(text("CREATE TABLE t (x int)"))
     reader.close()
+
+
+def test_an_owner_that_closes_between_look_and_opening_leaves_its_wal_to_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "store.db"
+    connect = sqlite3.connect
+    with owner(path) as connection:
+        wal = Path(f"{path}-wal").stat().st_ino
+
+        def closing_first(*arguments: Any, **options: Any) -> Any:
+            connection.close()
+            return connect(*arguments, **options)
+
+        monkeypatch.setattr(sqlite3, "connect", closing_first)
+        assert count(path) == 1
+    assert {p.name for p in tmp_path.iterdir()} == {"store.db", "store.db-wal", "store.db-shm"}
+    assert Path(f"{path}-wal").stat().st_ino == wal  # the owner's, not one that we made
+
+
+OWNER = """
+import sqlite3, sys, time
+end = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < end:
+    store = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=0)
+    store.execute("INSERT INTO t VALUES (1)")
+    store.close()
+    time.sleep(0.002)
+"""
+
+
+def test_beside_an_owner_that_comes_and_goes_all_the_time_a_reading_succeeds_or_is_spoilt(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "store.db"
+    with owner(path):
+        pass
+    coming_and_going = subprocess.Popen([sys.executable, "-c", OWNER, path, "2"], stderr=subprocess.PIPE)
+    outcomes = {"read": 0, "spoilt": 0}
+    while coming_and_going.poll() is None:
+        try:
+            assert count(path, patience=1) >= 1
+            outcomes["read"] += 1
+        except StoreChanged:
+            outcomes["spoilt"] += 1
+    assert coming_and_going.communicate()[1] == b""
+    assert outcomes["read"] > 50
+
+
+def test_an_owner_that_keeps_its_file_to_itself_is_waited_for_and_then_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with owner(path):
+        pass
+    held = "import sqlite3, sys; store = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+    held += "store.execute('PRAGMA locking_mode=EXCLUSIVE'); store.execute('INSERT INTO t VALUES (1)')\n"
+    held += "print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", held, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(StoreError, match="database is locked"):
+            count(path)
+        process.communicate()
+    assert count(path) == 2

@@ -1,0 +1,143 @@
+"""Reading `request_logs` by id, and where in it the last days begin, in short statements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from ledger.foreign import Stored, columns, indexes, or_null, stamp
+
+STEP_ROWS = 10_000
+"""Entries of an index, or rows, looked at in one statement: some milliseconds."""
+
+SECOND = 1_000_000
+"""Microseconds."""
+
+Digest = tuple[int, ...]
+"""Number, ids, token counts and successes of rows, each summed up: what changes when a row is deleted,
+hidden or completed."""
+
+_TIERS = ("actual_service_tier", "service_tier", "requested_service_tier")
+_COUNTS = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
+_REQUEST = (*_COUNTS, "status", "request_kind", "cost_usd", "deleted_at")
+
+
+class RequestRows:
+    """Reads `request_logs` by id. One object serves one scrape: the next may find other columns."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        have = columns(connection, "request_logs")
+        tiers = ", ".join(name for name in _TIERS if name in have)
+        parts = [
+            "id, account_id, requested_at, model",
+            f"coalesce({tiers}, NULL)" if tiers else "NULL",
+            *(or_null(name, have) for name in _REQUEST),
+        ]
+        sums = ", ".join(f"coalesce(sum({or_null(name, have)}), 0)" for name in _COUNTS)
+        self._select = f"SELECT {', '.join(parts)} FROM request_logs WHERE"  # noqa: S608
+        self._digest = (
+            f"SELECT count(*), coalesce(sum(id), 0), {sums},"  # noqa: S608
+            " coalesce(sum(CASE WHEN lower(status) = 'success' THEN 1 ELSE 0 END), 0)"
+            f" FROM request_logs WHERE coalesce({or_null('deleted_at', have)}, NULL) IS NULL"
+            " AND id >= :low AND id < :high"  # coalesce: else SQLite goes by an index of what is not deleted
+        )
+
+    def last_id(self) -> int:
+        """The highest id; 0 in an empty table."""
+        return int(self._connection.execute(text("SELECT max(id) FROM request_logs")).scalar() or 0)
+
+    def page(self, low: int, high: int | None, most: int) -> Sequence[Stored]:
+        """Rows of the ids [low, high), at most so many: id, account_id, requested_at as stored, model,
+        served tier, the four counts, status, request_kind, cost_usd, deleted_at. The deleted ones are
+        among them: to leave them out, the database may have to look at any number of rows."""
+        until = "" if high is None else "AND id < :high"
+        query = text(f"{self._select} id >= :low {until} ORDER BY id LIMIT :most")
+        return self._connection.execute(query, {"low": low, "high": high, "most": most}).fetchall()
+
+    def digest(self, low: int, high: int | None) -> Digest:
+        """The digest of the rows of the ids [low, high), summed up by the database: much cheaper than to
+        fetch them."""
+        found = self._connection.execute(text(self._digest), {"low": low, "high": high}).one()
+        return tuple(int(value) for value in found)
+
+
+def is_deleted(row: Stored) -> bool:
+    """Whether a row of RequestRows.page is marked as deleted."""
+    return row[12] is not None
+
+
+def digest_of(rows: Iterable[Stored]) -> Digest:
+    """The digest of rows of RequestRows.page."""
+    kept = [row for row in rows if not is_deleted(row)]
+    sums = [sum(row[place] or 0 for row in kept) for place in (0, 5, 6, 7, 8)]
+    return len(kept), *map(int, sums), sum(str(row[9]).casefold() == "success" for row in kept)
+
+
+def first_id(connection: Connection, since: int) -> int | None:
+    """The lowest id of the rows that ended at or after a moment (microseconds since 1970), or of a second
+    before it; None where there is none.
+
+    Which index is there depends on the age of the store; without any, the rows are gone through by id.
+    """
+    have = indexes(connection, "request_logs")
+    after = stamp(connection, since - SECOND)
+    if any(index[:1] == ("requested_at",) for index in have):
+        found = _by_time(connection, after)
+    elif any(index[:2] == ("account_id", "requested_at") for index in have):
+        found = (id for account in _accounts(connection) for id in _by_time(connection, after, account))
+    else:
+        found = _by_id(connection, after)
+    return min(found, default=None)
+
+
+def _by_time(connection: Connection, after: Any, account: Stored = ()) -> Iterator[int]:
+    """The lowest id of each stretch of an index. Of rows of the same time it has the lowest id first, so
+    what a stretch leaves of them for the next one can be passed over."""
+    which, values = _which(account)
+    step = text(
+        "SELECT min(id), max(requested_at) FROM (SELECT id, requested_at FROM request_logs"  # noqa: S608
+        f" WHERE {which} requested_at > :after ORDER BY requested_at, id LIMIT {STEP_ROWS}) AS step"
+    )
+    while True:
+        lowest, after = connection.execute(step, {**values, "after": after}).one()
+        if lowest is None:
+            return
+        yield int(lowest)
+
+
+def _which(account: Stored) -> tuple[str, dict[str, Any]]:
+    """The condition for the rows of one account, for those of nobody, or for all where none is given."""
+    if not account:
+        return "", {}
+    return (
+        ("account_id IS NULL AND", {}) if account[0] is None else ("account_id = :a AND", {"a": account[0]})
+    )
+
+
+def _accounts(connection: Connection) -> Iterator[Stored]:
+    """Every account that has a row, and nobody; a look into the index for each."""
+    yield (None,)
+    first = text("SELECT min(account_id) FROM request_logs")
+    following = text("SELECT min(account_id) FROM request_logs WHERE account_id > :last")
+    last = connection.execute(first).scalar()
+    while last is not None:
+        yield (last,)
+        last = connection.execute(following, {"last": last}).scalar()
+
+
+def _by_id(connection: Connection, after: Any) -> Iterator[int]:
+    """The lowest id, found by going through the rows from the first one on."""
+    step = text(
+        "SELECT min(CASE WHEN requested_at > :after THEN id END), max(id)"  # noqa: S608
+        " FROM (SELECT id, requested_at FROM request_logs WHERE id > :last"
+        f" ORDER BY id LIMIT {STEP_ROWS}) AS step"
+    )
+    last = connection.execute(text("SELECT min(id) - 1 FROM request_logs")).scalar()
+    while last is not None:
+        lowest, last = connection.execute(step, {"after": after, "last": last}).one()
+        if lowest is not None:
+            yield int(lowest)
+            return
