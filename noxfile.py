@@ -46,6 +46,13 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session
+def accounts(session: nox.Session) -> None:
+    """Add, list and change the accounts that requests are routed to; what follows -- says which and how."""
+    _install(session)
+    session.run("python", "-m", "ledger", "accounts", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and layout."""
     _install(session, "lint", project=False)

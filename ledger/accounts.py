@@ -6,16 +6,21 @@ Every change is one transaction with its audit entry, and raises the version tha
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
 from ledger import audit, marks, versions
-from ledger.audit import Action, Entry, Origin
-from ledger.described import Description, checked
+from ledger.audit import Entry, Origin
+from ledger.described import Description
 from ledger.errors import AccountConflict, AccountExists, UnknownAccount
+from ledger.places import placed
 from ledger.schema import accounts
+
+DEAD = ("reauth_required", "deactivated")
+"""Statuses that only a new credential ends."""
 
 
 def add(connection: Connection, account: Description, at: datetime, origin: Origin = "command") -> None:
@@ -23,18 +28,16 @@ def add(connection: Connection, account: Description, at: datetime, origin: Orig
 
     Raises: AccountError, AccountExists.
     """
-    checked(account)
+    account = placed(account)
     versions.hold(connection)
     known = _row(connection, account.id)
     if known is not None and known.delete_requested_at is None:
         raise AccountExists(account.id, f"it is there already; it was added by {_where(known.origin)}")
-    values = {**_columns(account), "status": "active", "origin": origin, "credential_renewed_at": at}
     if known is None:
-        connection.execute(insert(accounts).values(id=account.id, created_at=at, **values))
-    else:
-        _update(connection, account.id, **values, reset_at=None, delete_requested_at=None)
-    marks.clear(connection, account.id, at)
-    _done(connection, Entry(account.id, at, "add", origin, None, "active"))
+        described = _columns(account)
+        connection.execute(insert(accounts).values(id=account.id, created_at=at, **described))
+    entry = Entry(account.id, at, "add", origin, None, "active")
+    _change(connection, entry, **_columns(account), **_renewed(at), origin=origin, delete_requested_at=None)
 
 
 def remove(connection: Connection, account_id: str, at: datetime, origin: Origin = "command") -> None:
@@ -54,7 +57,7 @@ def synchronise(connection: Connection, described: Iterable[Description], at: da
 
     Raises: AccountError; AccountExists for an id that was added by command.
     """
-    wanted = {account.id: checked(account) for account in described}
+    wanted = {account.id: placed(account) for account in described}
     versions.hold(connection)
     for account in wanted.values():
         _synchronise_one(connection, account, at)
@@ -69,19 +72,19 @@ def pause(connection: Connection, account_id: str, at: datetime, origin: Origin 
     """Send the account no more requests. Raises: UnknownAccount."""
     row = _existing(connection, account_id)
     if row.status != "paused":
-        _change(connection, row, "paused", "pause", at, origin)
+        _change(connection, Entry(account_id, at, "pause", origin, row.status, "paused"))
 
 
 def resume(connection: Connection, account_id: str, at: datetime, origin: Origin = "command") -> None:
-    """Use the account again, whatever was noticed of its limits.
+    """Use the account again at once, whatever was noticed of its limits.
 
     Raises: UnknownAccount; AccountConflict for one that needs a new credential first.
     """
     row = _existing(connection, account_id)
-    if row.status in ("reauth_required", "deactivated"):
+    if row.status in DEAD:
         reason = f" ({row.deactivation_reason})" if row.deactivation_reason else ""
         raise AccountConflict(account_id, f"it is {row.status}{reason}; renew its credential, then reauth")
-    _change(connection, row, "active", "resume", at, origin)
+    _change(connection, Entry(account_id, at, "resume", origin, row.status, "active"), resumed_at=at)
 
 
 def reauth(connection: Connection, account_id: str, at: datetime, origin: Origin = "command") -> None:
@@ -90,9 +93,8 @@ def reauth(connection: Connection, account_id: str, at: datetime, origin: Origin
     A paused account stays paused. Raises: UnknownAccount.
     """
     row = _existing(connection, account_id)
-    status = "paused" if row.status == "paused" else "active"
-    _update(connection, account_id, credential_renewed_at=at)
-    _change(connection, row, status, "reauth", at, origin)
+    entry = Entry(account_id, at, "reauth", origin, row.status, _with_new_credential(row.status))
+    _change(connection, entry, **_renewed(at))
 
 
 def _synchronise_one(connection: Connection, account: Description, at: datetime) -> None:
@@ -104,20 +106,31 @@ def _synchronise_one(connection: Connection, account: Description, at: datetime)
             account.id, "it was added by command too; rename one, or `python -m ledger accounts remove` it"
         )
     columns = _columns(account)
-    if any(getattr(known, name) != value for name, value in columns.items()):
-        if known.credential != account.credential:
-            columns["credential_renewed_at"] = at
-        _update(connection, account.id, **columns)
-        _done(connection, Entry(account.id, at, "change", "config", known.status, known.status))
-    return None
+    if all(getattr(known, name) == value for name, value in columns.items()):
+        return None
+    entry = Entry(account.id, at, "change", "config", known.status, known.status)
+    if known.credential != account.credential:
+        entry = replace(entry, to_status=_with_new_credential(known.status))
+        return _change(connection, entry, **columns, **_renewed(at))
+    _update(connection, account.id, **columns)
+    return _done(connection, entry)
 
 
-def _change(
-    connection: Connection, row: Any, status: str, action: Action, at: datetime, origin: Origin
-) -> None:
-    _update(connection, row.id, status=status, reset_at=None, blocked_at=None, deactivation_reason=None)
-    marks.clear(connection, row.id, at)
-    _done(connection, Entry(row.id, at, action, origin, row.status, status))
+def _with_new_credential(status: str) -> str:
+    """What becomes of an account's status: nothing that the old credential met with stands against it."""
+    return "paused" if status == "paused" else "active"
+
+
+def _renewed(at: datetime) -> dict[str, datetime]:
+    return {"credential_renewed_at": at, "resumed_at": at}
+
+
+def _change(connection: Connection, entry: Entry, **values: Any) -> None:
+    """Give an account a status by a person's word, and forget why it had another."""
+    forgotten = {"reset_at": None, "blocked_at": None, "deactivation_reason": None}
+    _update(connection, entry.account_id, status=entry.to_status, **forgotten, **values)
+    marks.clear(connection, entry.account_id, entry.at)
+    _done(connection, entry)
 
 
 def _columns(account: Description) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, insert, select
 
 from ledger.schema import account_audit
 
-Origin = Literal["command", "config", "console", "proxy"]
-Action = Literal["add", "change", "remove", "pause", "resume", "reauth", "mark"]
-"""`mark` is a status that the proxy learnt from the provider; the others are what a person asked for."""
+Origin = Literal["command", "config", "console", "proxy", "time"]
+Action = Literal["add", "change", "remove", "pause", "resume", "reauth", "mark", "restore"]
+"""`mark` is a status that the proxy learnt from the provider, `restore` the end of one that came by itself;
+the others are what a person asked for."""
 
 
 @dataclass(frozen=True, slots=True)

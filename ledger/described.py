@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Literal, get_args
-from urllib.parse import urlsplit
 
 from ledger.errors import AccountError
 from ledger.values import DEFAULT_ACCOUNT
@@ -20,6 +19,10 @@ PLANS = ("free", "plus", "pro", "prolite", "team", "business", "enterprise", "ed
 """The plans that are known; `api` is a key that is billed by use and has no quota windows."""
 
 Kind = Literal["env", "file", "codex"]
+
+MOST_EMAIL = 320
+MOST_REFERENCE = 1_000
+"""Characters that the ledger keeps."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -44,7 +47,9 @@ class Description:
     Attributes:
         plan: one of `PLANS`.
         credential: a reference, like `env:ANNA_KEY`.
-        upstream_base_url: None takes the proxy's own upstream.
+        email: printable text, or nothing.
+        upstream_base_url: None takes the proxy's own upstream. Whether it is a URL that can be sent to is
+            checked where it comes from: by `settings.urls`, for the file and the command line alike.
     """
 
     id: str
@@ -69,9 +74,11 @@ def checked(account: Description) -> Description:
         raise AccountError(name, f"unknown plan {account.plan!r}; allowed: {', '.join(PLANS)}")
     if account.pool not in get_args(Pool):
         raise AccountError(name, f"unknown pool {account.pool!r}; allowed: {', '.join(get_args(Pool))}")
-    if account.upstream_base_url is not None:
-        _check_url(name, account.upstream_base_url)
+    if not account.email.isprintable() or len(account.email) > MOST_EMAIL:
+        raise AccountError(name, f"email: allowed: printable text, at most {MOST_EMAIL} characters")
     reference(name, account.credential)
+    if len(account.credential) > MOST_REFERENCE:
+        raise AccountError(name, f"credential: allowed: at most {MOST_REFERENCE} characters")
     return account
 
 
@@ -83,14 +90,6 @@ def reference(account_id: str, text: str) -> Reference:
     kind, _, place = text.partition(":")
     if kind == "env" and _VARIABLE.fullmatch(place):
         return Reference("env", place)
-    if kind in ("file", "codex") and place.strip():
+    if kind in ("file", "codex") and place.strip() and place.isprintable():
         return Reference("file" if kind == "file" else "codex", place)
     raise AccountError(account_id, f"credential is not a reference; allowed: {_FORMS}")
-
-
-def _check_url(account_id: str, url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise AccountError(account_id, "upstream_base_url: allowed: http://HOST or https://HOST with a path")
-    if parts.username or parts.password:
-        raise AccountError(account_id, "upstream_base_url: allowed: a URL without user name and password")

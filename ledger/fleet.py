@@ -24,7 +24,10 @@ class Member:
         reset_at: epoch seconds at which a passing status ends.
         reason: why it is deactivated or needs a new credential: the provider's code.
         renewed_at: when its credential was given or renewed; aware UTC.
-        marked_at, cooldown_until, errors: what was noticed last, as in `ledger.marks.Mark`.
+        resumed_at: when a person last said that it is well, by adding or resuming it or by giving it a new
+            credential; aware UTC, never before `renewed_at`. What was noticed before does not count.
+        event, marked_at, cooldown_until, errors: what was noticed last, as in `ledger.marks.Mark`.
+        primary, secondary: its quota windows, where one was told after `resumed_at`.
     """
 
     account: Description
@@ -33,6 +36,8 @@ class Member:
     reset_at: int | None = None
     reason: str | None = None
     renewed_at: datetime | None = None
+    resumed_at: datetime | None = None
+    event: str | None = None
     marked_at: datetime | None = None
     cooldown_until: float = 0.0
     errors: int = 0
@@ -59,7 +64,7 @@ def read_fleet(connection: Connection) -> Fleet:
     windows = latest(connection)
     mark = account_marks.c
     rows = connection.execute(
-        select(accounts, mark.marked_at, mark.cooldown_until, mark.errors)
+        select(accounts, mark.event, mark.marked_at, mark.cooldown_until, mark.errors)
         .select_from(accounts.outerjoin(account_marks, mark.account_id == accounts.c.id))
         .where(accounts.c.credential.is_not(None), accounts.c.delete_requested_at.is_(None))
         .order_by(accounts.c.id)
@@ -82,9 +87,16 @@ def _member(row: Any, windows: dict[tuple[str, Slot], Told]) -> Member:
         reset_at=row.reset_at,
         reason=row.deactivation_reason,
         renewed_at=row.credential_renewed_at,
+        resumed_at=row.resumed_at,
+        event=row.event,
         marked_at=row.marked_at,
         cooldown_until=row.cooldown_until or 0.0,
         errors=row.errors or 0,
-        primary=windows.get((row.id, "primary")),
-        secondary=windows.get((row.id, "secondary")),
+        primary=_since(row.resumed_at, windows.get((row.id, "primary"))),
+        secondary=_since(row.resumed_at, windows.get((row.id, "secondary"))),
     )
+
+
+def _since(moment: datetime | None, told: Told | None) -> Told | None:
+    """A window, unless it was told at that moment or before."""
+    return None if told is not None and moment is not None and told.at <= moment else told

@@ -70,7 +70,8 @@ accounts = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("delete_requested_at", UtcDateTime),  # set: hidden
     Column("credential", String(1000)),  # a reference (env:NAME, file:PATH, codex:PATH), never a secret
-    Column("credential_renewed_at", UtcDateTime),  # what failed before was the old credential's failure
+    Column("credential_renewed_at", UtcDateTime),  # it is read anew when this changes
+    Column("resumed_at", UtcDateTime),  # a person said that it is well: nothing noticed before counts
     Column("upstream_base_url", String(1000)),  # null: the proxy's own upstream
     Column("pool", String(10), nullable=False, default="full", server_default="full"),  # pinned | full
     Column("origin", String(10), nullable=False, default="command", server_default="command"),
@@ -94,7 +95,7 @@ account_audit = Table(
     Column("account_id", String(200), nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("action", String(20), nullable=False),
-    Column("origin", String(20), nullable=False),  # command | config | console | proxy
+    Column("origin", String(20), nullable=False),  # command | config | console | proxy | time
     Column("from_status", String(40)),
     Column("to_status", String(40)),
     Column("reason", Text),

@@ -11,7 +11,7 @@ from typing import Any, cast, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from settings.errors import SettingsError
-from settings.model import Settings
+from settings.model import AccountTable, Settings
 
 DEFAULT_FILE = Path("codex-usage.toml")
 
@@ -54,10 +54,20 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
             origin[key] = variable
             if key == ("storage", "database_path") and isinstance(document["storage"], dict):
                 document["storage"].pop("database_url", None)
+    return _validated(document, origin)
+
+
+def account_table(name: str, values: Mapping[str, Any]) -> AccountTable:
+    """An account as a command describes it, by the rules of `[accounts.NAME]`. Raises: SettingsError."""
+    return _validated({"accounts": {name: dict(values)}}, {(): "command line"}).accounts[name]
+
+
+def _validated(document: dict[str, Any], origin: Mapping[tuple[str, ...], str]) -> Settings:
     try:
         return Settings.model_validate(document)
     except ValidationError as error:
-        raise SettingsError("\n".join(_line(dict(e), origin) for e in error.errors())) from error
+        # The cause would show what was given, also where it has to stay secret.
+        raise SettingsError("\n".join(_line(dict(e), origin) for e in error.errors())) from None
 
 
 def _read(path: Path, *, required: bool) -> dict[str, Any]:
@@ -85,22 +95,28 @@ def _put(document: dict[str, Any], key: tuple[str, ...], value: str) -> None:
 
 def _line(error: dict[str, Any], origin: Mapping[tuple[str, ...], str]) -> str:
     key = tuple(str(part) for part in error["loc"])
-    where = f"{origin.get(key, origin[()])}: {'.'.join(key)}" if key else origin[()]
+    where = f"{origin.get(key, origin[()])}: {_dotted(key)}" if key else origin[()]
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         return f"{where}: unknown key; allowed here: {', '.join(_known(key[:-1]))}"
     if not key:
         return f"{where}: {message}"
+    if key[-1] == "[key]":  # pydantic's word for a name that the file chose
+        return f"{origin[()]}: [{_dotted(key[:-2])}.NAME]: NAME = {error['input']!r}: {message}"
     if error["type"] == "missing":
         return f"{where}: missing; it is needed here"
     return f"{where} = {_shown(key, error['input'])}: {_PLAIN.get(error['type'], message)}"
+
+
+def _dotted(key: tuple[str, ...]) -> str:
+    return ".".join(part if part.isprintable() else repr(part) for part in key)
 
 
 def _shown(key: tuple[str, ...], value: object) -> str:
     """What was given, without what has to stay secret: secret keys, and what precedes the @ of a URL."""
     if key[-1] in _SECRET:
         return "(hidden)"
-    return re.sub(r"(?<=//)[^/@]*(?=@)", "(hidden)", repr(value))
+    return re.sub(r"(?<=//).*(?=@)", "(hidden)", repr(value))
 
 
 def _known(key: tuple[str, ...]) -> list[str]:

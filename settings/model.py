@@ -10,9 +10,15 @@ import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from settings.urls import base_url
+
+MOST_KEY_NAME = 40
+"""Characters of a caller's name that the ledger keeps."""
+
+_OTHERS = ("unknown", "short_key", "other")
 
 
 def _address(text: str) -> str:
@@ -21,19 +27,6 @@ def _address(text: str) -> str:
     if not host or not host.isprintable() or " " in host or not 0 <= number <= 65535:
         raise ValueError("allowed: HOST:PORT with a port from 0 to 65535, like 127.0.0.1:8787 or [::1]:8787")
     return text
-
-
-def _base_url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # brackets that do not close, a port beyond 65535
-        known = False
-    if not known or parts.query or parts.fragment:
-        raise ValueError("allowed: http://HOST or https://HOST, with a path if need be, without ? and #")
-    if parts.username or parts.password:
-        raise ValueError("allowed: a URL without user name and password")
-    return text.rstrip("/")
 
 
 def _base_path(text: str) -> str:
@@ -48,14 +41,25 @@ def _digest(text: str) -> str:
     return text.lower()
 
 
+def _key_name(text: str) -> str:
+    masked = text in _OTHERS or "..." in text
+    if not 0 < len(text) <= MOST_KEY_NAME or not text.isprintable() or text != text.strip() or masked:
+        raise ValueError(
+            f"allowed: a name of 1 to {MOST_KEY_NAME} printable characters, none of those that stand for "
+            f"other callers' keys ({', '.join(_OTHERS)} and whatever has ... in it)"
+        )
+    return text
+
+
 Address = Annotated[str, AfterValidator(_address)]
-BaseUrl = Annotated[str, AfterValidator(_base_url)]
+BaseUrl = Annotated[str, AfterValidator(base_url)]
 BasePath = Annotated[str, AfterValidator(_base_path)]
 File = Annotated[Path, Field(strict=False)]  # TOML knows text alone
 Rate = Annotated[Decimal, Field(ge=0, le=10_000, strict=False)]
 Budget = Annotated[Decimal, Field(gt=0, le=10_000_000, strict=False)]
 Weight = Annotated[float, Field(gt=0, le=1_000)]
 Digest = Annotated[str, AfterValidator(_digest)]
+KeyName = Annotated[str, AfterValidator(_key_name)]
 
 
 class Section(BaseModel):
@@ -254,7 +258,7 @@ class Settings(Section):
     accounts: dict[str, AccountTable] = Field(
         default_factory=dict, description="accounts that requests are routed to, by id"
     )
-    proxy_keys: dict[str, ProxyKey] = Field(
+    proxy_keys: dict[KeyName, ProxyKey] = Field(
         default_factory=dict, description="keys that callers present to this proxy, by name"
     )
     openai_api_key: SecretStr | None = Field(
@@ -284,6 +288,16 @@ class Settings(Section):
                 f"server.listen_addr = {address!r} is reachable from outside, and every caller would use "
                 "the accounts; set routing.require_proxy_key = true, with [proxy_keys.NAME]"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _a_proxy_key_has_one_name(self) -> Settings:
+        names: dict[str, str] = {}
+        for name, key in self.proxy_keys.items():
+            if (known := names.setdefault(key.sha256, name)) != name:
+                raise ValueError(
+                    f"proxy_keys {known!r} and {name!r} have the same sha256; one key has one name"
+                )
         return self
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, Engine, select
@@ -14,6 +16,8 @@ from ledger.errors import AccountConflict, AccountError, AccountExists, UnknownA
 from ledger.fleet import Member, read_fleet
 from ledger.marks import Mark, record_marks
 from ledger.schema import accounts as table
+from ledger.values import UsageSample
+from ledger.writes import record_samples
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ANNA = Description("anna", "env:ANNA_KEY", "anna@example.com", "plus")
@@ -22,6 +26,10 @@ BEN = Description("ben", "codex:/home/ben/auth.json", plan="pro", pool="pinned")
 
 def later(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
+
+
+def told(seconds: float, window: str, used: float) -> UsageSample:
+    return UsageSample("anna", later(seconds), window, used, 2_000_000_000)
 
 
 def member(connection: Connection, name: str) -> Member:
@@ -54,6 +62,16 @@ class TestAdd:
             assert statuses(connection) == {}
             accounts.add(connection, ANNA, later(2))
             assert statuses(connection) == {"anna": "active"}
+
+    def test_one_that_comes_back_is_well(self, ledger: Engine) -> None:
+        dead = Mark("anna", later(1), NOON, "permanent_failure", "deactivated", code="account_deleted")
+        with ledger.begin() as connection:
+            accounts.add(connection, ANNA, NOON)
+            record_marks(connection, [dead])
+            accounts.remove(connection, "anna", later(2))
+            accounts.add(connection, ANNA, later(3))
+            now = member(connection, "anna")
+        assert (now.status, now.reason, now.resumed_at) == ("active", None, later(3))
 
     def test_removing_keeps_the_row_but_not_the_reference(self, ledger: Engine) -> None:
         with ledger.begin() as connection:
@@ -90,6 +108,34 @@ class TestActions:
             now = member(connection, "anna")
         assert (now.status, now.reset_at, now.cooldown_until, now.errors) == ("active", None, 0.0, 0)
 
+    def test_resume_forgets_windows_that_were_told_before(self, ledger: Engine) -> None:
+        with ledger.begin() as connection:
+            accounts.add(connection, ANNA, NOON)
+            record_samples(connection, [told(1, "primary", 100.0), told(2, "secondary", 100.0)])
+            accounts.resume(connection, "anna", later(2))
+            now = member(connection, "anna")
+            assert (now.status, now.primary, now.secondary) == ("active", None, None)
+            assert now.resumed_at == later(2)
+            record_samples(connection, [told(9, "secondary", 99.0)])
+            now = member(connection, "anna")
+        assert now.primary is None
+        assert now.secondary is not None
+        assert now.secondary.at == later(9)
+
+    @pytest.mark.parametrize("act", [accounts.resume, accounts.reauth])
+    def test_a_persons_word_holds_against_a_clock_that_was_ahead(
+        self, ledger: Engine, act: Callable[[Connection, str, datetime], None]
+    ) -> None:
+        ahead = Mark("anna", later(3_600), later(3_599), "error", cooldown_until=2e9, errors=3)
+        with ledger.begin() as connection:
+            accounts.add(connection, ANNA, NOON)
+            record_marks(connection, [ahead])
+            act(connection, "anna", later(1))
+            now = member(connection, "anna")
+            assert (now.cooldown_until, now.errors, now.marked_at) == (0.0, 0, later(1))
+            record_marks(connection, [Mark("anna", later(3), later(2), "error", errors=1)])
+            assert member(connection, "anna").errors == 1
+
     def test_a_dead_credential_is_renewed_not_resumed(self, ledger: Engine) -> None:
         dead = Mark("anna", later(1), NOON, "permanent_failure", "reauth_required", code="invalid_api_key")
         with ledger.begin() as connection:
@@ -100,6 +146,7 @@ class TestActions:
             accounts.reauth(connection, "anna", later(3))
             now = member(connection, "anna")
         assert (now.status, now.reason, now.renewed_at) == ("active", None, later(3))
+        assert now.resumed_at == later(3)
 
     def test_a_paused_account_with_a_new_credential_stays_paused(self, ledger: Engine) -> None:
         with ledger.begin() as connection:
@@ -172,6 +219,44 @@ class TestSynchronise:
             accounts.synchronise(connection, [Description("anna", "file:/run/key")], later(9))
             assert member(connection, "anna").renewed_at == later(9)
 
+    @pytest.mark.parametrize("status", ["reauth_required", "deactivated"])
+    def test_a_new_reference_ends_what_the_old_one_was_refused_for(self, ledger: Engine, status: str) -> None:
+        dead = Mark("anna", later(1), NOON, "permanent_failure", status, code="invalid_api_key", errors=1)
+        with ledger.begin() as connection:
+            accounts.synchronise(connection, [ANNA], NOON)
+            record_marks(connection, [dead])
+            accounts.synchronise(connection, [replace(ANNA, email="anna@example.org")], later(2))
+            assert member(connection, "anna").status == status
+            accounts.synchronise(connection, [replace(ANNA, credential="env:OTHER")], later(3))
+            now = member(connection, "anna")
+            found = audit.entries(connection, "anna")[0]
+        assert (now.status, now.reason, now.errors, now.resumed_at) == ("active", None, 0, later(3))
+        assert (found.action, found.origin, found.from_status, found.to_status) == (
+            "change",
+            "config",
+            status,
+            "active",
+        )
+
+    def test_a_paused_account_with_a_new_reference_stays_paused(self, ledger: Engine) -> None:
+        with ledger.begin() as connection:
+            accounts.synchronise(connection, [ANNA], NOON)
+            accounts.pause(connection, "anna", later(1))
+            accounts.synchronise(connection, [replace(ANNA, credential="env:OTHER")], later(2))
+            assert statuses(connection) == {"anna": "paused"}
+
+    def test_a_path_is_absolute_in_the_ledger_and_no_change_the_next_time(
+        self, ledger: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        given = [Description("anna", "file:key.txt")]
+        with ledger.begin() as connection:
+            accounts.synchronise(connection, given, NOON)
+            assert member(connection, "anna").account.credential == f"file:{tmp_path / 'key.txt'}"
+            before = versions.current(connection)
+            accounts.synchronise(connection, given, later(1))
+            assert versions.current(connection) == before
+
     def test_an_id_that_was_added_by_command_too_is_refused(self, ledger: Engine) -> None:
         with ledger.begin() as connection:
             accounts.add(connection, ANNA, NOON)
@@ -190,8 +275,12 @@ class TestSynchronise:
     [
         (Description("anna", "env:A", plan="gold"), "unknown plan 'gold'; allowed: free, plus, pro"),
         (Description("anna", "env:A", pool="best"), "unknown pool 'best'"),  # type: ignore[arg-type]
-        (Description("anna", "env:A", upstream_base_url="ftp://h"), "upstream_base_url: allowed"),
-        (Description("anna", "env:A", upstream_base_url="https://u:p@h"), "without user name"),
+        (Description("anna", "env:A", email="a\nb"), "email: allowed: printable text"),
+        (Description("anna", "env:A", email="a\x1b[31m"), "email: allowed: printable text"),
+        (Description("anna", "env:A", email="a" * 321), "at most 320"),
+        (Description("anna", "file:~no-such-user/key"), "the home of ~no-such-user is not known"),
+        (Description("anna", "file:/tmp/\0key"), "credential is not a reference"),
+        (Description("anna", "codex:/" + "a" * 1_000), "at most 1000 characters"),
         (Description("an na", "env:A"), "an id is made of letters"),
         (Description("a" * 101, "env:A"), "an id is made of letters"),
         (Description("default", "env:A"), "this id is kept"),

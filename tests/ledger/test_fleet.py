@@ -44,7 +44,7 @@ def test_each_slot_has_its_latest_word(ledger: Engine) -> None:
 def test_a_week_is_a_secondary_window_whatever_it_is_called(ledger: Engine) -> None:
     with ledger.begin() as connection:
         accounts.add(connection, Description("anna", "env:ANNA"), NOON)
-        record_samples(connection, [sample(0, "primary", 55, 10_080)])
+        record_samples(connection, [sample(1, "primary", 55, 10_080)])
         (found,) = read_fleet(connection).members
     assert found.primary is None
     assert found.secondary is not None

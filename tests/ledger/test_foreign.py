@@ -1,3 +1,5 @@
+"""What an exporter reads of a store, and in which stretches."""
+
 from __future__ import annotations
 
 import sqlite3

@@ -5,14 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from sqlalchemy import text
 
+from ledger import accounts
 from ledger.__main__ import main
-from ledger.store import reader, sqlite_url
+from ledger.described import Description
+from ledger.store import sqlite_url, writer
+from ledger.values import UsageSample
+from ledger.writes import record_samples
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -59,7 +63,7 @@ ADD = (
 def test_the_life_of_an_account(ask: Command) -> None:
     def status() -> str:
         listed = ask("accounts", "list").stdout.splitlines()
-        return listed[1].split()[4] if len(listed) > 1 else "none"
+        return listed[1].split()[7] if len(listed) > 1 else "none"
 
     assert ask(*ADD).stdout == "anna: added; running proxies follow within 2 s\n"
     assert status() == "active"
@@ -78,19 +82,121 @@ def test_the_list_shows_what_is_known(ask: Command) -> None:
     assert ask("accounts", "list").stdout.startswith("no accounts: the proxy passes each caller's own")
     ask(*ADD)
     head, row = ask("accounts", "list").stdout.splitlines()
-    assert head.split()[:5] == ["ID", "EMAIL", "PLAN", "POOL", "STATUS"]
-    assert row.split() == ["anna", "a@example.com", "plus", "full", "active", "-", "-", "-", "env:ANNA_KEY"]
+    assert head.split()[:4] == ["ID", "EMAIL", "PLAN", "POOL"]
+    assert row.split() == ["anna", "a@example.com", "plus", "full", "-", "-", "env:ANNA_KEY", "active"]
+
+
+def test_resume_makes_an_account_usable_whose_week_is_full(ask: Command, tmp_path: Path) -> None:
+    ask(*ADD)
+    now = datetime.now(UTC)
+    full = UsageSample("anna", now, "secondary", 100.0, int(now.timestamp()) + 3_600, 10_080)
+    engine = writer(sqlite_url(tmp_path / "usage.db"))
+    with engine.begin() as connection:
+        record_samples(connection, [full])
+    engine.dispose()
+    until = datetime.fromtimestamp(int(now.timestamp()) + 3_600, UTC)
+    listed = ask("accounts", "list").stdout
+    assert listed.rstrip().endswith(f"active, week full until {until:%Y-%m-%d %H:%M:%SZ}")
+    assert ask("accounts", "resume", "anna").returncode == 0
+    assert ask("accounts", "list").stdout.split()[-4:] == ["-", "-", "env:ANNA_KEY", "active"]
+
+
+def test_the_history_is_the_latest_first(ask: Command) -> None:
+    ask(*ADD)
+    ask("accounts", "add", "ben", "--credential", "env:BEN_KEY")
+    ask("accounts", "pause", "anna")
+    ask("accounts", "remove", "anna")
+
+    def told(*words: str) -> list[list[str]]:
+        return [line.split()[2:6] for line in ask("accounts", "history", *words).stdout.splitlines()[1:]]
+
+    add, pause, remove = (
+        ["anna", "add", "command", "-"],
+        ["anna", "pause", "command", "active"],
+        ["anna", "remove", "command", "paused"],
+    )
+    assert told() == [remove, pause, ["ben", "add", "command", "-"], add]
+    assert told("anna") == [remove, pause, add]
+    assert told("anna", "--most", "1") == [remove]
+
+
+@pytest.mark.parametrize("words", [("list",), ("history",), ("history", "anna"), ("pause", "anna")])
+def test_looking_makes_no_ledger(ask: Command, tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = ask("accounts", *words)
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+class TestAccountsOfTheFile:
+    """What stands in the configuration file is known before a proxy has ever started."""
+
+    @pytest.fixture(autouse=True)
+    def file(self, ask: Command, tmp_path: Path) -> None:
+        text = '[accounts.tom]\ncredential = "env:TOM_KEY"\nplan = "pro"\n'
+        (tmp_path / "codex-usage.toml").write_text(text)
+
+    def test_they_are_listed(self, ask: Command, tmp_path: Path) -> None:
+        (row,) = ask("accounts", "list").stdout.splitlines()[1:]
+        assert row.split()[:1] + row.split()[2:4] == ["tom", "pro", "full"]
+        assert row.endswith("env:TOM_KEY  from the proxy's next start on")
+        assert not (tmp_path / "usage.db").exists()
+
+    def test_they_are_listed_once(self, ask: Command, tmp_path: Path) -> None:
+        ask(*ADD)
+        engine = writer(sqlite_url(tmp_path / "usage.db"))
+        with engine.begin() as connection:
+            tom = Description("tom", "env:TOM_KEY", plan="pro")
+            accounts.synchronise(connection, [tom], datetime.now(UTC))
+        engine.dispose()
+        rows = [line.split() for line in ask("accounts", "list").stdout.splitlines()[1:]]
+        assert [(row[0], row[-1]) for row in rows] == [("anna", "active"), ("tom", "active")]
+
+    def test_none_is_added_under_the_same_id(self, ask: Command, tmp_path: Path) -> None:
+        """Else the next start of the proxy would be refused."""
+        done = ask("accounts", "add", "tom", "--credential", "env:OTHER")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == "ledger: account 'tom': it stands in the configuration file\n"
+        assert not (tmp_path / "usage.db").exists()
+
+    @pytest.mark.parametrize("action", ["pause", "resume", "reauth", "remove"])
+    def test_the_ledger_has_them_later(self, ask: Command, action: str) -> None:
+        done = ask("accounts", action, "tom")
+        assert done.returncode == 1
+        assert "configuration file; the ledger has it from the proxy's next start on" in done.stderr
+
+    def test_a_secret_that_stands_there_is_not_shown(self, ask: Command, tmp_path: Path) -> None:
+        (tmp_path / "codex-usage.toml").write_text('[accounts.tom]\ncredential = "sk-hunter2"\n')
+        done = ask("accounts", "list")
+        assert done.returncode == 2
+        assert "account 'tom': credential is not a reference" in done.stderr
+        assert "hunter2" not in done.stderr + done.stdout
+
+
+B = ("accounts", "add", "b", "--credential", "env:B")
 
 
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (("accounts", "pause", "nobody"), 2, "ledger: account 'nobody': there is none of this id"),
-        (("accounts", "add", "b", "--credential", "env:B", "--plan", "gold"), 2, "unknown plan 'gold'"),
-        (("accounts", "add", "b", "--credential", "sk-hunter2"), 2, "credential is not a reference"),
-        (("accounts", "add", "b"), 2, "--credential"),
-        (("accounts", "list", "--config", "no-such.toml"), 2, "no-such.toml: no such file"),
+        (("accounts", "pause", "nobody"), 1, "ledger: account 'nobody': there is none of this id"),
+        (("accounts", "history", "nobody"), 1, "ledger: account 'nobody': there is none of this id"),
         (ADD, 1, "account 'anna': it is there already"),
+        ((*B, "--plan", "gold"), 2, "unknown plan 'gold'"),
+        ((*B, "--pool", "best"), 2, "accounts.b.pool = 'best'"),
+        ((*B, "--upstream", "http://a..b"), 2, "accounts.b.upstream_base_url = 'http://a..b': allowed: http"),
+        ((*B, "--upstream", "http://127.0.0.1:99999"), 2, "accounts.b.upstream_base_url"),
+        ((*B, "--upstream", "http://[::1"), 2, "accounts.b.upstream_base_url"),
+        ((*B, "--upstream", "https://u:hunter2@h"), 2, "without user name and password"),
+        ((*B, "--email", "a\nb\x1b[31m"), 2, "account 'b': email: allowed: printable text"),
+        (("accounts", "add", "b", "--credential", "sk-hunter2"), 2, "credential is not a reference"),
+        (
+            ("accounts", "add", "b", "--credential", "file:~nobody-at-all/key"),
+            2,
+            "the home of ~nobody-at-all",
+        ),
+        (("accounts", "add", "b"), 2, "--credential"),
+        (("accounts", "history", "--most", "0"), 2, "'0': allowed: 1 to 1000000"),
+        (("accounts", "list", "--config", "no-such.toml"), 2, "no-such.toml: no such file"),
     ],
 )
 def test_bad_input_is_one_line_and_changes_nothing(
@@ -106,14 +212,28 @@ def test_bad_input_is_one_line_and_changes_nothing(
     assert ask("accounts", "list").stdout == before
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("file:key", "file:{here}/key"),
+        ("file:../key", "file:{here}/../key"),
+        ("codex:~/.codex/auth.json", "codex:{home}/.codex/auth.json"),
+        ("codex:/srv/auth.json", "codex:/srv/auth.json"),
+        ("env:KEY", "env:KEY"),
+    ],
+)
+def test_a_path_means_the_same_file_to_every_proxy(
+    ask: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, kept: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    ask("accounts", "add", "b", "--credential", given)
+    assert ask("accounts", "list").stdout.split()[-2] == kept.format(here=tmp_path, home="/home/me")
+
+
 def test_no_secret_is_stored(ask: Command, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("hunter2hunter2")
     ask("accounts", "add", "b", "--credential", "file:key")
-    engine = reader(sqlite_url(tmp_path / "usage.db"))
-    with engine.connect() as connection:
-        found = connection.execute(text("SELECT credential FROM accounts WHERE id = 'b'")).scalar()
-    engine.dispose()
-    assert found == "file:key"
+    assert ask("accounts", "list").stdout.endswith(f"file:{tmp_path}/key  active\n")
     assert all(b"hunter2" not in path.read_bytes() for path in tmp_path.glob("usage.db*"))
 
 

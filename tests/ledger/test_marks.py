@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -112,6 +113,69 @@ def test_the_old_credentials_failure_is_no_mark_against_the_new_one(anna: Engine
         assert (read(connection).status, read(connection).reason) == ("reauth_required", "invalid_api_key")
 
 
+def test_what_was_under_way_when_a_person_resumed_is_no_mark(anna: Engine) -> None:
+    with anna.begin() as connection:
+        accounts.resume(connection, "anna", later(5))
+        record_marks(connection, [quota(6, 4.9)])
+        assert (read(connection).status, read(connection).errors) == ("active", 0)
+        record_marks(connection, [quota(6, 5)])
+        assert read(connection).status == "quota_exceeded"
+
+
+def test_a_permanent_failure_holds_also_when_it_is_told_late(anna: Engine) -> None:
+    """Another process was quicker to tell of a mere error."""
+    dead = Mark("anna", later(1), later(0.5), "permanent_failure", "deactivated", code="account_deleted")
+    with anna.begin() as connection:
+        record_marks(connection, [pause(2, 2)])
+        version = versions.current(connection)
+        record_marks(connection, [dead])
+        assert (read(connection).status, read(connection).reason) == ("deactivated", "account_deleted")
+        assert read(connection).errors == 2
+        assert versions.current(connection) == version + 1
+        record_marks(connection, [dead])
+        assert versions.current(connection) == version + 1
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_permanent_failure_holds_against_others_of_its_batch(anna: Engine, order: int) -> None:
+    dead = Mark("anna", later(1), later(0.5), "permanent_failure", "deactivated", code="account_deleted")
+    with anna.begin() as connection:
+        record_marks(connection, [dead, quota(2)][::order])
+        assert (read(connection).status, read(connection).reset_at) == ("deactivated", None)
+
+
+class TestAClockThatWasSetBack:
+    """An hour ahead at first; then at `later(10)` it goes right."""
+
+    NOW = later(10)
+    HOUR = 3_600
+
+    def test_marks_of_now_hold_against_those_of_the_wrong_hour(self, anna: Engine) -> None:
+        with anna.begin() as connection:
+            record_marks(connection, [pause(self.HOUR, 3)], later(self.HOUR))
+            record_marks(connection, [pause(10, 1)], self.NOW)
+            assert (read(connection).errors, read(connection).marked_at) == (1, self.NOW)
+
+    def test_a_mark_of_the_wrong_hour_that_is_told_late_is_none(self, anna: Engine) -> None:
+        with anna.begin() as connection:
+            accounts.resume(connection, "anna", later(9))
+            record_marks(connection, [quota(self.HOUR, self.HOUR - 1)], self.NOW)
+            assert (read(connection).status, read(connection).errors) == ("active", 0)
+
+    def test_a_word_of_the_wrong_hour_does_not_silence_marks(self, anna: Engine) -> None:
+        with anna.begin() as connection:
+            accounts.resume(connection, "anna", later(self.HOUR))
+            record_marks(connection, [quota(10, 9)], self.NOW)
+            assert read(connection).status == "quota_exceeded"
+
+    @pytest.mark.parametrize("seconds", [0, 59])
+    def test_hosts_need_not_agree_to_the_second(self, anna: Engine, seconds: int) -> None:
+        with anna.begin() as connection:
+            record_marks(connection, [pause(10 + seconds, 2)], self.NOW)
+            record_marks(connection, [pause(10 + seconds - 1, 1)], self.NOW)
+            assert read(connection).errors == 2
+
+
 def test_a_permanent_failure_is_not_softened(anna: Engine) -> None:
     with anna.begin() as connection:
         record_marks(connection, [Mark("anna", later(1), later(1), "permanent_failure", "deactivated")])
@@ -153,6 +217,20 @@ def test_a_spent_quota_ends_at_its_reset(anna: Engine, seconds: int, status: str
         assert restore(connection, later(seconds)) == (status == "active")
         assert read(connection).status == status
         assert versions.current(connection) - version == (status == "active")
+
+
+def test_a_spent_quota_that_ends_is_audited_a_rate_limit_is_not(anna: Engine) -> None:
+    limit = Mark("anna", later(1), later(1), "rate_limit", "rate_limited", RESET, "x", 0, 1)
+    with anna.begin() as connection:
+        record_marks(connection, [limit])
+        assert restore(connection, later(3_600)) == 1
+        assert [e.action for e in audit.entries(connection)] == ["add"]
+        record_marks(connection, [replace(quota(2, 1), at=later(3_601), reset_at=RESET + 9)])
+        assert restore(connection, later(3_609)) == 1
+        assert restore(connection, later(3_610)) == 0
+        found = audit.entries(connection)
+    assert [e.action for e in found] == ["restore", "mark", "add"]
+    assert found[0] == audit.Entry("anna", later(3_609), "restore", "time", "quota_exceeded", "active", None)
 
 
 def test_what_a_person_decided_never_ends_by_itself(anna: Engine) -> None:

@@ -109,6 +109,21 @@ class TestMigrations:
             assert [a.id for a in list_accounts(connection)] == ["one"]
         engine.dispose()
 
+    def test_what_failed_before_a_new_credential_stays_forgotten(self, url: URL) -> None:
+        engine = writer(url)
+        upgrade(engine, "0002")
+        insert = (
+            "INSERT INTO accounts (id, email, plan_type, status, created_at, credential_renewed_at) VALUES "
+        )
+        with engine.begin() as connection:
+            connection.execute(text(insert + "('one', '', 'plus', 'active', '2026-01-02', '2026-03-04')"))
+            connection.execute(text(insert + "('two', '', 'plus', 'active', '2026-01-02', NULL)"))
+        migrate(engine)
+        with engine.connect() as connection:
+            rows = connection.execute(select(accounts.c.resumed_at).order_by(accounts.c.id)).scalars().all()
+        assert rows == [datetime(2026, 3, 4, tzinfo=UTC), None]
+        engine.dispose()
+
     def test_migrating_again_changes_nothing(self, ledger: Engine) -> None:
         with ledger.begin() as connection:
             ensure_account(connection, id="one", created_at=datetime(2026, 1, 2, tzinfo=UTC))

@@ -92,6 +92,7 @@ BAD: dict[str, list[tuple[str, str]]] = {
         ('"http://h?a=1"', URL),
         ('"http://h:65536"', URL),
         ('"http://[::1"', URL),
+        ('"http://a..b"', URL),
         ("[]", "string"),
     ],
     "server.public_base_path": [('"v1"', "begins with /"), ('"/"', "begins with /"), ("1", "string")],
@@ -233,9 +234,10 @@ def test_a_secret_is_never_shown(loaded: Callable[[str], Settings], key: str, te
     assert "(hidden)" in str(caught.value)
 
 
-def test_the_credentials_of_a_url_are_never_shown(loaded: Callable[[str], Settings]) -> None:
+@pytest.mark.parametrize("secret", ["hunter2", "hun/ter2", "hun@ter2"])
+def test_the_credentials_of_a_url_are_never_shown(loaded: Callable[[str], Settings], secret: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        loaded(document("server.upstream_base_url", '"https://me:hunter2@h/v1"'))
+        loaded(document("server.upstream_base_url", f'"https://me:{secret}@h/v1"'))
     assert "server.upstream_base_url = 'https://(hidden)@h/v1': allowed: " in str(caught.value)
 
 
@@ -297,3 +299,39 @@ def test_accounts_are_not_for_everybody(loaded: Callable[[str], Settings]) -> No
 def test_a_key_that_is_required_exists(loaded: Callable[[str], Settings]) -> None:
     with pytest.raises(SettingsError, match="nobody could come in"):
         loaded("[routing]\nrequire_proxy_key = true\n")
+
+
+def keys(*names: str, digest: str = "") -> str:
+    return "".join(
+        f'[proxy_keys."{name}"]\nsha256 = "{digest or f"{number:064x}"}"\n'
+        for number, name in enumerate(names)
+    )
+
+
+@pytest.mark.parametrize("name", ["team", "a" * 40, "Büro 3", "a.b@c", "unknowns"])
+def test_a_proxy_key_has_a_name_that_the_books_can_hold(loaded: Callable[[str], Settings], name: str) -> None:
+    assert list(loaded(keys(name)).proxy_keys) == [name]
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "team ", "a" * 41, "a\\nb", "a\\u0007", "unknown", "short_key", "other", "sk-a...wxyz"]
+)
+def test_a_proxy_key_with_another_name_is_refused_in_one_line(
+    loaded: Callable[[str], Settings], name: str
+) -> None:
+    """What is longer is cut in the books, and what stands there for other callers would be taken for it:
+    such a key's budget would never hold, or hold for others."""
+    with pytest.raises(SettingsError) as caught:
+        loaded(keys("team", name))
+    (line,) = str(caught.value).splitlines()
+    assert "codex-usage.toml: [proxy_keys.NAME]: " in line
+    assert "allowed: a name of 1 to 40 printable characters" in line
+
+
+def test_two_proxy_keys_are_two_keys(loaded: Callable[[str], Settings]) -> None:
+    assert len(loaded(keys("team", "lab")).proxy_keys) == 2
+    with pytest.raises(SettingsError) as caught:
+        loaded(keys("team", "lab", digest="ab" * 32))
+    (line,) = str(caught.value).splitlines()
+    assert "proxy_keys 'team' and 'lab' have the same sha256" in line
+    assert "ab" * 32 not in line

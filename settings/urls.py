@@ -1,0 +1,55 @@
+"""The base URL of a provider: one check for the file, the environment and the command line. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import SplitResult, urlsplit
+
+ALLOWED = "allowed: http://HOST or https://HOST, with a path if need be, without ? and #"
+NO_CREDENTIALS = "allowed: a URL without user name and password"
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_LONGEST_PORT = ":65535"
+
+
+def base_url(text: str) -> str:
+    """A base URL without the slash at its end. What passes can be sent to: its host fits a Host header and
+    a name look-up, and a path can be put behind it.
+
+    Raises: ValueError saying what is allowed, without the text.
+    """
+    parts = _split(text)
+    if parts is None or parts.scheme not in ("http", "https") or not _is_plain(text):
+        raise ValueError(ALLOWED)
+    if "@" in parts.netloc:
+        raise ValueError(NO_CREDENTIALS)
+    if parts.port == 0 or not _is_host(parts.hostname or "", bracketed="[" in parts.netloc):
+        raise ValueError(ALLOWED)
+    return text.rstrip("/")
+
+
+def _split(text: str) -> SplitResult | None:
+    """None for brackets that do not close, and for a port that is none."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
+
+
+def _is_plain(text: str) -> bool:
+    """An empty query is one too; of line breaks `urlsplit` says nothing."""
+    return text.isprintable() and not set(" ?#") & set(text)
+
+
+def _is_host(host: str, *, bracketed: bool) -> bool:
+    try:
+        if bracketed:
+            return ipaddress.ip_address(host).version == 6
+        # A host is sent with its port, as one name: together they must not be too long either.
+        (host + _LONGEST_PORT).encode("idna")
+        return _NAME.fullmatch(host.encode("idna").decode()) is not None
+    except ValueError:  # of which Unicode's errors are a kind
+        return False
