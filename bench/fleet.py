@@ -23,11 +23,10 @@ from bench.soak import Finding
 from simulator.accounts_upstream import read_book, serve_accounts
 from simulator.attempts import attempts
 from simulator.calls import Call, call_all
-from simulator.judging import asked_too_late, counted, expected, failed
-from simulator.twenty import TWENTY, tables
+from simulator.judging import asked_too_late, asked_too_often, counted, expected, failed, summed
+from simulator.twenty import TROUBLES, TWENTY, tables
 
 REQUESTS = 50_000
-FOREVER = 3_600.0
 MOST_SHOWN = 10
 
 
@@ -37,7 +36,7 @@ def findings(requests: int = REQUESTS) -> list[Finding]:
         provider = _provider()
         try:
             token_url = f"{provider.origin}/oauth/token"
-            described = tables(TWENTY, Path(name))
+            described = tables(TWENTY, Path(name), provider.origin)
             proxy = routed("fleet", Path(name), provider.origin, described, SUBJECT_CPU, token_url=token_url)
             try:
                 calls = _called(proxy.origin, requests)
@@ -56,14 +55,14 @@ def table(found: list[Finding]) -> str:
 def _judged(calls: list[Call], log: bytes, scrape: bytes) -> list[Finding]:
     tried = attempts(read_book(log).entries, calls)
     seconds = max(call.ended for call in calls) - min(call.began for call in calls)
-    troubles = Counter(attempt.code for attempt in tried if attempt.code)
-    counts = [Finding(f"attempts refused: {code}", f"{count:,}", "some") for code, count in troubles.items()]
+    met = Counter(attempt.code for attempt in tried)
     return [
         Finding("requests", f"{len(calls):,} in {seconds:.0f} s", f"{REQUESTS:,}"),
         Finding("attempts at the provider", f"{len(tried):,}", "more than requests"),
-        *counts,
+        *(Finding(f"attempts refused: {code}", f"{met[code]:,}", "some") for code in TROUBLES),
         *_none("failed though an account could answer", failed(tried, calls)),
         *_none("reached an account after its mark", asked_too_late(tried)),
+        *_none("tried too often, or after an answer", asked_too_often(tried)),
         *_none("series that differ from the log", _differences(scrape, expected(tried, TWENTY))),
     ]
 
@@ -74,8 +73,7 @@ def _none(what: str, faults: list[str]) -> list[Finding]:
 
 
 def _differences(scrape: bytes, wanted: Mapping[str, float]) -> list[str]:
-    lines = (line.rpartition(" ") for line in scrape.decode().splitlines() if not line.startswith("#"))
-    found = counted({name: float(value) for name, _, value in lines if name})
+    found = counted(summed([scrape.decode()]))
     names = sorted(found.keys() | wanted.keys())
     return [
         f"{name}: {found.get(name, 0):g}, by the log {wanted.get(name, 0):g}"
@@ -86,7 +84,7 @@ def _differences(scrape: bytes, wanted: Mapping[str, float]) -> list[str]:
 
 def _called(origin: str, requests: int) -> list[Call]:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(call_all(origin, requests, seconds=FOREVER))
+        return runner.run(call_all(origin, requests))
 
 
 def _read(url: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import statistics
 import tempfile
@@ -87,7 +86,7 @@ def twenty_accounts(folder: Path, origin: str) -> Program:
     own.mkdir()
     plans = ("pro", "plus", "team", "free")
     accounts = [ProviderAccount(f"account-{n}", plans[n % len(plans)]) for n in range(20)]
-    return routed("Quotascope, 20 accounts", own, origin, tables(accounts, own), SUBJECT_CPU)
+    return routed("Quotascope, 20 accounts", own, origin, tables(accounts, own, origin), SUBJECT_CPU)
 
 
 def litellm(folder: Path, origin: str) -> Program:
@@ -98,7 +97,11 @@ def litellm(folder: Path, origin: str) -> Program:
         f"    model: openai/gpt-5.5\n    api_base: {origin}/v1\n    api_key: sk-bench\n"
     )
     command = [str(shutil.which("litellm")), "--config", str(config), "--port", str(port)]
-    return start("LiteLLM", command, port, cpu=SUBJECT_CPU)
+    env = {
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # nothing is fetched
+        "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",  # it serves the loopback for a minute
+    }
+    return start("LiteLLM", command, port, env=env, cpu=SUBJECT_CPU)
 
 
 def subjects() -> list[Callable[[Path, str], Program]]:
@@ -106,7 +109,7 @@ def subjects() -> list[Callable[[Path, str], Program]]:
     found: list[Callable[[Path, str], Program]] = [bare, quotascope, twenty_accounts]
     if shutil.which("nginx"):
         found.insert(0, nginx)
-    if importlib.util.find_spec("litellm") and shutil.which("litellm"):
+    if shutil.which("litellm"):
         found.append(litellm)
     return found
 

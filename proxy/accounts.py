@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from time import time
 
 import aiohttp
 
@@ -16,13 +14,12 @@ from ledger.prices import PriceBook
 from ledger.sticky import Stay
 from ledger.values import UsageSample
 from proxy.dispatch import Dispatch
-from proxy.errors import CredentialError, PollFailed
 from proxy.meter import Tell
 from proxy.open_ledger import OpenLedger
 from proxy.registry import Metrics
 from proxy.routing.configured import key_ring, rules
 from proxy.routing.counting import Counting
-from proxy.routing.poll import poll
+from proxy.routing.polling import Polling
 from proxy.routing.router import Router
 from proxy.routing.sticky import Memory, Shared, Sticky
 from proxy.routing.vault import Vault
@@ -30,8 +27,6 @@ from proxy.routing.watch import MarkStore, StayStore, Watch
 from proxy.upstream import Limits, Upstream, base_url
 from proxy.writer import LedgerWriter
 from settings.model import Settings, is_loopback
-
-log = logging.getLogger("quotascope.accounts")
 
 MOST_WAITING = 10_000
 WRITE_SECONDS = 0.2
@@ -62,14 +57,8 @@ class Accounts:
         self._router = Router(
             rules(settings), self._counting, lambda mark: self._marks([mark]), sticky=self._sticky()
         )
-        self._watch = Watch(
-            ledger.engine,
-            self._router,
-            book,
-            refresh_seconds=routing.snapshot_refresh_seconds,
-            budgeted=self._keys.budgeted,
-            sticky_hours=routing.sticky_hours if routing.sticky == "db" else None,
-        )
+        self._ledger = ledger
+        self._book = book
         self._upstreams: dict[str, Upstream] = {}
 
     async def start(self, stack: AsyncExitStack, environ: Mapping[str, str]) -> Dispatch:
@@ -78,23 +67,19 @@ class Accounts:
         Raises: StoreError; CredentialError for a configured account whose credential cannot be read.
         """
         client = await stack.enter_async_context(aiohttp.ClientSession())
-        self._vault = Vault(environ, client, self._settings.routing.token_url, self._counting.token_refused)
-        await self._watch.look()
-        for member in self._router.members.values():
-            if member.origin == "config":
-                self._vault.credential(member)
+        vault = Vault(environ, client, self._settings.routing.token_url, self._counting.token_refused)
+        stack.push_async_callback(vault.close)
+        self._watch = await self._watching(vault)
         for writer in (self._marks, self._stays):
             writer.start()
             stack.push_async_callback(asyncio.to_thread, writer.close)
         stack.push_async_callback(self._close_upstreams)
-        tasks = [asyncio.create_task(self._watch.run())]
+        stack.push_async_callback(_end, asyncio.create_task(self._watch.run()))
         if self._settings.routing.poll_seconds:
-            tasks.append(asyncio.create_task(self._poll(client)))
-        for task in tasks:
-            stack.callback(task.cancel)
+            stack.push_async_callback(_end, asyncio.create_task(self._polling(vault, client).run()))
         return Dispatch(
             self._router,
-            self._vault,
+            vault,
             self._watch,
             self._keys,
             self._counting,
@@ -111,6 +96,35 @@ class Accounts:
     def deliver(self) -> None:
         """Count what was collected; brings the metrics up to date."""
         self._counting.deliver()
+
+    async def _watching(self, vault: Vault) -> Watch:
+        """The watch, after its first look. Raises: StoreError, CredentialError."""
+        routing = self._settings.routing
+        watch = Watch(
+            self._ledger.engine,
+            self._router,
+            vault,
+            self._book,
+            refresh_seconds=routing.snapshot_refresh_seconds,
+            budgeted=self._keys.budgeted,
+            sticky_hours=routing.sticky_hours if routing.sticky == "db" else None,
+        )
+        await watch.look()
+        for member in self._router.members.values():
+            if member.origin == "config":
+                vault.credential(member)
+        return watch
+
+    def _polling(self, vault: Vault, client: aiohttp.ClientSession) -> Polling:
+        return Polling(
+            self._router,
+            vault,
+            client,
+            self._counting,
+            self.tell,
+            base=self._settings.server.backend_base_url,
+            seconds=self._settings.routing.poll_seconds,
+        )
 
     def _sticky(self) -> Sticky | None:
         routing = self._settings.routing
@@ -139,23 +153,7 @@ class Accounts:
         for upstream in self._upstreams.values():
             await upstream.close()
 
-    async def _poll(self, client: aiohttp.ClientSession) -> None:
-        """Ask for the quota of logins that no answer has told of for a while."""
-        pause = self._settings.routing.poll_seconds
-        while True:
-            for member in list(self._router.members.values()):
-                told = member.secondary or member.primary
-                fresh = told is not None and time() - told.at.timestamp() < pause
-                if member.status in ("paused", "deactivated", "reauth_required") or fresh:
-                    continue
-                try:
-                    credential = self._vault.credential(member)
-                    if credential.can_refresh:
-                        base = member.account.upstream_base_url or self._settings.server.backend_base_url
-                        self.tell(await poll(client, base, member.account.id, credential))
-                except PollFailed as error:
-                    self._counting.poll_failed(error.status)
-                    log.warning("the quota of account %r cannot be asked for: %s", member.account.id, error)
-                except CredentialError as error:
-                    log.warning("%s", error)
-            await asyncio.sleep(pause)
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

@@ -61,10 +61,10 @@ class Application:
             return error_response(error, error.status, error.code)
         if path.startswith(self._below):
             tail = path[len(self._site.base_path) :]
-            target = Target(self._site.upstream, tail + query, route(request.method, tail))
+            target = Target(self._site.upstream, "api", tail + query, route(request.method, tail))
             return await self._relay(request, target)
         if path.startswith(BACKEND):
-            target = Target(self._site.backend, path + query, backend_route(request.method, path))
+            target = Target(self._site.backend, "backend", path + query, backend_route(request.method, path))
             return await self._relay(request, target)
         own = self._own.get(path)
         if own is not None:

@@ -9,11 +9,12 @@ from time import perf_counter
 import msgspec
 
 from proxy.meter import Caller, Emit, Meter, Tell
+from proxy.routing.keys import Key
 from proxy.usage import NOTHING_ASKED, Asked
 
 
 class Attempts:
-    """Holds the meter of the attempt that is running.
+    """Holds the meter of the attempt that is running; `routed` tells whether it is made with an account.
 
     Args:
         start: `perf_counter()` when the request's head had arrived; what the first attempt is timed from.
@@ -22,6 +23,8 @@ class Attempts:
     def __init__(self, caller: Caller, emit: Emit, tell: Tell, start: float) -> None:
         self.caller = caller
         self.asked: Asked = NOTHING_ASKED
+        self.routed = False
+        self.key: Key | None = None
         self._emit = emit
         self._tell = tell
         self.meter = Meter(caller, emit, start, tell)
@@ -31,9 +34,10 @@ class Attempts:
         self.asked = asked
         self.meter.learn(asked)
 
-    def by_key(self, name: str) -> None:
+    def by_key(self, key: Key) -> None:
         """The caller presented this proxy key."""
-        self.caller = msgspec.structs.replace(self.caller, api_key_id=name)
+        self.key = key
+        self.caller = msgspec.structs.replace(self.caller, api_key_id=key.name)
         self.meter.move(self.caller)
 
     def on(self, account_id: str, *, again: bool) -> Meter:
@@ -46,6 +50,7 @@ class Attempts:
             self.meter = Meter(self.caller, self._emit, perf_counter(), self._tell)
             self.meter.learn(self.asked)
         self.meter.account_id = account_id
+        self.routed = True
         return self.meter
 
     def turn(self) -> Callable[[float], Meter]:

@@ -15,21 +15,34 @@ ERROR_CLASSES: tuple[ErrorClass, ...] = (
     "unknown",
 )
 
-_QUOTA = frozenset({"usage_limit_reached", "insufficient_quota", "usage_not_included", "quota_exceeded"})
+_QUOTA = frozenset(
+    {"usage_limit_reached", "insufficient_quota", "usage_not_included", "quota_exceeded", "budget_exceeded"}
+)
 _RATE = frozenset({"rate_limit_exceeded", "rate_limit_error", "slow_down", "too_many_requests"})
 _AUTH = frozenset(
     {
         "invalid_api_key",
         "authentication_error",
+        "invalid_credential",
         "permission_error",
         "refresh_token_expired",
         "refresh_token_reused",
         "refresh_token_invalidated",
         "account_suspended",
         "account_deleted",
+        "account_deactivated",
     }
 )
 _OWN = frozenset({"internal_error", "shutting_down", "too_many_requests_in_flight"})
+_NO_ACCOUNT = "no_account"
+_REASONS: dict[str, ErrorClass] = {
+    "_rate_limited": "rate_limit",
+    "_quota_exceeded": "quota",
+    "_auth": "auth",
+    "_paused_or_auth": "auth",
+}
+"""Why no account could take a request; for any other reason it is our own affair."""
+
 _REFUSED = (
     "invalid_header",
     "invalid_json",
@@ -56,6 +69,8 @@ KNOWN_CODES = (
 def error_class(code: str | None, http_status: int) -> ErrorClass:
     """The class of a failed request; its code decides, its HTTP status where the code says nothing."""
     code = code or ""
+    if code.startswith(_NO_ACCOUNT):
+        return _REASONS.get(code.removeprefix(_NO_ACCOUNT), "internal")
     if code in _QUOTA:
         return "quota"
     if code in _RATE:

@@ -3,6 +3,7 @@
 ProxyError
 ├── UpstreamError    the provider cannot be reached, is too slow or breaks off
 │   └── UpstreamTimeout
+├── BrokenFrames    bytes on a WebSocket that are no frames
 ├── BodyLogError    the opt-in log of bodies cannot be opened
 ├── CredentialError  an account's credential cannot be read, or its token not be had anew
 │   ├── RefreshRefused
@@ -10,10 +11,12 @@ ProxyError
 ├── PollFailed       a quota could not be asked for
 ├── ClientGone       the caller closed its connection
 └── Refused          answered here, without asking the provider
+    └── BudgetSpent
 """
 
 from __future__ import annotations
 
+from ledger.budgets import Period
 from ledger.values import EndReason
 
 
@@ -39,6 +42,10 @@ class UpstreamTimeout(UpstreamError):
     end_reason: EndReason = "timeout"
 
 
+class BrokenFrames(ProxyError):
+    """Bytes on a WebSocket that are no frames, or frames in an impossible order."""
+
+
 class BodyLogError(ProxyError):
     """The opt-in log of bodies cannot be opened."""
 
@@ -49,6 +56,7 @@ class CredentialError(ProxyError):
     def __init__(self, account_id: str, problem: str) -> None:
         super().__init__(f"account {account_id!r}: {problem}")
         self.account_id = account_id
+        self.problem = problem
 
 
 class RefreshRefused(CredentialError):
@@ -89,3 +97,12 @@ class Refused(ProxyError):
         self.status = status
         self.code = code
         self.retry_after = retry_after
+
+
+class BudgetSpent(Refused):
+    """The caller's proxy key may spend no more in this period; `key` is its name."""
+
+    def __init__(self, message: str, key: str, period: Period, *, retry_after: int) -> None:
+        super().__init__(429, "budget_exceeded", message, retry_after=retry_after)
+        self.key = key
+        self.period = period

@@ -32,9 +32,14 @@ _ANONYMOUS_DROPS = _REQUEST_DROPS | {
     b"x-api-key",
     b"api-key",
     b"chatgpt-account-id",
+    b"openai-organization",
+    b"openai-project",
     b"cookie",
 }
 """Also without the names by which a caller is known."""
+
+OF_THE_ACCOUNT = frozenset({b"set-cookie", b"openai-organization", b"openai-project"})
+"""Names in an answer that tell of the account, not of the answer."""
 
 
 def request_lines(headers: RawHeaders, *, anonymous: bool = False) -> list[bytes]:

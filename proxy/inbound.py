@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from aiohttp import web
 from aiohttp.http_writer import StreamWriter
@@ -18,7 +18,8 @@ WHOLE_BODY = 256 * 1024
 """Bodies up to this size are read before the provider is asked; larger ones pass as they arrive."""
 
 REPLAYED_BODY = 32 * 1024 * 1024
-"""The same where a request may have to be sent again, to another account."""
+"""The same where a request may have to be sent again, to another account; then also of bodies whose length
+is not told beforehand."""
 
 MOST_READ = 16 * 1024 * 1024
 """Bytes of a request that are kept to read what it asks for."""
@@ -55,14 +56,15 @@ async def body(
     learn: Learn,
     hear: Hear | None = None,
     most_bytes: int = 2**40,
-    whole_bytes: int = WHOLE_BODY,
+    *,
+    replay: bool = False,
 ) -> Body:
     """The request's body: bytes where it is small, else an iterator that passes chunks on.
 
     Args:
         learn: is told what the request asks for, once its body is complete.
         hear: hears the body's bytes as they pass.
-        whole_bytes: up to which size a body is read before the provider is asked.
+        replay: it may have to be sent again: read more of it before the provider is asked.
     Raises: Refused for a body that is too large, at once where its length is told beforehand.
     """
     if not request.can_read_body:
@@ -75,13 +77,16 @@ async def body(
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
     encoding = request.headers.get("Content-Encoding", "")
-    if length is not None and length <= whole_bytes:
-        whole = await _read(request)
-        learn(asked(whole, encoding))
-        if hear:
-            hear(whole)
-        return whole
-    return _passing(request, encoding, learn, hear, most_bytes)
+    begun: list[bytes] = []
+    if replay if length is None else length <= (REPLAYED_BODY if replay else WHOLE_BODY):
+        begun, complete = await _read(request, min(REPLAYED_BODY, most_bytes))
+        if complete:
+            whole = b"".join(begun)
+            learn(asked(whole, encoding))
+            if hear:
+                hear(whole)
+            return whole
+    return _passing(request, begun, encoding, learn, hear, most_bytes)
 
 
 def asked(whole: bytes, content_encoding: str) -> Asked:
@@ -96,12 +101,18 @@ def asked(whole: bytes, content_encoding: str) -> Asked:
 
 
 async def _passing(
-    request: web.BaseRequest, encoding: str, learn: Learn, hear: Hear | None, most_bytes: int
+    request: web.BaseRequest,
+    begun: Sequence[bytes],
+    encoding: str,
+    learn: Learn,
+    hear: Hear | None,
+    most_bytes: int,
 ) -> AsyncIterator[bytes]:
+    read = iter(begun)
     kept: list[bytes] = []
     size = 0
     most = MOST_READ if "json" in request.headers.get("Content-Type", "json") else 0
-    while chunk := await _chunk(request):
+    while chunk := next(read, b"") or await _chunk(request):
         size += len(chunk)
         if size > most_bytes:
             raise _too_large(most_bytes)
@@ -114,11 +125,15 @@ async def _passing(
         learn(asked(b"".join(kept), encoding))
 
 
-async def _read(request: web.BaseRequest) -> bytes:
-    chunks = []
+async def _read(request: web.BaseRequest, most: int) -> tuple[list[bytes], bool]:
+    """The body's beginning, and whether that is all; reading ends soon after so many bytes."""
+    chunks, size = [], 0
     while chunk := await _chunk(request):
         chunks.append(chunk)
-    return b"".join(chunks)
+        size += len(chunk)
+        if size > most:
+            return chunks, False
+    return chunks, True
 
 
 async def _chunk(request: web.BaseRequest) -> bytes:

@@ -15,7 +15,7 @@ from proxy import quota
 from proxy.privacy import safe_message
 from proxy.routes import Route
 from proxy.taps import NoTap, Tap, tap
-from proxy.usage import NOTHING_ASKED, Asked
+from proxy.usage import NOTHING, NOTHING_ASKED, Asked, Report
 
 Emit = Callable[[RequestEvent], None]
 Tell = Callable[[Sequence[UsageSample]], None]
@@ -42,7 +42,11 @@ class Caller(msgspec.Struct, frozen=True):
 
 class Meter:
     """Meters one exchange with the provider. `finish` works once; later calls change nothing, so that
-    every way out of an exchange may call it."""
+    every way out of an exchange may call it.
+
+    Attributes:
+        error_code, report: how it went, and what the answer said; known once it is finished.
+    """
 
     __slots__ = (
         "_caller",
@@ -57,6 +61,7 @@ class Meter:
         "account_id",
         "asked",
         "error_code",
+        "report",
     )
 
     def __init__(
@@ -80,6 +85,7 @@ class Meter:
         self._done = False
         self.account_id = account_id
         self.error_code: str | None = None
+        self.report: Report = NOTHING
         self.asked: Asked = NOTHING_ASKED
 
     def move(self, caller: Caller) -> None:
@@ -137,7 +143,7 @@ class Meter:
             return
         self._done = True
         end = perf_counter()
-        report = self._tap.end()
+        report = self.report = self._tap.end()
         for event in dict.fromkeys(self._tap.quota_events):
             self._tell(quota.from_event(event, self.account_id, datetime.now(UTC)))
         caller, asked = self._caller, self.asked

@@ -7,7 +7,7 @@ Facts: `x-codex-{primary,secondary}-{used-percent,window-minutes,reset-at,reset-
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -16,6 +16,9 @@ from ledger.values import UsageSample
 from proxy.usage import UNREADABLE
 
 WINDOWS = ("primary", "secondary")
+MOST_RESET = 40 * 86_400
+"""Seconds; a reset that is told for later is not believed. The longest windows are of a month."""
+
 MARK = b'"codex.rate_limits"'
 LIMIT_ID = "codex"
 """Other limit ids (of single models, of reviews) are not the account's quota."""
@@ -88,7 +91,7 @@ def _samples(
                 recorded_at=now,
                 window=window,
                 used_percent=used,
-                reset_at=_reset_at(told, now),
+                reset_at=reset_at(told, now),
                 window_minutes=None if minutes is None else int(minutes),
                 credits_has=has,
                 credits_unlimited=unlimited,
@@ -98,13 +101,16 @@ def _samples(
     return tuple(found)
 
 
-def _reset_at(told: Mapping[str, object], now: datetime) -> int | None:
-    """Epoch seconds; some answers tell the time left instead."""
+def reset_at(told: Mapping[str, object], now: datetime) -> int | None:
+    """When a window is given anew, in epoch seconds; some answers tell the time left instead.
+
+    Returns: None where it is not told, or not to be believed.
+    """
     moment = number(told.get("reset_at")) or number(told.get("resets_at"))
-    if moment is not None:
-        return int(moment)
     left = number(told.get("reset_after_seconds")) or number(told.get("resets_in_seconds"))
-    return None if left is None else int((now + timedelta(seconds=left)).timestamp())
+    if moment is None and left is not None:
+        moment = now.timestamp() + left
+    return None if moment is None or moment > now.timestamp() + MOST_RESET else int(moment)
 
 
 def number(value: object) -> float | None:

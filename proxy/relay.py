@@ -15,15 +15,21 @@ from aiohttp.http_writer import StreamWriter
 from proxy import inbound, include_usage, websocket
 from proxy.attempts import Attempts
 from proxy.body_log import BodyLog, Record
-from proxy.dispatch import Dispatch, Question
+from proxy.dispatch import Dispatch
 from proxy.errors import ClientGone, Refused, UpstreamError
+from proxy.exchange import Question
+from proxy.gate import Gate
 from proxy.headers import credential, replaced, request_lines, session_id
 from proxy.meter import Caller, Emit, Tell, new_id
 from proxy.passing import Hear, pass_on, pass_stripped
 from proxy.privacy import mask_key
 from proxy.response import RelayResponse, error_response
 from proxy.routes import Route
+from proxy.routing.candidate import Host
+from proxy.routing.keys import Key
+from proxy.terms import terms
 from proxy.tunnel import Side, join
+from proxy.turns import Turns
 from proxy.upstream import Upstream
 from proxy.wire import Body
 
@@ -50,6 +56,7 @@ class Target:
     """Where a request goes: the provider, path and query there, and what it is for."""
 
     upstream: Upstream
+    host: Host
     path: str
     route: Route
 
@@ -118,13 +125,11 @@ class Relay:
             raise Refused(503, "too_many_requests_in_flight", "too many requests in flight; try again soon")
         if record:
             record.request(request.method, request.raw_path, request.headers.items())
-        if dispatch is not None and (key := dispatch.admit(credential(request.headers))) is not None:
-            attempts.by_key(key.name)
-        routed = dispatch is not None and dispatch.active
-        whole = inbound.REPLAYED_BODY if routed else inbound.WHOLE_BODY
+        routed = dispatch is not None and dispatch.active(target.host)
+        key = self._admit(request, attempts, routed=routed)
         hear_body = record.feed if record else None
-        body = await inbound.body(request, attempts.learn, hear_body, options.most_bytes, whole)
-        lines = request_lines(request.raw_headers, anonymous=routed)
+        body = await inbound.body(request, attempts.learn, hear_body, options.most_bytes, replay=routed)
+        lines = request_lines(request.raw_headers, anonymous=routed or key is not None)
         strip = None
         encoded = "Content-Encoding" in request.headers
         if options.include_usage and not encoded and _wants_usage(target.route, attempts, body):
@@ -138,11 +143,24 @@ class Relay:
         if routed:
             assert dispatch is not None
             return await self._routed(request, target, question, attempts, record, strip, dispatch)
-        if options.own_key and _may_borrow(request):
+        if target.host == "api" and options.own_key and (key is not None or _may_borrow(request)):
             lines.append(b"Authorization: Bearer " + options.own_key.encode())
+        elif key is not None:  # it says who the caller is, here and nowhere else
+            raise Refused(503, "no_account", "no account is there for this path, and a proxy key ends here")
         answer = await target.upstream.send(request.method, target.path, lines, body, length)
         attempts.meter.answered(answer.status, answer.headers)
-        return await self._return(request, target.upstream, answer, b"", attempts, record, strip)
+        return await self._return(request, target, answer, b"", attempts, record, strip)
+
+    def _admit(self, request: web.BaseRequest, attempts: Attempts, *, routed: bool) -> Key | None:
+        """The caller's proxy key, if it has one. Raises: Refused."""
+        if self._dispatch is None:
+            return None
+        admission = self._dispatch.admission
+        key = admission.key_of(credential(request.headers))
+        if key is not None:
+            attempts.by_key(key)
+        admission.admit(key, routed=routed)
+        return key
 
     async def _routed(
         self,
@@ -154,17 +172,18 @@ class Relay:
         strip: include_usage.Strip | None,
         dispatch: Dispatch,
     ) -> web.StreamResponse:
-        outcome = await dispatch.send(target.upstream, question, attempts)
+        outcome = await dispatch.send(target.upstream, target.host, question, attempts)
         assert outcome.answer is not None
         answer = outcome.answer
-        out = await self._return(request, target.upstream, answer, outcome.begun, attempts, record, strip)
-        dispatch.ended(outcome, attempts.meter.error_code, answer.status)
+        out = await self._return(request, target, answer, outcome.begun, attempts, record, strip)
+        if answer.status != 101:  # each turn on a WebSocket told for itself how it went
+            dispatch.ended(outcome, attempts.meter)
         return out
 
     async def _return(
         self,
         request: web.BaseRequest,
-        upstream: Upstream,
+        target: Target,
         answer: ClientResponse,
         begun: bytes,
         attempts: Attempts,
@@ -183,9 +202,9 @@ class Relay:
             if answer.status == 101:
                 if not websocket.is_upgrade(request.headers):
                     raise UpstreamError("the provider switched protocols unasked", "upstream_broken")
-                return await self._join(request, answer, attempts)
+                return await self._join(request, target.host, answer, attempts)
             hear = attempts.meter.feed if record is None else _both(attempts.meter.feed, record.feed)
-            return await self._answer(request, upstream, answer, begun, attempts, hear, strip)
+            return await self._answer(request, target.upstream, answer, begun, attempts, hear, strip)
         finally:
             if not answer.content.at_eof() or answer.content.exception() is not None:
                 answer.close()
@@ -201,7 +220,13 @@ class Relay:
         strip: include_usage.Strip | None,
     ) -> web.StreamResponse:
         """Pass head and body on. Once the head is out, errors can only end the connection."""
-        out = RelayResponse(answer.status, answer.reason, answer.raw_headers, keep_length=strip is None)
+        out = RelayResponse(
+            answer.status,
+            answer.reason,
+            answer.raw_headers,
+            keep_length=strip is None,
+            anonymous=attempts.routed,
+        )
         writer = await out.prepare(request)
         assert isinstance(writer, StreamWriter)
         meter = attempts.meter
@@ -221,11 +246,13 @@ class Relay:
         return out
 
     async def _join(
-        self, request: web.BaseRequest, answer: ClientResponse, attempts: Attempts
+        self, request: web.BaseRequest, host: Host, answer: ClientResponse, attempts: Attempts
     ) -> web.StreamResponse:
         """The provider switched to a WebSocket: each turn on it is an event of its own."""
         attempts.meter.discard()
-        turns = websocket.Turns(attempts.turn())
+        agreed = terms(self._dispatch, host, attempts)
+        turns = Turns(attempts.turn(), agreed.turned if agreed else None)
+        between = Gate(turns, agreed) if agreed else websocket.Listening(turns)
         out = RelayResponse(101, answer.reason, answer.raw_headers)
         writer = await out.prepare(request)
         assert isinstance(writer, StreamWriter)
@@ -236,8 +263,9 @@ class Relay:
             side = await join(
                 request.protocol,
                 answer.connection.protocol,
-                websocket.Messages("client", turns.asked, turns.closing).feed,
-                websocket.Messages("upstream", turns.answered, turns.closing).feed,
+                between.from_client,
+                between.from_upstream,
+                between.parting if isinstance(between, Gate) else None,
             )
         finally:
             turns.closed(side, stopping=self.stopping)

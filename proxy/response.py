@@ -9,7 +9,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_writer import StreamWriter
 
 from proxy.errors import ProxyError
-from proxy.headers import HOP_BY_HOP, RawHeaders, kept_lines
+from proxy.headers import HOP_BY_HOP, OF_THE_ACCOUNT, RawHeaders, kept_lines
 
 _KINDS = {401: "authentication_error", 429: "rate_limit_error"}
 
@@ -22,14 +22,22 @@ class RelayResponse(web.StreamResponse):
 
     Args:
         keep_length: False where the body will be shorter than the provider's Content-Length says.
+        anonymous: without the headers that tell of the account which answered.
     """
 
     def __init__(
-        self, status: int, reason: str | None, raw_headers: RawHeaders, *, keep_length: bool = True
+        self,
+        status: int,
+        reason: str | None,
+        raw_headers: RawHeaders,
+        *,
+        keep_length: bool = True,
+        anonymous: bool = False,
     ) -> None:
         super().__init__(status=status, reason=reason or "")
         self._raw_headers = raw_headers
         self._keep_length = keep_length
+        self._drops = HOP_BY_HOP | OF_THE_ACCOUNT if anonymous else HOP_BY_HOP
 
     async def _start(self, request: web.BaseRequest) -> AbstractStreamWriter:
         self._req = request
@@ -61,9 +69,9 @@ class RelayResponse(web.StreamResponse):
         if self.status == 101:  # the switch is between the two ends
             return [name + b": " + value for name, value in self._raw_headers], None
         if not self._keep_length:
-            return kept_lines(self._raw_headers, HOP_BY_HOP | {b"content-length"}), None
+            return kept_lines(self._raw_headers, self._drops | {b"content-length"}), None
         length = next((v for n, v in self._raw_headers if n.lower() == b"content-length"), None)
-        return kept_lines(self._raw_headers, HOP_BY_HOP), None if length is None else int(length)
+        return kept_lines(self._raw_headers, self._drops), None if length is None else int(length)
 
 
 def error_response(

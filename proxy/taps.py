@@ -236,6 +236,8 @@ def _over(newer: Report, older: Report) -> Report:
         reasoning_effort=newer.reasoning_effort or older.reasoning_effort,
         error_code=newer.error_code or older.error_code,
         error_message=newer.error_message or older.error_message,
+        resets_at=newer.resets_at or older.resets_at,
+        resets_in=newer.resets_in or older.resets_in,
         final=newer.final or older.final,
     )
 

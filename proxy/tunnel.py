@@ -1,16 +1,24 @@
-"""Two connections joined after a protocol switch: raw bytes pass both ways, a listener hears each side."""
+"""Two connections joined after a protocol switch: raw bytes pass both ways, each through a sieve."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
-Listener = Callable[[bytes], None]
+Sieve = Callable[[bytes], bytes]
+"""Takes the bytes of one side as they come, gives those that go on to the other; must not raise."""
+
+Parting = Callable[[], Coroutine[Any, Any, bytes]]
+"""Waits until the connection is to be ended from here; gives the last bytes for the client."""
+
 Side = Literal["client", "upstream"]
 
 MOST_WAITING = 256 * 1024
 """Bytes that wait for a slow reader before the other side is no longer read."""
+
+PARTING_SECONDS = 5.0
+"""How long the two ends have for their own last words, once the client has got ours."""
 
 
 class Pipe:
@@ -18,13 +26,12 @@ class Pipe:
 
     Args:
         source, sink: aiohttp protocols of the two connections.
-        listen: hears every chunk; must not raise.
     """
 
-    def __init__(self, source: Any, sink: Any, listen: Listener) -> None:
+    def __init__(self, source: Any, sink: Any, sieve: Sieve) -> None:
         self._source = source
         self._sink = sink
-        self._listen = listen
+        self._sieve = sieve
         self._chunks: list[bytes] = []
         self._waiting = 0
         self._wake = asyncio.Event()
@@ -51,10 +58,10 @@ class Pipe:
             self._wake.clear()
             data, self._chunks, self._waiting = b"".join(self._chunks), [], 0
             if data:
-                self._listen(data)
+                passing = self._sieve(data)
                 if self._sink.transport is None or self._sink.transport.is_closing():
                     return
-                self._sink.transport.write(data)
+                self._sink.transport.write(passing)
                 await self._sink._drain_helper()
                 if self._source.transport is not None:
                     self._source.transport.resume_reading()
@@ -62,16 +69,20 @@ class Pipe:
                 return
 
 
-async def join(client: Any, upstream: Any, hear_client: Listener, hear_upstream: Listener) -> Side:
+async def join(
+    client: Any, upstream: Any, from_client: Sieve, from_upstream: Sieve, parting: Parting | None = None
+) -> Side:
     """Pass bytes both ways until one side closes, then close the other; returns who closed first.
 
     Args:
         client, upstream: aiohttp protocols of connections that have both switched.
     """
-    up, down = Pipe(client, upstream, hear_client), Pipe(upstream, client, hear_upstream)
+    up, down = Pipe(client, upstream, from_client), Pipe(upstream, client, from_upstream)
     client.set_parser(up)
     upstream.set_parser(down, None)
     tasks = {asyncio.create_task(up.run()): "client", asyncio.create_task(down.run()): "upstream"}
+    if parting is not None:
+        tasks[asyncio.create_task(_part(client, parting))] = "upstream"
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         return "client" if any(tasks[task] == "client" for task in done) else "upstream"
@@ -81,3 +92,12 @@ async def join(client: Any, upstream: Any, hear_client: Listener, hear_upstream:
         for protocol in (client, upstream):
             if protocol.transport is not None:
                 protocol.transport.close()
+
+
+async def _part(client: Any, parting: Parting) -> None:
+    """End the connection from here. A connection that is closed while bytes of the client arrive is reset,
+    and takes our last bytes with it; so the client is the one to close first."""
+    last = await parting()
+    if client.transport is not None:
+        client.transport.write(last)
+        await asyncio.sleep(PARTING_SECONDS)

@@ -46,8 +46,8 @@ class Upstream:
         self.base = base
         self._url = URL(base)
         self._prefix = self._url.raw_path.rstrip("/").encode()
-        self.host = self._url.authority
-        self._host_line = b"Host: " + self.host.encode("idna")
+        self.host = self._url.host_port_subcomponent or ""
+        self._host_line = b"Host: " + self.host.encode()
         secure = self._url.scheme == "https"
         self._key = ConnectionKey(
             self._url.raw_host or "", self._url.port, secure, True, None, None, None, None

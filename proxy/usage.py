@@ -66,6 +66,8 @@ class Report(msgspec.Struct, frozen=True):
 
     Attributes:
         error_code, error_message: of an error that the document carries, whatever the HTTP status.
+        resets_at: when a quota is given anew, epoch seconds, as that error says.
+        resets_in: the same in seconds from then.
         final: the document closes its stream by the protocol's own rule.
     """
 
@@ -75,6 +77,8 @@ class Report(msgspec.Struct, frozen=True):
     reasoning_effort: str | None = None
     error_code: str | None = None
     error_message: str | None = None
+    resets_at: float | None = None
+    resets_in: float | None = None
     final: bool = False
 
 
@@ -135,6 +139,8 @@ def read_answer(document: bytes, api: str) -> Report:
         reasoning_effort=_text(_get(inner.reasoning, "effort")),
         error_code=code,
         error_message=message,
+        resets_at=_seconds(_get(error, "resets_at")),
+        resets_in=_seconds(_get(error, "resets_in_seconds")),
         final=_text(top.type) in _FINAL,
     )
 
@@ -206,6 +212,10 @@ def _get(value: object, key: str) -> Any:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _seconds(value: object) -> float | None:
+    return float(value) if type(value) in (int, float) and 0 < value < MOST_TOKENS else None  # type: ignore[operator, arg-type]
 
 
 def _count(value: object) -> int | None:

@@ -6,21 +6,15 @@ two ends could read it.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping
-from time import perf_counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
-from wsproto.frame_protocol import FrameDecoder, Opcode, ParseFailed
-
-from ledger.values import EndReason
+from proxy.errors import BrokenFrames
+from proxy.frames import CLOSE, TEXT, Frames, Piece
 from proxy.headers import without
-from proxy.meter import Meter
-from proxy.taps import MOST_KEPT, MessageTap
+from proxy.taps import MOST_KEPT
 from proxy.tunnel import Side
-from proxy.usage import message_type, read_request
-
-TURN_BEGINS = "response.create"
-TURN_ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "error"})
+from proxy.turns import Turns
 
 
 def is_upgrade(headers: Mapping[str, str]) -> bool:
@@ -34,86 +28,99 @@ def upgrade_lines(lines: list[bytes]) -> list[bytes]:
     return [*kept, b"Connection: Upgrade", b"Upgrade: websocket"]
 
 
-class Messages:
-    """Text messages of one side, put together from raw frames; what is no WebSocket is not read."""
+class Text(NamedTuple):
+    """A whole text message; `data` is None for one that is too long to be kept."""
 
-    def __init__(self, side: Side, hear: Callable[[bytes], None], closing: Callable[[Side], None]) -> None:
-        self._frames = FrameDecoder(client=side == "upstream")  # the role of the side that reads them
-        self._side: Side = side
-        self._closing = closing
-        self._hear = hear
+    data: bytes | None
+
+
+class Texts:
+    """Puts the text messages of one side together."""
+
+    def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._size = 0
         self._text = False
-        self._readable = True
+
+    @property
+    def too_long(self) -> bool:
+        """Whether the message that comes is longer than what is kept of one."""
+        return self._size > MOST_KEPT
+
+    def take(self, piece: Piece) -> Text | None:
+        """The text message that ends with a piece, if one does. Control frames are no part of any."""
+        kind, payload, _, begins, ends, last = piece
+        if kind >= CLOSE:
+            return None
+        if begins and kind:
+            self._text = kind == TEXT
+            self._parts, self._size = [], 0
+        if not self._text:
+            return None
+        self._size += len(payload)
+        self._parts.append(payload)
+        if self.too_long:
+            self._parts.clear()
+        if not (ends and last):
+            return None
+        parts, self._parts = self._parts, []
+        return Text(None if self.too_long else b"".join(parts))
+
+
+class Messages:
+    """Hears what one side sends; what is no WebSocket is not read any further.
+
+    Args:
+        hear: takes each text message; None for one that is too long to be kept.
+        closing: is told when the side says that it wants to end.
+    """
+
+    def __init__(
+        self, side: Side, hear: Callable[[bytes | None], None], closing: Callable[[Side], None]
+    ) -> None:
+        self._frames = Frames(side)
+        self._texts = Texts()
+        self._side: Side = side
+        self._hear = hear
+        self._closing = closing
+        self.readable = True
+
+    @property
+    def between_frames(self) -> bool:
+        """Whether no frame has begun to pass that is not complete, as far as can be told."""
+        return not self.readable or self._frames.idle
+
+    def pieces(self, data: bytes) -> Iterator[Piece]:
+        """Raw bytes as they pass, piece by piece, each heard before it is given."""
+        try:
+            for piece in self._frames.read(data) if self.readable else ():
+                if piece.kind == CLOSE:
+                    self._closing(self._side)
+                elif text := self._texts.take(piece):
+                    self._hear(text.data)
+                yield piece
+        except BrokenFrames:
+            self.readable = False
 
     def feed(self, data: bytes) -> None:
         """Raw bytes as they pass."""
-        if not self._readable:
-            return
-        try:
-            self._frames.receive_bytes(data)
-            while frame := self._frames.process_buffer():
-                assert isinstance(frame.payload, bytes)
-                self._take(frame.opcode, frame.payload, frame.frame_finished and frame.message_finished)
-        except ParseFailed:
-            self._readable = False
-
-    def _take(self, opcode: Opcode, payload: bytes, finished: bool) -> None:
-        if opcode.iscontrol():
-            if opcode is Opcode.CLOSE:
-                self._closing(self._side)
-            return
-        if opcode is not Opcode.CONTINUATION and not self._parts:
-            self._text = opcode is Opcode.TEXT
-        self._size += len(payload)
-        if self._size <= MOST_KEPT:
-            self._parts.append(payload)
-        if finished:
-            whole, small = b"".join(self._parts), self._size <= MOST_KEPT
-            self._parts, self._size = [], 0
-            if self._text and small:
-                self._hear(whole)
+        for _ in self.pieces(data):
+            pass
 
 
-class Turns:
-    """The turns of one connection.
+class Listening:
+    """What passes on a connection whose turns nobody may refuse: every byte as it comes."""
 
-    Args:
-        new_meter: makes the meter of a turn, given the moment (`perf_counter`) of its beginning.
-    """
+    def __init__(self, turns: Turns) -> None:
+        self._client = Messages("client", turns.asked, turns.closing)
+        self._upstream = Messages("upstream", turns.answered, turns.closing)
 
-    def __init__(self, new_meter: Callable[[float], Meter]) -> None:
-        self._new_meter = new_meter
-        self._running: deque[Meter] = deque()  # a client may ask again before it was answered
-        self._first: Side | None = None
+    def from_client(self, data: bytes) -> bytes:
+        """Bytes of the client; all go on to the provider."""
+        self._client.feed(data)
+        return data
 
-    def asked(self, message: bytes) -> None:
-        """A message of the client."""
-        if message_type(message) != TURN_BEGINS:
-            return
-        meter = self._new_meter(perf_counter())
-        meter.learn(read_request(message))
-        meter.listen(200, MessageTap("responses"))
-        self._running.append(meter)
-
-    def answered(self, message: bytes) -> None:
-        """A message of the provider; it answers turns in their order."""
-        if self._running:
-            self._running[0].feed(message)
-            if message_type(message) in TURN_ENDS:
-                self._running.popleft().finish("done")
-
-    def closing(self, side: Side) -> None:
-        """A side says that it wants to end; the first one to say so ended it."""
-        self._first = self._first or side
-
-    def closed(self, side: Side, *, stopping: bool) -> None:
-        """The connection is over, and with it the turns that were running.
-
-        Args:
-            side: whose connection was gone first, where nobody had said that it wants to end.
-        """
-        reason: EndReason = "client_gone" if (self._first or side) == "client" else "upstream_error"
-        while self._running:
-            self._running.popleft().finish("shutdown" if stopping else reason)
+    def from_upstream(self, data: bytes) -> bytes:
+        """Bytes of the provider; all go on to the client."""
+        self._upstream.feed(data)
+        return data

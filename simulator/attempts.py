@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from simulator.accounts_upstream import Entry
@@ -63,9 +63,18 @@ def attempts(entries: Iterable[Entry], calls: Iterable[Call]) -> list[Attempt]:
 
 def by_account(found: Iterable[Attempt]) -> Mapping[str, list[Attempt]]:
     """Attempts by account, each in their order."""
+    return _sorted_out(found, lambda attempt: attempt.account)
+
+
+def by_request(found: Iterable[Attempt]) -> Mapping[str, list[Attempt]]:
+    """Attempts by the request's id, each in their order."""
+    return _sorted_out(found, lambda attempt: attempt.call.request_id)
+
+
+def _sorted_out(found: Iterable[Attempt], key: Callable[[Attempt], str]) -> dict[str, list[Attempt]]:
     sorted_out: dict[str, list[Attempt]] = {}
     for attempt in found:
-        sorted_out.setdefault(attempt.account, []).append(attempt)
+        sorted_out.setdefault(key(attempt), []).append(attempt)
     return sorted_out
 
 

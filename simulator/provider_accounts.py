@@ -105,7 +105,7 @@ class Attendant:
             self.answered += 1
             self.hours_used += 1
             self.token_used += 1
-            said = Said()
+            said = Said(away_until=self._full_until(now))
         windows = None if self.account.plan == "api" or said.status == 401 else self.windows(now)
         return Said(said.status, said.code, said.message, said.resets_at, said.away_until, windows)
 
@@ -154,14 +154,18 @@ class Attendant:
         self._begin_hours(now)
         if account.credit is not None and self.answered >= account.credit:
             return Said(429, "insufficient_quota", "You exceeded your current quota.", away_until=FOR_GOOD)
+        end = self._full_until(now)
+        message = "The usage limit has been reached"
+        return Said(429, "usage_limit_reached", message, resets_at=end, away_until=end) if end else None
+
+    def _full_until(self, now: float) -> int:
+        """The end of a window that is used up, which can be read beside an answer too; 0 where none is."""
+        account, end = self.account, 0
         if account.week is not None and self.answered - self.given_anew >= account.week:
             end = self._week_end(now)
-        elif account.hours is not None and self.hours_used >= account.hours:
-            end = self.hours_end
-        else:
-            return None
-        message = "The usage limit has been reached"
-        return Said(429, "usage_limit_reached", message, resets_at=end, away_until=end)
+        if account.hours is not None and self.hours_used >= account.hours:
+            end = max(end, self.hours_end)
+        return end
 
     def _limited(self, now: float) -> Said | None:
         account = self.account

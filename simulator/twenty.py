@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from simulator.attempts import ENDED
 from simulator.provider_accounts import ProviderAccount as A
 
 TWENTY: tuple[A, ...] = (
@@ -32,18 +33,36 @@ TWENTY: tuple[A, ...] = (
     A("login-ends", "team", 3.0, login=True, token_lives=70, refreshes=1),
 )
 
+TROUBLES = (
+    "rate_limit_exceeded",
+    "usage_limit_reached",
+    "insufficient_quota",
+    "invalid_api_key",
+    "account_deactivated",
+    "account_suspended",
+    "server_error",
+    ENDED,
+)
+"""What they are refused with, as `simulator.attempts` reads it."""
+
 STEADY = frozenset(account.id for account in TWENTY if account.id.startswith("steady"))
 """Those that always answer."""
 
 
-def tables(accounts: Iterable[A], folder: Path) -> dict[str, dict[str, Any]]:
+def tables(accounts: Iterable[A], folder: Path, origin: str) -> dict[str, dict[str, Any]]:
     """What a proxy's configuration says of accounts, as `[accounts.ID]`; their credentials are written
-    into a folder."""
+    into a folder.
+
+    Args:
+        origin: of the simulated provider. Logins name it as theirs: else a proxy keeps them to the
+            ChatGPT backend.
+    """
     return {
         account.id: {
             "credential": _credential(account, folder / account.id),
             "plan": account.plan,
             "pool": "pinned" if account.pinned else "full",
+            **({"upstream_base_url": origin} if account.login else {}),
         }
         for account in accounts
     }

@@ -9,9 +9,6 @@ from decimal import Decimal
 from ledger.budgets import KeySpend, Period, day_start, week_start
 from proxy.routing.keys import Key
 
-CODE = "budget_exceeded"
-"""The error code that the caller gets, with status 429."""
-
 
 @dataclass(frozen=True, slots=True)
 class Spent:

@@ -5,9 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ledger.described import Pool
+from ledger.described import Description, Pool
 from ledger.fleet import Member
 from ledger.samples import Told
+from proxy.routing.credentials import Kind
+
+Host = Literal["api", "backend"]
+"""Where a request goes: below the public base path, or to the ChatGPT backend."""
+
+HOSTS: tuple[Host, ...] = ("api", "backend")
+_SPEAKS: dict[Kind, tuple[Host, ...]] = {"key": ("api",), "login": ("backend",)}
 
 Reason = Literal["paused", "auth", "quota_exceeded", "rate_limited", "cooldown", "unknown"]
 """Why an account cannot take a request."""
@@ -26,8 +33,11 @@ class Candidate:
         errors: failures since the last success.
         marked_at: epoch seconds of the last change to status, cooldown or errors.
         began_at: epoch seconds at which the request was sent that led to that change.
-        renewed_at: epoch seconds at which its credential was given or renewed.
+        resumed_at: epoch seconds at which a person last said that it is well, or gave it a credential.
         primary, secondary: its quota windows as last told; None where nothing was.
+        hosts: where its credential is good for anything.
+        usable: whether this process holds its credential.
+        soft: `cooldown_until` is our own caution after an error; nobody asked for it.
     """
 
     id: str
@@ -39,24 +49,33 @@ class Candidate:
     errors: int = 0
     marked_at: float = 0.0
     began_at: float = 0.0
-    renewed_at: float = 0.0
+    resumed_at: float = 0.0
     primary: Told | None = None
     secondary: Told | None = None
+    hosts: tuple[Host, ...] = HOSTS
+    usable: bool = True
+    soft: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Why an account cannot take a request, and until when (epoch seconds; None: until somebody acts)."""
+    """Why an account cannot take a request.
+
+    Attributes:
+        until: epoch seconds; None: until somebody acts.
+        soft: it only rests after an error; when nobody else is there it may be asked all the same.
+    """
 
     reason: Reason
     until: float | None = None
+    soft: bool = False
 
 
 def standing(account: Candidate, now: float) -> Standing | None:
     """What stands against an account at an epoch second; None when it can take a request."""
     if account.status == "paused":
         return Standing("paused")
-    if account.status in ("reauth_required", "deactivated"):
+    if account.status in ("reauth_required", "deactivated") or not account.usable:
         return Standing("auth")
     if account.status in ("quota_exceeded", "rate_limited"):
         if account.reset_at is None or account.reset_at > now:
@@ -68,12 +87,20 @@ def standing(account: Candidate, now: float) -> Standing | None:
         return Standing("quota_exceeded", reset)
     if (reset := _full_until(account.primary, now)) is not None:
         return Standing("rate_limited", reset)
-    return Standing("cooldown", account.cooldown_until) if account.cooldown_until > now else None
+    if account.cooldown_until > now:
+        return Standing("cooldown", account.cooldown_until, account.soft)
+    return None
 
 
-def candidate(member: Member) -> Candidate:
-    """An account as the ledger knows it."""
+def candidate(member: Member, kind: Kind | None = "key") -> Candidate:
+    """An account as the ledger knows it.
+
+    Args:
+        kind: of the credential that this process holds for it; None where it has none.
+    """
     return Candidate(
+        hosts=_hosts(member.account, kind),
+        usable=kind is not None,
         id=member.account.id,
         plan=member.account.plan,
         status=member.status,
@@ -82,10 +109,18 @@ def candidate(member: Member) -> Candidate:
         cooldown_until=member.cooldown_until,
         errors=member.errors,
         marked_at=member.marked_at.timestamp() if member.marked_at else 0.0,
-        renewed_at=member.renewed_at.timestamp() if member.renewed_at else 0.0,
+        resumed_at=member.resumed_at.timestamp() if member.resumed_at else 0.0,
+        soft=member.event == "error",
         primary=member.primary,
         secondary=member.secondary,
     )
+
+
+def _hosts(account: Description, kind: Kind | None) -> tuple[Host, ...]:
+    """Where an account can be of use: one with a provider of its own everywhere, else by its credential."""
+    if account.upstream_base_url is not None:
+        return HOSTS
+    return _SPEAKS[kind or ("login" if account.credential.startswith("codex:") else "key")]
 
 
 def _full_until(window: Told | None, now: float) -> float | None:

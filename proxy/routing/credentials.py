@@ -4,15 +4,20 @@ part of an error's text, never in a `repr`."""
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ledger.described import Reference
 from proxy.errors import CredentialError
 
 MOST_BYTES = 1024 * 1024
+
+Kind = Literal["key", "login"]
+"""A provider's API key, or a ChatGPT login."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +28,14 @@ class Credential:
         token: the key or access token.
         refresh_token: by which a new token is had; None where there is no such thing.
         chatgpt_account: the header `chatgpt-account-id` of a Codex login.
+        kind: what it is, and so where it is good for anything.
         lines: the header lines that present it.
     """
 
     token: str = field(repr=False)
     refresh_token: str | None = field(default=None, repr=False)
     chatgpt_account: str | None = field(default=None, repr=False)
+    kind: Kind = "key"
     lines: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -57,27 +64,39 @@ def read_credential(account_id: str, reference: Reference, environ: Mapping[str,
         if not value:
             raise CredentialError(account_id, f"the environment variable {reference.place} is not set")
         return _plain(account_id, str(reference), value)
-    path = path_of(reference)
+    path = path_of(account_id, reference)
     text = read_text(account_id, path)
     if reference.kind == "file":
         return _plain(account_id, str(reference), text.strip())
     return from_auth(account_id, path, text)
 
 
-def path_of(reference: Reference) -> Path:
-    """The file that a reference names; `~` is the home of who runs this."""
-    return Path(reference.place).expanduser()
+def path_of(account_id: str, reference: Reference) -> Path:
+    """The file that a reference names; `~` is the home of who runs this. Raises: CredentialError."""
+    try:
+        return Path(reference.place).expanduser()
+    except RuntimeError:
+        raise CredentialError(account_id, f"{reference}: there is no such home directory") from None
 
 
 def read_text(account_id: str, path: Path) -> str:
     """A credential's file. Raises: CredentialError."""
     try:
-        with path.open("rb") as file:
-            return file.read(MOST_BYTES).decode()
+        return _read(path).decode()
     except OSError as error:
         raise CredentialError(account_id, f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError:
         raise CredentialError(account_id, f"{path} is not text") from None  # the cause holds its bytes
+    except ValueError as error:
+        raise CredentialError(account_id, f"{str(path)!r} cannot be the name of a file") from error
+
+
+def _read(path: Path) -> bytes:
+    """The beginning of a regular file: whoever opens or reads anything else may wait for ever."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(0, "it is not a regular file")
+        return file.read(MOST_BYTES)
 
 
 def from_auth(account_id: str, path: Path, text: str) -> Credential:
@@ -89,7 +108,7 @@ def from_auth(account_id: str, path: Path, text: str) -> Credential:
         login = _plain(account_id, str(path), tokens["access_token"])
         if account is not None:
             _plain(account_id, str(path), account)
-        return Credential(login.token, _text(tokens.get("refresh_token")), account)
+        return Credential(login.token, _text(tokens.get("refresh_token")), account, kind="login")
     key = _text(document.get("OPENAI_API_KEY"))
     if key is None:
         raise CredentialError(account_id, f"{path} holds neither a login nor a key; run `codex login`")
@@ -100,7 +119,7 @@ def parse_auth(account_id: str, path: Path, text: str) -> dict[str, Any]:
     """The document of an `auth.json`. Raises: CredentialError, without any of its text."""
     try:
         document = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
         raise CredentialError(account_id, f"{path} is not the auth.json of a Codex login")

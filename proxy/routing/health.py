@@ -33,9 +33,11 @@ def failed(
         draw: from 0 to 1, for the jitter of pauses.
         quota_rest: seconds that a spent quota rests where its reset is not known.
     """
-    if account.status not in MARKABLE or began_at < account.renewed_at:
+    if account.status not in MARKABLE or began_at < account.resumed_at:
         return account
-    errors = account.errors + 1
+    # What was under way when the last failure was noticed tells of the same trouble, not of one more.
+    again = account.errors > 0 and began_at <= account.marked_at
+    errors = account.errors if again else account.errors + 1
     marked = replace(account, errors=errors, marked_at=now, began_at=began_at)
     if verdict.status is not None:
         return replace(marked, status=verdict.status, reset_at=None)
@@ -45,15 +47,21 @@ def failed(
         reset_at = verdict.resets_at if future else ceil(now + wait)
         return replace(marked, status="quota_exceeded", reset_at=reset_at)
     wait = verdict.retry_after or (error_pause if verdict.event == "error" else backoff)(errors, draw)
-    marked = replace(marked, cooldown_until=max(account.cooldown_until, now + wait))
+    until = max(account.cooldown_until, now + wait)
+    hard = account.cooldown_until > now and not account.soft
+    soft = verdict.event == "error" and verdict.retry_after is None and not hard
+    marked = replace(marked, cooldown_until=until, soft=soft)
     if verdict.event == "rate_limit" and wait >= NAMED_SECONDS:
         return replace(marked, status="rate_limited", reset_at=ceil(now + wait))
     return marked
 
 
 def succeeded(account: Candidate, began_at: float, now: float) -> Candidate:
-    """The account after a success: failures are forgotten, a pause that was asked for is not."""
-    return account if account.errors == 0 else replace(account, errors=0, marked_at=now, began_at=began_at)
+    """The account after a success: failures are forgotten, a pause that was asked for is not. What was under
+    way when the last failure was noticed proves nothing."""
+    if account.errors == 0 or began_at <= account.marked_at:
+        return account
+    return replace(account, errors=0, marked_at=now, began_at=began_at)
 
 
 def informed(account: Candidate, told: Mapping[Slot, Told], now: float) -> Candidate:
@@ -96,24 +104,24 @@ def mark(before: Candidate, after: Candidate, verdict: Verdict | None) -> Mark:
 def merged(stored: Candidate, local: Candidate | None) -> Candidate:
     """The account as the ledger has it, with what this process knows better.
 
-    A person's word holds at once: a pause, and everything that came before a new credential, is the
-    ledger's to say. Of the rest the later one holds.
+    A person's word holds at once: a pause is the ledger's to say, and after a resume or a new credential
+    nothing counts that was noticed before, whatever the clocks say. Of the rest the later one holds.
     """
-    if local is None:
+    if local is None or local.resumed_at != stored.resumed_at:
         return stored
     windows = replace(
         stored,
         primary=_later(stored.primary, local.primary),
         secondary=_later(stored.secondary, local.secondary),
     )
-    late = local.marked_at <= stored.marked_at or local.began_at < stored.renewed_at
-    if late or stored.status not in MARKABLE:
+    if local.marked_at <= stored.marked_at or stored.status not in MARKABLE:
         return windows
     return replace(
         windows,
         status=local.status,
         reset_at=local.reset_at,
         cooldown_until=local.cooldown_until,
+        soft=local.soft,
         errors=local.errors,
         marked_at=local.marked_at,
         began_at=local.began_at,

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from proxy.quota import MOST_RESET
 from proxy.routing.cooldown import retry_after
-from proxy.usage import UNREADABLE
+from proxy.usage import UNREADABLE, Report
 
 Event = Literal["rate_limit", "quota_exceeded", "permanent_failure", "error"]
 EVENTS: tuple[Event, ...] = ("rate_limit", "quota_exceeded", "permanent_failure", "error")
@@ -28,6 +29,45 @@ PERMANENT: Mapping[str, str] = {
 }
 """Codes of failures that do not pass by themselves, and the status that they lead to. `invalid_credential`
 is ours, for a 401 that gives no such code."""
+
+_OF_THE_CALLER = frozenset(
+    {
+        "content_policy_violation",
+        "context_length_exceeded",
+        "empty_image_file",
+        "image_parse_error",
+        "image_too_large",
+        "invalid_image",
+        "invalid_image_format",
+        "invalid_image_url",
+        "invalid_prompt",
+        "invalid_request",
+        "invalid_request_error",
+        "invalid_type",
+        "invalid_value",
+        "missing_required_parameter",
+        "model_not_found",
+        "previous_response_not_found",
+        "string_above_max_length",
+        "unknown_parameter",
+        "unsupported_parameter",
+        "unsupported_value",
+    }
+)
+"""Codes by which the request itself is at fault."""
+
+_NOT_OF_THE_KEY = frozenset(
+    {
+        "insufficient_permissions",
+        "ip_not_authorized",
+        "mismatched_organization",
+        "mismatched_project",
+        "missing_scope",
+        "missing_scopes",
+        "unsupported_country_region_territory",
+    }
+)
+"""What a 401 says where the credential itself is good: one such request must not end an account."""
 
 _OF_THE_REQUEST = frozenset({400, 404, 405, 409, 410, 411, 413, 414, 415, 416, 422, 431})
 MOST_BODY = 64 * 1024
@@ -103,11 +143,11 @@ def classify(failure: Failure, now: float) -> Verdict | None:
     if code in _RATE or status == 429:
         wait = retry_after(failure.message, failure.headers, now)
         return Verdict("rate_limit", code or "rate_limit_exceeded", retry_after=wait)
-    if status == 401:
-        if failure.can_refresh:
-            return Verdict("error", code or "invalid_credential", refresh=True)
+    if status == 401 and failure.can_refresh:
+        return Verdict("error", code or "invalid_credential", refresh=True)
+    if status == 401 and code not in _NOT_OF_THE_KEY:
         return Verdict("permanent_failure", "invalid_credential", PERMANENT["invalid_credential"])
-    if status in _OF_THE_REQUEST:
+    if status in _OF_THE_REQUEST or code in _OF_THE_CALLER:
         return None
     wait = retry_after(None, failure.headers, now)
     return Verdict("error", code or (f"http_{status}" if status else "unknown"), retry_after=wait)
@@ -133,19 +173,30 @@ def read_failure(
         code=known,
         message=error.message if isinstance(error.message, str) else None,
         headers=headers,
-        resets_at=_resets_at(error, now),
+        resets_at=_resets_at(error.resets_at, error.resets_in_seconds, now),
         can_refresh=can_refresh,
     )
+
+
+def told_failure(code: str, report: Report, now: float) -> Failure:
+    """A failure as a stream tells it after it began well.
+
+    Args:
+        code: of the error; ours where the stream just broke off.
+        report: what the stream said.
+        now: epoch seconds.
+    """
+    resets_at = _resets_at(report.resets_at, report.resets_in, now)
+    return Failure(200, code, report.error_message, resets_at=resets_at)
 
 
 def _is_known(code: str) -> bool:
     return code in PERMANENT or code in _QUOTA or code in _RATE
 
 
-def _resets_at(error: _Error, now: float) -> int | None:
-    if _plain(error.resets_at):
-        return int(error.resets_at)
-    return int(now + error.resets_in_seconds) if _plain(error.resets_in_seconds) else None
+def _resets_at(moment: Any, seconds: Any, now: float) -> int | None:
+    found = moment if _plain(moment) else now + seconds if _plain(seconds) else None
+    return int(found) if found is not None and found <= now + MOST_RESET else None
 
 
 def _plain(value: Any) -> bool:

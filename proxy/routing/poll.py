@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,7 +12,7 @@ import aiohttp
 
 from ledger.values import UsageSample
 from proxy.errors import PollFailed
-from proxy.quota import number
+from proxy.quota import number, reset_at
 from proxy.routing.credentials import Credential
 
 PATH = "/backend-api/wham/usage"
@@ -50,7 +50,7 @@ def parse_usage(body: bytes, account_id: str, now: datetime) -> tuple[UsageSampl
     """The windows of a usage answer; none for anything that is no such answer."""
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ()
     limits = document.get("rate_limit") if isinstance(document, dict) else None
     if not isinstance(limits, dict):
@@ -79,20 +79,12 @@ def _sample(
         recorded_at=now,
         window=name,
         used_percent=used,
-        reset_at=_reset_at(window, now),
+        reset_at=reset_at(window, now),
         window_minutes=None if seconds is None else round(seconds / 60),
         credits_has=_flag(credits.get("has_credits")),
         credits_unlimited=_flag(credits.get("unlimited")),
         credits_balance=number(credits.get("balance")),
     )
-
-
-def _reset_at(window: Mapping[str, Any], now: datetime) -> int | None:
-    moment = number(window.get("reset_at"))
-    if moment is not None:
-        return int(moment)
-    left = number(window.get("reset_after_seconds"))
-    return None if left is None else int((now + timedelta(seconds=left)).timestamp())
 
 
 def _flag(value: object) -> bool | None:

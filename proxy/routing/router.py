@@ -18,8 +18,9 @@ from ledger.marks import Mark
 from ledger.samples import Told, newest
 from ledger.values import UsageSample
 from ledger.windows import Slot
-from proxy.routing.candidate import FULL, Candidate, candidate
+from proxy.routing.candidate import FULL, Candidate, Host, candidate
 from proxy.routing.counting import Counting
+from proxy.routing.credentials import Kind
 from proxy.routing.health import failed, informed, mark, merged, succeeded
 from proxy.routing.marks import Failure, Verdict, classify
 from proxy.routing.select import Selection, select, spread
@@ -68,27 +69,43 @@ class Router:
         self._random = rng or Random()
         self._numbers = count(self._random.randrange(1 << 20))  # processes do not choose in step
         self._accounts: dict[str, Candidate] = {}
-        self._snapshot = snapshot((), rules.weights, 0.0)
+        self._snapshots: dict[Host, Snapshot] = {}
+        self._serves: frozenset[Host] = frozenset()
         self.members: Mapping[str, Member] = {}
         self.version = 0
 
-    @property
-    def snapshot(self) -> Snapshot:
-        """The accounts as they are now."""
-        if self._clock() >= self._snapshot.fresh_until:
-            self._retake()
-        return self._snapshot
+    def snapshot(self, host: Host = "api") -> Snapshot:
+        """The accounts of a host as they are now."""
+        taken = self._snapshots.get(host)
+        if taken is None or self._clock() >= taken.fresh_until:
+            accounts = (account for account in self._accounts.values() if host in account.hosts)
+            taken = self._snapshots[host] = snapshot(accounts, self._rules.weights, self._clock())
+        return taken
 
-    def load(self, fleet: Fleet) -> None:
-        """Take over the ledger's accounts; what this process has noticed since is not lost."""
-        stored = [candidate(member) for member in fleet.members]
+    def serves(self, host: Host) -> bool:
+        """Whether there is an account for a host, of whatever health."""
+        return host in self._serves
+
+    def load(self, fleet: Fleet, usable: Mapping[str, Kind] | None = None) -> None:
+        """Take over the ledger's accounts; what this process has noticed since is not lost.
+
+        Args:
+            usable: the kind of each credential that this process holds; None: a key for every account.
+        """
+        stored = [
+            candidate(member, "key" if usable is None else usable.get(member.account.id))
+            for member in fleet.members
+        ]
         self._accounts = {known.id: merged(known, self._accounts.get(known.id)) for known in stored}
+        self._serves = frozenset(host for account in stored for host in account.hosts)
         self.members = {member.account.id: member for member in fleet.members}
         self.version = fleet.version
-        self._retake()
-        self._counting.refreshed(self.members, self._snapshot.taken_at)
+        self._snapshots.clear()
+        self._counting.refreshed(self.members, self._clock())
 
-    async def choose(self, conversation: str | None = None, tried: Set[str] = _NOBODY) -> Selection:
+    async def choose(
+        self, conversation: str | None = None, tried: Set[str] = _NOBODY, host: Host = "api"
+    ) -> Selection:
         """Choose an account for a request, and count the choice.
 
         Args:
@@ -98,7 +115,7 @@ class Router:
         """
         sticky = self._sticky if conversation is not None else None
         before = await sticky.find(conversation or "", self._clock()) if sticky and not tried else None
-        selection = select(self.snapshot, spread(next(self._numbers)), sticky=before, exclude=tried)
+        selection = select(self.snapshot(host), spread(next(self._numbers)), sticky=before, exclude=tried)
         if sticky and selection.account is not None:
             sticky.keep(conversation or "", selection.account, self._clock())
         self._counting.selected(selection, sticky=sticky is not None, retry=bool(tried))
@@ -141,17 +158,15 @@ class Router:
             full |= any(window.used_percent >= FULL for window in told.values())
             if after.status != known.status:
                 self._put(known, after, None)
-        if full or self._clock() - self._snapshot.taken_at >= LEARN_SECONDS:
-            self._retake()
+        old = self._clock() - LEARN_SECONDS
+        if full or any(taken.taken_at <= old for taken in self._snapshots.values()):
+            self._snapshots.clear()
 
     def _put(self, before: Candidate, after: Candidate, verdict: Verdict | None) -> None:
         if after is not before:
             self._accounts[after.id] = after
             self._note(mark(before, after, verdict))
-            self._retake()
-
-    def _retake(self) -> None:
-        self._snapshot = snapshot(self._accounts.values(), self._rules.weights, self._clock())
+            self._snapshots.clear()  # taken anew by the next request, once for a burst of marks
 
 
 def _by_account(told: Mapping[tuple[str, Slot], Told]) -> Mapping[str, dict[Slot, Told]]:

@@ -12,11 +12,13 @@ from collections.abc import Sequence, Set
 import msgspec
 
 from ledger.described import Pool
+from proxy.routing.candidate import Standing
 from proxy.routing.snapshot import POOLS, Outcome, PoolView, Snapshot
 from proxy.routing.tiers import Tier
 
 _GOLDEN = 0.6180339887498949
 _NOBODY: frozenset[str] = frozenset()
+_UNKNOWN = Standing("unknown")
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -41,14 +43,15 @@ class Selection(msgspec.Struct, frozen=True):
 def select(
     snapshot: Snapshot, draw: float, *, sticky: str | None = None, exclude: Set[str] = _NOBODY
 ) -> Selection:
-    """Choose an account.
+    """Choose an eligible account; where there is none, the one that rests after an error and comes back
+    first: to try is better than to refuse.
 
     Args:
         draw: from 0 to below 1.
         sticky: the account that the conversation used before; it is kept while it is eligible.
         exclude: accounts that this request has been sent to already.
     """
-    if sticky is not None and sticky in snapshot.grades and sticky not in exclude:
+    if sticky is not None and sticky not in exclude and snapshot.standings.get(sticky, _UNKNOWN) is None:
         return _chosen(snapshot, sticky, snapshot.accounts[sticky].pool, kept=True)
     before: Selection | None = None
     for pool in POOLS:
@@ -61,7 +64,8 @@ def select(
         outcome: Outcome = "no_available" if view.ids else view.outcome
         before = Selection(None, pool, outcome, retry_at=view.retry_at, before=before)
     assert before is not None
-    return before
+    resting = next((name for name in snapshot.pools["full"].resting if name not in exclude), None)
+    return before if resting is None else _chosen(snapshot, resting, "full", before=before.before)
 
 
 def spread(number: int) -> float:

@@ -43,6 +43,7 @@ class PoolView:
         members: how many accounts it has.
         ids: the eligible ones, by id.
         sums: for each of them the shares up to and with its own.
+        resting: those that may be asked when there is no eligible one, the first to come back first.
         outcome: why there is none, where `ids` is empty.
         retry_at: epoch seconds at which the first of the others comes back; None: not by itself.
     """
@@ -50,6 +51,7 @@ class PoolView:
     members: int
     ids: tuple[str, ...]
     sums: tuple[float, ...]
+    resting: tuple[str, ...]
     outcome: Outcome
     retry_at: float | None
 
@@ -62,13 +64,15 @@ class Snapshot:
         taken_at: epoch seconds.
         fresh_until: epoch seconds from which an account that is out now is eligible again; a snapshot
             is not to be used any longer.
-        grades: of the eligible accounts, by id.
+        grades: of the eligible accounts and the resting ones, by id.
+        standings: what stands against an account, by id; None for an eligible one.
     """
 
     taken_at: float
     fresh_until: float
     accounts: Mapping[str, Candidate]
     grades: Mapping[str, Grade]
+    standings: Mapping[str, Standing | None]
     pools: Mapping[Pool, PoolView]
 
 
@@ -76,7 +80,7 @@ def snapshot(accounts: Iterable[Candidate], weights: Weights, now: float) -> Sna
     """Accounts as they stand at an epoch second; their order does not matter."""
     ordered = sorted(accounts, key=lambda a: a.id)
     standings = {account.id: standing(account, now) for account in ordered}
-    grades = {a.id: _grade(a, weights, now) for a in ordered if standings[a.id] is None}
+    grades = {a.id: _grade(a, weights, now) for a in ordered if (s := standings[a.id]) is None or s.soft}
     ends = [s.until for s in standings.values() if s is not None and s.until is not None]
     pinned = [a.id for a in ordered if a.pool == "pinned"]
     return Snapshot(
@@ -84,6 +88,7 @@ def snapshot(accounts: Iterable[Candidate], weights: Weights, now: float) -> Sna
         fresh_until=min(ends, default=float("inf")),
         accounts={account.id: account for account in ordered},
         grades=grades,
+        standings=standings,
         pools={
             "pinned": _view(pinned, standings, grades),
             "full": _view([a.id for a in ordered], standings, grades),
@@ -101,13 +106,15 @@ def _grade(account: Candidate, weights: Weights, now: float) -> Grade:
 def _view(
     members: list[str], standings: Mapping[str, Standing | None], grades: Mapping[str, Grade]
 ) -> PoolView:
-    ids = tuple(name for name in members if name in grades)
+    ids = tuple(name for name in members if standings[name] is None)
     out = [s for name in members if (s := standings[name]) is not None]
+    soft = [(s.until or 0.0, name) for name in members if (s := standings[name]) is not None and s.soft]
     first = min((s for s in out if s.until is not None), key=lambda s: s.until or 0.0, default=None)
     return PoolView(
         members=len(members),
         ids=ids,
         sums=tuple(accumulate(grades[name].share for name in ids)),
+        resting=tuple(name for _, name in sorted(soft)),
         outcome=first.reason if first else _outcome(out),
         retry_at=first.until if first else None,
     )

@@ -1,4 +1,4 @@
-"""New tokens for Codex logins, and the file that keeps them.
+"""New tokens for Codex logins.
 
 A refresh token works once, so the new one is written back to the `auth.json` that the login came from,
 and a lock beside it keeps processes from spending the same one twice.
@@ -7,19 +7,18 @@ and a lock beside it keeps processes from spending the same one twice.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
-import os
 from collections.abc import Mapping, Set
-from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from proxy.errors import RefreshRefused, TokenUnavailable
+from proxy.errors import CredentialError, RefreshRefused, TokenUnavailable
 from proxy.routing.credentials import Credential, from_auth, parse_auth, read_text
+from proxy.routing.login_file import keep, locked
 from proxy.routing.marks import PERMANENT
 
 CLIENT_ID = "app_EMoamEEZ73f0CkXaXp7hrann"
@@ -27,6 +26,22 @@ CLIENT_ID = "app_EMoamEEZ73f0CkXaXp7hrann"
 
 TIMEOUT = aiohttp.ClientTimeout(total=30)
 _REFUSALS = frozenset({400, 401, 403})
+_OVER = {"invalid_grant": "refresh_token_invalidated"} | {
+    code: code for code in PERMANENT if code.startswith(("refresh_token_", "account_"))
+}
+"""What the token URL says of a login that is over, in the words of `marks`; `invalid_grant` is OAuth's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A login with a token that was not refused yet.
+
+    Attributes:
+        unkept: why it could not be written to its file, so that this process alone has it; None: it was.
+    """
+
+    credential: Credential
+    unkept: str | None = None
 
 
 async def refresh(
@@ -36,7 +51,7 @@ async def refresh(
     dead: Set[str],
     client: aiohttp.ClientSession,
     token_url: str,
-) -> Credential:
+) -> Renewed:
     """A login with a new token, which stands in its file before it is used.
 
     Args:
@@ -46,24 +61,26 @@ async def refresh(
     Raises: RefreshRefused where the login is over, TokenUnavailable where it may go better later,
         CredentialError for a file that cannot be read.
     """
-    lock = await asyncio.to_thread(_lock, path)
-    try:
+    async with locked(account_id, path):
         text = await asyncio.to_thread(read_text, account_id, path)
         kept = from_auth(account_id, path, text)
         if kept.token not in dead or old.refresh_token is None:
-            return kept
-        new = await _ask(account_id, old.refresh_token, client, token_url)
+            return Renewed(kept)
+        status, new = await _ask(account_id, old.refresh_token, client, token_url)
         changed = _renewed(parse_auth(account_id, path, text), new)
-        with suppress(OSError):  # a file that is not ours to write: the token serves this process alone
-            await asyncio.to_thread(_write, path, changed)
-        return from_auth(account_id, path, changed)
-    finally:
-        os.close(lock)
+        try:
+            credential = from_auth(account_id, path, changed)
+        except CredentialError:
+            raise TokenUnavailable(
+                account_id, status, f"{token_url} gives something that is no token"
+            ) from None
+        return Renewed(credential, await asyncio.to_thread(_unkept, path, changed))
 
 
 async def _ask(
     account_id: str, refresh_token: str, client: aiohttp.ClientSession, token_url: str
-) -> Mapping[str, Any]:
+) -> tuple[int, Mapping[str, Any]]:
+    """The token URL's answer, with a new token, and its status."""
     form = {
         "client_id": CLIENT_ID,
         "grant_type": "refresh_token",
@@ -76,18 +93,18 @@ async def _ask(
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise TokenUnavailable(account_id, 0, f"{token_url}: {type(error).__name__}") from None
     document = _document(body)
-    if status in _REFUSALS:
-        raise RefreshRefused(account_id, status, _code(document))
+    if status in _REFUSALS and (code := _code(document)) is not None:
+        raise RefreshRefused(account_id, status, code)
     if status != 200 or not isinstance(document.get("access_token"), str):
         raise TokenUnavailable(account_id, status, f"{token_url} answers {status} and gives no token")
-    return document
+    return status, document
 
 
-def _code(document: Mapping[str, Any]) -> str:
-    """Why a refresh was refused, in one of the known words."""
-    error = document.get("error")
+def _code(document: Mapping[str, Any]) -> str | None:
+    """Why a login is over; None where the answer does not say that it is."""
+    error = document.get("error", document.get("code"))
     code = error.get("code") if isinstance(error, dict) else error
-    return code if isinstance(code, str) and code in PERMANENT else "refresh_token_invalidated"
+    return _OVER.get(code) if isinstance(code, str) else None
 
 
 def _renewed(document: dict[str, Any], new: Mapping[str, Any]) -> str:
@@ -99,31 +116,17 @@ def _renewed(document: dict[str, Any], new: Mapping[str, Any]) -> str:
     return json.dumps({**document, "tokens": tokens, "last_refresh": moment}, indent=2)
 
 
-def _write(path: Path, text: str) -> None:
-    """Replace a file's text whole; it is its owner's alone."""
-    path = path.resolve()
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+def _unkept(path: Path, text: str) -> str | None:
     try:
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text)
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
-
-
-def _lock(path: Path) -> int:
-    """A lock that no other process holds; where none can be made there is nobody to share with."""
-    try:
-        lock = os.open(path.resolve().with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError:
-        return os.open(os.devnull, os.O_RDONLY)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    return lock
+        keep(path, text)
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return None
 
 
 def _document(body: bytes) -> Mapping[str, Any]:
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

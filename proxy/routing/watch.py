@@ -22,6 +22,7 @@ from ledger.marks import Mark
 from ledger.prices import PriceBook
 from ledger.sticky import Stay
 from proxy.routing.router import Router
+from proxy.routing.vault import Vault
 
 LOOK_SECONDS = 0.5
 SPEND_SECONDS = 2.0
@@ -31,7 +32,7 @@ log = logging.getLogger("quotascope.routing")
 
 
 class Watch:
-    """Keeps a router in step with the ledger.
+    """Keeps a router in step with the ledger, and the accounts' credentials with their references.
 
     Args:
         refresh_seconds: how often everything is read even if nothing seems to have changed.
@@ -43,6 +44,7 @@ class Watch:
         self,
         engine: Engine,
         router: Router,
+        vault: Vault,
         book: PriceBook,
         *,
         refresh_seconds: float,
@@ -51,6 +53,7 @@ class Watch:
     ) -> None:
         self._engine = engine
         self._router = router
+        self._vault = vault
         self._book = book
         self._refresh = refresh_seconds
         self._budgeted = budgeted
@@ -59,24 +62,25 @@ class Watch:
         self.spend: KeySpend | None = None
 
     async def run(self) -> None:
-        """Look again and again, until cancelled; a ledger that cannot be read now is tried again."""
-        failing = False
+        """Look again and again, until cancelled; what goes wrong is told once, and tried again."""
+        failing: type[Exception] | None = None
         while True:
+            self._vault.tell()
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self.look()
-                failing = False
-            except LedgerError as error:
-                if not failing:
-                    log.error("accounts cannot be read, those of before stay in use: %s", error)
-                failing = True
+                failing = None
+            except Exception as error:
+                if type(error) is not failing:
+                    _tell(error)
+                failing = type(error)
 
     async def look(self) -> None:
         """Read what has changed. Raises: StoreError."""
         due = monotonic() - self._loaded >= self._refresh
         fleet = await asyncio.to_thread(self._changed, None if due else self._router.version)
         if fleet is not None:
-            self._router.load(fleet)
+            self._router.load(fleet, await self._vault.load(fleet.members))
             self._loaded = monotonic()
         if self._budgeted and monotonic() - self._read_spend_at >= SPEND_SECONDS:
             self.spend = await asyncio.to_thread(self._spend, datetime.now(UTC))
@@ -116,6 +120,12 @@ class Watch:
             sticky.forget(connection, before)
 
 
+def _tell(error: Exception) -> None:
+    """A ledger that cannot be read now says all there is to say; anything else is a fault in here."""
+    why = None if isinstance(error, LedgerError) else error
+    log.error("accounts cannot be read, those of before stay in use: %s", error, exc_info=why)
+
+
 class MarkStore:
     """Stores batches of marks, for a `proxy.writer.LedgerWriter`."""
 
@@ -124,7 +134,7 @@ class MarkStore:
 
     def __call__(self, items: Sequence[Mark], *, again: bool) -> None:
         with store.translated(self._engine.url, "cannot write"), self._engine.begin() as connection:
-            marks.record_marks(connection, items)
+            marks.record_marks(connection, items, datetime.now(UTC))
 
 
 class StayStore:

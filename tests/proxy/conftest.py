@@ -369,19 +369,19 @@ class Scene:
     proxy: Proxy = field(init=False)
     _proxies: AsyncExitStack = field(default_factory=AsyncExitStack)
 
-    async def begin(self, *script: Any, **sections: dict[str, Any]) -> None:
+    async def begin(self, *script: Any, **sections: Any) -> None:
         """Start both.
 
         Args:
             script: byte strings, each the answer to one request, the last one for ever; or one function,
                 to which all that happens on a connection is left: `play(line)`.
-            sections: the proxy's settings, table by table.
+            sections: the proxy's settings, table by table; UPSTREAM in a text is the upstream's address.
         """
         play = script[0] if callable(script[0]) else _answering(script)
         self.upstream = await self.stack.enter_async_context(_listening(play))
         await self.stack.enter_async_context(self._proxies)
         self.proxy = await self._proxies.enter_async_context(
-            running(self.database, self.upstream.url, sections)
+            running(self.database, self.upstream.url, _filled(sections, self.upstream.url))
         )
 
     async def end(self) -> None:
@@ -418,6 +418,11 @@ class Scene:
             if monotonic() > deadline:
                 pytest.fail("what was awaited does not come")
             await asyncio.sleep(0.01)
+
+
+def _filled(sections: dict[str, Any], url: str) -> dict[str, Any]:
+    filled: dict[str, Any] = json.loads(json.dumps(sections).replace("UPSTREAM", url))
+    return filled
 
 
 @pytest.fixture

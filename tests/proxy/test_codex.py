@@ -1,15 +1,21 @@
-"""The real Codex CLI through the proxy: its turn is counted, with its tokens and its session."""
+"""The real Codex CLI through the proxy: its turns are counted, and go on when their account does not."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from ledger import store
+from ledger.accounts import pause
 from ledger.values import Usage
 from simulator.script import Answer, script
 from simulator.upstream import serve
@@ -41,13 +47,18 @@ def codex() -> str:
     return path
 
 
-async def test_a_turn_of_codex_is_counted(start_proxy: Any, codex: str, tmp_path: Path) -> None:
-    home, work = tmp_path / "home", tmp_path / "work"
-    home.mkdir()
-    work.mkdir()
-    async with serve(script(Answer(usage=Usage(1234, 56, 1000, 20), word="brave "))) as upstream:
-        proxy = await start_proxy(upstream.base_url)
-        (home / "config.toml").write_text(CONFIG.format(base_url=proxy.base_url), encoding="utf-8")
+Ask = Callable[[str], Awaitable[str]]
+
+
+@pytest.fixture
+def ask(codex: str, tmp_path: Path) -> Ask:
+    """Runs the CLI with a question and a configuration; what it writes. It must end well."""
+
+    async def run(config: str) -> str:
+        home, work = tmp_path / "home", tmp_path / "work"
+        home.mkdir()
+        work.mkdir()
+        (home / "config.toml").write_text(config, encoding="utf-8")
         process = await asyncio.create_subprocess_exec(
             *(codex, "exec", "--skip-git-repo-check", "say something"),
             cwd=work,
@@ -64,10 +75,22 @@ async def test_a_turn_of_codex_is_counted(start_proxy: Any, codex: str, tmp_path
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        output, _ = await asyncio.wait_for(process.communicate(), 60)
-        text = output.decode()
+        try:
+            output, _ = await asyncio.wait_for(process.communicate(), 60)
+        finally:
+            if process.returncode is None:
+                process.kill()
+        assert process.returncode == 0, output.decode()
+        return output.decode()
+
+    return run
+
+
+async def test_a_turn_of_codex_is_counted(start_proxy: Any, ask: Ask) -> None:
+    async with serve(script(Answer(usage=Usage(1234, 56, 1000, 20), word="brave "))) as upstream:
+        proxy = await start_proxy(upstream.base_url)
+        text = await ask(CONFIG.format(base_url=proxy.base_url))
         rows = [row for row in proxy.rows() if row["request_kind"] == "normal"]
-    assert process.returncode == 0, text
     assert "brave brave" in text
     (row,) = rows
     counts = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
@@ -76,3 +99,68 @@ async def test_a_turn_of_codex_is_counted(start_proxy: Any, codex: str, tmp_path
     assert f"session id: {row['session_id']}" in text
     assert row["api_key_id"] == "sk-c...abcd"
     assert row["user_agent"].startswith("codex")
+
+
+def answered_by(key: str, number: int) -> list[dict[str, Any]]:
+    """The events of a turn."""
+    text = {"type": "output_text", "text": f"answered by {key}"}
+    item = {"type": "message", "role": "assistant", "id": f"msg_{number}", "content": [text]}
+    usage = {"input_tokens": 1000, "output_tokens": 10, "total_tokens": 1010}
+    response = {"id": f"resp_{number}", "model": "gpt-5.4", "status": "completed", "usage": usage}
+    return [
+        {"type": "response.created", "response": {"id": f"resp_{number}"}},
+        {"type": "response.output_item.done", "item": item},
+        {"type": "response.completed", "response": response},
+    ]
+
+
+async def test_codex_goes_on_with_another_account_when_its_own_is_paused(
+    start_proxy: Any, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[str] = []
+    proxy: Any = None
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        key = request.headers["Authorization"][-4:]
+        ws = web.WebSocketResponse()
+        await ws.prepare(request)
+        async for message in ws:
+            if json.loads(message.data)["type"] != "response.create":
+                continue
+            turns.append(key)
+            if len(turns) == 1:
+                _pause(proxy.database, key)
+                await asyncio.sleep(1.5)  # until the proxy has seen it
+            for event in answered_by(key, len(turns)):
+                await ws.send_json(event)
+        return ws
+
+    for name in ("AAAA", "BBBB"):
+        monkeypatch.setenv(f"KEY_{name}", f"sk-upstream-{name.lower()}")
+    app = web.Application()
+    app.router.add_get("/v1/responses", handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        accounts = {name: {"credential": f"env:KEY_{name.upper()}"} for name in ("aaaa", "bbbb")}
+        proxy = await start_proxy(f"http://127.0.0.1:{runner.addresses[0][1]}", accounts=accounts)
+        text = await ask(CONFIG.format(base_url=proxy.base_url) + "supports_websockets = true\n")
+        rows = proxy.rows()
+    finally:
+        await runner.cleanup()
+    mine, other = turns  # Codex asks for a turn that warms the cache before the one that counts
+    assert other != mine
+    assert f"answered by {other}" in text
+    assert [(row["account_id"], row["end_reason"], row["error_code"]) for row in rows] == [
+        (mine, "done", None),
+        (mine, "refused", "no_account_paused"),
+        (other, "done", None),
+    ]
+
+
+def _pause(database: Path, name: str) -> None:
+    engine = store.writer(store.sqlite_url(database))
+    with engine.begin() as connection:
+        pause(connection, name, datetime.now(UTC))
+    engine.dispose()

@@ -77,7 +77,7 @@ def _settings(folder: Path, origin: str) -> Settings:
         {
             "server": {"listen_addr": "127.0.0.1:0", "upstream_base_url": origin},
             "storage": {"database_path": str(folder / "usage.db")},
-            "accounts": tables(TWENTY, folder),
+            "accounts": tables(TWENTY, folder, origin),
             "routing": {"token_url": f"{origin}/oauth/token", "poll_seconds": 0.0},
         }
     )
@@ -183,7 +183,7 @@ async def test_quota_that_a_provider_gives_anew_is_used_at_once(start_proxy: Any
         proxy = await start_proxy(
             upstream.origin,
             server={"backend_base_url": upstream.origin},
-            accounts=tables([one], tmp_path),
+            accounts=tables([one], tmp_path, upstream.origin),
             routing={"token_url": f"{upstream.origin}/oauth/token", "poll_seconds": 0.2},
         )
         async with aiohttp.ClientSession() as session:

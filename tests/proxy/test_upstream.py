@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.upstream import base_url
+from proxy.upstream import Limits, Upstream, base_url
 
 if TYPE_CHECKING:
     from tests.proxy.conftest import Line, Scene, StartProxy, Wire
@@ -27,6 +27,22 @@ if TYPE_CHECKING:
 )
 def test_the_base_may_name_the_version_or_not(configured: str, base: str) -> None:
     assert base_url(configured) == base
+
+
+@pytest.mark.parametrize(
+    ("base", "host"),
+    [
+        ("https://api.openai.com/v1", "api.openai.com"),
+        ("https://api.openai.com:443/v1", "api.openai.com"),
+        ("http://gateway.internal:8080/v1", "gateway.internal:8080"),
+        ("http://[::1]:8080/v1", "[::1]:8080"),
+        ("https://b\u00fccher.example/v1", "xn--bcher-kva.example"),
+    ],
+)
+async def test_the_provider_is_named_as_its_clients_name_it(base: str, host: str) -> None:
+    upstream = Upstream(base, Limits(connect=1, idle=1))
+    assert upstream.host == host
+    await upstream.close()
 
 
 @pytest.mark.parametrize("suffix", ["", "/v1"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +77,22 @@ async def test_callers_remember_how_it_went() -> None:
     assert (gone[0].status, "Cannot connect" in gone[0].error) == (0, True)
 
 
+async def test_callers_go_on_until_they_are_stopped() -> None:
+    stop = asyncio.Event()
+    async with serve_accounts(FLEET) as upstream:
+        calling = asyncio.create_task(call_all(upstream.origin, 10**9, callers=2, name="left", stop=stop))
+        await asyncio.sleep(0.2)
+        stop.set()
+        calls = await asyncio.wait_for(calling, 10)
+    assert len(calls) >= 2
+    assert {(call.origin, call.request_id.partition("-")[0]) for call in calls} == {(upstream.origin, "left")}
+
+
 def test_twenty_accounts_and_their_credentials(tmp_path: Path) -> None:
-    described = tables(TWENTY, tmp_path)
+    described = tables(TWENTY, tmp_path, "http://127.0.0.1:9")
     assert len(described) == 20
     for account in TWENTY:
         kind, _, place = described[account.id]["credential"].partition(":")
         assert kind == ("codex" if account.login else "file")
         assert account.first_token in Path(place).read_text()
+        assert ("upstream_base_url" in described[account.id]) == account.login

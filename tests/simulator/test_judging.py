@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from proxy import metrics as m
 from simulator.accounts_upstream import Entry
 from simulator.attempts import ENDED, EXPIRED, Attempt, attempts
 from simulator.calls import Call
-from simulator.judging import asked_too_late, counted, expected, failed, series
+from simulator.judging import (
+    asked_too_late,
+    asked_too_often,
+    counted,
+    expected,
+    failed,
+    series,
+    summed,
+    within,
+)
 from simulator.provider_accounts import FOR_GOOD, ProviderAccount
 
 ANNA, BEN = ProviderAccount("anna", "pro"), ProviderAccount("ben", "free", pinned=True)
@@ -81,10 +92,71 @@ class TestAskedTooLate:
         assert len(asked_too_late(read(calls, LIMITED, shorter, asked("r3", "anna", 4.5)))) == 1
 
 
+class TestSeveralProxies:
+    def late(self, origin: str, began: float) -> list[str]:
+        """Of a request to `anna` at a proxy, after another one was told at `one` to leave it alone."""
+        told, asking = replace(FIRST, origin="one"), replace(call("r2", began, 9.0), origin=origin)
+        found = read([told, asking], LIMITED, asked("r2", "anna", began + 0.1))
+        return asked_too_late(found, within(1.0))
+
+    def test_a_proxy_knows_at_once_what_it_was_told_itself(self) -> None:
+        assert len(self.late("one", 2.1)) == 1
+
+    def test_another_one_knows_it_a_little_later(self) -> None:
+        assert self.late("two", 2.9) == []
+        assert len(self.late("two", 3.1)) == 1
+
+    def test_nobody_sees_which_worker_was_told(self) -> None:
+        asking = call("r2", 2.9, 9.0)
+        found = read([FIRST, asking], LIMITED, asked("r2", "anna", 3.0))
+        assert len(asked_too_late(found, within(1.0))) == 1
+        assert asked_too_late(found, within(1.0, known_apart=False)) == []
+
+    def test_a_full_window_is_told_to_each_of_them(self) -> None:
+        full = replace(asked("r1", "anna", 1.0), away_until=99.0)
+        for origin, late in (("one", 1), ("two", 0)):
+            calls = [replace(FIRST, origin="one"), replace(call("r2", 5.0, 9.0), origin=origin)]
+            found = read(calls, full, asked("r2", "anna", 5.1))
+            assert len(asked_too_late(found, within(1.0))) == late
+
+
+def test_scrapes_are_summed() -> None:
+    one, two = '# HELP a\na{b="c d"} 1.0\ne 2.0\n', 'a{b="c d"} 3.0\n'
+    assert summed([one, two]) == {'a{b="c d"}': 4.0, "e": 2.0}
+
+
 def test_a_request_that_failed_is_named() -> None:
     bad = call("r1", 0.9, 2.0, status=429)
     assert failed(read([bad], LIMITED), [bad]) == ["r1: 429 after 1 accounts: why"]
-    assert failed(read([FIRST], LIMITED), [FIRST]) == []
+    assert failed(read([FIRST], LIMITED, asked("r1", "ben", 1.5)), [FIRST]) == []
+
+
+def test_an_answer_that_no_account_gave_is_named() -> None:
+    assert failed(read([FIRST], LIMITED), [FIRST]) == ["r1: 200, but no account said so"]
+    assert failed([], [FIRST]) == ["r1: 200, but no account said so"]
+
+
+class TestAskedTooOften:
+    def entries(self, *names: str) -> list[Attempt]:
+        """Refused by all but the last one."""
+        *refused, last = names
+        entries = [asked("r1", name, 1.0 + n / 10, "server_error") for n, name in enumerate(refused)] + [
+            asked("r1", last, 1.9)
+        ]
+        return read([FIRST], *entries)
+
+    def test_three_accounts_are_not_too_many(self) -> None:
+        assert asked_too_often(self.entries("a", "b", "c")) == []
+
+    def test_four_accounts_are(self) -> None:
+        assert asked_too_often(self.entries("a", "b", "c", "d")) == ["r1 went to a, b, c, d"]
+
+    def test_one_account_is_not_asked_twice(self) -> None:
+        assert asked_too_often(self.entries("a", "a")) == ["r1 went to a, a"]
+
+    def test_who_was_answered_asks_nobody_else(self) -> None:
+        twice = read([FIRST], asked("r1", "a", 1.0), asked("r1", "b", 1.5))
+        assert asked_too_often(twice) == ["r1 was answered by a and went on to b"]
 
 
 def test_what_the_counters_must_come_to() -> None:
@@ -93,7 +165,7 @@ def test_what_the_counters_must_come_to() -> None:
         read(calls, asked("r1", "ben", 0.95, "account_deactivated"), asked("r1", "anna", 1.5)), [ANNA, BEN]
     )
     tokens = {name: value for name, value in found.items() if "tokens" in name}
-    assert len(tokens) == 4
+    assert len(tokens) == 8
     assert {name: value for name, value in found.items() if name not in tokens} == {
         series(m.LB_SELECT, "pinned", "memory", "false", "selected"): 1,
         series(m.LB_SELECT, "full", "memory", "true", "selected"): 1,
@@ -105,6 +177,9 @@ def test_what_the_counters_must_come_to() -> None:
         series(m.LB_PERMANENT, "account_deactivated"): 1,
         series(m.RETRIES, "responses", "auth"): 1,
         series(m.ACCOUNT_RETRIES, "ben", "responses", "auth"): 1,
+        series(m.REQUESTS, "error", "gpt-5.5", "responses"): 1,
+        series(m.REQUESTS, "success", "gpt-5.5", "responses"): 1,
+        series(m.ERRORS, "account_deactivated"): 1,
         series(m.ACCOUNT_ERRORS, "ben", "auth"): 1,
         series(m.ACCOUNT_REQUESTS, "ben", "error", "responses"): 1,
         series(m.ACCOUNT_REQUESTS, "anna", "success", "responses"): 1,

@@ -23,8 +23,10 @@ def test_an_account_without_trouble_always_answers() -> None:
 
 def test_a_spent_week_names_its_reset() -> None:
     attendant = Attendant(replace(PLAIN, week=2, week_days=3))
-    assert codes(attendant, 2) == [None, None]
+    assert attendant.attend(KEY, NOW).away_until == 0
+    last = attendant.attend(KEY, NOW)
     said = attendant.attend(KEY, NOW)
+    assert (last.code, last.away_until) == (None, said.resets_at), "its windows tell that they are full"
     assert (said.status, said.code) == (429, "usage_limit_reached")
     assert said.resets_at is not None
     assert 3 * 86_400 <= said.resets_at - NOW <= 4 * 86_400

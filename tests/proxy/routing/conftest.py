@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -18,6 +22,7 @@ from proxy import metrics
 from proxy.registry import Metrics
 from proxy.routing.candidate import Candidate
 from proxy.routing.counting import Counting
+from proxy.routing.credentials import Kind
 from proxy.routing.router import Router, Rules
 from proxy.routing.sticky import Memory
 from proxy.routing.tiers import Weights
@@ -77,14 +82,18 @@ class Stand:
             rng=Random(1),
         )
 
-    def load(self, *accounts: str | Member, version: int = 1) -> None:
+    def load(
+        self, *accounts: str | Member, version: int = 1, usable: Mapping[str, Kind] | None = None
+    ) -> None:
         """Bring the ledger's accounts."""
         members = tuple(a if isinstance(a, Member) else self.member(a) for a in accounts)
-        self.router.load(Fleet(version, members))
+        self.router.load(Fleet(version, members), usable)
 
     def member(self, name: str, status: str = "active", **other: Any) -> Member:
         plan, pool = other.pop("plan", "plus"), other.pop("pool", "full")
-        return Member(Description(name, "env:KEY", plan=plan, pool=pool), status, "config", **other)
+        base = other.pop("upstream_base_url", None)
+        about = Description(name, "env:KEY", plan=plan, pool=pool, upstream_base_url=base)
+        return Member(about, status, "config", **other)
 
     async def chosen(self, count: int = 200, **how: Any) -> dict[str | None, int]:
         """How often each account is chosen."""
@@ -106,3 +115,39 @@ class Stand:
 def stand() -> Stand:
     """A router on its own."""
     return Stand()
+
+
+NOBODY = 65_534
+
+
+@contextmanager
+def _as_nobody() -> Iterator[None]:
+    root = os.geteuid() == 0
+    if root:
+        os.setegid(NOBODY)
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+            os.setegid(0)
+
+
+@pytest.fixture
+def as_nobody() -> Callable[[], AbstractContextManager[None]]:
+    """`with as_nobody():` lets go of what root may do, for whom permissions say nothing."""
+    return _as_nobody
+
+
+@pytest.fixture
+def theirs() -> Iterator[Path]:
+    """A file that belongs to whom `as_nobody` makes of us, with its folder; both may be made read-only."""
+    with TemporaryDirectory(dir="/tmp") as folder:
+        path = Path(folder, "auth.json")
+        path.write_text("old")
+        if os.geteuid() == 0:
+            os.chown(path, NOBODY, NOBODY)
+            os.chown(folder, NOBODY, NOBODY)
+        yield path
+        path.parent.chmod(0o700)

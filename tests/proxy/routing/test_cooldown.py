@@ -56,6 +56,7 @@ def test_what_a_message_asks_for(message: str | None, seconds: float | None) -> 
         ({"retry-after": "soon"}, None),
         ({"retry-after": "-5"}, None),
         ({"retry-after": "nan"}, None),
+        ({"retry-after": "Mon, 01 Jan 2026 00:00:00 +99999999999999"}, None),
         ({"retry-after": str(MOST_WAIT + 1)}, None),
         ({}, None),
     ],

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from ledger.described import reference
+from ledger.described import Reference, reference
 from proxy.errors import CredentialError
 from proxy.routing.credentials import read_credential
 
@@ -37,6 +38,7 @@ def auth(tmp_path: Path, document: object) -> Path:
 
 
 def test_an_environment_variable() -> None:
+    assert read_credential("anna", reference("anna", "env:KEY"), {"KEY": SECRET}).kind == "key"
     assert read("env:KEY", KEY=SECRET) == (("Authorization", f"Bearer {SECRET}"),)
 
 
@@ -55,13 +57,21 @@ def test_a_chatgpt_login(tmp_path: Path) -> None:
     tokens = {"access_token": SECRET, "refresh_token": "r", "account_id": "acc-1"}
     path = auth(tmp_path, {"OPENAI_API_KEY": None, "tokens": tokens})
     assert read(f"codex:{path}") == (("Authorization", f"Bearer {SECRET}"), ("chatgpt-account-id", "acc-1"))
-    assert read_credential("anna", reference("anna", f"codex:{path}"), {}).can_refresh
+    found = read_credential("anna", reference("anna", f"codex:{path}"), {})
+    assert (found.can_refresh, found.kind) == (True, "login")
+
+
+def test_a_chatgpt_login_that_cannot_be_refreshed_is_one_all_the_same(tmp_path: Path) -> None:
+    path = auth(tmp_path, {"tokens": {"access_token": SECRET}})
+    found = read_credential("anna", reference("anna", f"codex:{path}"), {})
+    assert (found.can_refresh, found.kind) == (False, "login")
 
 
 def test_an_api_key_in_an_auth_json(tmp_path: Path) -> None:
     path = auth(tmp_path, {"OPENAI_API_KEY": SECRET, "tokens": None})
     assert read(f"codex:{path}") == (("Authorization", f"Bearer {SECRET}"),)
-    assert not read_credential("anna", reference("anna", f"codex:{path}"), {}).can_refresh
+    found = read_credential("anna", reference("anna", f"codex:{path}"), {})
+    assert (found.can_refresh, found.kind) == (False, "key")
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
@@ -69,6 +79,21 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     assert "the environment variable KEY is not set" in refusal("env:KEY", KEY="  ")
     assert f"cannot read {tmp_path}/no: No such file" in refusal(f"file:{tmp_path}/no")
     assert f"cannot read {tmp_path}: Is a directory" in refusal(f"codex:{tmp_path}")
+
+
+def test_a_path_that_names_nothing(tmp_path: Path) -> None:
+    assert "there is no such home directory" in refusal("file:~nobody-of-this-name/key")
+    for place in (f"{tmp_path}/\x00key", f"{tmp_path}/\ud800"):
+        with pytest.raises(CredentialError, match="cannot be the name of a file"):
+            read_credential("anna", Reference("file", place), {})
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    """Opening a pipe waits for who writes to it, and /dev/zero never ends."""
+    os.mkfifo(tmp_path / "pipe")
+    assert "it is not a regular file" in refusal(f"file:{tmp_path}/pipe")
+    assert "it is not a regular file" in refusal(f"codex:{tmp_path}/pipe")
+    assert "it is not a regular file" in refusal("file:/dev/zero")
 
 
 @pytest.mark.parametrize(
@@ -89,6 +114,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     [
         (f'{{"tokens": "{SECRET}', "is not the auth.json"),
         ([SECRET], "is not the auth.json"),
+        ("[" * 100_000, "is not the auth.json"),
         ({"tokens": SECRET}, "holds neither a login nor a key"),
         ({"tokens": {"refresh_token": SECRET}}, "holds neither a login nor a key"),
         ({"tokens": {"access_token": f"{SECRET}\r\nX: y"}}, "does not hold a key"),

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.routing.marks import PERMANENT, Failure, classify, read_failure
+from proxy.routing.marks import PERMANENT, Failure, Verdict, classify, read_failure, told_failure
+from proxy.usage import read_answer
 
 NOW = 1_800_000_000.0
 
@@ -72,9 +73,16 @@ def test_a_login_that_is_dead_is_not_refreshed() -> None:
 
 
 def test_permanent_codes_are_few_enough_for_a_label() -> None:
-    verdict = classify(Failure(401, "a-code-that-a-provider-makes-up"), NOW)
-    assert verdict is not None
-    assert verdict.code in PERMANENT
+    for code in (None, "invalid_api_key", "invalid_request_error", "a-code-that-a-provider-makes-up"):
+        verdict = classify(Failure(401, code), NOW)
+        assert verdict is not None
+        assert verdict.code in PERMANENT
+
+
+def test_a_401_that_tells_of_something_else_than_the_credential_passes() -> None:
+    """One caller's request must not end an account for good."""
+    for code in ("mismatched_organization", "ip_not_authorized", "missing_scope"):
+        assert classify(Failure(401, code), NOW) == Verdict("error", code)
 
 
 def test_the_wait_is_read() -> None:
@@ -127,3 +135,31 @@ def test_nothing_breaks_it(status: int, text: bytes) -> None:
 def test_a_body_that_cannot_be_read_leaves_the_rest_unknown(body: bytes) -> None:
     failure = read_failure(500, {}, body, 0.0)
     assert (failure.http_status, failure.code, failure.message) == (500, None, None)
+
+
+@pytest.mark.parametrize("code", ["context_length_exceeded", "invalid_prompt", "model_not_found"])
+@pytest.mark.parametrize("status", [200, 403, 500])
+def test_an_error_of_the_request_is_that_whatever_its_status(code: str, status: int) -> None:
+    assert classify(Failure(status, code), NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "resets_at"),
+    [
+        ({"resets_at": NOW + 60.5}, int(NOW) + 60),
+        ({"resets_in_seconds": 90}, int(NOW) + 90),
+        ({"resets_at": NOW + 39 * 86_400, "resets_in_seconds": 1}, int(NOW) + 39 * 86_400),
+        ({"resets_at": 99_999_999_990}, None),
+        ({"resets_in_seconds": 10**9}, None),
+        ({"resets_at": True}, None),
+        ({"resets_at": "tomorrow"}, None),
+        ({}, None),
+    ],
+)
+def test_a_reset_is_believed_within_reason_in_answers_and_in_streams_alike(
+    told: dict[str, object], resets_at: int | None
+) -> None:
+    body = json.dumps({"error": {"code": "usage_limit_reached", **told}}).encode()
+    assert read_failure(429, {}, body, NOW).resets_at == resets_at
+    report = read_answer(body, "responses")
+    assert told_failure("usage_limit_reached", report, NOW).resets_at == resets_at

@@ -67,6 +67,10 @@ def test_no_answer_breaks_it(body: bytes) -> None:
         assert sample.used_percent >= 0
 
 
+def test_a_deep_answer_breaks_nothing() -> None:
+    assert parse_usage(b"[" * 100_000, "anna", NOW) == ()
+
+
 @pytest.fixture
 async def provider() -> AsyncIterator[dict[str, Any]]:
     seen: dict[str, Any] = {"answer": (200, ANSWER)}

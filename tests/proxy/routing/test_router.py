@@ -57,11 +57,58 @@ class TestMarks:
         stand.load("anna")
         for least, most in ((0.15, 0.25), (0.3, 0.5), (30, 30), (60, 60)):
             stand.router.failed("anna", BROKEN, stand.now)
-            assert least <= stand.router.snapshot.fresh_until - stand.now <= most
-            stand.now = stand.router.snapshot.fresh_until
+            assert least <= stand.router.snapshot().fresh_until - stand.now <= most
+            stand.now = stand.router.snapshot().fresh_until
         stand.router.succeeded("anna", stand.now)
         stand.router.failed("anna", BROKEN, stand.now)
-        assert stand.router.snapshot.fresh_until - stand.now < 0.25
+        assert stand.router.snapshot().fresh_until - stand.now < 0.25
+
+    async def test_what_failed_together_failed_once(self, stand: Stand) -> None:
+        """Twenty requests that a passing trouble hits at once are not twenty failures in a row."""
+        stand.load("anna", "ben")
+        sent = stand.now
+        for _ in range(20):
+            stand.now += 0.01
+            stand.router.failed("anna", BROKEN, sent)
+        assert stand.router.snapshot().fresh_until - stand.now < 0.25
+        sent = stand.now = stand.now + 1
+        stand.router.failed("anna", BROKEN, sent)
+        stand.router.failed("anna", BROKEN, sent)
+        assert [mark.errors for mark in stand.marks] == [1] * 20 + [2, 2]
+
+    async def test_a_success_that_was_under_way_proves_nothing(self, stand: Stand) -> None:
+        stand.load("anna", "ben")
+        sent, stand.now = stand.now, stand.now + 1
+        stand.router.failed("anna", BROKEN, sent)
+        stand.router.succeeded("anna", sent)
+        stand.now += 1
+        stand.router.failed("anna", BROKEN, stand.now)
+        stand.now += 1
+        stand.router.succeeded("anna", stand.now)
+        assert [mark.errors for mark in stand.marks] == [1, 2, 0]
+
+    async def test_the_only_account_is_asked_though_it_rests_after_an_error(self, stand: Stand) -> None:
+        stand.load("anna")
+        for _ in range(4):
+            stand.router.failed("anna", BROKEN, stand.now)
+            assert await stand.chosen() == {"anna": 200}
+            stand.now += 1
+        stand.router.failed("anna", Failure(503, None, headers={"retry-after": "9"}), stand.now)
+        stand.router.failed("anna", BROKEN, stand.now + 1)
+        assert await stand.chosen() == {None: 200}, "it has asked for it"
+
+    async def test_credentials_are_kept_to_the_host_that_knows_them(self, stand: Stand) -> None:
+        members = [stand.member(name) for name in ("key", "login", "unread")]
+        own = stand.member("own", upstream_base_url="http://127.0.0.1:9")
+        stand.load(*members, own, usable={"key": "key", "login": "login", "own": "login"})
+        assert set(await stand.chosen(host="api")) == {"key", "own"}
+        assert set(await stand.chosen(host="backend")) == {"login", "own"}
+        stand.load(*members, usable={"key": "key"})
+        assert set(await stand.chosen(host="api")) == {"key"}
+        assert not stand.router.serves("backend")
+        stand.load(*members, usable={})
+        assert stand.router.serves("api")
+        assert (await stand.router.choose()).outcome == "auth", "that of all is missing here"
 
     async def test_a_dead_credential_does_not_come_back_by_itself(self, stand: Stand) -> None:
         stand.load("anna")
@@ -118,7 +165,10 @@ class TestLedger:
     async def test_a_person_resumes_what_was_noticed(self, stand: Stand) -> None:
         stand.load("anna")
         stand.router.failed("anna", SPENT, stand.now)
-        stand.load(stand.member("anna", marked_at=moment(stand.now + 1)), version=2)
+        ahead = UsageSample("anna", moment(stand.now), "secondary", 100.0, int(stand.now) + 9_999)
+        stand.router.learn([ahead])
+        resumed = moment(stand.now - 3_600)  # by a clock that has been set right since
+        stand.load(stand.member("anna", resumed_at=resumed, marked_at=resumed), version=2)
         assert await stand.chosen() == {"anna": 200}
 
     async def test_a_person_pauses_whatever_is_noticed(self, stand: Stand) -> None:
@@ -130,7 +180,7 @@ class TestLedger:
     async def test_the_old_credential_is_not_held_against_the_new_one(self, stand: Stand) -> None:
         stand.load("anna")
         stand.router.failed("anna", DEAD, stand.now - 2)  # sent before the credential was renewed
-        renewed = stand.member("anna", renewed_at=moment(stand.now - 1), marked_at=moment(stand.now - 1))
+        renewed = stand.member("anna", resumed_at=moment(stand.now - 1), marked_at=moment(stand.now - 1))
         stand.load(renewed, version=2)
         assert await stand.chosen() == {"anna": 200}
         stand.router.failed("anna", DEAD, stand.now - 2)
@@ -139,7 +189,9 @@ class TestLedger:
         assert await stand.chosen() == {None: 200}
 
     async def test_what_another_process_noticed_holds_here(self, stand: Stand) -> None:
-        limited = stand.member("anna", cooldown_until=stand.now + 9, errors=2, marked_at=moment(stand.now))
+        limited = stand.member(
+            "anna", cooldown_until=stand.now + 9, errors=2, marked_at=moment(stand.now), event="rate_limit"
+        )
         stand.load(limited, "ben")
         assert await stand.chosen() == {"ben": 200}
         stand.now += 9

@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from time import monotonic, time
 
+import aiohttp
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from ledger import accounts, prices, sticky, store
 from ledger.described import Description
@@ -24,10 +25,12 @@ from ledger.values import RequestEvent, Usage
 from ledger.writes import record
 from proxy import metrics
 from proxy.registry import Metrics
+from proxy.routing.candidate import Standing
 from proxy.routing.counting import Counting
 from proxy.routing.marks import Failure
 from proxy.routing.router import Router, Rules
 from proxy.routing.tiers import Weights
+from proxy.routing.vault import Vault
 from proxy.routing.watch import MarkStore, StayStore, Watch
 from proxy.writer import LedgerWriter
 
@@ -57,17 +60,24 @@ async def process(engine: Engine, **how: float) -> AsyncIterator[Process]:
     marks: LedgerWriter[Mark] = LedgerWriter(MarkStore(engine), interval=0.2, most_waiting=1_000)
     counting = Counting(Metrics(metrics.FAMILIES), "none")
     router = Router(Rules(Weights()), counting, lambda mark: marks([mark]))
-    watch = Watch(
-        engine, router, BOOK, refresh_seconds=how.get("refresh", 60.0), budgeted=frozenset({"team"})
-    )
     marks.start()
-    await watch.look()
-    looking = asyncio.create_task(watch.run())
-    try:
-        yield Process(router, watch)
-    finally:
-        looking.cancel()
-        await asyncio.to_thread(marks.close)
+    async with vault(KEY="key") as held:
+        watch = Watch(
+            engine, router, held, BOOK, refresh_seconds=how.get("refresh", 60.0), budgeted=frozenset({"team"})
+        )
+        await watch.look()
+        looking = asyncio.create_task(watch.run())
+        try:
+            yield Process(router, watch)
+        finally:
+            looking.cancel()
+            await asyncio.to_thread(marks.close)
+
+
+@asynccontextmanager
+async def vault(**environ: str) -> AsyncIterator[Vault]:
+    async with aiohttp.ClientSession() as client:
+        yield Vault(environ, client, "http://127.0.0.1:1/token", lambda _: None)
 
 
 async def within(seconds: float, true: Callable[[], object]) -> float:
@@ -80,7 +90,7 @@ async def within(seconds: float, true: Callable[[], object]) -> float:
 
 
 def all_have(running: list[Process], eligible: set[str]) -> bool:
-    return all(set(p.router.snapshot.grades) == eligible for p in running)
+    return all(set(p.router.snapshot().grades) == eligible for p in running)
 
 
 async def test_all_processes_follow_a_person_within_two_seconds(ledger: Engine) -> None:
@@ -99,8 +109,8 @@ async def test_all_processes_follow_a_person_within_two_seconds(ledger: Engine) 
 async def test_what_one_process_notices_all_know_within_two_seconds(ledger: Engine) -> None:
     async with process(ledger) as one, process(ledger) as other:
         one.router.failed("anna", Failure(401, "invalid_api_key"), time())
-        assert set(one.router.snapshot.grades) == {"ben"}
-        await within(2.0, lambda: set(other.router.snapshot.grades) == {"ben"})
+        assert set(one.router.snapshot().grades) == {"ben"}
+        await within(2.0, lambda: set(other.router.snapshot().grades) == {"ben"})
     with ledger.connect() as connection:
         statuses = {m.account.id: (m.status, m.reason) for m in read_fleet(connection).members}
     assert statuses["anna"] == ("reauth_required", "invalid_api_key")
@@ -116,14 +126,14 @@ async def test_a_reset_that_has_come_is_written_down(ledger: Engine) -> None:
 
         await within(2.0, lambda: status() == "quota_exceeded")
         await within(5.0, lambda: status() == "active")
-        assert "anna" in one.router.snapshot.grades
+        assert "anna" in one.router.snapshot().grades
 
 
 async def test_an_unchanged_ledger_is_read_once(ledger: Engine) -> None:
     async with process(ledger) as one:
-        first = one.router.snapshot
+        first = one.router.snapshot()
         await asyncio.sleep(1.2)
-        assert one.router.snapshot is first
+        assert one.router.snapshot() is first
 
 
 async def test_what_a_key_has_spent_is_read(ledger: Engine) -> None:
@@ -149,23 +159,55 @@ async def test_a_ledger_that_cannot_be_read_leaves_the_accounts_in_use(
         for extra in path.parent.glob("usage.db-*"):
             extra.unlink()
         await within(3.0, lambda: "accounts cannot be read" in caplog.text)
-        assert set(one.router.snapshot.grades) == {"anna", "ben"}
+        assert set(one.router.snapshot().grades) == {"anna", "ben"}
         ledger.dispose()
         path.unlink(missing_ok=True)
         path.with_suffix(".away").rename(path)
         ledger.dispose()
 
 
+async def test_an_account_whose_credential_is_not_here_is_left_out_here_alone(
+    ledger: Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ledger.begin() as connection:
+        accounts.add(connection, Description("carl", f"file:{tmp_path}/key"), datetime.now(UTC))
+    async with process(ledger, refresh=0.1) as one:
+        assert one.router.snapshot().standings["carl"] == Standing("auth")
+        await within(2.0, lambda: "account 'carl': cannot read" in caplog.text)
+        await asyncio.sleep(1.2)
+        (tmp_path / "key").write_text("key")
+        await within(2.0, lambda: one.router.snapshot().standings["carl"] is None)
+    assert caplog.text.count("account 'carl'") == 1
+    with ledger.connect() as connection:
+        assert {m.status for m in read_fleet(connection).members} == {"active"}
+
+
+async def test_a_fault_in_here_ends_nothing_and_is_told_once(
+    ledger: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A time that is none, as another program might have written it."""
+    async with process(ledger, refresh=0.1) as one:
+        with ledger.begin() as connection:
+            connection.execute(text("UPDATE accounts SET credential_renewed_at = 'never' WHERE id = 'anna'"))
+        await within(3.0, lambda: "those of before stay in use" in caplog.text)
+        await asyncio.sleep(1.2)
+        assert caplog.text.count("those of before stay in use") == caplog.text.count("Traceback") == 1
+        with ledger.begin() as connection:
+            connection.execute(text("UPDATE accounts SET credential_renewed_at = NULL, status = 'paused'"))
+        await within(3.0, lambda: not one.router.snapshot().grades)
+
+
 async def test_conversations_are_shared(ledger: Engine) -> None:
     now = datetime.now(UTC)
     StayStore(ledger)([Stay("k", "anna", now)], again=False)
     router = Router(Rules(Weights()), Counting(Metrics(metrics.FAMILIES), "db"), lambda _: None)
-    watch = Watch(ledger, router, BOOK, refresh_seconds=60.0, sticky_hours=1.0)
-    assert await watch.account_of("k") == "anna"
-    assert await watch.account_of("other") is None
-    with ledger.begin() as connection:
-        sticky.keep(connection, [Stay("old", "anna", now - timedelta(hours=1, seconds=1))])
-    assert await watch.account_of("old") is None
-    await watch.look()
+    async with vault(KEY="key") as held:
+        watch = Watch(ledger, router, held, BOOK, refresh_seconds=60.0, sticky_hours=1.0)
+        assert await watch.account_of("k") == "anna"
+        assert await watch.account_of("other") is None
+        with ledger.begin() as connection:
+            sticky.keep(connection, [Stay("old", "anna", now - timedelta(hours=1, seconds=1))])
+        assert await watch.account_of("old") is None
+        await watch.look()
     with ledger.connect() as connection:
         assert sticky.find(connection, "old", now - timedelta(days=9)) is None
