@@ -13,7 +13,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from proxy.errors import ProxyError, Refused
 from proxy.inbound import split_target
-from proxy.relay import Relay, Target
+from proxy.passage import Target
+from proxy.relay import Relay
 from proxy.response import error_response, json_response
 from proxy.routes import backend_route, route
 from proxy.upstream import Upstream

@@ -20,6 +20,7 @@ from ledger.values import DEFAULT_ACCOUNT, RequestEvent, UsageSample
 from proxy import metrics
 from proxy.accounts import Accounts
 from proxy.app import Application, Server, Site
+from proxy.asking import Options
 from proxy.body_log import BodyLog
 from proxy.dispatch import Dispatch
 from proxy.fanout import DELIVER_SECONDS, Fanout
@@ -27,7 +28,7 @@ from proxy.log_line import LogLines
 from proxy.observer import MetricsObserver
 from proxy.open_ledger import OpenLedger
 from proxy.registry import Metrics
-from proxy.relay import Options, Relay
+from proxy.relay import Relay
 from proxy.routing.configured import descriptions
 from proxy.upstream import Limits, Upstream, base_url
 from proxy.writer import LedgerWriter
