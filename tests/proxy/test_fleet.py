@@ -24,11 +24,11 @@ from ledger.schema import account_audit, accounts, request_logs
 from proxy.service import Service
 from settings.model import Settings
 from simulator.accounts_upstream import Book, serve_accounts
-from simulator.attempts import ENDED, Attempt, attempts
+from simulator.attempts import Attempt, attempts
 from simulator.calls import Call, call_all
 from simulator.judging import asked_too_late, counted, expected, failed
 from simulator.provider_accounts import ProviderAccount
-from simulator.twenty import STEADY, TWENTY, tables
+from simulator.twenty import STEADY, TROUBLES, TWENTY, tables
 
 MOST, LEAST, SECONDS = 50_000, 5_000, 45.0
 
@@ -91,17 +91,7 @@ def _samples(text: str) -> dict[str, float]:
 def test_every_trouble_was_met(fleet: Run) -> None:
     """Without it the other tests would prove little."""
     met = Counter(attempt.code for attempt in fleet.attempts)
-    assert set(met) == {
-        None,
-        "rate_limit_exceeded",
-        "usage_limit_reached",
-        "insufficient_quota",
-        "invalid_api_key",
-        "account_deactivated",
-        "account_suspended",
-        "server_error",
-        ENDED,
-    }
+    assert set(met) == {None, *TROUBLES}
     assert len(fleet.calls) >= LEAST
     assert {attempt.account for attempt in fleet.attempts} == {account.id for account in TWENTY}
     renewed = Counter(refresh.account for refresh in fleet.book.refreshes if refresh.granted)
