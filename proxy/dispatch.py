@@ -12,10 +12,11 @@ from proxy.attempts import Attempts
 from proxy.errors import Refused
 from proxy.exchange import Exchanges, Outcome, Question
 from proxy.meter import Meter
+from proxy.moves import Moves
 from proxy.routing.candidate import Host, Standing
 from proxy.routing.counting import Counting
 from proxy.routing.keys import Key, KeyRing
-from proxy.routing.marks import Failure, told_failure
+from proxy.routing.marks import Failure, Verdict, told_failure
 from proxy.routing.router import Router, retry_after
 from proxy.routing.select import Selection
 from proxy.routing.sticky import sticky_key
@@ -46,6 +47,7 @@ class Dispatch:
         exposed: bool,
     ) -> None:
         self.admission = Admission(keys, watch, counting, exposed=exposed)
+        self.moves = Moves(router, counting, most)
         self._router = router
         self._exchanges = Exchanges(router, vault, upstream_of)
         self._counting = counting
@@ -111,19 +113,20 @@ class Dispatch:
         reason = against.reason.replace("_", " ")
         return Refused(status, f"no_account_{against.reason}", f"this account takes no turn now ({reason})")
 
-    def turned(self, account_id: str, began: float, failure: Failure | None) -> None:
+    def turned(self, account_id: str, began: float, failure: Failure | None) -> Verdict | None:
         """A turn on a connection that an account has taken is over. A login whose token was refused in the
         midst of it is not marked: the next connection is made with a new one.
 
         Args:
             began: epoch seconds.
             failure: None where it went well.
+        Returns: what the failure says of the account; None where it says nothing.
         """
         if failure is None:
             self._router.succeeded(account_id, began)
-        else:
-            login = self._exchanges.can_refresh(account_id)
-            self._router.failed(account_id, replace(failure, can_refresh=login), began)
+            return None
+        login = self._exchanges.can_refresh(account_id)
+        return self._router.failed(account_id, replace(failure, can_refresh=login), began)
 
     def _leave(self, last: Outcome, attempts: Attempts) -> None:
         """An attempt is over, and another follows."""

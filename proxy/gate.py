@@ -4,6 +4,9 @@ A message that begins while nothing stands against a turn passes as it comes. Wh
 message is held until it is complete, since only then is it known what it asks for: a turn is refused, all
 else goes on. The first refusal ends the connection, in good order: turns that run come to their end, then
 the client is told to try again later, and finds another account when it does.
+
+It ends like that too, when the account fails a turn that another one would take now. The error never reaches
+the client then: while a turn waits for the beginning of its answer, the provider's messages are held as well.
 """
 
 from __future__ import annotations
@@ -12,19 +15,32 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from proxy.errors import BrokenFrames, Refused
-from proxy.frames import CLOSE, PROTOCOL_ERROR, TEXT, TRY_AGAIN_LATER, Frames, Piece, close_frame
+from proxy.errors import Refused
+from proxy.frames import CLOSE, PROTOCOL_ERROR, TEXT, TRY_AGAIN_LATER, close_frame
+from proxy.parts import Part, Reader
 from proxy.terms import Terms
-from proxy.turns import Turns, begins
-from proxy.websocket import Messages, Text, Texts
+from proxy.turns import Lost, Turns, begins
+from proxy.websocket import Text
+
+MOST_HELD = 256 * 1024
+"""Bytes of a provider's message that are held. Errors are short, and longer messages need not wait."""
 
 
 @dataclass(slots=True)
 class Held:
-    """A message of the client that began while something stood against a turn; its raw bytes so far."""
+    """A message that may be kept from the other side; its raw bytes so far.
 
-    against: Refused
+    Attributes:
+        against: what stood against a turn when the client began it; None for a message of the provider.
+    """
+
+    against: Refused | None = None
     parts: list[bytes] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, raw: bytes) -> None:
+        self.parts.append(raw)
+        self.size += len(raw)
 
 
 class Gate:
@@ -33,39 +49,33 @@ class Gate:
     def __init__(self, turns: Turns, terms: Terms) -> None:
         self._turns = turns
         self._terms = terms
-        self._frames = Frames("client")
-        self._texts = Texts()
-        self._upstream = Messages("upstream", turns.answered, turns.closing)
-        self._begun = b""  # a frame that cannot be told yet
-        self._held: Held | None = None
+        self._client, self._upstream = Reader("client"), Reader("upstream")
+        self._asking: Held | None = None
+        self._answer: Held | None = None
         self._refusal: Refused | None = None
-        self._broken = False
+        self._leaving = False
         self._over = asyncio.Event()
 
     def from_client(self, data: bytes) -> bytes:
-        """Bytes of the client; those that go on to the provider now."""
-        passing: list[bytes] = []
-        at = 0
-        try:
-            for piece in () if self._broken else self._frames.read(data):
-                passing += self._let(piece, self._begun + data[at : piece.end])
-                self._begun, at = b"", piece.end
-            self._begun += data[at:]
-        except BrokenFrames:  # what cannot be read may be a turn as well
-            self._broken = True
+        """Bytes of the client; those that go on to the provider now. What cannot be read does not: it may be
+        a turn as well."""
+        passing = [raw for part in self._client.read(data) for raw in self._let(part)]
         if self._due and self._upstream.between_frames:
             self._over.set()
         return b"".join(passing)
 
     def from_upstream(self, data: bytes) -> bytes:
         """Bytes of the provider; those that go on to the client."""
-        if self.over:
-            return b""
-        for piece in self._upstream.pieces(data):
-            if piece.ends and self._due:
+        passing: list[bytes] = []
+        for part in () if self.over else self._upstream.read(data):
+            passing += self._let_back(part)
+            if part.piece.ends and self._due:
                 self._over.set()
-                return data[: piece.end]
-        return data
+                break
+        if not (self.over or self._upstream.readable):
+            passing += (*self._released(), self._upstream.rest)
+            self._upstream.rest = b""
+        return b"".join(passing)
 
     @property
     def over(self) -> bool:
@@ -75,6 +85,8 @@ class Gate:
     async def parting(self) -> bytes:
         """Wait until the connection is to end; the last frame for the client."""
         await self._over.wait()
+        if self._leaving and self._terms.leaving:
+            await self._terms.leaving.settle()
         if self._refusal is None:
             return close_frame(PROTOCOL_ERROR, "these are no WebSocket frames")
         return close_frame(TRY_AGAIN_LATER, f"{self._refusal.code}: {self._refusal}")
@@ -82,36 +94,68 @@ class Gate:
     @property
     def _due(self) -> bool:
         """Whether nothing is left to wait for before the end."""
-        ending = self._broken or self._refusal is not None
+        ending = self._refusal is not None or not self._client.readable
         return ending and not (self._turns.running and self._upstream.readable)
 
-    def _let(self, piece: Piece, raw: bytes) -> Sequence[bytes]:
-        """What of the client's bytes passes now that a piece has come."""
+    def _let(self, part: Part) -> Sequence[bytes]:
+        """What of the client's bytes passes now that a part has come."""
+        piece, text, raw = part
         if piece.kind >= CLOSE:
             if piece.kind == CLOSE:
                 self._turns.closing("client")
             return (raw,)
         if piece.kind == TEXT and piece.begins:
             against = self._refusal or self._terms.standing()
-            self._held = Held(against) if against else None
-        text = self._texts.take(piece)
-        if self._held is not None:
-            return self._hold(self._held, text, raw)
+            self._asking = Held(against) if against else None
+        if self._asking is not None and self._asking.against is not None:
+            return self._ask(self._asking, self._asking.against, text, raw)
         if text:
             self._turns.asked(text.data)
         return (raw,)
 
-    def _hold(self, held: Held, text: Text | None, raw: bytes) -> Sequence[bytes]:
+    def _ask(self, held: Held, against: Refused, text: Text | None, raw: bytes) -> Sequence[bytes]:
         """What passes now of a message that is held: nothing, or all of it; `text` once it is complete."""
-        held.parts.append(raw)
-        if self._texts.too_long:
+        held.add(raw)
+        if self._client.too_long:
             held.parts.clear()  # it is taken for a turn, whatever it is
         if text is None:
             return ()
-        self._held = None
+        self._asking = None
         if not begins(text.data):
             return held.parts
-        self._refusal = held.against
-        self._turns.refused(text.data, held.against)
-        self._terms.refused(held.against)
+        self._refusal = against
+        self._turns.refused(text.data, against)
+        self._terms.refused(against)
         return ()
+
+    def _let_back(self, part: Part) -> Sequence[bytes]:
+        """What of the provider's bytes passes now that a part has come."""
+        piece, text, raw = part
+        if piece.kind >= CLOSE:
+            if piece.kind == CLOSE:
+                self._turns.closing("upstream")
+            return (raw,)
+        if piece.kind == TEXT and piece.begins:
+            self._answer = Held() if self._terms.leaving and self._turns.waiting else None
+        lost = self._turns.heard(text.data) if text else None
+        if self._answer is None:
+            return (raw,)
+        self._answer.add(raw)
+        if text is None and self._answer.size <= MOST_HELD:
+            return ()
+        released = self._released()
+        return () if lost is not None and self._leave(lost) else released
+
+    def _released(self) -> Sequence[bytes]:
+        """What was held of a provider's message."""
+        held, self._answer = self._answer, None
+        return held.parts if held else ()
+
+    def _leave(self, lost: Lost) -> bool:
+        """Whether a turn is to be asked for again, on a connection to another account."""
+        against = self._terms.leaving.against(lost) if self._terms.leaving else None
+        if against is None:
+            return False
+        self._refusal = self._refusal or against
+        self._leaving = True
+        return True

@@ -6,7 +6,7 @@ two ends could read it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from proxy.errors import BrokenFrames
@@ -85,27 +85,16 @@ class Messages:
         self._closing = closing
         self.readable = True
 
-    @property
-    def between_frames(self) -> bool:
-        """Whether no frame has begun to pass that is not complete, as far as can be told."""
-        return not self.readable or self._frames.idle
-
-    def pieces(self, data: bytes) -> Iterator[Piece]:
-        """Raw bytes as they pass, piece by piece, each heard before it is given."""
+    def feed(self, data: bytes) -> None:
+        """Raw bytes as they pass."""
         try:
             for piece in self._frames.read(data) if self.readable else ():
                 if piece.kind == CLOSE:
                     self._closing(self._side)
                 elif text := self._texts.take(piece):
                     self._hear(text.data)
-                yield piece
         except BrokenFrames:
             self.readable = False
-
-    def feed(self, data: bytes) -> None:
-        """Raw bytes as they pass."""
-        for _ in self.pieces(data):
-            pass
 
 
 class Listening:

@@ -6,7 +6,8 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ def codex() -> str:
     return path
 
 
+Event = dict[str, Any]
 Ask = Callable[[str], Awaitable[str]]
 
 
@@ -101,10 +103,8 @@ async def test_a_turn_of_codex_is_counted(start_proxy: Any, ask: Ask) -> None:
     assert row["user_agent"].startswith("codex")
 
 
-def answered_by(key: str, number: int) -> list[dict[str, Any]]:
-    """The events of a turn."""
-    text = {"type": "output_text", "text": f"answered by {key}"}
-    item = {"type": "message", "role": "assistant", "id": f"msg_{number}", "content": [text]}
+def answered(number: int, item: Event) -> list[Event]:
+    """The events of a turn with one item of output."""
     usage = {"input_tokens": 1000, "output_tokens": 10, "total_tokens": 1010}
     response = {"id": f"resp_{number}", "model": "gpt-5.4", "status": "completed", "usage": usage}
     return [
@@ -114,41 +114,70 @@ def answered_by(key: str, number: int) -> list[dict[str, Any]]:
     ]
 
 
-async def test_codex_goes_on_with_another_account_when_its_own_is_paused(
-    start_proxy: Any, ask: Ask, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    turns: list[str] = []
-    proxy: Any = None
+def answered_by(key: str, number: int) -> list[Event]:
+    """The events of a turn that comes to an end."""
+    text = {"type": "output_text", "text": f"answered by {key}"}
+    item = {"type": "message", "role": "assistant", "id": f"msg_{number}", "content": [text]}
+    return answered(number, item)
+
+
+Answering = Callable[[str, Event], Awaitable[list[Event]]]
+
+
+@asynccontextmanager
+async def provider(answer: Answering) -> AsyncIterator[str]:
+    """Its origin.
+
+    Args:
+        answer: the events of a turn, by the last four characters of the key that came, and the request.
+    """
 
     async def handle(request: web.Request) -> web.StreamResponse:
         key = request.headers["Authorization"][-4:]
         ws = web.WebSocketResponse()
         await ws.prepare(request)
         async for message in ws:
-            if json.loads(message.data)["type"] != "response.create":
-                continue
-            turns.append(key)
-            if len(turns) == 1:
-                _pause(proxy.database, key)
-                await asyncio.sleep(1.5)  # until the proxy has seen it
-            for event in answered_by(key, len(turns)):
+            asked = json.loads(message.data)
+            for event in await answer(key, asked) if asked["type"] == "response.create" else ():
                 await ws.send_json(event)
         return ws
 
-    for name in ("AAAA", "BBBB"):
-        monkeypatch.setenv(f"KEY_{name}", f"sk-upstream-{name.lower()}")
     app = web.Application()
     app.router.add_get("/v1/responses", handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        accounts = {name: {"credential": f"env:KEY_{name.upper()}"} for name in ("aaaa", "bbbb")}
-        proxy = await start_proxy(f"http://127.0.0.1:{runner.addresses[0][1]}", accounts=accounts)
-        text = await ask(CONFIG.format(base_url=proxy.base_url) + "supports_websockets = true\n")
-        rows = proxy.rows()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+@pytest.fixture
+def two_accounts(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """`aaaa` and `bbbb`: each by the last four characters of its key."""
+    for name in ("AAAA", "BBBB"):
+        monkeypatch.setenv(f"KEY_{name}", f"sk-upstream-{name.lower()}")
+    return {name: {"credential": f"env:KEY_{name.upper()}"} for name in ("aaaa", "bbbb")}
+
+
+async def test_codex_goes_on_with_another_account_when_its_own_is_paused(
+    start_proxy: Any, ask: Ask, two_accounts: dict[str, Any]
+) -> None:
+    turns: list[str] = []
+    proxy: Any = None
+
+    async def answer(key: str, asked: Event) -> list[Event]:
+        turns.append(key)
+        if len(turns) == 1:
+            _pause(proxy.database, key)
+            await asyncio.sleep(1.5)  # until the proxy has seen it
+        return answered_by(key, len(turns))
+
+    async with provider(answer) as origin:
+        proxy = await start_proxy(origin, accounts=two_accounts)
+        text = await ask(CONFIG.format(base_url=proxy.base_url) + "supports_websockets = true\n")
+        rows = proxy.rows()
     mine, other = turns  # Codex asks for a turn that warms the cache before the one that counts
     assert other != mine
     assert f"answered by {other}" in text
@@ -157,6 +186,56 @@ async def test_codex_goes_on_with_another_account_when_its_own_is_paused(
         (mine, "refused", "no_account_paused"),
         (other, "done", None),
     ]
+
+
+LIMIT = {
+    "type": "usage_limit_reached",
+    "message": "The usage limit has been reached",
+    "resets_in_seconds": 3_000,
+}
+FAILURES: dict[str, Event] = {
+    "usage limit": {"type": "error", "status": 429, "error": LIMIT},
+    "rate limit": {
+        "type": "response.failed",
+        "response": {"error": {"code": "rate_limit_exceeded", "message": "Please try again in 28s."}},
+    },
+    "dead account": {"type": "error", "status": 403, "error": {"code": "account_deactivated"}},
+    "server error": {"type": "error", "status": 500, "error": {"code": "server_error"}},
+}
+RETRIES = "codex_lb_proxy_retries_total"
+TOOL = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "no_such_tool", "arguments": "{}"}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+async def test_codex_goes_on_with_another_account_when_its_own_fails_in_mid_conversation(
+    start_proxy: Any, ask: Ask, two_accounts: dict[str, Any], name: str
+) -> None:
+    """The first account warms the cache and asks for a tool; what the tool said it cannot answer any more."""
+    turns: list[tuple[str, Event]] = []
+
+    async def answer(key: str, asked: Event) -> list[Event]:
+        turns.append((key, asked))
+        if key != turns[0][0]:
+            return answered_by(key, len(turns))
+        return {1: answered_by(key, 1), 2: answered(2, TOOL)}.get(len(turns), [FAILURES[name]])
+
+    async with provider(answer) as origin:
+        proxy = await start_proxy(origin, accounts=two_accounts)
+        text = await ask(CONFIG.format(base_url=proxy.base_url) + "supports_websockets = true\n")
+        rows, samples = proxy.rows(), proxy.samples()
+    mine, other = turns[0][0], turns[-1][0]
+    assert other != mine
+    assert f"answered by {other}" in text
+    assert [row["account_id"] for row in rows][:3] == [mine] * 3
+    assert [(row["account_id"], row["error_code"]) for row in rows if row["error_code"]] == [
+        (mine, rows[2]["error_code"])
+    ]
+    assert sum(n for name, n in samples.items() if name.startswith(RETRIES)) == 1
+    assert "call_1" in json.dumps(turns[2][1]["input"])
+    whole = turns[-1][1]
+    assert whole.get("previous_response_id") is None
+    assert "say something" in json.dumps(whole["input"])
+    assert "call_1" in json.dumps(whole["input"])
 
 
 def _pause(database: Path, name: str) -> None:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.values import RequestEvent
-from proxy import websocket
+from proxy import gate, websocket
 from proxy.errors import Refused
 from proxy.gate import Gate
 from proxy.meter import Caller, Meter
 from proxy.routes import Route
-from proxy.routing.marks import Failure
-from proxy.terms import Terms
-from proxy.turns import Turns
+from proxy.routing.marks import Failure, Verdict, classify
+from proxy.terms import Leaving, Terms
+from proxy.turns import Lost, Turns
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING = 0, 1, 2, 8, 9
 
@@ -27,6 +27,10 @@ CREATE = b'{"type":"response.create","model":"gpt-5.4","input":"' + "naïve ".en
 OTHER = b'{"type":"response.processed","response_id":"resp_1"}'
 DELTA = b'{"type":"response.output_text.delta","delta":"a"}'
 COMPLETED = b'{"type":"response.completed","response":{"usage":{"input_tokens":5,"output_tokens":1}}}'
+FAILED = b'{"type":"error","status":429,"error":{"type":"usage_limit_reached","message":"No more."}}'
+AT_FAULT = b'{"type":"error","status":400,"error":{"code":"invalid_prompt"}}'
+INFORMED = b'{"type":"codex.rate_limits","rate_limits":{}}'
+LEFT = Refused(429, "no_account_quota_exceeded", "this account takes no turn now; another one is free")
 
 
 def frame(opcode: int, payload: bytes, *, fin: bool = True, masked: bool = True) -> bytes:
@@ -60,15 +64,23 @@ def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
 
 
 class Connection:
-    """A gate, what stands against turns, and what came of it all."""
+    """A gate, what stands against turns, and what came of it all.
 
-    def __init__(self, against: Refused | None = None) -> None:
+    Attributes:
+        another: there is another account for turns that this one fails.
+    """
+
+    def __init__(self, against: Refused | None = None, *, another: bool = False) -> None:
         self.against = against
+        self.another = another
+        self.lost: list[Lost] = []
+        self.settled = 0
         self.looks = 0
         self.refused: list[Refused] = []
         self.told: list[Failure | None] = []
         self.events: list[RequestEvent] = []
-        terms = Terms(self._standing, self.refused.append, lambda began, failure: self.told.append(failure))
+        leaving = Leaving(self._leave, self._settle)
+        terms = Terms(self._standing, self.refused.append, self._turned, leaving)
         self.turns = Turns(self._meter, terms.turned)
         self.gate = Gate(self.turns, terms)
 
@@ -88,12 +100,28 @@ class Connection:
         self.looks += 1
         return self.against
 
+    def _turned(self, began: float, failure: Failure | None) -> Verdict | None:
+        self.told.append(failure)
+        return classify(failure, began) if failure else None
+
+    def _leave(self, lost: Lost) -> Refused | None:
+        self.lost.append(lost)
+        return LEFT if self.another else None
+
+    async def _settle(self) -> None:
+        self.settled += 1
+
     def _meter(self, start: float) -> Meter:
         caller = Caller("GET", Route("responses", "/v1/responses", True), "team", "req", None, None)
         return Meter(caller, self.events.append, start, lambda samples: None, "anna")
 
 
-GOODBYE = frame(CLOSE, (1013).to_bytes(2, "big") + f"{PAUSED.code}: {PAUSED}".encode(), masked=False)
+def goodbye(why: Refused) -> bytes:
+    """The frame that ends a connection."""
+    return frame(CLOSE, (1013).to_bytes(2, "big") + f"{why.code}: {why}".encode(), masked=False)
+
+
+GOODBYE = goodbye(PAUSED)
 
 Sent = tuple[bytes, list[int], bool]
 messages = st.lists(
@@ -170,10 +198,11 @@ def test_turns_that_run_are_answered_to_their_end(
 def test_the_end_comes_between_two_frames(place: int) -> None:
     connection = Connection(PAUSED)
     delta = said(DELTA)
-    assert connection.answers(delta[:place]) == delta[:place]
+    begun = connection.answers(delta[:place])
+    assert begun == (delta[:place] if place > 1 else b""), "a byte tells nothing of a frame"
     assert connection.asks(*message(CREATE)) == b""
     assert connection.last_words() is None
-    assert connection.answers(delta[place:] + delta) == delta[place:]
+    assert begun + connection.answers(delta[place:] + delta) == delta
     assert connection.last_words() == GOODBYE
 
 
@@ -226,3 +255,154 @@ def test_a_provider_that_cannot_be_read_is_passed_on_and_holds_up_no_end() -> No
     connection.against = PAUSED
     connection.asks(*message(CREATE))
     assert connection.last_words() == GOODBYE
+
+
+def answer(payload: bytes, ends: Iterable[int], *, pinged: bool) -> tuple[list[bytes], list[bytes]]:
+    """A provider's message in frames that end at these places, pings in between, and these pings."""
+    marks = [0, *sorted(end for end in ends if end <= len(payload)), len(payload)]
+    parts = [payload[a:b] for a, b in pairwise(marks)]
+    frames = [
+        frame(CONTINUATION if number else TEXT, part, fin=number == len(parts) - 1, masked=False)
+        for number, part in enumerate(parts)
+    ]
+    pings = [frame(PING, b"%d" % n, masked=False) for n in range(len(parts) - 1)] if pinged else []
+    return [part for pair in zip_longest(frames, pings, fillvalue=b"") for part in pair], pings
+
+
+fragments = st.lists(st.integers(0, 60), max_size=3)
+
+
+@given(fragments, st.booleans(), places, st.lists(st.just(INFORMED), max_size=2))
+def test_an_error_that_begins_the_answer_is_kept_from_the_client(
+    ends: list[int], pinged: bool, places: list[int], before: list[bytes]
+) -> None:
+    connection = Connection(another=True)
+    connection.asks(*message(CREATE))
+    frames, pings = answer(FAILED, ends, pinged=pinged)
+    told = [said(event) for event in before]
+    passed = connection.answers(*told, *frames, said(DELTA), places=places)
+    assert passed == b"".join((*told, *pings))
+    assert connection.last_words() == goodbye(LEFT)
+    assert connection.settled == 1
+    assert [failure and failure.code for failure in connection.told] == ["usage_limit_reached"]
+    assert [(e.status, e.end_reason, e.error_code) for e in connection.events] == [
+        ("error", "done", "usage_limit_reached")
+    ]
+    assert connection.asks(*message(CREATE)) == b"", "it has ended"
+    assert connection.refused == [LEFT]
+
+
+said_back = st.sampled_from([FAILED, AT_FAULT, INFORMED, DELTA, COMPLETED, b"{", b"[]", b'{"type":[]}', b""])
+
+
+@given(st.lists(st.tuples(said_back, fragments), max_size=6), st.integers(0, 3), places, st.booleans())
+def test_every_byte_of_the_provider_passes_while_there_is_no_other_account(
+    sent: list[tuple[bytes, list[int]]], turns: int, places: list[int], another: bool
+) -> None:
+    connection = Connection(another=another and FAILED not in [payload for payload, _ in sent])
+    connection.asks(*message(CREATE) * turns)
+    frames = [part for payload, ends in sent for part in answer(payload, ends, pinged=False)[0]]
+    assert connection.answers(*frames, places=places) == b"".join(frames)
+    assert connection.last_words() is None
+    assert connection.settled == 0
+
+
+@pytest.mark.parametrize(
+    "begun", [DELTA, b'{"type":"response.created","response":{}}', b"{}", b"{", b'{"type":"unheard.of"}']
+)
+def test_an_answer_that_has_begun_fails_before_the_client(begun: bytes) -> None:
+    connection = Connection(another=True)
+    connection.asks(*message(CREATE))
+    assert connection.answers(said(begun), said(FAILED)) == said(begun) + said(FAILED)
+    assert connection.lost == []
+    assert connection.last_words() is None
+
+
+def test_a_message_too_long_to_be_read_may_begin_any_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "MOST_KEPT", 1_000)
+    connection = Connection(another=True)
+    for stream in (b"a", b"b"):
+        connection.asks(*message(of(stream, CREATE)))
+    rest = said(b" " * 2_000 + of(b"b", DELTA)) + said(of(b"b", FAILED))
+    assert connection.answers(rest) == rest
+    assert connection.lost == []
+
+
+def test_an_error_of_the_request_is_the_clients() -> None:
+    connection = Connection(another=True)
+    connection.asks(*message(CREATE))
+    assert connection.answers(said(AT_FAULT)) == said(AT_FAULT)
+    assert connection.lost == []
+
+
+def test_an_error_that_answers_nothing_is_the_clients() -> None:
+    connection = Connection(another=True)
+    assert connection.answers(said(FAILED)) == said(FAILED)
+    assert connection.lost == []
+
+
+def test_a_long_message_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "MOST_HELD", 1_000)
+    long = said(b" " * 2_000 + FAILED)
+    connection = Connection(another=True)
+    connection.asks(*message(CREATE))
+    assert connection.answers(long[:900]) == b""
+    assert connection.answers(long[900:1_100]) == long[:1_100]
+    assert connection.answers(long[1_100:]) == long[1_100:]
+    assert connection.last_words() is None
+
+
+@given(st.integers(1, len(said(FAILED)) - 1))
+def test_what_is_held_passes_when_the_provider_cannot_be_read_any_more(place: int) -> None:
+    connection = Connection(another=True)
+    connection.asks(*message(CREATE))
+    garbage = frame(CONTINUATION, b"", masked=False)
+    first = frame(TEXT, FAILED[:9], fin=False, masked=False) + frame(TEXT, b"", masked=False)
+    assert connection.answers(*(first, garbage), places=[place]) == first + garbage
+    assert connection.answers(b"more") == b"more"
+    assert connection.last_words() is None
+
+
+def of(stream: bytes, message: bytes) -> bytes:
+    """A message of one stream."""
+    return message.replace(b"{", b'{"stream_id":"%s",' % stream, 1)
+
+
+def test_turns_of_other_streams_come_to_their_end_before_one_is_asked_for_again() -> None:
+    connection = Connection(another=True)
+    for stream in (b"a", b"b", b"c"):
+        connection.asks(*message(of(stream, CREATE)))
+    first = said(of(b"a", DELTA))
+    assert connection.answers(first, said(of(b"b", FAILED))) == first
+    assert connection.last_words() is None
+    assert connection.asks(*message(of(b"d", CREATE)), frame(PING, b"")) == frame(PING, b"")
+    assert connection.refused == [LEFT]
+    rest = said(of(b"a", DELTA)) + said(of(b"a", COMPLETED))
+    assert connection.answers(rest, said(of(b"c", FAILED)), said(DELTA)) == rest
+    assert connection.last_words() == goodbye(LEFT)
+    assert [(e.end_reason, e.error_code, e.usage.input_tokens) for e in connection.events] == [
+        ("done", "usage_limit_reached", None),
+        ("refused", LEFT.code, None),
+        ("done", None, 5),
+        ("done", "usage_limit_reached", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "failed"),
+    [
+        ((CREATE, CREATE), FAILED),
+        ((of(b"a", CREATE), of(b"a", CREATE)), of(b"a", FAILED)),
+        ((of(b"a", CREATE), of(b"b", CREATE)), FAILED),
+        ((CREATE, of(b"b", CREATE)), of(b"c", FAILED)),
+    ],
+)
+def test_an_error_that_another_turns_answer_could_be_taken_for_is_the_clients(
+    asked: tuple[bytes, bytes], failed: bytes
+) -> None:
+    connection = Connection(another=True)
+    for create in asked:
+        connection.asks(*message(create))
+    assert connection.answers(said(failed)) == said(failed)
+    assert connection.lost == []
+    assert connection.turns.running

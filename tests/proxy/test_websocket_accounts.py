@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -37,22 +37,27 @@ def failed(code: str, message: str = "No.") -> Event:
 
 
 class Provider:
-    """Answers each `response.create` with a delta and what is scripted for the key that came.
+    """Answers each `response.create` with a delta and what is scripted for the key that came; all that
+    answers a turn with a `stream_id` has the same.
 
     Attributes:
-        ends: the event that ends a turn, by the last four characters of the key.
+        begins: the events before the one that ends a turn, by the last four characters of the key, or by
+            the stream; a delta for all others.
+        ends: the event that ends a turn, by either as well.
         asked: key and message of everything that clients sent.
-        go_on: turns end when it is set.
+        go_on: turns end when it is set, but for those of the streams in `at_once`.
         closed: the codes with which clients closed.
         cut: turns end with their connection instead.
     """
 
     def __init__(self) -> None:
         self.origin = ""
+        self.begins: dict[str, list[Event]] = {}
         self.ends: dict[str, Event] = {}
         self.asked: list[tuple[str, Event]] = []
         self.go_on = asyncio.Event()
         self.go_on.set()
+        self.at_once: set[str | None] = set()
         self.closed: list[int | None] = []
         self.cut = False
 
@@ -63,21 +68,37 @@ class Provider:
         key = request.headers["Authorization"][-4:]
         ws = web.WebSocketResponse()
         await ws.prepare(request)
-        async for message in ws:
-            assert message.type is WSMsgType.TEXT
-            event = json.loads(message.data)
-            self.asked.append((key, event))
-            if event["type"] != "response.create":
-                continue
-            await ws.send_json(DELTA)
-            await self.go_on.wait()
+        lanes: dict[str | None, asyncio.Lock] = defaultdict(asyncio.Lock)
+        async with asyncio.TaskGroup() as turns:
+            async for message in ws:
+                assert message.type is WSMsgType.TEXT
+                event = json.loads(message.data)
+                self.asked.append((key, event))
+                if event["type"] == "response.create":
+                    stream = event.get("stream_id")
+                    turns.create_task(self._answer(request, ws, lanes[stream], stream, key))
+        self.closed.append(ws.close_code)
+        return ws
+
+    async def _answer(
+        self,
+        request: web.Request,
+        ws: web.WebSocketResponse,
+        lane: asyncio.Lock,
+        stream: str | None,
+        key: str,
+    ) -> None:
+        of = {} if stream is None else {"stream_id": stream}
+        async with lane:
+            for event in self.begins.get(stream or key, [DELTA]):
+                await ws.send_json(event | of)
+            if stream not in self.at_once:
+                await self.go_on.wait()
             if self.cut:
                 assert request.transport is not None
                 request.transport.abort()
-                break
-            await ws.send_json(self.ends.get(key, COMPLETED))
-        self.closed.append(ws.close_code)
-        return ws
+            else:
+                await ws.send_json(self.ends.get(stream or key, COMPLETED) | of)
 
 
 @asynccontextmanager
@@ -104,7 +125,7 @@ async def provider() -> AsyncIterator[Provider]:
 
 @pytest.fixture(autouse=True)
 def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("aaaa", "bbbb"):
+    for name in ("aaaa", "bbbb", "cccc", "dddd"):
         monkeypatch.setenv(f"KEY_{name.upper()}", f"sk-upstream-{name}")
 
 
@@ -423,3 +444,249 @@ async def test_a_client_that_never_closes_is_not_waited_for(
             assert 0.2 < monotonic() - heard < 2
     assert provider.turns() == {}
     assert [row["end_reason"] for row in proxy.rows()] == ["refused", "refused"]
+
+
+INFORMED = {"type": "codex.rate_limits", "rate_limits": {"primary": {"used_percent": 100}}}
+ANOTHER = "; another one is free, connect again"
+
+
+def retries(proxy: Any) -> dict[str, float]:
+    """The retries that were counted, by the class of the error."""
+    samples = proxy.samples()
+    name = 'codex_lb_proxy_retries_total{api="responses",error_class="%s"}'
+    found = {kind: samples[name % kind] for kind in ("quota", "rate_limit", "auth", "upstream")}
+    return {kind: count for kind, count in found.items() if count}
+
+
+async def ends_unanswered(ws: aiohttp.ClientWebSocketResponse, *before: Event) -> str:
+    """Ask for a turn of whose answer nothing comes but what is told before it; why the proxy closes."""
+    await ws.send_json(CREATE)
+    for event in before:
+        assert await ws.receive_json(timeout=5) == event
+    code, reason = await end_of(ws)
+    assert code == 1013
+    assert len(reason.encode()) <= 123
+    return reason
+
+
+MOVING: dict[str, tuple[Callable[[], Event], str, str]] = {
+    **{
+        name: (MARKING[name][0], reason, kind)
+        for name, reason, kind in (
+            ("reset", "quota_exceeded", "quota"),
+            ("reset in", "quota_exceeded", "quota"),
+            ("rate", "rate_limited", "rate_limit"),
+            ("headers", "rate_limited", "rate_limit"),
+            ("dead account", "auth", "auth"),
+            ("dead key", "auth", "auth"),
+        )
+    },
+    "server error": (lambda: failed("server_error"), "cooldown", "upstream"),
+}
+"""An event, why its account takes no turn after it, and the class that its retry is counted in."""
+
+
+@pytest.mark.parametrize("before", [(), (INFORMED,)])
+@pytest.mark.parametrize("name", MOVING)
+async def test_a_turn_that_fails_before_its_answer_begins_goes_to_another_account(
+    start_proxy: Any, connect: Connect, provider: Provider, name: str, before: tuple[Event, ...]
+) -> None:
+    make, why, kind = MOVING[name]
+    proxy = await start_proxy(provider.origin, accounts=described("aaaa", "bbbb"))
+    ws, mine, other = await first_account(proxy, connect, provider)
+    event = provider.ends[mine] = make()
+    provider.begins[mine] = list(before)
+    reason = await ends_unanswered(ws, *before)
+    assert reason.startswith(f"no_account_{why}: ")
+    assert reason.endswith(ANOTHER)
+    again = await connect(proxy)
+    assert await turn(again) == COMPLETED
+    await again.close()
+    assert provider.turns() == {mine: 2, other: 1}
+    told = event.get("error") or event.get("response", {}).get("error") or event
+    rows = [(row["account_id"], row["end_reason"], row["error_code"]) for row in proxy.rows()]
+    assert rows == [
+        (mine, "done", None),
+        (mine, "done", told.get("code") or told["type"]),
+        (other, "done", None),
+    ]
+    assert retries(proxy) == {kind: 1}
+
+
+async def test_a_failed_turn_that_told_of_usage_is_billed(
+    start_proxy: Any, connect: Connect, provider: Provider
+) -> None:
+    proxy = await start_proxy(provider.origin, accounts=described("aaaa", "bbbb"))
+    ws, mine, _ = await first_account(proxy, connect, provider)
+    provider.begins[mine] = []
+    provider.ends[mine] = failed("server_error")
+    provider.ends[mine]["response"] |= {"model": "gpt-5.4", "usage": USAGE}
+    await ends_unanswered(ws)
+    row = proxy.rows()[-1]
+    assert (row["account_id"], row["status"], row["error_code"]) == (mine, "error", "server_error")
+    assert (row["input_tokens"], row["output_tokens"]) == (1000, 100)
+
+
+async def test_without_another_account_the_error_is_the_clients(
+    start_proxy: Any, connect: Connect, provider: Provider
+) -> None:
+    proxy = await start_proxy(provider.origin, accounts=described("aaaa", "bbbb"))
+    ws, mine, other = await first_account(proxy, connect, provider)
+    change(proxy, accounts.pause, other)
+    await asyncio.sleep(1.5)
+    provider.begins[mine] = []
+    event = provider.ends[mine] = limited(resets_in_seconds=3_000)
+    await ws.send_json(CREATE)
+    assert await ws.receive_json(timeout=5) == event
+    await ws.close()
+    assert retries(proxy) == {}
+
+
+@pytest.mark.parametrize("event", AT_FAULT)
+async def test_an_error_of_the_request_itself_passes_as_the_first_message_too(
+    start_proxy: Any, connect: Connect, provider: Provider, event: Event
+) -> None:
+    proxy = await start_proxy(provider.origin, accounts=described("aaaa", "bbbb"))
+    ws, mine, _ = await first_account(proxy, connect, provider)
+    provider.begins[mine] = []
+    provider.ends[mine] = event
+    await ws.send_json(CREATE)
+    assert await ws.receive_json(timeout=5) == event
+    del provider.begins[mine], provider.ends[mine]
+    assert await turn(ws) == COMPLETED
+
+
+async def test_a_caller_that_may_spend_no_more_is_told_the_error(
+    start_proxy: Any, connect: Connect, provider: Provider
+) -> None:
+    key = "sk-proxy-team-0001"
+    proxy = await start_proxy(
+        provider.origin,
+        accounts=described("aaaa", "bbbb"),
+        proxy_keys={"team": {"sha256": hashlib.sha256(key.encode()).hexdigest(), "daily_usd": "0.001"}},
+    )
+    ws = await connect(proxy, key)
+    assert await turn(ws) == COMPLETED
+    ((mine, _),) = provider.asked
+    provider.begins[mine] = []
+    event = provider.ends[mine] = limited(resets_in_seconds=3_000)
+    provider.go_on.clear()
+    await ws.send_json(CREATE)
+    proxy.rows()
+    await asyncio.sleep(3)  # until what the first turn cost is known
+    provider.go_on.set()
+    assert await ws.receive_json(timeout=5) == event
+
+
+async def test_a_login_whose_token_is_refused_is_told_so_as_it_is_not_marked(
+    start_proxy: Any, connect: Connect, provider: Provider, tmp_path: Path
+) -> None:
+    logins = {}
+    for name in ("aaaa", "bbbb"):
+        tokens = {"access_token": f"token-{name}", "refresh_token": "refresh-1", "account_id": name}
+        file = tmp_path / f"{name}.json"
+        file.write_text(json.dumps({"tokens": tokens}))
+        logins[name] = {"credential": f"codex:{file}", "upstream_base_url": provider.origin}
+    proxy = await start_proxy(provider.origin, accounts=logins)
+    ws, mine, _ = await first_account(proxy, connect, provider)
+    provider.begins[mine] = []
+    event = provider.ends[mine] = {"type": "error", "status": 401, "error": {"code": "token_expired"}}
+    await ws.send_json(CREATE)
+    assert await ws.receive_json(timeout=5) == event
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.7])
+@pytest.mark.parametrize("code", ["usage_limit_reached", "server_error"])
+async def test_a_client_that_connects_again_and_again_comes_to_an_end(
+    start_proxy: Any, connect: Connect, provider: Provider, code: str, pause: float
+) -> None:
+    """A server's error lets an account rest for a moment: with a pause it is free again every time."""
+    names = ("aaaa", "bbbb", "cccc", "dddd")
+    proxy = await start_proxy(provider.origin, accounts=described(*names))
+    for name in names:
+        provider.begins[name] = []
+        provider.ends[name] = failed(code)
+    reasons: list[int | None] = []
+    for _ in range(10):
+        ws = await connect(proxy)
+        await ws.send_json(CREATE)
+        message = await ws.receive(timeout=5)
+        if message.type is WSMsgType.TEXT:
+            await ws.close()
+            break
+        reasons.append(message.data)
+        await ws.receive(timeout=5)
+        await asyncio.sleep(pause)
+    assert reasons == [1013, 1013], "three accounts in all, as with any request"
+    assert set(provider.turns().values()) == {1}, "none of them twice"
+    assert sum(retries(proxy).values()) == 2
+
+
+async def test_a_conversation_does_not_come_back_to_an_account_that_it_left(
+    start_proxy: Any, connect: Connect, provider: Provider
+) -> None:
+    proxy = await start_proxy(provider.origin, accounts=described("aaaa", "bbbb"))
+    ws, mine, other = await first_account(proxy, connect, provider)
+    provider.begins[mine] = []
+    provider.ends[mine] = failed("server_error")
+    await ends_unanswered(ws)
+    await asyncio.sleep(0.5)  # it has rested
+    for _ in range(3):
+        ws = await connect(proxy)
+        await ws.send_json(CREATE)
+        assert await ws.receive_json(timeout=5) == DELTA
+        await ws.close()
+    assert provider.turns() == {mine: 2, other: 3}
+
+
+async def test_turns_of_other_streams_come_to_their_end_first(
+    start_proxy: Any, connect: Connect, provider: Provider
+) -> None:
+    proxy = await start_proxy(provider.origin, accounts=described("aaaa", "bbbb"))
+    ws, mine, other = await first_account(proxy, connect, provider)
+    provider.begins["lost"] = []
+    provider.ends["lost"] = limited(resets_in_seconds=3_000)
+    provider.at_once = {"lost"}
+    provider.go_on.clear()
+    await ws.send_json(CREATE | {"stream_id": "kept"})
+    assert await ws.receive_json(timeout=5) == DELTA | {"stream_id": "kept"}
+    await ws.send_json(CREATE | {"stream_id": "lost"})
+    await until(lambda: member(proxy, mine).status == "quota_exceeded")
+    await ws.send_json(CREATE | {"stream_id": "late"})
+    with pytest.raises(TimeoutError):
+        await ws.receive(timeout=0.3)
+    provider.go_on.set()
+    assert await ws.receive_json(timeout=5) == COMPLETED | {"stream_id": "kept"}
+    code, reason = await end_of(ws)
+    assert code == 1013
+    assert reason.endswith(ANOTHER)
+    assert provider.turns() == {mine: 3}
+    rows = [(row["end_reason"], row["error_code"], row["input_tokens"]) for row in proxy.rows()]
+    assert sorted(rows, key=str) == [
+        ("done", "usage_limit_reached", None),
+        ("done", None, 1000),
+        ("done", None, 1000),
+        ("refused", "no_account_quota_exceeded", None),
+    ]
+    assert await turn(await connect(proxy)) == COMPLETED
+    assert provider.turns()[other] == 1
+
+
+async def test_a_turn_that_another_waits_behind_is_told_its_error(
+    start_proxy: Any, connect: Connect, provider: Provider
+) -> None:
+    """Answers come in the order of the turns: without the first, the second's would be taken for it."""
+    proxy = await start_proxy(provider.origin, accounts=described("aaaa", "bbbb"))
+    ws, mine, _ = await first_account(proxy, connect, provider)
+    provider.begins[mine] = []
+    event = provider.ends[mine] = limited(resets_in_seconds=3_000)
+    provider.go_on.clear()
+    await ws.send_json(CREATE)
+    await ws.send_json(CREATE)
+    await until(lambda: provider.turns()[mine] == 3)
+    await asyncio.sleep(0.2)  # the second is under way as well
+    provider.go_on.set()
+    assert await ws.receive_json(timeout=5) == event
+    code, reason = await end_of(ws)
+    assert (code, reason.endswith(ANOTHER)) == (1013, True)
+    assert [row["error_code"] for row in proxy.rows()][1:] == ["usage_limit_reached"] * 2
