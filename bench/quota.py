@@ -20,7 +20,7 @@ BADLY = 0.10
 """More than this share of use beyond the proxy, or this far from the truth, is bad."""
 
 RULES = {
-    "the fork's": QuotaRules(wobble_seconds=0),
+    "the fork's": QuotaRules(wobble_seconds=0, fell_percent=101),
     "whole_cycle (default)": QuotaRules(),
     "clean_steps": QuotaRules(method="clean_steps"),
 }

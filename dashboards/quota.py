@@ -70,7 +70,8 @@ def suppressed() -> Json:
         "Suppressed estimates",
         "Accounts whose window moved without the proxy's knowledge, so that an estimate would mislead, with "
         "the reason and the used percent: cycle_start_mismatch, used before we first looked; "
-        "mid_cycle_jump, a rise without a request; no_priced_usage, nothing with a price.",
+        "mid_cycle_jump, a rise without a request; meter_fell, quota given anew before its time; "
+        "no_priced_usage, nothing with a price; unknown_cycle, a window of unknown length.",
         "percent",
         "No estimate is suppressed",
         decimals=0,

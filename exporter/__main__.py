@@ -8,17 +8,20 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 
 from aiohttp import web
 
 from exporter.app import application, listening
 from exporter.audit import Audit
+from exporter.ending import LastResort
 from exporter.errors import ExporterError
-from exporter.scrape import Scrape, collectors, scrape
+from exporter.log import FORMAT, keep_addresses_out
+from exporter.scrape import Scrape
+from exporter.scraper import Scraper
+from exporter.sharing import Shared, Watch
 from exporter.source import Source
 from exporter.stores import source
 from ledger.errors import LedgerError
@@ -46,7 +49,7 @@ EPILOG = """\
 examples:
   python -m exporter                                    listens on 127.0.0.1:8789, reads usage.db
   python -m exporter --config /etc/codex-usage.toml
-  python -m exporter --once | promtool check metrics
+  python -m exporter --once
   python -m exporter --store codex-lb:~/.codex-lb/store.db
   python -m exporter --store codex-lb:/var/lib/codex-lb/store.db,accounts=/var/lib/codex-lb/accounts.db
   python -m exporter --store codex-lb:postgresql://reader@host/codex_lb
@@ -64,12 +67,15 @@ exit codes: 0 ended by SIGTERM or Ctrl-C, or --once read everything; 1 --once fo
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """Run the exporter; returns the exit code."""
     arguments = _parser().parse_args(argv)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(format=FORMAT)
     try:
         settings = load(arguments.config, environ)
+        mode = settings.metrics.account_identity_mode
+        if mode == "account_id":
+            keep_addresses_out()
         with closing(source(settings, arguments.store)) as store:
-            take = scraper(settings, store)
-            return _print(take()) if arguments.once else _serve(settings, take, Audit(store))
+            scraper = Scraper(store, mode)
+            return _print(scraper) if arguments.once else _serve(settings, store, scraper)
     except (SettingsError, LedgerError, ExporterError) as error:
         print(f"exporter: {error}", file=sys.stderr)
         return 2
@@ -77,29 +83,38 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         return 0
 
 
-def scraper(settings: Settings, store: Source) -> Callable[[], Scrape]:
-    """A function that scrapes the store, as it is at that moment."""
-    subjects = collectors(store, settings.metrics.account_identity_mode)
-    return lambda: scrape(subjects, datetime.now(UTC))
-
-
-def _serve(settings: Settings, take: Callable[[], Scrape], audit: Audit) -> int:
+def _serve(settings: Settings, store: Source, scraper: Scraper) -> int:
     token = settings.metrics.token
-    app = application(take, token.get_secret_value() if token else None, afterwards=audit)
-    asyncio.run(_until_stopped(app, settings.exporter.listen_addr))
+    app = application(
+        scraper,
+        token.get_secret_value() if token else None,
+        afterwards=Audit(store),
+        watch=_watch(scraper),
+    )
+    with LastResort(interrupt=store.interrupt) as last_resort:
+        asyncio.run(_until_stopped(app, settings.exporter.listen_addr, last_resort))
     return 0
 
 
-async def _until_stopped(app: web.Application, address: str) -> None:
+def _watch(scraper: Scraper) -> Watch[Scrape]:
+    return Watch(scraper.progressed, scraper.instead)
+
+
+async def _until_stopped(app: web.Application, address: str, last_resort: LastResort) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with listening(app, *split_address(address)) as port:
         print(f"exporter: http://{address.rpartition(':')[0]}:{port}/metrics", flush=True)
         await stop.wait()
+        last_resort.begin()
 
 
-def _print(result: Scrape) -> int:
+def _print(scraper: Scraper) -> int:
+    async def once() -> Scrape:
+        return await Shared(scraper, watch=_watch(scraper)).result()
+
+    result = asyncio.run(once())
     sys.stdout.buffer.write(result.text)
     return 1 if result.failed else 0
 

@@ -12,28 +12,36 @@ from aiohttp import web
 from exporter.errors import ListenError
 from exporter.exposition import CONTENT_TYPE
 from exporter.scrape import Scrape
-from exporter.sharing import Afterwards, Shared
+from exporter.sharing import Afterwards, Shared, Watch
 
-SHUTDOWN_SECONDS = 5.0
-"""How long a scrape under way may still take after SIGTERM; Docker kills after ten."""
+SHUTDOWN_SECONDS = 4.0
+"""How long a scrape under way may still take after SIGTERM."""
 
 
 def application(
-    scrape: Callable[[], Scrape], token: str | None = None, *, afterwards: Afterwards | None = None
+    scrape: Callable[[], Scrape],
+    token: str | None = None,
+    *,
+    afterwards: Afterwards | None = None,
+    watch: Watch[Scrape] | None = None,
 ) -> web.Application:
     """The exporter's web application.
 
     Args:
         scrape: blocking; it is called in a thread, one call at a time.
         afterwards: blocking work to do after each scrape, see `Shared`.
+        watch: when a scrape counts as hanging; None lets it take as long as it likes.
         token: the bearer token that /metrics asks for; None leaves it open.
     """
-    shared = Shared(scrape, afterwards)
+    shared = Shared(scrape, afterwards, watch)
 
     async def metrics(request: web.Request) -> web.Response:
         if not authorized(request.headers.get("Authorization", ""), token):
             return _refusal()
-        return web.Response(body=(await shared.result()).text, headers={"Content-Type": CONTENT_TYPE})
+        text = (await shared.result()).text
+        response = web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
+        response.enable_compression()  # where the client accepts it, as Prometheus does
+        return response
 
     async def readyz(request: web.Request) -> web.Response:
         failed = (await shared.result()).failed

@@ -39,15 +39,21 @@ class Audit:
         begin = self._clock()
         allowed = min(MOST_SECONDS, SHARE * (begin - self._last))
         self._last = begin
-        try:
-            self._source.audit_requests(self._budget(allowed, interrupted))
-            if not interrupted():
-                self._source.audit_meters(datetime.now(UTC), self._budget(allowed, interrupted))
-        except StoreError:
-            return
-        except Exception as error:
-            log.warning("audit failed: %s: %s", type(error).__name__, " ".join(str(error).split()))
+        _try(lambda: self._source.audit_requests(self._budget(allowed, interrupted)))
+        if not interrupted():
+            now, budget = datetime.now(UTC), self._budget(allowed, interrupted)
+            _try(lambda: self._source.audit_meters(now, budget))
 
     def _budget(self, seconds: float, interrupted: Callable[[], bool]) -> Callable[[bool], bool]:
         end = self._clock() + seconds
         return lambda in_doubt: not interrupted() and (in_doubt or self._clock() < end)
+
+
+def _try(look: Callable[[], None]) -> None:
+    """Look at one part; where that fails, the other is looked at all the same."""
+    try:
+        look()
+    except StoreError:
+        return
+    except Exception as error:
+        log.warning("audit failed: %s: %s", type(error).__name__, " ".join(str(error).split()))

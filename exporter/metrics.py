@@ -117,6 +117,12 @@ NEWEST_REQUEST = MetricFamily(
     "When the newest stored request ended, in seconds since 1970.",
     unit="seconds",
 )
+UNREADABLE_ROWS = MetricFamily(
+    "codex_lb_exporter_unreadable_rows",
+    "gauge",
+    "Rows of the store that could not be understood and do not count.",
+    ("table",),
+)
 
 FAMILIES: tuple[MetricFamily, ...] = (
     ACCOUNTS,
@@ -138,4 +144,5 @@ FAMILIES: tuple[MetricFamily, ...] = (
     COLLECTOR_SUCCESS,
     COLLECTOR_DURATION,
     NEWEST_REQUEST,
+    UNREADABLE_ROWS,
 )

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from exporter.accounts import IdentityMode, by_status, identities
-from exporter.collect import Collector, health, run
+from exporter.collect import Collector, Outcome, health, run
 from exporter.exposition import render
 from exporter.freshness import newest
 from exporter.privacy import without_addresses
 from exporter.samples import Samples
 from exporter.source import Source
 from exporter.spend import quota, spend
+from exporter.unreadable import Unreadable
 from exporter.windows import windows
-
-log = logging.getLogger("quotascope.exporter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,29 +24,37 @@ class Scrape:
 
     Attributes:
         text: in the format of `exposition.CONTENT_TYPE`.
-        failed: the collectors that could not read their data.
+        errors: of each collector that could not read its data, in one line.
     """
 
     text: bytes
-    failed: tuple[str, ...]
+    errors: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The collectors that could not read their data."""
+        return tuple(self.errors)
 
 
 def collectors(source: Source, mode: IdentityMode) -> tuple[Collector, ...]:
     """Every collector, in the order of the exposition."""
+    odd_accounts, odd_readings, odd_requests = map(Unreadable, ("accounts", "usage_history", "request_logs"))
 
     def read_accounts(now: datetime) -> tuple[Samples, ...]:
-        accounts = source.accounts(now).shown
-        return by_status(accounts), identities(accounts, mode)
+        found = source.accounts(now)
+        counted = odd_accounts.samples(found.unreadable)
+        return by_status(found.shown), identities(found.shown, mode), counted
 
     def read_windows(now: datetime) -> tuple[Samples, ...]:
-        return windows(source.usage(now), source.capacities)
+        usage, odd = source.usage(now), source.unreadable_readings(now)
+        return *windows(usage, source.capacities), odd_readings.samples(len(odd), max(odd, default=None))
 
     def read_spend(now: datetime) -> tuple[Samples, ...]:
-        estimates = source.estimates(now)
-        return *spend(estimates), *quota(estimates)
+        estimates, odd = source.estimates(now), source.unreadable_requests(now)
+        return *spend(estimates), *quota(estimates), odd_requests.samples(len(odd), max(odd, default=None))
 
     def read_freshness(now: datetime) -> tuple[Samples, ...]:
-        return (newest(source.newest_request()),)
+        return (newest(source.newest_request(now)),)
 
     found = (
         Collector("accounts", read_accounts),
@@ -64,12 +70,12 @@ def scrape(subjects: Sequence[Collector], now: datetime) -> Scrape:
 
     Not beside each other: a statement holds the store for as long as its rows are fetched, and while other
     threads compute, Python lets a fetch wait for its turn with every row.
-
-    Each failure is one line in the log.
     """
-    outcomes = [run(subject, now) for subject in subjects]
-    failed = [outcome for outcome in outcomes if outcome.error is not None]
-    for outcome in failed:
-        log.warning("collector %s failed: %s", outcome.collector, outcome.error)
+    return answer([run(subject, now) for subject in subjects])
+
+
+def answer(outcomes: Sequence[Outcome]) -> Scrape:
+    """What is answered when the collectors have fared so."""
     samples = [sample for outcome in outcomes for sample in outcome.samples]
-    return Scrape(render([*samples, *health(outcomes)]), tuple(o.collector for o in failed))
+    errors = {outcome.collector: outcome.error for outcome in outcomes if outcome.error is not None}
+    return Scrape(render([*samples, *health(outcomes)]), errors)

@@ -10,20 +10,26 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from exporter.once import Once
+from ledger.account_meters import Shown
 from ledger.capacity import Capacity
-from ledger.errors import StoreChanged
+from ledger.errors import StoreChanged, StoreError
 from ledger.estimates import Estimates
-from ledger.foreign import Accounts, micros, newest_request_at, read_accounts
-from ledger.meters import Meters, Shown
+from ledger.foreign import micros
+from ledger.foreign_accounts import Accounts, read_accounts
+from ledger.meters import Meters
+from ledger.newest import newest_request_at
 from ledger.prices import PriceBook
 from ledger.queries import Account, price_book
 from ledger.quota import PERIOD, QuotaEstimate, QuotaRules
-from ledger.readonly import Reader
+from ledger.readonly import Reader, passes_by_itself
 from ledger.request_pages import RequestPages
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,7 @@ class Source:
         self._book, self._estimates = book, Estimates(rules)
         self._meters, self._pages = Meters(rules), RequestPages()
         self._seen: dict[str, Hashable] = {}
+        self._gone: frozenset[str] = frozenset()
         self._account_list = Once(self._read_accounts)
         self._metered, self._paged = Once(self._read_meters), Once(self._read_pages)
 
@@ -65,15 +72,37 @@ class Source:
         """The accounts as of one scrape. Raises: StoreError, as everything here."""
         return self._account_list.at(now)
 
+    @property
+    def progressed(self) -> float:
+        """When a statement last ended, by `time.monotonic`."""
+        return max(self._history.progressed, self._accounts.progressed)
+
+    def interrupt(self) -> None:
+        """End what is being read with a StoreError, and read no more until `resume`; from any thread."""
+        self._history.interrupt()
+        self._accounts.interrupt()
+
+    def resume(self) -> None:
+        """Read again after `interrupt`."""
+        self._history.resume()
+        self._accounts.resume()
+
     def close(self) -> None:
         """Let go of the connections to a server."""
         self._history.close()
         self._accounts.close()
 
-    def newest_request(self) -> int | None:
-        """When the newest request ended, microseconds since 1970."""
-        with self._history.reading() as connection:
-            return newest_request_at(connection)
+    def newest_request(self, now: datetime) -> int | None:
+        """When the newest request ended, at most `now`, microseconds since 1970."""
+        return _read_from(self._history, lambda connection: newest_request_at(connection, micros(now)))
+
+    def unreadable_requests(self, now: datetime) -> tuple[int, ...]:
+        """Ids of the requests that could not be understood."""
+        return self._paged.at(now).unreadable
+
+    def unreadable_readings(self, now: datetime) -> tuple[int, ...]:
+        """Ids of the readings of meters that could not be understood."""
+        return self._metered.at(now).unreadable
 
     def usage(self, now: datetime) -> tuple[Usage, ...]:
         """The windows of every account."""
@@ -86,10 +115,11 @@ class Source:
         at, meters, pages = micros(now), self._metered.at(now), self._paged.at(now)
         accounts = self.accounts(now)
         known = [account.id for account in accounts.shown]
-        others = sorted({*pages.accounts(at - PERIOD)} - {*known} - accounts.hidden)
+        others = sorted({*pages.accounts(at - PERIOD)} - {*known} - self._gone)
         return {
-            id: self._estimates.of(id, meters.shown(id, at).cycle, pages.of(id), at)
+            id: self._estimates.of(id, shown.cycle, pages.of(id), at, metered=shown.secondary is not None)
             for id in (*known, *others)
+            for shown in (meters.shown(id, at),)
         }
 
     def audit_requests(self, go_on: Callable[[bool], bool]) -> None:
@@ -98,13 +128,13 @@ class Source:
         Args:
             go_on: called after each step, of some milliseconds, with whether requests were lost and it is
                 not yet known which; whether to take another.
-        Raises: StoreError.
+        Raises: StoreError. What is damaged makes the next scrape read everything again, and report it.
         """
 
         def steps(connection: Connection) -> Iterator[bool]:
             return (self._pages.in_doubt for _ in self._pages.audit(connection))
 
-        self._refresh("pages", lambda connection: _take(steps(connection), go_on), self._pages.forget)
+        self._audit("pages", lambda connection: _take(steps(connection), go_on), self._pages.forget)
 
     def audit_meters(self, now: datetime, go_on: Callable[[bool], bool]) -> None:
         """Look again at the readings of the meters; as `audit_requests`, and there is never doubt."""
@@ -112,11 +142,13 @@ class Source:
         def steps(connection: Connection) -> Iterator[bool]:
             return (False for _ in self._meters.audit(connection, micros(now)))
 
-        self._refresh("meters", lambda connection: _take(steps(connection), go_on), self._meters.forget)
+        self._audit("meters", lambda connection: _take(steps(connection), go_on), self._meters.forget)
 
     def _read_accounts(self, now: datetime) -> Accounts:
-        with self._accounts.reading() as connection:
-            return read_accounts(connection)
+        found = _read_from(self._accounts, read_accounts)
+        shown = {account.id for account in found.shown}
+        self._gone = (self._gone | found.hidden) - shown  # its requests go later than an account does
+        return found
 
     def _read_meters(self, now: datetime) -> Meters:
         ids = [account.id for account in self.accounts(now).shown]
@@ -132,6 +164,14 @@ class Source:
         self._refresh("pages", read, self._pages.forget)
         return self._pages
 
+    def _audit(self, name: str, look: Callable[[Connection], None], forget: Callable[[], None]) -> None:
+        try:
+            self._refresh(name, look, forget)
+        except StoreError as error:
+            if not passes_by_itself(error):
+                forget()
+            raise
+
     def _refresh(self, name: str, read: Callable[[Connection], None], forget: Callable[[], None]) -> None:
         """Read on from where the last scrape ended, or from the start where the store is another one."""
         identity = self._history.identity()
@@ -144,13 +184,25 @@ class Source:
             self._read(read, forget)
 
     def _read(self, read: Callable[[Connection], None], forget: Callable[[], None]) -> None:
-        """Read once; what was read of a store that changed meanwhile may be a mixture, and is dropped."""
+        """Read once; what was read of a store that changed meanwhile may be a mixture, and is dropped; so is
+        what was read before an error of our own, for it may be half of something."""
         try:
             with self._history.reading() as connection:
                 read(connection)
-        except StoreChanged:
-            forget()
+        except Exception as error:
+            if isinstance(error, StoreChanged) or not isinstance(error, StoreError):
+                forget()
             raise
+
+
+def _read_from(reader: Reader, read: Callable[[Connection], T]) -> T:
+    """Read what is remembered by nobody; once more where the store changed meanwhile."""
+    try:
+        with reader.reading() as connection:
+            return read(connection)
+    except StoreChanged:
+        with reader.reading() as connection:
+            return read(connection)
 
 
 def _take(steps: Iterator[bool], go_on: Callable[[bool], bool]) -> None:

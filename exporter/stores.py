@@ -18,6 +18,7 @@ from ledger.store import parse_url, sqlite_url
 from settings.model import Pricing, Quota, Settings
 
 KIND = "codex-lb:"
+FOREIGN = "the codex-lb store"
 ACCOUNTS = ",accounts="
 ALLOWED = "allowed: codex-lb:PATH, codex-lb:PATH,accounts=PATH or codex-lb:postgresql://USER@HOST/NAME"
 
@@ -30,13 +31,13 @@ def source(settings: Settings, store: str | None = None) -> Source:
     Raises: StoreError, PriceError.
     """
     rules, capacities = quota_rules(settings.quota), capacity_table(settings.quota)
-    named = store or settings.exporter.store
+    named = settings.exporter.store if store is None else store
     if named is None:
         return Source(Reader(ledger_url(settings)), rules=rules, capacities=capacities)
     history, accounts = foreign_urls(named)
     return Source(
-        Reader(history),
-        Reader(accounts) if accounts else None,
+        Reader(history, name=FOREIGN),
+        Reader(accounts, name=FOREIGN) if accounts else None,
         rules=rules,
         capacities=capacities,
         book=prices(settings.pricing),
@@ -63,7 +64,7 @@ def foreign_urls(store: str) -> tuple[URL, URL | None]:
 
 
 def _url(text: str) -> URL:
-    return parse_url(text) if "://" in text else sqlite_url(Path(text).expanduser())
+    return parse_url(text, "store:") if "://" in text else sqlite_url(Path(text).expanduser())
 
 
 def prices(pricing: Pricing) -> PriceBook:
@@ -85,6 +86,7 @@ def quota_rules(quota: Quota) -> QuotaRules:
         start_percent=quota.start_percent,
         jump_percent=quota.jump_percent,
         gap=round(quota.jump_gap_minutes * MINUTE),
+        fell_percent=quota.fell_percent,
         wobble_seconds=quota.reset_wobble_seconds,
         method=quota.method,
     )

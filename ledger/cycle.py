@@ -20,6 +20,8 @@ WOBBLE_SECONDS = 60
 GAP = 180 * MINUTE
 """Readings that are less than this apart are one run."""
 
+_NEVER = 2**62
+
 MOST_CYCLES = 8
 """Cycles kept of a meter; an unused account may move its reset with every reading."""
 
@@ -56,6 +58,7 @@ class Cycle:
         newest: its newest reading.
         runs: in the order of time, never empty.
         reached: whole percent -> when it was first seen.
+        left: whole percent -> when it was last seen.
     """
 
     low: int
@@ -63,6 +66,7 @@ class Cycle:
     newest: Reading
     runs: tuple[Run, ...]
     reached: tuple[tuple[int, int], ...]
+    left: tuple[tuple[int, int], ...] = ()
 
     @property
     def start(self) -> int:
@@ -77,6 +81,17 @@ class Cycle:
         """The highest whole percent that had been seen by then; None where nothing had been."""
         seen = [percent for percent, at in self.reached if at <= moment]
         return float(max(seen)) if seen else None
+
+    def fell(self, points: float) -> bool:
+        """Whether the meter once stood so many percentage points higher than it did later."""
+        higher = list(self.reached)
+        first = _NEVER
+        for percent, last in reversed(self.left):
+            while higher and higher[-1][0] >= percent + points:
+                first = min(first, higher.pop()[1])
+            if first < last:
+                return True
+        return False
 
 
 Cycles = tuple[Cycle, ...]
@@ -118,10 +133,13 @@ def _cycle(readings: list[Reading], gap: int) -> Cycle:
     """The cycle of readings that are sorted by reset time."""
     low, high = readings[0].reset_at, readings[-1].reset_at
     reached: dict[int, int] = {}
+    left: dict[int, int] = {}
     for at, used, _, _ in readings:
-        reached[int(used)] = min(at, reached.get(int(used), at))
+        percent = int(used)
+        reached[percent] = min(at, reached.get(percent, at))
+        left[percent] = max(at, left.get(percent, at))
     points = sorted((reading.at, reading.used) for reading in readings)
-    return Cycle(low or 0, high or 0, max(readings), _cut(points, gap), tuple(sorted(reached.items())))
+    return Cycle(low or 0, high or 0, max(readings), _cut(points, gap), _sorted(reached), _sorted(left))
 
 
 def _cut(points: list[tuple[int, float]], gap: int) -> tuple[Run, ...]:
@@ -134,16 +152,23 @@ def _cut(points: list[tuple[int, float]], gap: int) -> tuple[Run, ...]:
 
 
 def _joined(one: Cycle, other: Cycle, gap: int) -> Cycle:
-    reached = dict(one.reached)
+    reached, left = dict(one.reached), dict(one.left)
     for percent, at in other.reached:
         reached[percent] = min(at, reached.get(percent, at))
+    for percent, at in other.left:
+        left[percent] = max(at, left.get(percent, at))
     return Cycle(
         min(one.low, other.low),
         max(one.high, other.high),
         max(one.newest, other.newest),
         _runs((*one.runs, *other.runs), gap),
-        tuple(sorted(reached.items())),
+        _sorted(reached),
+        _sorted(left),
     )
+
+
+def _sorted(times: dict[int, int]) -> tuple[tuple[int, int], ...]:
+    return tuple(sorted(times.items()))
 
 
 def _runs(parts: Iterable[Run], gap: int) -> tuple[Run, ...]:

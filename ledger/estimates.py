@@ -27,7 +27,9 @@ class Estimates:
         self._rules = rules
         self._known: dict[str, _Known] = {}
 
-    def of(self, account: str, cycle: Cycle | None, requests: RunningRequests, now: int) -> QuotaEstimate:
+    def of(
+        self, account: str, cycle: Cycle | None, requests: RunningRequests, now: int, *, metered: bool = False
+    ) -> QuotaEstimate:
         """The estimate of one account at `now`, microseconds since 1970."""
         known = self._known.get(account)
         if (
@@ -39,7 +41,7 @@ class Estimates:
             and now < cycle.high * 1_000_000
         ):
             return known.result
-        result = estimate(cycle, requests, now, self._rules)
+        result = estimate(cycle, requests, now, self._rules, metered=metered)
         self._known.pop(account, None)
         if cycle is not None:
             self._known[account] = _Known(cycle, requests, requests.changes, result)

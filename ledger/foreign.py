@@ -7,27 +7,17 @@ number of rows, however many there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, inspect, text
 
 from ledger.errors import StoreError
-from ledger.queries import Account
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _NAIVE_EPOCH = EPOCH.replace(tzinfo=None)
-
-ACCOUNTS_AT_ONCE = 1_000
-"""Accounts read in one statement."""
-
-NEWEST_AMONG = 1_000
-NEWEST_STEPS = 50
-"""The newest request is looked for among the last so many rows, and so many times among those before where
-all of them are marked as deleted."""
 
 Stored = Sequence[Any]
 """One row as it is stored; hashable."""
@@ -89,63 +79,15 @@ def _is_partial(index: Any) -> bool:
     return "postgresql_where" in index.get("dialect_options", {})
 
 
-def or_null(name: str, have: frozenset[str]) -> str:
-    """A column, or NULL where there is none of that name."""
-    return f'"{name}"' if name in have else "NULL"
+def or_null(name: str, have: frozenset[str], kind: str = "text") -> str:
+    """A column, or NULL of a type where there is none of that name: PostgreSQL does not sum up or compare
+    what has no type."""
+    return f'"{name}"' if name in have else f"CAST(NULL AS {kind})"
 
 
-@dataclass(frozen=True, slots=True)
-class Accounts:
-    """The accounts of a store: those to show, by id, and the ids of those that are marked for deletion."""
-
-    shown: tuple[Account, ...]
-    hidden: frozenset[str]
-
-
-def read_accounts(connection: Connection) -> Accounts:
-    """All accounts, their status and plan in lower case."""
-    rows = list(_account_rows(connection))
-    return Accounts(
-        tuple(
-            Account(str(id), email or "", (plan or "unknown").casefold(), (status or "active").casefold())
-            for id, email, plan, status, deleted in rows
-            if deleted is None
-        ),
-        frozenset(str(row[0]) for row in rows if row[4] is not None),
-    )
-
-
-def _account_rows(connection: Connection) -> Iterator[Stored]:
-    have = columns(connection, "accounts")
-    names = ("email", "plan_type", "status", "delete_requested_at")
-    select = f"SELECT id, {', '.join(or_null(name, have) for name in names)} FROM accounts"  # noqa: S608
-    after: dict[str, Any] = {}
-    while True:
-        where = "WHERE id > :after" if after else ""
-        query = text(f"{select} {where} ORDER BY id LIMIT {ACCOUNTS_AT_ONCE}")
-        rows = connection.execute(query, after).fetchall()
-        yield from rows
-        if len(rows) < ACCOUNTS_AT_ONCE:
-            return
-        after = {"after": rows[-1][0]}
-
-
-def newest_request_at(connection: Connection) -> int | None:
-    """When the newest of the requests stored last ended; None in an empty store.
-
-    An old store has no index by time, so it is looked for among those with the highest ids.
-    """
-    deleted = or_null("deleted_at", columns(connection, "request_logs"))
-    below = connection.execute(text("SELECT max(id) + 1 FROM request_logs")).scalar()
-    last = f"SELECT id, requested_at, {deleted} AS deleted FROM request_logs WHERE id < :below"  # noqa: S608
-    query = text(
-        "SELECT min(id), max(CASE WHEN deleted IS NULL THEN requested_at END)"  # noqa: S608
-        f" FROM ({last} ORDER BY id DESC LIMIT {NEWEST_AMONG}) AS newest"
-    )
-    for _ in range(NEWEST_STEPS):
-        if below is None:
-            return None
-        below, found = connection.execute(query, {"below": below}).one()
-        if found is not None:
-            return micros(found)
-    return None
+def time_or_null(connection: Connection, name: str) -> str:
+    """A column of times, without those that Python has no value for: PostgreSQL knows infinity, and years
+    before 1 and after 9999, and one of them would cost all the rows that are fetched with it."""
+    if connection.dialect.name == "sqlite":
+        return f'"{name}"'
+    return f"CASE WHEN \"{name}\" BETWEEN '0002-01-01' AND '9998-12-31' THEN \"{name}\" END"

@@ -8,18 +8,22 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.cycle import Reading
-from ledger.foreign import Stored, columns, indexes, micros, or_null, stamp
+from ledger.foreign import Stored, columns, indexes, or_null, stamp, time_or_null
+from ledger.parsed import MOST_PERCENT
 from ledger.samples import NAMES
-from ledger.windows import DAY_MINUTES, source_of
+from ledger.windows import DAY_MINUTES
 
 STRETCH_ROWS = 500
 """Rows of one account fetched in one statement: some milliseconds."""
+
+LAST_OF_SHORT = 5
+"""Rows of a short window among which there is one that can be understood."""
 
 _Series = tuple[str, dict[str, Any]]
 """A condition, and its values."""
 
 _ACCOUNT: _Series = ("account_id = :account", {})
+_IS_PERCENT = f"used_percent BETWEEN {-MOST_PERCENT} AND {MOST_PERCENT}"
 
 
 class MeterRows:
@@ -28,10 +32,14 @@ class MeterRows:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         have = columns(connection, "usage_history")
-        parts = ", ".join(or_null(name, have) for name in ("window", "reset_at", "window_minutes"))
-        self._select = f"SELECT id, account_id, recorded_at, used_percent, {parts} FROM usage_history"  # noqa: S608
-        name, minutes = or_null("window", have), or_null("window_minutes", have)
-        self._long = f"(coalesce({minutes}, 0) >= {DAY_MINUTES} OR {name} NOT IN ('primary', 'old-primary'))"
+        name, minutes = or_null("window", have), or_null("window_minutes", have, "bigint")
+        parts = (
+            f"id, account_id, {time_or_null(connection, 'recorded_at')}, used_percent",
+            f"{name}, {or_null('reset_at', have, 'bigint')}, {minutes}",
+        )
+        self._select = f"SELECT {', '.join(parts)} FROM usage_history"  # noqa: S608
+        is_short = f"coalesce({name}, 'primary') IN ('primary', 'old-primary')"
+        self._long = f"(coalesce({minutes}, 0) >= {DAY_MINUTES} OR NOT {is_short})"
 
     @cached_property
     def _series(self) -> Sequence[_Series]:
@@ -46,47 +54,63 @@ class MeterRows:
         query = text(f"{self._select} WHERE id > :id ORDER BY id LIMIT :most")
         return self._connection.execute(query, {"id": id, "most": most}).fetchall()
 
-    def of(self, account: str, since: int) -> list[Stored]:
-        """An account's rows since a moment; of windows of a day or more."""
-        return [row for series in self._series for row in self._since(series, account, since)]
+    def of(self, account: str, since: int, until: int) -> list[Stored]:
+        """An account's rows of [since, until]: all of windows of a day or more, and of the shorter
+        ones the last few of all."""
+        return [row for series in self._series for row in self._between(series, account, since, until)]
 
-    def last_of(self, account: str, most: int) -> list[Stored]:
-        """An account's newest rows; at least so many where there are."""
+    def later(self, account: str, until: int, most: int) -> list[Stored]:
+        """An account's rows that are dated later than a moment, at least so many where there are."""
+        query = "used_percent IS NOT NULL AND recorded_at > :until ORDER BY recorded_at LIMIT :most"
         found: list[Stored] = []
         for condition, values in self._series:
-            query = text(
-                f"{self._select} WHERE used_percent IS NOT NULL AND {condition}"
-                " ORDER BY recorded_at DESC LIMIT :most"
-            )
-            found += self._connection.execute(query, {**values, "account": account, "most": most}).fetchall()
+            given = {**values, "account": account, "until": self._stamp(until), "most": most}
+            query_of = text(f"{self._select} WHERE {condition} AND {query}")
+            found += self._connection.execute(query_of, given).fetchall()
         return found
 
-    def _since(self, series: _Series, account: str, since: int) -> Iterator[Stored]:
+    def last_of(self, account: str, until: int, most: int) -> list[Stored]:
+        """An account's newest rows that are dated at most a moment; at least so many where there are."""
+        query = f"{_IS_PERCENT} AND recorded_at <= :until ORDER BY recorded_at DESC LIMIT :most"
+        found: list[Stored] = []
+        for condition, values in self._series:
+            given = {**values, "account": account, "until": self._stamp(until), "most": most}
+            query_of = text(f"{self._select} WHERE {condition} AND {query}")
+            found += self._connection.execute(query_of, given).fetchall()
+        return found
+
+    def _between(self, series: _Series, account: str, since: int, until: int) -> Iterator[Stored]:
+        """Rows of one series, stretch by stretch."""
         condition, values = series
-        query = (
-            f"{self._select} WHERE used_percent IS NOT NULL AND {self._long}"
-            f" AND {condition} AND recorded_at >= :low"
-        )
-        given = {**values, "account": account, "low": stamp(self._connection, since)}
+        given = {**values, "account": account, "low": self._stamp(since), "until": self._stamp(until)}
         while True:
             high = self._end(condition, given)
-            until = "" if high is None else " AND recorded_at < :high"
-            yield from self._connection.execute(text(query + until), {**given, "high": high}).fetchall()
+            ends = "" if high is None else " AND recorded_at < :high"
+            stretch = f"{condition} AND recorded_at >= :low AND recorded_at <= :until{ends}"
+            yield from self._of_stretch(stretch, {**given, "high": high})
             if high is None:
                 return
             given["low"] = high
 
+    def _of_stretch(self, stretch: str, given: dict[str, Any]) -> Iterator[Stored]:
+        """All rows of long windows, and the last few of the short one: it has no history here."""
+        rows = f"{self._select} WHERE {stretch} AND used_percent IS NOT NULL"
+        yield from self._connection.execute(text(f"{rows} AND {self._long}"), given).fetchall()
+        last = text(f"{rows} AND NOT {self._long} ORDER BY recorded_at DESC LIMIT {LAST_OF_SHORT}")
+        yield from self._connection.execute(last, given).fetchall()
+
     def _end(self, condition: str, given: dict[str, Any]) -> Any:
         """The time at which a stretch ends that is long enough for one statement; None where all is."""
-        beyond = text(
-            f"SELECT recorded_at FROM usage_history WHERE {condition} AND recorded_at >= :low"  # noqa: S608
-            f" ORDER BY recorded_at LIMIT 1 OFFSET {STRETCH_ROWS}"
-        )
-        found = self._connection.execute(beyond, given).scalar()
+        rest = f"FROM usage_history WHERE {condition} AND recorded_at <= :until"
+        beyond = f"SELECT recorded_at {rest} AND recorded_at >= :low ORDER BY recorded_at LIMIT 1 OFFSET "
+        found = self._connection.execute(text(f"{beyond}{STRETCH_ROWS}"), given).scalar()
         if found != given["low"]:
             return found
-        later = f"SELECT min(recorded_at) FROM usage_history WHERE {condition} AND recorded_at > :low"  # noqa: S608
+        later = f"SELECT min(recorded_at) {rest} AND recorded_at > :low"
         return self._connection.execute(text(later), given).scalar()
+
+    def _stamp(self, at: int) -> Any:
+        return stamp(self._connection, at)
 
 
 def _series(have: frozenset[tuple[str | None, ...]]) -> Sequence[_Series]:
@@ -102,10 +126,3 @@ def _series(have: frozenset[tuple[str | None, ...]]) -> Sequence[_Series]:
         *((f'{_ACCOUNT[0]} AND "window" = :name', {"name": name}) for name in named),
         (f'{_ACCOUNT[0]} AND "window" IS NULL', {}),
     )
-
-
-def reading(row: Stored) -> tuple[str, Reading]:
-    """The source and the reading of a row of MeterRows."""
-    _, _, at, used, name, reset_at, minutes = row
-    reset = None if reset_at is None else int(reset_at)
-    return source_of(name), Reading(micros(at), float(used), reset, None if minutes is None else int(minutes))

@@ -20,7 +20,14 @@ from ledger.running import PICO_PER_USD, Requests, Sums
 PERIOD = 7 * 24 * 60 * MINUTE
 """Nothing older than seven days is counted. Microseconds, as all times here."""
 
-Reason = Literal["cycle_start_mismatch", "mid_cycle_jump", "no_priced_usage", "unsteady_ratio"]
+Reason = Literal[
+    "cycle_start_mismatch",
+    "mid_cycle_jump",
+    "no_priced_usage",
+    "unsteady_ratio",
+    "meter_fell",
+    "unknown_cycle",
+]
 Method = Literal["whole_cycle", "clean_steps"]
 
 
@@ -33,6 +40,8 @@ class QuotaRules:
         start_percent: a first reading below this is no sign of other use.
         jump_percent, gap: a rise of so many percentage points over a gap of so many microseconds, without
             any request in it, is use beyond the proxy.
+        fell_percent: a meter that stood so many percentage points higher in its cycle was emptied before
+            the cycle's end, and no longer shows what was used since the start.
         wobble_seconds: reset times that differ by no more are one cycle.
         method: `whole_cycle` divides the cycle's spend by its percent; `clean_steps` leaves out the
             stretches that no spend explains (see docs/quota.md).
@@ -43,6 +52,7 @@ class QuotaRules:
     jump_percent: float = 5.0
     gap: int = GAP
     wobble_seconds: int = WOBBLE_SECONDS
+    fell_percent: float = 5.0
     method: Method = "whole_cycle"
 
 
@@ -65,7 +75,12 @@ class QuotaEstimate:
 
 
 def estimate(
-    cycle: Cycle | None, requests: Requests, now: int, rules: QuotaRules = QuotaRules()
+    cycle: Cycle | None,
+    requests: Requests,
+    now: int,
+    rules: QuotaRules = QuotaRules(),
+    *,
+    metered: bool = False,
 ) -> QuotaEstimate:
     """The estimate of one account.
 
@@ -73,9 +88,10 @@ def estimate(
         cycle: of its weekly meter; None where no reading tells one.
         requests: its requests of at least the last seven days.
         now: microseconds since 1970.
+        metered: whether it has a weekly meter, also one that does not tell when its cycle ends.
     """
     if cycle is None:
-        return QuotaEstimate(requests.since(now - PERIOD))
+        return QuotaEstimate(requests.since(now - PERIOD), reasons=("unknown_cycle",) if metered else ())
     if cycle.high * 1_000_000 <= now:  # the window has ended, and nobody has read the next one yet
         ended = requests.since(max(cycle.high * 1_000_000, now - PERIOD))
         return QuotaEstimate(ended, 0.0, math.nan)
@@ -113,6 +129,8 @@ def suppressed(cycle: Cycle, requests: Requests, start: int, rules: QuotaRules) 
         reasons = ("cycle_start_mismatch",)
     if any(_jump(*pair, requests, start, rules) for pair in _gaps(cycle)):
         reasons = (*reasons, "mid_cycle_jump")
+    if cycle.fell(rules.fell_percent):
+        reasons = (*reasons, "meter_fell")
     return reasons
 
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from ledger.cost import tokens_usd
 from ledger.prices import LONG_CONTEXT_ABOVE, PriceBook
-from ledger.running import PICO_PER_USD, SILENT, UNPRICED
+from ledger.running import MOST_PICO, PICO_PER_USD, SILENT, UNPRICED
 from ledger.values import UNKNOWN_MODEL
 
 DAY = 86_400_000_000
@@ -47,25 +48,25 @@ class RateTable:
         cached_tokens: int | None,
         reasoning_tokens: int | None,
         should_cost: bool,
-        stored_usd: float | str | Decimal | None = None,
+        stored_usd: Any = None,
     ) -> int:
-        """The cost of one row in 10^-12 US dollars, UNPRICED or SILENT.
+        """The cost of one row in 10^-12 US dollars, UNPRICED or SILENT. More than MOST_PICO is no cost.
 
         Args:
             at: when it ended, microseconds since 1970.
             should_cost: it succeeded and was not just a read; without counts it is then UNPRICED.
             stored_usd: what the owner of a foreign store took it to cost; stands in where the price book
-                has no price.
+                has no price. Whatever is no amount of dollars is no cost.
         """
         output = reasoning_tokens if output_tokens is None else output_tokens
         if input_tokens is None or output is None:
             return UNPRICED if should_cost else SILENT
         rates = self._rates(model, tier, input_tokens > LONG_CONTEXT_ABOVE, at // DAY)
         if rates is None:
-            return UNPRICED if stored_usd is None else round(Decimal(str(stored_usd)) * PICO_PER_USD)
+            return _stored(stored_usd)
         cached = max(0, min(cached_tokens or 0, input_tokens))
         cost = (input_tokens - cached) * rates.input + cached * rates.cached + output * rates.output
-        return max(0, round(cost))
+        return max(0, round(cost)) if cost <= MOST_PICO else UNPRICED
 
     def _rates(self, model: str | None, tier: str | None, long_context: bool, day: int) -> Rates | None:
         key = (model, tier, long_context, day)
@@ -95,3 +96,14 @@ class RateTable:
             return int(pico) if pico == int(pico) else pico
 
         return Rates(rate(1, 0, 0), rate(1, 1, 0), rate(0, 0, 1))
+
+
+def _stored(usd: Any) -> int:
+    """What an owner stored as the cost of a request."""
+    if usd is None:
+        return UNPRICED
+    try:
+        pico = Decimal(str(usd)) * PICO_PER_USD
+    except ArithmeticError:
+        return UNPRICED
+    return round(pico) if pico.is_finite() and 0 <= pico <= MOST_PICO else UNPRICED

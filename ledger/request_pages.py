@@ -7,18 +7,18 @@ long. Where something has been lost, all pages are under suspicion until each ha
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 
 from sqlalchemy import Connection
 
-from ledger.foreign import Stored, micros
+from ledger.foreign import Stored
+from ledger.parsed import Request, request
 from ledger.prices import PriceBook
 from ledger.quota import PERIOD
 from ledger.rates import RateTable
-from ledger.request_rows import Digest, RequestRows, digest_of, first_id, is_deleted
+from ledger.request_page import Kept, Page, marks
+from ledger.request_rows import RequestRows, digest_of, first_id, is_deleted
 from ledger.running import RunningRequests
 
 PAGE_ROWS = 500
@@ -31,34 +31,6 @@ MARGIN = 3_600_000_000
 NO_ACCOUNT = "unknown"
 """Requests that the store assigns to nobody."""
 
-_Kept = tuple[int, int, int, int]
-"""id, number of the account, time, cost."""
-
-
-@dataclass(slots=True)
-class _Page:
-    """Rows of the ids [low, high); high is None in the last page, which grows.
-
-    Attributes:
-        digest: of the rows as they were read.
-        columns: of the rows that were young enough to keep: id, account, time, cost.
-    """
-
-    low: int
-    high: int | None = None
-    digest: Digest = ()
-    columns: tuple[array[int], ...] = field(default_factory=lambda: tuple(array("q") for _ in range(4)))
-
-    def kept(self) -> set[_Kept]:
-        return set(zip(*self.columns, strict=True))
-
-    def keep(self, rows: set[_Kept]) -> None:
-        parts = zip(*rows, strict=True) if rows else ((),) * 4
-        self.columns = tuple(array("q", part) for part in parts)
-
-    def newest(self) -> int:
-        return max(self.columns[2], default=0)
-
 
 class RequestPages:
     """Every account's requests of the last seven days."""
@@ -69,11 +41,12 @@ class RequestPages:
 
     def forget(self) -> None:
         """Begin again with the next refresh."""
-        self._pages: list[_Page] = []
+        self._pages: list[Page] = []
         self._numbers: dict[str, int] = {}
         self._requests: list[RunningRequests] = []
         self._rates = RateTable(PriceBook(()))
         self._since = 0
+        self._last_id = 0
         self._turn = 0
         self._suspects = 0
 
@@ -88,6 +61,11 @@ class RequestPages:
         return [account for account, at in newest if at is not None and at >= since]
 
     @property
+    def unreadable(self) -> tuple[int, ...]:
+        """The ids of the rows that could not be understood, of those that are remembered."""
+        return tuple(id for page in self._pages for id in page.unreadable)
+
+    @property
     def in_doubt(self) -> bool:
         """Whether something was lost, and not all pages have been looked at since."""
         return self._suspects > 0
@@ -100,18 +78,16 @@ class RequestPages:
             now: microseconds since 1970.
         Raises: StoreError, and what the database raises; what was read so far is kept.
         """
-        since = now - PERIOD - MARGIN
-        if book.prices != self._rates.book.prices or now - PERIOD < self._since:
-            self.forget()
-            self._rates = RateTable(book)
         rows = RequestRows(connection)
-        self._since = since
-        if not self._pages:
-            last = rows.last_id()
-            first = first_id(connection, since)
-            self._pages = [_Page(last - self._page_rows if first is None else first)]
-        self._read_tail(rows)
-        self._drop_old()
+        prices_changed = book.prices != self._rates.book.prices
+        if prices_changed or now - PERIOD < self._since or rows.last_id() < self._last_id:
+            self.forget()
+        known = self._pages[-2:]
+        before = marks(known)
+        self._read(connection, rows, book, now)
+        if before and not before & marks(known):  # the same ids, and other rows: a store put in its place
+            self.forget()
+            self._read(connection, rows, book, now)
 
     def audit(self, connection: Connection) -> Iterator[None]:
         """Look at the older pages, a few with each step: for one turn, and on while there is doubt.
@@ -126,6 +102,16 @@ class RequestPages:
             left -= len(looked_at)
             yield
 
+    def _read(self, connection: Connection, rows: RequestRows, book: PriceBook, now: int) -> None:
+        """Read on from the last page, or begin where the last days do."""
+        self._since = now - PERIOD - MARGIN
+        if not self._pages:
+            self._rates, self._last_id = RateTable(book), rows.last_id()
+            first = first_id(connection, self._since)
+            self._pages = [Page(self._last_id - self._page_rows if first is None else first)]
+        self._read_tail(rows)
+        self._drop_old()
+
     def _read_tail(self, rows: RequestRows) -> None:
         """Read the page before the last, then the last, and those that follow it."""
         if len(self._pages) > 1:
@@ -134,12 +120,13 @@ class RequestPages:
             page = self._pages[-1]
             found = rows.page(page.low, None, self._page_rows)
             self._take(page, found)
+            self._last_id = max(self._last_id, int(found[-1][0]) if found else 0)
             if len(found) < self._page_rows:
                 return
             page.high = int(found[-1][0]) + 1
-            self._pages.append(_Page(page.high))
+            self._pages.append(Page(page.high))
 
-    def _next_pages(self) -> list[_Page]:
+    def _next_pages(self) -> list[Page]:
         """The closed pages whose turn it is; never none unless there are none."""
         closed = len(self._pages) - 1
         self._turn = self._turn if self._turn < closed else 0
@@ -148,18 +135,19 @@ class RequestPages:
         self._suspects = max(0, self._suspects - len(looked_at)) if looked_at else 0
         return looked_at
 
-    def _compare(self, rows: RequestRows, pages: Sequence[_Page]) -> None:
+    def _compare(self, rows: RequestRows, pages: Sequence[Page]) -> None:
         """Read again those of the pages that have changed; one digest for all, for digests add up."""
         if not pages:
             return
         known = tuple(map(sum, zip(*(page.digest for page in pages), strict=True)))
-        if rows.digest(pages[0].low, pages[-1].high) != known:
+        unreadable = any(page.unreadable for page in pages)
+        if unreadable or rows.digest(pages[0].low, pages[-1].high) != known:
             for page in pages:
                 self._reread(rows, page)
 
-    def _reread(self, rows: RequestRows, page: _Page) -> None:
+    def _reread(self, rows: RequestRows, page: Page) -> None:
         """Read a closed page again where it has changed."""
-        if rows.digest(page.low, page.high) == page.digest:
+        if page.is_as_read(rows.digest(page.low, page.high)):
             return
         found: list[Stored] = []
         low = page.low
@@ -168,12 +156,13 @@ class RequestPages:
             low = int(part[-1][0]) + 1
         self._take(page, found)
 
-    def _take(self, page: _Page, found: Sequence[Stored]) -> None:
+    def _take(self, page: Page, found: Sequence[Stored]) -> None:
         """Make a page hold what was found; where it has lost something, all pages become suspects."""
         digest = digest_of(found)
-        if digest == page.digest:
+        if page.is_as_read(digest):
             return
-        rows = (self._priced(row) for row in found if not is_deleted(row))
+        read = [(int(row[0]), request(row)) for row in found if not is_deleted(row)]
+        rows = (self._priced(row) for _, row in read if row is not None)
         before, after = page.kept(), {row for row in rows if row[2] >= self._since}
         lost = before - after
         for _, account, at, cost in lost:
@@ -181,16 +170,23 @@ class RequestPages:
         for _, account, at, cost in sorted(after - before):
             self._requests[account].add(at, cost)
         page.keep(after)
-        page.digest = digest
+        page.digest, page.unreadable = digest, tuple(id for id, row in read if row is None)
         if any(at >= self._since for _, _, at, _ in lost):
             self._suspects = len(self._pages) - 1
 
-    def _priced(self, row: Stored) -> _Kept:
-        id, account, ended, model, tier, input, output, cached, reasoning, status, kind, usd, _ = row
-        at = micros(ended)
-        should_cost = kind != "read" and str(status).casefold() == "success"
-        cost = self._rates.cost(at, model, tier, input, output, cached, reasoning, should_cost, usd)
-        return int(id), self._number(account or NO_ACCOUNT), at, cost
+    def _priced(self, row: Request) -> Kept:
+        cost = self._rates.cost(
+            row.at,
+            row.model,
+            row.tier,
+            row.input,
+            row.output,
+            row.cached,
+            row.reasoning,
+            row.should_cost,
+            row.usd,
+        )
+        return row.id, self._number(row.account or NO_ACCOUNT), row.at, cost
 
     def _number(self, account: str) -> int:
         number = self._numbers.setdefault(account, len(self._numbers))

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.foreign import Stored, columns, indexes, or_null, stamp
+from ledger.foreign import Stored, columns, indexes, or_null, stamp, time_or_null
 
 STEP_ROWS = 10_000
 """Entries of an index, or rows, looked at in one statement: some milliseconds."""
 
+MOST_SUMMED = 10**12
+"""Counts above this are left out of a digest: their sum could be more than a database's integers hold."""
+
 SECOND = 1_000_000
 """Microseconds."""
+
+NEVER = 253_370_764_800_000_000
+"""The year 9999: no request ends later, but a time that is none may sort after it."""
 
 Digest = tuple[int, ...]
 """Number, ids, token counts and successes of rows, each summed up: what changes when a row is deleted,
@@ -30,13 +37,13 @@ class RequestRows:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         have = columns(connection, "request_logs")
-        tiers = ", ".join(name for name in _TIERS if name in have)
+        tiers = "".join(f"nullif({name}, ''), " for name in _TIERS if name in have)
         parts = [
-            "id, account_id, requested_at, model",
-            f"coalesce({tiers}, NULL)" if tiers else "NULL",
+            f"id, account_id, {time_or_null(connection, 'requested_at')}, model",
+            f"coalesce({tiers}NULL, NULL)",
             *(or_null(name, have) for name in _REQUEST),
         ]
-        sums = ", ".join(f"coalesce(sum({or_null(name, have)}), 0)" for name in _COUNTS)
+        sums = ", ".join(_summed(or_null(name, have, "bigint")) for name in _COUNTS)
         self._select = f"SELECT {', '.join(parts)} FROM request_logs WHERE"  # noqa: S608
         self._digest = (
             f"SELECT count(*), coalesce(sum(id), 0), {sums},"  # noqa: S608
@@ -64,6 +71,10 @@ class RequestRows:
         return tuple(int(value) for value in found)
 
 
+def _summed(count: str) -> str:
+    return f"coalesce(sum(CASE WHEN {count} BETWEEN 0 AND {MOST_SUMMED} THEN {count} ELSE 0 END), 0)"
+
+
 def is_deleted(row: Stored) -> bool:
     """Whether a row of RequestRows.page is marked as deleted."""
     return row[12] is not None
@@ -72,8 +83,22 @@ def is_deleted(row: Stored) -> bool:
 def digest_of(rows: Iterable[Stored]) -> Digest:
     """The digest of rows of RequestRows.page."""
     kept = [row for row in rows if not is_deleted(row)]
-    sums = [sum(row[place] or 0 for row in kept) for place in (0, 5, 6, 7, 8)]
-    return len(kept), *map(int, sums), sum(str(row[9]).casefold() == "success" for row in kept)
+    ids = sum(row[0] for row in kept)
+    sums = [_sum([row[place] for row in kept]) for place in (5, 6, 7, 8)]
+    return len(kept), int(ids), *map(int, sums), sum(str(row[9]).casefold() == "success" for row in kept)
+
+
+def _sum(counts: Sequence[Any]) -> Any:
+    """What counts add to a digest, as the database has it."""
+    found = [count for count in counts if count]
+    if found and {int}.issuperset(map(type, found)) and min(found) >= 0 and max(found) <= MOST_SUMMED:
+        return sum(found)
+    return sum(map(_counted, found))
+
+
+def _counted(count: Any) -> Any:
+    is_number = type(count) is int or isinstance(count, (float, Decimal))
+    return count if is_number and 0 <= count <= MOST_SUMMED else 0
 
 
 def first_id(connection: Connection, since: int) -> int | None:
@@ -99,10 +124,12 @@ def _by_time(connection: Connection, after: Any, account: Stored = ()) -> Iterat
     which, values = _which(account)
     step = text(
         "SELECT min(id), max(requested_at) FROM (SELECT id, requested_at FROM request_logs"  # noqa: S608
-        f" WHERE {which} requested_at > :after ORDER BY requested_at, id LIMIT {STEP_ROWS}) AS step"
+        f" WHERE {which} requested_at > :after AND requested_at < :never"
+        f" ORDER BY requested_at, id LIMIT {STEP_ROWS}) AS step"
     )
+    never = stamp(connection, NEVER)
     while True:
-        lowest, after = connection.execute(step, {**values, "after": after}).one()
+        lowest, after = connection.execute(step, {**values, "after": after, "never": never}).one()
         if lowest is None:
             return
         yield int(lowest)

@@ -15,6 +15,10 @@ SILENT = -2
 """Stands for the cost of a request that was not to cost anything: it failed without counts, or only read."""
 
 PICO_PER_USD = 10**12
+
+MOST_PICO = 10**6 * PICO_PER_USD
+"""No request costs a million dollars: a count or a price is wrong. It also fits into 64 bits."""
+
 _PICO = Decimal("1e-12")
 
 
@@ -67,7 +71,12 @@ class RunningRequests:
         return len(self._times)
 
     def add(self, at: int, cost: int) -> None:
-        """Add a request: its cost in 10^-12 US dollars, UNPRICED or SILENT."""
+        """Add a request: its cost in 10^-12 US dollars, UNPRICED or SILENT.
+
+        Raises: ValueError for another cost; then nothing was added.
+        """
+        if not SILENT <= cost <= MOST_PICO:
+            raise ValueError("this cannot be the cost of a request")
         place = (
             len(self._times) if not self._times or at >= self._times[-1] else bisect_right(self._times, at)
         )

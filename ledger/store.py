@@ -38,6 +38,18 @@ _MIGRATION_LOCK = 7_182_818
 CONNECT_SECONDS = 3
 """How long a reader waits for a PostgreSQL server; a scrape has ten seconds in all."""
 
+STATEMENT_SECONDS = 7
+"""How long one statement of a reader may take there; they are made to take some milliseconds."""
+
+_ALIVE = {
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": STATEMENT_SECONDS * 1_000,
+}
+"""A server that is gone without a word is noticed after seconds, and not after the kernel's two hours."""
+
 
 def sqlite_url(path: Path) -> URL:
     """The URL of a SQLite file."""
@@ -49,20 +61,22 @@ def ledger_url(database_url: str | None, database_path: Path) -> URL:
     return parse_url(database_url) if database_url else sqlite_url(database_path)
 
 
-def parse_url(text: str) -> URL:
+def parse_url(text: str, key: str = "database_url") -> URL:
     """A database URL; `postgresql://` gets the driver that this project installs.
 
+    Args:
+        key: where it was given; errors name it.
     Raises: StoreError for anything but a SQLite file and PostgreSQL; the text may hold a password, so
         it is not shown.
     """
     try:
         url = make_url(text)
     except (ArgumentError, ValueError) as error:
-        raise StoreError("database_url is not a database URL; see docs/configuration.md") from error
+        raise StoreError(f"{key} is not a database URL; see docs/configuration.md") from error
     if url.drivername not in DRIVERS:
-        raise StoreError(f"database_url scheme {url.drivername!r} is not supported; use sqlite or postgresql")
+        raise StoreError(f"{key} scheme {url.drivername!r} is not supported; use sqlite or postgresql")
     if DRIVERS[url.drivername] == "sqlite" and url.database in (None, "", ":memory:"):
-        raise StoreError("database_url names no file; give it like sqlite:////var/lib/usage.db")
+        raise StoreError(f"{key} names no file; give it like sqlite:////var/lib/usage.db")
     return url.set(drivername=DRIVERS[url.drivername])
 
 
@@ -102,8 +116,7 @@ def reader(url: URL, *, busy_timeout_seconds: float = 1.0) -> Engine:
         busy_timeout_seconds: how long a read waits for a lock of somebody else.
     """
     if url.get_backend_name() != "sqlite":
-        options = f"-c default_transaction_read_only=on -c lock_timeout={round(busy_timeout_seconds * 1000)}"
-        arguments = {"options": options, "connect_timeout": CONNECT_SECONDS}
+        arguments = {"options": _options(busy_timeout_seconds), "connect_timeout": CONNECT_SECONDS, **_ALIVE}
         return create_engine(url, pool_pre_ping=True, connect_args=arguments)
     location = f"file:{quote(str(Path(url.database or '').absolute()))}?mode=ro"
 
@@ -115,6 +128,16 @@ def reader(url: URL, *, busy_timeout_seconds: float = 1.0) -> Engine:
         return connection
 
     return create_engine("sqlite://", creator=connect, poolclass=NullPool)
+
+
+def _options(lock_seconds: float) -> str:
+    """What a reader asks of a PostgreSQL server for its connection."""
+    wanted = {
+        "default_transaction_read_only": "on",
+        "lock_timeout": round(lock_seconds * 1_000),
+        "statement_timeout": STATEMENT_SECONDS * 1_000,
+    }
+    return " ".join(f"-c {name}={value}" for name, value in wanted.items())
 
 
 @contextmanager

@@ -19,6 +19,9 @@ DAY_MINUTES = 24 * 60
 TOGETHER = 60 * MINUTE
 """Readings of an account's windows that are this close, in microseconds, are of one look at it."""
 
+FORGOTTEN = 7 * 24 * 60 * MINUTE
+"""A window that was last told so long before another one of its account is none of it any more."""
+
 _PREFERRED = ("secondary", "primary", "monthly")
 
 
@@ -41,8 +44,19 @@ class Window:
 @cache
 def source_of(name: str | None) -> str:
     """A stored window name in its plain form: nothing means primary, `old-` is a former spelling."""
-    plain = (name or "primary").casefold().removeprefix("old-")
+    plain = _plain(name)
     return plain if plain in _PREFERRED else "primary"
+
+
+@cache
+def is_known(name: str | None) -> bool:
+    """Whether a window of this name is one of the account's own: a provider may have limits beside them,
+    of one model or one feature."""
+    return _plain(name) in _PREFERRED
+
+
+def _plain(name: str | None) -> str:
+    return (name or "primary").casefold().removeprefix("old-")
 
 
 def slot_of(source: str, minutes: int | None) -> Slot:
@@ -59,7 +73,9 @@ def window(latest: Mapping[str, Reading], slot: Slot, now: int) -> Window | None
         latest: the newest reading of each source.
         now: microseconds since 1970.
     """
-    found = {s: reading for s, reading in latest.items() if slot_of(s, reading.minutes) == slot}
+    newest = max((reading.at for reading in latest.values()), default=0)
+    told = {s: reading for s, reading in latest.items() if newest - reading.at <= FORGOTTEN}
+    found = {s: reading for s, reading in told.items() if slot_of(s, reading.minutes) == slot}
     if not found:
         return None
     newest = max(reading.at for reading in found.values())

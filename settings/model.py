@@ -145,6 +145,12 @@ class Quota(Section):
     jump_gap_minutes: float = Field(
         180.0, gt=0, le=10_080, description="how far apart the readings of such a rise are at least"
     )
+    fell_percent: float = Field(
+        5.0,
+        gt=0,
+        le=100,
+        description="percentage points of a fall within a cycle after which it tells nothing",
+    )
     reset_wobble_seconds: int = Field(
         60, ge=0, le=3_600, description="reset times that differ by no more are one"
     )
@@ -298,6 +304,14 @@ class Settings(Section):
                 raise ValueError(
                     f"proxy_keys {known!r} and {name!r} have the same sha256; one key has one name"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _a_plan_has_its_credits_once(self) -> Settings:
+        names: dict[str, str] = {}
+        for name in self.quota.capacity:
+            if (known := names.setdefault(name.casefold(), name)) != name:
+                raise ValueError(f"quota.capacity {known!r} and {name!r} are one plan; give its credits once")
         return self
 
 

@@ -16,7 +16,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Connection
 
-from exporter.scrape import Scrape, collectors, scrape
+from exporter.scrape import Scrape
+from exporter.scraper import Scraper
 from exporter.stores import source
 from ledger.prices import load_seed
 from ledger.store import migrate, sqlite_url, writer
@@ -118,8 +119,7 @@ def taker() -> Iterator[Callable[..., Take]]:
             storage = {"storage": {"database_path": path}} if path else {}
             settings = Settings.model_validate({**storage, **sections})
             opened = stack.enter_context(closing(source(settings, store)))
-            subjects = collectors(opened, settings.metrics.account_identity_mode)
-            return lambda: scrape(subjects, datetime.now(UTC))
+            return Scraper(opened, settings.metrics.account_identity_mode)
 
         yield taker
 

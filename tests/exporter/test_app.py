@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,8 +13,8 @@ from exporter.app import application, authorized, listening
 from exporter.errors import ListenError
 from exporter.scrape import Scrape
 
-GOOD = Scrape(b"up 1\n", ())
-BAD = Scrape(b"up 0\n", ("accounts", "spend"))
+GOOD = Scrape(b"up 1\n")
+BAD = Scrape(b"up 0\n", {"accounts": "locked", "spend": "locked"})
 TOKEN = "correct horse battery"
 
 
@@ -179,3 +180,18 @@ class TestListening:
             pass
         async with listening(application(lambda: GOOD), "127.0.0.1", port) as again:
             assert again == port
+
+
+async def test_a_scrape_is_compressed_for_who_accepts_that() -> None:
+    long = Scrape(b"".join(b'up{account="%d"} 1\n' % number for number in range(1_000)))
+    async with listening(application(lambda: long), "127.0.0.1", 0) as port:
+        async with aiohttp.ClientSession(auto_decompress=False) as session:
+            address = f"http://127.0.0.1:{port}/metrics"
+            async with session.get(address, headers={"Accept-Encoding": "gzip"}) as answer:
+                assert answer.headers["Content-Encoding"] == "gzip"
+                body = await answer.read()
+                assert gzip.decompress(body) == long.text
+                assert len(body) < len(long.text) / 4
+            async with session.get(address, headers={"Accept-Encoding": "identity"}) as answer:
+                assert "Content-Encoding" not in answer.headers
+                assert await answer.read() == long.text

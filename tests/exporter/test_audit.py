@@ -5,6 +5,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -12,11 +13,14 @@ from pathlib import Path
 import pytest
 
 from exporter.audit import MOST_SECONDS, Audit
+from exporter.scraper import Scraper
 from exporter.source import Source
+from exporter.stores import source
 from ledger.errors import StoreError
 from ledger.request_pages import PAGE_ROWS
 from ledger.values import RequestEvent
 from ledger.writes import record
+from settings.model import Settings
 
 GoOn = Callable[[bool], bool]
 
@@ -132,3 +136,40 @@ def test_a_request_deleted_deep_in_the_week_is_noticed_by_the_running_exporter(
         time.sleep(0.05)
         spent = float(get(url).partition(line)[2].split()[0])
     assert spent == pytest.approx((4 * PAGE_ROWS - 1) * each, rel=1e-12)
+
+
+def test_requests_that_cannot_be_looked_at_do_not_keep_the_meters_from_it() -> None:
+    steps = Steps(seconds=0.01)
+    steps.error = StoreError("no such table")
+    Audit(steps, steps.clock)(never)
+    assert steps.meters == 1
+
+
+def test_damage_deep_in_a_store_that_has_been_read_is_reported_until_it_is_mended(
+    usage_db: Path, write: Callable[..., None], make_event: Callable[..., RequestEvent]
+) -> None:
+    """A new exporter would say so at once, and one that runs is to say the same."""
+    events = [make_event(request_id=f"mark-{n}-") for n in range(4 * PAGE_ROWS)]
+    write(usage_db, lambda c: record(c, events))
+    with closing(source(Settings.model_validate({"storage": {"database_path": usage_db}}))) as store:
+        take, audit = Scraper(store, "email"), Audit(store)
+        assert take().failed == ()
+        kept = usage_db.read_bytes()
+        damage(usage_db, f"mark-{PAGE_ROWS}-".encode())
+        assert take().failed == ()  # it reads the newest
+        audit(never)
+        for _ in range(2):
+            assert set(take().failed) == {"spend"}
+            audit(never)
+        usage_db.write_bytes(kept)
+        for _ in range(2):
+            assert take().failed == ()
+            audit(never)
+
+
+def damage(path: Path, mark: bytes) -> None:
+    """Overwrite the head of the page on which a text stands."""
+    content = bytearray(path.read_bytes())
+    start = content.index(mark) // 4_096 * 4_096
+    content[start : start + 8] = b"\xee" * 8
+    path.write_bytes(content)

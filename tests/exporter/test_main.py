@@ -97,6 +97,17 @@ class TestRunning:
         text = get(address(start(ANYWHERE + config)) + "/metrics")[1]
         assert ("@" in text) is shown
 
+    def test_where_identity_is_private_no_address_is_logged(self, start: Start, usage_db: Path) -> None:
+        with closing(sqlite3.connect(usage_db)) as store:
+            store.execute("ALTER TABLE prices RENAME TO [anna@example.com]")
+            store.execute("CREATE VIEW prices AS SELECT * FROM [bert@example.com]")
+            store.commit()
+        config = f'[storage]\ndatabase_path = "{usage_db}"\n[metrics]\naccount_identity_mode = '
+        told = {mode: ended(start(f'{config}"{mode}"', "--once"))[2] for mode in ("email", "account_id")}
+        assert "no such table: main.bert@example.com" in told["email"]
+        assert "spend failed: cannot read the ledger" in told["account_id"]
+        assert "@" not in told["account_id"]
+
 
 class TestOnce:
     def test_it_prints_one_scrape(self, start: Start, usage_db: Path) -> None:
@@ -108,7 +119,8 @@ class TestOnce:
         code, out, err = ended(start("", "--once"))
         assert code == 1
         assert 'codex_lb_exporter_collector_success{collector="accounts"} 0.0\n' in out
-        assert err.count("\n") == 4
+        assert err.count("\n") == 1
+        assert "accounts, windows, spend, freshness failed: " in err
         assert "cannot read the ledger usage.db: unable to open database file" in err
         assert not (tmp_path / "usage.db").exists()
 
@@ -122,6 +134,12 @@ class TestBadInput:
             ('[exporter]\nlisten_addr = "0.0.0.0:8789"', "is reachable from outside; set metrics.token"),
             ('[storage]\ndatabase_url = "mysql://host/usage"', "scheme 'mysql' is not supported"),
             ('[storage]\ndatabase_url = "postgresql://me:secret@host:x/usage"', "is not a database URL"),
+            (
+                "[quota.capacity]\n"
+                "plus = { primary_credits = 1, secondary_credits = 2 }\n"
+                "PLUS = { primary_credits = 3, secondary_credits = 4 }",
+                "quota.capacity 'plus' and 'PLUS' are one plan; give its credits once",
+            ),
             ('[metrics]\naccount_identity_mode = "phone"', "account_identity_mode = 'phone'"),
             ("[storage", "not valid TOML"),
         ],

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
 
-from exporter.sharing import Shared
+from exporter.sharing import Shared, Watch
 
 
 class Slow:
@@ -116,3 +117,62 @@ async def test_work_for_afterwards_that_fails_costs_no_answer() -> None:
     shared = Shared(lambda: 7, afterwards)
     assert [await shared.result(), await shared.result()] == [7, 7]
     await shared.end()
+
+
+class Hanging:
+    """A call that hangs until it is told to end, or gets on all the time."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.last = 0.0
+        self.ended = threading.Event()
+
+    def __call__(self) -> str:
+        self.calls += 1
+        assert self.ended.wait(10)
+        return "late"
+
+    def instead(self, seconds: float) -> str:
+        return f"nothing for {seconds} s"
+
+    def watch(self) -> Watch[str]:
+        return Watch(lambda: self.last, self.instead, seconds=0.3)
+
+
+async def test_a_call_that_hangs_is_given_up_and_its_late_answer_reaches_nobody() -> None:
+    call = Hanging()
+    shared = Shared(call, watch=call.watch())
+    first = asyncio.create_task(shared.result())
+    await asyncio.sleep(0.1)
+    second = asyncio.create_task(shared.result())
+    assert [await first, await second] == ["nothing for 0.3 s"] * 2
+    assert await shared.result() == "nothing for 0.3 s"  # it hangs still, and is not begun again
+    assert call.calls == 1
+    call.ended.set()
+    await asyncio.sleep(0.1)
+    assert await shared.result() == "late"
+    assert call.calls == 2
+
+
+async def test_a_late_answer_that_comes_while_one_waits_is_not_given_either() -> None:
+    call = Hanging()
+    shared = Shared(call, watch=call.watch())
+
+    def instead(seconds: float) -> str:
+        call.ended.set()
+        return "instead"
+
+    call.instead = instead  # type: ignore[method-assign]
+    shared = Shared(call, watch=call.watch())
+    assert await asyncio.gather(*(shared.result() for _ in range(5))) == ["instead"] * 5
+
+
+async def test_a_long_call_that_gets_on_is_waited_for() -> None:
+    call = Hanging()
+    waiting = asyncio.create_task(Shared(call, watch=call.watch()).result())
+    for _ in range(10):
+        call.last = time.monotonic()
+        await asyncio.sleep(0.1)
+    assert not waiting.done()
+    call.ended.set()
+    assert await waiting == "late"

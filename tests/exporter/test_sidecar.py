@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from exporter.scrape import Scrape
+from ledger.running import RunningRequests
 
 Take = Callable[[], Scrape]
 Taker = Callable[..., Take]
@@ -172,6 +176,30 @@ def test_the_same_on_postgresql(postgres_url: URL, taker: Taker, values: Values)
     shows_the_new_store(values(taken))
 
 
+def test_a_role_that_may_read_only_what_the_document_grants(
+    postgres_url: URL, taker: Taker, values: Values
+) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "quota.md").read_text(encoding="utf-8")
+    grants = document.partition("```sql")[2].partition("```")[0]
+    columns = "SELECT (id, email, plan_type, status, delete_requested_at) ON accounts"
+    assert columns in document
+    with psycopg.connect(host=str(postgres_url.query["host"]), user="ledger", dbname="postgres") as server:
+        server.execute(NEW)
+        for statement, row in NEW_ROWS:
+            server.execute(statement.replace("?", "%s"), row)
+        server.execute("DROP ROLE IF EXISTS quotascope")
+        server.execute(grants.encode())
+        server.execute("REVOKE SELECT ON accounts FROM quotascope")
+        server.execute(f"GRANT {columns} TO quotascope".encode())
+    url = postgres_url.set(drivername="postgresql", username="quotascope")
+    taken = taker(store=f"codex-lb:{url.render_as_string(hide_password=False)}")()
+    assert taken.failed == ()
+    shows_the_new_store(values(taken))
+    with psycopg.connect(host=str(postgres_url.query["host"]), user="ledger", dbname="postgres") as server:
+        server.execute("DROP OWNED BY quotascope")
+        server.execute("DROP ROLE quotascope")
+
+
 def test_accounts_in_a_file_of_their_own(tmp_path: Path, taker: Taker, values: Values) -> None:
     accounts = fill(tmp_path / "accounts.db", OLD_ACCOUNTS, rows=OLD_ROWS[:1])
     history = fill(tmp_path / "store.db", OLD_HISTORY, rows=OLD_ROWS[1:])
@@ -280,6 +308,65 @@ def test_an_owner_that_comes_and_goes_is_followed(new: Path, taker: Taker, value
             assert values(take())[key] == pytest.approx((number + 1) * COST)  # from the -wal
 
 
+def test_an_account_that_goes_for_good_is_not_shown_again_by_its_requests(
+    new: Path, taker: Taker, values: Values
+) -> None:
+    take = taker(store=f"codex-lb:{new}")
+    assert not [key for key in values(take()) if "gone" in key]
+    with closing(sqlite3.connect(new, isolation_level=None)) as owner:
+        owner.execute("DELETE FROM accounts WHERE id = 'gone'")
+        assert not [key for key in values(take()) if "gone" in key]
+        owner.execute(*insert("accounts", id="gone", email="", plan_type="plus", status="active"))
+        key = ("codex_lb_proxy_account_cost_usd_7d", "gone")
+        assert values(take())[key] == pytest.approx(COST)
+        owner.execute("DELETE FROM accounts WHERE id = 'gone'")
+        assert values(take())[key] == pytest.approx(COST)  # it was never marked for deletion
+
+
+def test_after_an_error_of_our_own_nothing_half_read_is_left(
+    new: Path, taker: Taker, values: Values, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = taker(store=f"codex-lb:{new}")
+    take()
+    with closing(sqlite3.connect(new, isolation_level=None)) as owner:
+        owner.execute(*request(100, 0.1, account_id=None))
+        owner.execute(*request(101, 0.1, account_id=None))
+    add, calls = RunningRequests.add, count()
+
+    def add_one(self: RunningRequests, at: int, cost: int) -> None:
+        if next(calls):
+            raise ZeroDivisionError
+        add(self, at, cost)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunningRequests, "add", add_one)
+        for _ in range(3):
+            assert take().failed == ("spend",)
+    assert values(take())["codex_lb_proxy_account_cost_usd_7d", "unknown"] == pytest.approx(3 * COST)
+
+
+def test_a_negative_stored_cost_is_none(new: Path, taker: Taker, values: Values) -> None:
+    with closing(sqlite3.connect(new, isolation_level=None)) as owner:
+        owner.execute(*request(100, 2, model="made-up", cost_usd=-3.0, account_id="idle"))
+    found = values(taker(store=f"codex-lb:{new}")())
+    assert found["codex_lb_proxy_account_cost_usd_7d", "idle"] == 0
+    assert found["codex_lb_proxy_account_unpriced_requests_7d", "idle"] == 1
+
+
+def test_a_weekly_meter_without_a_length_says_why_there_is_no_estimate(
+    new: Path, taker: Taker, values: Values
+) -> None:
+    with closing(sqlite3.connect(new, isolation_level=None)) as owner:
+        owner.execute(*reading(100, 1, 30, account_id="idle", window="secondary", window_minutes=None))
+        owner.execute(
+            *reading(101, 1, 20, account_id="idle", window="primary", window_minutes=300, reset_at=0)
+        )
+    found = values(taker(store=f"codex-lb:{new}")())
+    assert found["codex_lb_secondary_quota_estimate_suppressed", "idle", "unknown_cycle"] == 1
+    assert found["codex_lb_primary_used_percent", "idle"] == 20  # and not 0, as if it had ended in 1970
+    assert ("codex_lb_primary_reset_at_seconds", "idle") not in found
+
+
 def test_a_reset_is_counted_and_a_wobble_is_none(new: Path, taker: Taker, values: Values) -> None:
     take = taker(store=f"codex-lb:{new}")
     key = ("codex_lb_secondary_resets_total", "a")
@@ -315,3 +402,51 @@ def test_a_killed_owner_leaves_a_store_that_can_be_read(
     found = values(taker(store=f"codex-lb:{crashed}")())
     assert found["codex_lb_proxy_account_cost_usd_7d", "unknown"] == pytest.approx(2 * COST)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+COMES_AND_GOES = """
+import sqlite3, sys, time
+end = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < end:
+    store = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=5)
+    store.execute("UPDATE accounts SET reset_at = 1")
+    store.close()
+    time.sleep(0.05)
+"""
+
+
+def test_beside_an_owner_that_opens_and_closes_its_store_all_the_time_no_scrape_fails(
+    new: Path, taker: Taker
+) -> None:
+    take = taker(store=f"codex-lb:{new}")
+    with subprocess.Popen([sys.executable, "-c", COMES_AND_GOES, new, "4"]) as owner:
+        failures = scrapes = 0
+        while owner.poll() is None:
+            failures += take().failed != ()
+            scrapes += 1
+    assert (owner.returncode, failures) == (0, 0)
+    assert scrapes > 50
+
+
+def test_an_address_that_is_no_text_is_shown_as_well_as_can_be(
+    new: Path, taker: Taker, values: Values
+) -> None:
+    with closing(sqlite3.connect(new, isolation_level=None)) as owner:
+        owner.execute("UPDATE accounts SET email = CAST(X'61FF40' AS TEXT) WHERE id = 'a'")
+    taken = taker(store=f"codex-lb:{new}")()
+    assert taken.failed == ()
+    assert values(taken)["codex_lb_account_identity", "a", "a\ufffd@", "plus"] == 1
+
+
+def test_a_store_behind_a_link_is_read_with_its_wal(
+    new: Path, tmp_path: Path, taker: Taker, values: Values
+) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to(new)
+    take = taker(store=f"codex-lb:{link}")
+    with closing(sqlite3.connect(new, isolation_level=None)) as owner:
+        for number in range(1, 4):
+            assert values(take())["codex_lb_proxy_account_cost_usd_7d", "unknown"] == pytest.approx(
+                number * COST
+            )
+            owner.execute(*request(100 + number, 0.1, account_id=None))

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from exporter.stores import capacity_table, foreign_urls, quota_rules
+from exporter.stores import capacity_table, foreign_urls, quota_rules, source
 from ledger.capacity import CAPACITIES, Capacity
 from ledger.errors import StoreError
 from ledger.quota import QuotaRules
-from settings.model import Quota
+from settings.model import Quota, Settings
 
 
 def test_a_path() -> None:
@@ -35,13 +35,31 @@ def test_a_server() -> None:
 
 @pytest.mark.parametrize(
     "store",
-    ["/var/lib/store.db", "codex-lb:", "codex-lb:a.db,accounts=", "codex-lb:mysql://me:secret@host/x", "x:y"],
+    [
+        "",
+        "/var/lib/store.db",
+        "codex-lb:",
+        "codex-lb:a.db,accounts=",
+        "codex-lb:mysql://me:secret@host/x",
+        "x:y",
+    ],
 )
 def test_anything_else_is_refused_in_one_line_without_a_secret(store: str) -> None:
     with pytest.raises(StoreError) as caught:
         foreign_urls(store)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_an_error_names_what_was_given_and_not_the_key_of_the_ledger() -> None:
+    with pytest.raises(StoreError, match=r"^store: scheme 'mysql' is not supported") as caught:
+        foreign_urls("codex-lb:mysql://host/x")
+    assert "database_url" not in str(caught.value)
+
+
+def test_an_empty_name_is_refused_and_does_not_mean_the_ledger() -> None:
+    with pytest.raises(StoreError, match="does not begin with codex-lb:"):
+        source(Settings(), "")
 
 
 def test_the_defaults_of_the_configuration_are_those_of_the_rules() -> None:
@@ -54,11 +72,12 @@ def test_every_threshold_is_configured_in_its_unit() -> None:
         start_percent=2,
         jump_percent=3,
         jump_gap_minutes=4,
+        fell_percent=6,
         reset_wobble_seconds=5,
         method="clean_steps",
     )
     rules = quota_rules(quota)
-    assert rules == QuotaRules(90_000_000, 2, 3, 240_000_000, 5, "clean_steps")
+    assert rules == QuotaRules(90_000_000, 2, 3, 240_000_000, 5, 6, "clean_steps")
     assert all(getattr(rules, f.name) != f.default for f in fields(QuotaRules))
 
 

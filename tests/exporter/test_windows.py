@@ -15,9 +15,9 @@ from exporter.metrics import (
 )
 from exporter.source import Usage
 from exporter.windows import windows
+from ledger.account_meters import Shown
 from ledger.capacity import Capacity
 from ledger.families import MetricFamily
-from ledger.meters import Shown
 from ledger.queries import Account
 from ledger.windows import Window
 

@@ -103,3 +103,18 @@ def test_a_meter_that_moves_its_reset_with_every_reading_does_not_fill_the_memor
     newest = current(kept)
     assert newest is not None
     assert newest.high == RESET + 99 * 3_600
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 30)), min_size=1), st.integers(1, 12))
+def test_a_fall_is_seen_wherever_it_was(points: list[tuple[int, int]], fall: int) -> None:
+    cycle = only([read(*point) for point in points])
+    plainly = any(high - low >= fall and before < after for before, high in points for after, low in points)
+    assert cycle.fell(fall) is plainly
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 30)), min_size=2), st.integers(1, 12), st.data())
+def test_a_fall_is_seen_from_parts_too(points: list[tuple[int, int]], fall: int, data: st.DataObject) -> None:
+    readings = data.draw(st.permutations([read(*point) for point in points]))
+    cut = data.draw(st.integers(0, len(readings)))
+    (whole,) = merged(cycles_of(readings[:cut]), cycles_of(readings[cut:]))
+    assert whole.fell(fall) is only(readings).fell(fall)

@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.engine import URL
 
-from ledger import foreign
-from ledger.foreign import indexes, micros, newest_request_at, read_accounts
+from ledger import foreign_accounts
+from ledger.foreign import indexes
+from ledger.foreign_accounts import read_accounts
 from ledger.readonly import Reader
 from ledger.store import sqlite_url
 
@@ -33,7 +34,7 @@ def test_accounts_are_read_in_parts_and_none_is_left_out(
     store: tuple[sqlite3.Connection, Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner, connection = store
-    monkeypatch.setattr(foreign, "ACCOUNTS_AT_ONCE", 3)
+    monkeypatch.setattr(foreign_accounts, "AT_ONCE", 3)
     for number in range(9):
         assert len(read_accounts(connection).shown) == number
         owner.execute("INSERT INTO accounts (id) VALUES (?)", [f"a{number}"])
@@ -43,19 +44,14 @@ def test_accounts_are_read_in_parts_and_none_is_left_out(
     assert found.hidden == {"a2", "a7"}
 
 
-def test_the_newest_request_is_found_before_many_that_were_deleted(
-    store: tuple[sqlite3.Connection, Connection], monkeypatch: pytest.MonkeyPatch
+def test_an_account_that_nobody_understands_is_counted_and_costs_no_other(
+    store: tuple[sqlite3.Connection, Connection],
 ) -> None:
     owner, connection = store
-    monkeypatch.setattr(foreign, "NEWEST_AMONG", 10)
-    assert newest_request_at(connection) is None
-    owner.execute("INSERT INTO request_logs (requested_at) VALUES ('2026-09-01 12:00:00')")
-    deleted = (
-        "INSERT INTO request_logs (requested_at, deleted_at) VALUES ('2026-09-02 12:00:00', '2026-09-03')"
-    )
-    for _ in range(95):
-        owner.execute(deleted)
-    assert newest_request_at(connection) == micros("2026-09-01 12:00:00")
+    owner.execute("INSERT INTO accounts (id, email) VALUES ('a', 'a@example.com'), ('b', x'ff'), (x'00', '')")
+    found = read_accounts(connection)
+    assert [account.id for account in found.shown] == ["a"]
+    assert found.unreadable == 2
 
 
 def test_indexes_of_a_part_of_the_rows_are_none_and_expressions_have_no_name(

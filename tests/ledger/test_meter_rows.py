@@ -15,6 +15,7 @@ from ledger.foreign import micros
 from ledger.meter_rows import MeterRows
 
 BEGIN = datetime(2026, 9, 1, 12, tzinfo=UTC)
+END = BEGIN + timedelta(hours=2)
 INDEXES = {
     "account": "CREATE INDEX i ON usage_history (account_id, recorded_at)",
     "window": 'CREATE INDEX i ON usage_history (account_id, "window", recorded_at)',
@@ -36,6 +37,7 @@ def test_an_account_s_rows_are_all_there_once_whatever_the_index(
     store = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     with closing(store), pytest.MonkeyPatch.context() as patch:
         patch.setattr(meter_rows, "STRETCH_ROWS", 3)
+        patch.setattr(meter_rows, "LAST_OF_SHORT", 2)
         store.execute(
             "CREATE TABLE usage_history (id INTEGER PRIMARY KEY, account_id, recorded_at, used_percent,"
             ' "window", window_minutes)'
@@ -50,8 +52,16 @@ def test_an_account_s_rows_are_all_there_once_whatever_the_index(
         engine = create_engine("sqlite://", creator=lambda: store, poolclass=StaticPool)
         with engine.connect() as connection:
             reading = MeterRows(connection)
-            long = sorted(row[0] for row in reading.of("a", micros(BEGIN)))
-            newest = {row[0] for row in reading.last_of("a", len(rows) + 1)}
+            found = [row[0] for row in reading.of("a", micros(BEGIN), micros(END))]
+            later = [row[0] for row in reading.later("a", micros(END), len(rows) + 1)]
+            newest = {row[0] for row in reading.last_of("a", micros(END), len(rows) + 1)}
     mine = [(id, hours, window) for id, (account, hours, window) in enumerate(rows, 1) if account == "a"]
-    assert long == [id for id, hours, (_, minutes) in mine if hours >= 0 and minutes >= 1_440]
-    assert newest == {id for id, _, _ in mine}
+    between = [(id, hours, window) for id, hours, window in mine if 0 <= hours <= 2]
+    assert len(found) == len(set(found))
+    assert {id for id, _, (_, minutes) in between if minutes >= 1_440} <= set(found)
+    short = {id: hours for id, hours, (_, minutes) in between if minutes < 1_440}
+    told = [hours for id, hours in short.items() if id in found]
+    assert sorted(told, reverse=True)[:2] == sorted(short.values(), reverse=True)[:2]
+    assert set(found) <= {id for id, _, _ in between}
+    assert sorted(later) == [id for id, hours, _ in mine if hours > 2]
+    assert newest == {id for id, hours, _ in mine if hours <= 2}

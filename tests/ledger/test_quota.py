@@ -190,6 +190,8 @@ def plainly_suppressed(points: Sequence[tuple[float, float]], rows: Sequence[Row
     for (before, low), (after, high) in pairwise(points):
         if after - before >= 3 and high - low >= 5 and not any(before <= at < after for at, _ in rows):
             found.add("mid_cycle_jump")
+    if any(high - low >= 5 and before < after for before, high in points for after, low in points):
+        found.add("meter_fell")
     return found
 
 
@@ -268,3 +270,43 @@ def test_every_threshold_can_be_set(
 
 def test_the_period_is_seven_days() -> None:
     assert PERIOD == 7 * 24 * HOUR
+
+
+class TestMeterFell:
+    """The provider emptied all meters in the middle of the week, and left its end where it was."""
+
+    EMPTIED = (read(0.5, 1), read(20, 40), read(40, 80), read(41, 2))
+    ROWS: Sequence[Row] = tuple((hours + 0.1, USD // 4) for hours in range(40))
+
+    def test_what_was_spent_is_not_divided_by_what_is_left_of_the_percent(self) -> None:
+        found = told(self.EMPTIED, self.ROWS)
+        assert (found.usd, found.reasons) == (None, ("meter_fell",))
+        assert found.used_percent == 2
+
+    def test_nor_when_it_has_risen_above_where_it_was(self) -> None:
+        assert told([*self.EMPTIED, read(90, 85)], [*self.ROWS, (60, USD)]).reasons == ("meter_fell",)
+
+    @pytest.mark.parametrize(("fall", "reasons"), [(4, ()), (5, ("meter_fell",))])
+    def test_a_few_points_are_rounding(self, fall: int, reasons: tuple[str, ...]) -> None:
+        assert told([read(0.5, 1), read(20, 40), read(21, 40 - fall)], self.ROWS).reasons == reasons
+
+    def test_the_next_week_is_another_one(self) -> None:
+        later = [read(100, 1, RESET + 86_400), read(101, 2, RESET + 86_400)]
+        found = told([*self.EMPTIED[:3], *later], [(99.5, USD)], now=START + 102 * HOUR)
+        assert found.reasons == ()
+
+    def test_the_threshold_can_be_set(self) -> None:
+        assert told(self.EMPTIED, self.ROWS, rules=replace(RULES, fell_percent=79)).reasons == ()
+
+    def test_clean_steps_go_by_the_rise_alone(self) -> None:
+        hours = range(1, 81)
+        rising = [read(h / 2, h) for h in hours]
+        rows = [(h / 2 - 0.1, USD // 8) for h in hours]
+        found = told([*rising, read(41, 2)], rows, rules=replace(RULES, method="clean_steps"))
+        assert found.usd == pytest.approx(12.5, rel=0.05)
+
+
+def test_a_meter_that_tells_no_cycle_says_why_there_is_no_estimate() -> None:
+    rows = requests([(99, USD)])
+    assert estimate(None, rows, NOW, RULES, metered=True).reasons == ("unknown_cycle",)
+    assert estimate(None, rows, NOW, RULES).reasons == ()

@@ -19,6 +19,10 @@ AT = micros(datetime(2026, 9, 30, 12, tzinfo=UTC))
 counts = st.one_of(st.none(), st.integers(0, 2_000), st.integers(271_990, 272_010), st.just(10**8))
 
 
+def cost_of(model: str, *, input_tokens: int = 1_000, stored_usd: object = None) -> int:
+    return RateTable(SEEDED).cost(AT, model, None, input_tokens, 10, 0, 0, True, stored_usd)
+
+
 @given(
     st.sampled_from(["gpt-5.6-sol", "gpt-5.5", "GPT-5.4", "gpt-5.5-pro", "gpt-5.9", "unknown", ""]),
     st.sampled_from([None, "", "priority", "flex", "auto"]),
@@ -75,3 +79,16 @@ def test_invented_model_names_do_not_fill_the_memory(monkeypatch: pytest.MonkeyP
     for number in range(100):
         table.cost(AT, f"model-{number}", None, 1, 1, 0, 0, True)
     assert len(table._known) <= 10
+
+
+@pytest.mark.parametrize(
+    "stored", [-3.0, "-0.01", float("inf"), float("nan"), 1e10, "a few", "", Decimal("NaN")]
+)
+def test_what_an_owner_stored_is_a_cost_only_if_it_is_an_amount(stored: object) -> None:
+    assert cost_of("nobody-knows", stored_usd=stored) == UNPRICED
+    assert cost_of("nobody-knows", stored_usd="0.25") == 250_000_000_000
+
+
+@pytest.mark.parametrize("tokens", [10**13, 2**62])
+def test_a_request_of_more_than_a_million_dollars_has_no_price(tokens: int) -> None:
+    assert cost_of("gpt-5.5", input_tokens=tokens) == UNPRICED

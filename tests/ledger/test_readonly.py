@@ -6,18 +6,20 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from ledger.errors import StoreChanged, StoreError
-from ledger.readonly import Reader
+from ledger.readonly import Reader, passes_by_itself
 from ledger.store import sqlite_url
 
 Files = dict[str, bytes]
@@ -203,7 +205,6 @@ def test_its_owner_may_write_while_a_reading_goes_on(tmp_path: Path, mode: str) 
 
 def test_a_server_refuses_writing_and_holds_no_transaction(postgres_url: URL) -> None:
     reader = Reader(postgres_url)
-    assert reader.identity() is None
     with reader.reading() as connection:
         assert connection.execute(text("SHOW default_transaction_read_only")).scalar_one() == "on"
         first = connection.execute(text("SELECT now()")).scalar_one()
@@ -275,3 +276,185 @@ def test_an_owner_that_keeps_its_file_to_itself_is_waited_for_and_then_given_up(
             count(path)
         process.communicate()
     assert count(path) == 2
+
+
+def test_a_link_is_followed_to_where_the_wal_lies(tmp_path: Path) -> None:
+    folder, link = tmp_path / "real", tmp_path / "link.db"
+    folder.mkdir()
+    link.symlink_to(folder / "store.db")
+    with owner(folder / "store.db") as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("INSERT INTO t VALUES (1)")
+        assert count(link) == 2
+    assert count(link) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"real", "link.db"}
+
+
+def test_a_link_that_turns_to_another_store_spoils_the_reading(tmp_path: Path) -> None:
+    for name in ("one.db", "two.db"):
+        with owner(tmp_path / name):
+            pass
+    link = tmp_path / "link.db"
+    link.symlink_to(tmp_path / "one.db")
+    reader = Reader(sqlite_url(link))
+    before = reader.identity()
+    with pytest.raises(StoreChanged), reader.reading() as connection:
+        connection.execute(text("SELECT count(*) FROM t"))
+        link.unlink()
+        link.symlink_to(tmp_path / "two.db")
+    assert reader.identity() != before
+
+
+HELD = """
+import sqlite3, sys
+store = sqlite3.connect(sys.argv[1], isolation_level=None)
+store.execute("INSERT INTO t VALUES (1)")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def at_work_elsewhere(path: Path) -> Iterator[None]:
+    """An owner in a process of its own, for a process does not see its own locks."""
+    command = [sys.executable, "-c", HELD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        yield
+        process.communicate()
+
+
+def test_a_file_whose_wal_lies_elsewhere_is_refused_and_not_read_without_it(tmp_path: Path) -> None:
+    """As with a hard link, and with a container that mounts the file and not its folder."""
+    path, other = tmp_path / "real" / "store.db", tmp_path / "other.db"
+    path.parent.mkdir()
+    with owner(path):
+        pass
+    other.hardlink_to(path)
+    assert count(other) == 1
+    with at_work_elsewhere(path):
+        with pytest.raises(StoreError, match="mount the folder and not the file"):
+            count(other)
+        assert count(path) == 2
+    assert count(other) == 2
+    assert list(tmp_path.glob("other.db-*")) == []
+
+
+def test_two_readers_of_a_closed_file_do_not_take_each_other_for_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with owner(path):
+        pass
+    with Reader(sqlite_url(path)).reading() as connection:
+        connection.execute(text("SELECT count(*) FROM t"))
+        held = (
+            f"from pathlib import Path; from ledger.holding import Holding; Holding(Path({str(path)!r}), 1)"
+        )
+        script = held + ".is_open_elsewhere() and exit('open')"
+        subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_text_that_is_no_text_is_read_as_well_as_can_be(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with owner(path) as connection:
+        connection.execute("INSERT INTO t VALUES (CAST(X'616EFF' AS TEXT))")
+    reader = Reader(sqlite_url(path))
+    query = text("SELECT x FROM t ORDER BY rowid")
+    with pytest.raises(StoreChanged) as caught, reader.reading() as reading:
+        reading.execute(query).fetchall()
+    assert "an" not in str(caught.value).replace(str(path), "").split()
+    with reader.reading() as reading:
+        assert reading.execute(query).scalars().all() == [1, "an\ufffd"]
+
+
+CRASHING = """
+import os, sqlite3, sys
+store = sqlite3.connect(sys.argv[1], isolation_level=None)
+store.execute("PRAGMA cache_size=1")
+store.execute("BEGIN")
+store.execute("UPDATE t SET x = zeroblob(100000)")
+store.execute("INSERT INTO t SELECT zeroblob(5000) FROM t")
+os._exit(9)
+"""
+
+
+def test_a_journal_that_an_owner_left_in_its_middle_is_told_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with owner(path, "DELETE") as connection:
+        connection.executemany("INSERT INTO t VALUES (?)", [(b"x" * 3_000,)] * 50)
+    subprocess.run([sys.executable, "-c", CRASHING, path], check=False)
+    before = files(tmp_path)
+    assert set(before) == {"store.db", "store.db-journal"}
+    with pytest.raises(StoreError, match="its owner was ended in the middle of a transaction; start it once"):
+        count(path)
+    assert files(tmp_path) == before
+
+
+def test_a_server_s_store_that_was_made_anew_or_emptied_is_another_one(postgres_url: URL) -> None:
+    reader = Reader(postgres_url)
+    seen = [reader.identity()]
+    for change in (
+        "CREATE TABLE request_logs (id int)",
+        "TRUNCATE request_logs",
+        "DROP TABLE request_logs; CREATE TABLE request_logs (id int)",
+    ):
+        with psycopg.connect(
+            host=str(postgres_url.query["host"]), user="ledger", dbname="postgres"
+        ) as server:
+            server.execute(change)
+        seen.append(reader.identity())
+    assert len(set(seen)) == 4
+    with psycopg.connect(host=str(postgres_url.query["host"]), user="ledger", dbname="postgres") as server:
+        server.execute("INSERT INTO request_logs VALUES (1)")
+    assert reader.identity() == seen[-1]
+    reader.close()
+
+
+class TestInterrupt:
+    SLOW = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+
+    def interrupted(self, reader: Reader, statement: str) -> StoreError:
+        timer = threading.Timer(0.2, reader.interrupt)
+        begin = time.monotonic()
+        timer.start()
+        with pytest.raises(StoreError) as caught, reader.reading() as connection:
+            connection.execute(text(statement)).fetchall()
+        assert time.monotonic() - begin < 4
+        with pytest.raises(StoreError, match="the reading was ended"), reader.reading():
+            pass
+        reader.resume()
+        with reader.reading() as connection:
+            assert connection.execute(text("SELECT 1")).scalar_one() == 1
+        return caught.value
+
+    def test_a_statement_on_a_file_is_ended_at_once(self, tmp_path: Path) -> None:
+        with owner(tmp_path / "store.db"):
+            pass
+        assert passes_by_itself(self.interrupted(Reader(sqlite_url(tmp_path / "store.db")), self.SLOW))
+
+    def test_a_server_is_waited_for_no_longer(self, postgres_url: URL) -> None:
+        reader = Reader(postgres_url)
+        assert passes_by_itself(self.interrupted(reader, "SELECT pg_sleep(6)"))
+        reader.close()
+
+    def test_between_two_statements_too(self, tmp_path: Path) -> None:
+        with owner(tmp_path / "store.db"):
+            pass
+        reader = Reader(sqlite_url(tmp_path / "store.db"))
+        with pytest.raises(StoreError, match="the reading was ended"), reader.reading() as connection:
+            connection.execute(text("SELECT 1"))
+            reader.interrupt()
+            connection.execute(text("SELECT 1"))
+
+
+def test_what_is_locked_passes_by_itself_and_what_is_damaged_does_not(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with owner(path, "DELETE") as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError) as locked:
+            count(path)
+    path.write_bytes(path.read_bytes()[:4_096] + b"\xee" * 4_096)
+    with pytest.raises(StoreError) as damaged:
+        count(path)
+    assert passes_by_itself(locked.value)
+    assert not passes_by_itself(damaged.value)

@@ -14,7 +14,7 @@ from sqlalchemy.pool import StaticPool
 from ledger import request_rows
 from ledger.foreign import micros
 from ledger.readonly import Reader
-from ledger.request_rows import RequestRows, digest_of, first_id
+from ledger.request_rows import MOST_SUMMED, RequestRows, digest_of, first_id
 from ledger.store import sqlite_url
 
 BEGIN = datetime(2026, 9, 1, 12, tzinfo=UTC)
@@ -69,3 +69,18 @@ def test_a_digest_leaves_out_what_is_deleted_and_is_that_of_the_rows(tmp_path: P
         assert rows.digest(1, 4) == digest_of(rows.page(1, 4, 99)) == (2, 4, 5, 0, 0, 0, 1)
         assert len(rows.page(1, None, 99)) == 4  # the deleted one too
         assert rows.last_id() == 4
+
+
+def test_a_digest_takes_a_count_that_is_none_or_beyond_all_sums_as_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    odd = [5, None, "x", b"7", float("inf"), -3, 2**62, 2**62, 2**62, MOST_SUMMED, MOST_SUMMED + 1]
+    with closing(sqlite3.connect(path, isolation_level=None)) as store:
+        store.execute(
+            "CREATE TABLE request_logs (id INTEGER PRIMARY KEY, account_id, requested_at, model,"
+            " input_tokens, status)"
+        )
+        store.executemany("INSERT INTO request_logs (input_tokens) VALUES (?)", [(count,) for count in odd])
+    with Reader(sqlite_url(path)).reading() as connection:
+        rows = RequestRows(connection)
+        assert rows.digest(1, 99) == digest_of(rows.page(1, 99, 99))
+        assert rows.digest(1, 99)[2] == 5 + MOST_SUMMED

@@ -1,0 +1,52 @@
+"""What stands in the exporter's log: failures when they change, and no address where identity is private."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping
+
+log = logging.getLogger("quotascope.exporter")
+
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+AGAIN_SECONDS = 3_600
+"""How often a failure that lasts is told."""
+
+_ADDRESS = re.compile(r"[^\s'\"()<>,;]*@[^\s'\"()<>,;]*")
+HIDDEN = "(address)"
+
+
+class Failures:
+    """Tells which collectors failed: when that changes, and then each hour."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._told: dict[str, str] = {}
+        self._at = clock()
+
+    def tell(self, errors: Mapping[str, str]) -> None:
+        """Of one scrape: the error of each collector that failed. Collectors with one error share a line."""
+        now = self._clock()
+        if errors == self._told and (not errors or now - self._at < AGAIN_SECONDS):
+            return
+        for error in dict.fromkeys(errors.values()):
+            log.warning("%s failed: %s", ", ".join(n for n, e in errors.items() if e == error), error)
+        if well := [name for name in self._told if name not in errors]:
+            log.warning("%s can be read again", ", ".join(well))
+        self._told, self._at = dict(errors), now
+
+
+class WithoutAddresses(logging.Formatter):
+    """Leaves out whatever looks like an e-mail address, in messages and in tracebacks alike: what a
+    database says of a row may show the row."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _ADDRESS.sub(HIDDEN, super().format(record))
+
+
+def keep_addresses_out() -> None:
+    """Of all that this process logs from now on."""
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(WithoutAddresses(FORMAT))
