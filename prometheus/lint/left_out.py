@@ -14,6 +14,7 @@ LEFT_OUT: Mapping[str, str] = {
     exporter_metrics.PRIMARY_RESET.name: _SHORT_WINDOW,
     exporter_metrics.PRIMARY_WINDOW.name: _SHORT_WINDOW,
     exporter_metrics.ACCOUNT_UNPRICED_7D.name: "the counter of unpriced requests is charted, with the reason",
+    exporter_metrics.UNREADABLE_ROWS.name: "the log names table and row, which a count cannot",
     proxy_metrics.ERRORS.name: "the page of QuotascopeErrorRatioHigh asks for it when it matters",
     proxy_metrics.LB_REFRESHES.name: "the age of what was read last is charted, and says the same",
 }
