@@ -11,11 +11,11 @@ from ledger import store
 from ledger.capacity import CAPACITIES, Capacity
 from ledger.cycle import MINUTE
 from ledger.errors import StoreError
-from ledger.prices import PriceBook, book, configured, load_seed
+from ledger.prices import current_book
 from ledger.quota import QuotaRules
 from ledger.readonly import Reader
 from ledger.store import parse_url, sqlite_url
-from settings.model import Pricing, Quota, Settings
+from settings.model import Quota, Settings
 
 KIND = "codex-lb:"
 FOREIGN = "the codex-lb store"
@@ -40,7 +40,7 @@ def source(settings: Settings, store: str | None = None) -> Source:
         Reader(accounts, name=FOREIGN) if accounts else None,
         rules=rules,
         capacities=capacities,
-        book=prices(settings.pricing),
+        book=current_book(settings.pricing.models),  # a codex-lb stores none
     )
 
 
@@ -65,18 +65,6 @@ def foreign_urls(store: str) -> tuple[URL, URL | None]:
 
 def _url(text: str) -> URL:
     return parse_url(text, "store:") if "://" in text else sqlite_url(Path(text).expanduser())
-
-
-def prices(pricing: Pricing) -> PriceBook:
-    """The prices that Quotascope brings, with the configured ones: a codex-lb stores none.
-
-    Raises: PriceError.
-    """
-    models = pricing.models.items()
-    return book(
-        load_seed(),
-        [configured(n, p.prompt_per_1m, p.cached_prompt_per_1m, p.completion_per_1m) for n, p in models],
-    )
 
 
 def quota_rules(quota: Quota) -> QuotaRules:

@@ -14,14 +14,14 @@ from sqlalchemy import URL, Connection
 
 from ledger import accounts, audit
 from ledger.arguments import parser
-from ledger.described import Description, checked
+from ledger.described import checked, described
 from ledger.errors import AccountConflict, AccountExists, LedgerError, UnknownAccount
 from ledger.fleet import read_fleet
 from ledger.listing import fleet_table, history_table
 from ledger.store import ledger_url, migrate, translated, writer
 from settings.errors import SettingsError
 from settings.load import account_table, load
-from settings.model import AccountTable, Settings
+from settings.model import Settings
 
 CHANGES: Mapping[str, Callable[[Connection, str, datetime], None]] = {
     "pause": accounts.pause,
@@ -66,11 +66,11 @@ def _answer(settings: Settings, asked: argparse.Namespace, now: datetime) -> str
 
 
 def _listed(settings: Settings, now: datetime) -> str:
-    described = [checked(_description(name, table)) for name, table in settings.accounts.items()]
+    of_the_file = [checked(described(name, table)) for name, table in settings.accounts.items()]
     with _ledger(settings) as connection:
         members = read_fleet(connection).members
     known = {member.account.id for member in members}
-    return fleet_table(members, [account for account in described if account.id not in known], now)
+    return fleet_table(members, [account for account in of_the_file if account.id not in known], now)
 
 
 def _history(settings: Settings, asked: argparse.Namespace) -> str:
@@ -87,7 +87,7 @@ def _add(settings: Settings, asked: argparse.Namespace, now: datetime) -> None:
     if asked.id in settings.accounts:
         raise AccountExists(asked.id, "it stands in the configuration file")
     with _ledger(settings, make=True) as connection:
-        accounts.add(connection, _description(asked.id, table), now)
+        accounts.add(connection, described(asked.id, table), now)
 
 
 def _change(settings: Settings, asked: argparse.Namespace, now: datetime) -> None:
@@ -99,17 +99,6 @@ def _change(settings: Settings, asked: argparse.Namespace, now: datetime) -> Non
             raise
         later = "it stands in the configuration file; the ledger has it from the proxy's next start on"
         raise UnknownAccount(asked.id, later) from error
-
-
-def _description(name: str, table: AccountTable) -> Description:
-    return Description(
-        id=name,
-        credential=table.credential,
-        email=table.email,
-        plan=table.plan,
-        upstream_base_url=table.upstream_base_url,
-        pool=table.pool,
-    )
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 from ledger.errors import AccountError
 from ledger.values import DEFAULT_ACCOUNT
@@ -58,6 +58,33 @@ class Description:
     plan: str = "api"
     upstream_base_url: str | None = None
     pool: Pool = "full"
+
+
+class Table(Protocol):
+    """An account as the configuration has it."""
+
+    @property
+    def credential(self) -> str: ...
+    @property
+    def email(self) -> str: ...
+    @property
+    def plan(self) -> str: ...
+    @property
+    def upstream_base_url(self) -> str | None: ...
+    @property
+    def pool(self) -> Pool: ...
+
+
+def described(name: str, table: Table) -> Description:
+    """What the configuration says of an account, unchecked."""
+    return Description(
+        id=name,
+        credential=table.credential,
+        email=table.email,
+        plan=table.plan,
+        upstream_base_url=table.upstream_base_url,
+        pool=table.pool,
+    )
 
 
 def checked(account: Description) -> Description:

@@ -62,16 +62,14 @@ class MeterRows:
     def later(self, account: str, until: int, most: int) -> list[Stored]:
         """An account's rows that are dated later than a moment, at least so many where there are."""
         query = "used_percent IS NOT NULL AND recorded_at > :until ORDER BY recorded_at LIMIT :most"
-        found: list[Stored] = []
-        for condition, values in self._series:
-            given = {**values, "account": account, "until": self._stamp(until), "most": most}
-            query_of = text(f"{self._select} WHERE {condition} AND {query}")
-            found += self._connection.execute(query_of, given).fetchall()
-        return found
+        return self._of_each_series(query, account, until, most)
 
     def last_of(self, account: str, until: int, most: int) -> list[Stored]:
         """An account's newest rows that are dated at most a moment; at least so many where there are."""
         query = f"{_IS_PERCENT} AND recorded_at <= :until ORDER BY recorded_at DESC LIMIT :most"
+        return self._of_each_series(query, account, until, most)
+
+    def _of_each_series(self, query: str, account: str, until: int, most: int) -> list[Stored]:
         found: list[Stored] = []
         for condition, values in self._series:
             given = {**values, "account": account, "until": self._stamp(until), "most": most}

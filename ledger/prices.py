@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ledger.errors import PriceError
 
@@ -127,6 +127,26 @@ def configured(
         output=plausible(model, "completion_per_1m", completion_per_1m),
         origin="config",
     )
+
+
+class Given(Protocol):
+    """A model's price as the configuration has it; US dollars per million tokens."""
+
+    @property
+    def prompt_per_1m(self) -> Decimal: ...
+    @property
+    def cached_prompt_per_1m(self) -> Decimal | None: ...
+    @property
+    def completion_per_1m(self) -> Decimal: ...
+
+
+def current_book(given: Mapping[str, Given]) -> PriceBook:
+    """The prices that Quotascope brings, under those of the configuration. Raises: PriceError."""
+    overrides = [
+        configured(model, p.prompt_per_1m, p.cached_prompt_per_1m, p.completion_per_1m)
+        for model, p in given.items()
+    ]
+    return book(load_seed(), overrides)
 
 
 def plausible(model: str, name: str, value: object) -> Decimal:

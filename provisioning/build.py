@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from prometheus import build as prometheus_build
+from prometheus.errors import OutputError as CannotWrite
 from provisioning.errors import OutputError, ValueRefused
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -84,13 +86,7 @@ def write(contents: Mapping[PurePosixPath, str], out: Path) -> list[Path]:
 
     Raises: OutputError.
     """
-    written = []
-    for relative, text in contents.items():
-        path = out / relative
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
-        written.append(path)
-    return written
+    try:
+        return prometheus_build.write(contents, out)
+    except CannotWrite as error:
+        raise OutputError(str(error)) from error

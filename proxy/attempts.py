@@ -10,6 +10,7 @@ import msgspec
 
 from proxy.meter import Caller, Emit, Meter, Tell
 from proxy.routing.keys import Key
+from proxy.routing.sticky import sticky_key
 from proxy.usage import NOTHING_ASKED, Asked
 
 
@@ -28,6 +29,11 @@ class Attempts:
         self._emit = emit
         self._tell = tell
         self.meter = Meter(caller, emit, start, tell)
+
+    @property
+    def conversation(self) -> str | None:
+        """The key of the conversation that the request belongs to, once it is known what it asks for."""
+        return sticky_key(self.asked.prompt_cache_key, self.caller.session_id)
 
     def learn(self, asked: Asked) -> None:
         """What the request asks for, once its body is complete."""

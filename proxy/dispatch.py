@@ -19,7 +19,6 @@ from proxy.routing.keys import Key, KeyRing
 from proxy.routing.marks import Failure, Verdict, told_failure
 from proxy.routing.router import Router, retry_after
 from proxy.routing.select import Selection
-from proxy.routing.sticky import sticky_key
 from proxy.routing.vault import Vault
 from proxy.routing.watch import Watch
 from proxy.upstream import Upstream
@@ -64,7 +63,7 @@ class Dispatch:
         Raises: Refused where no account can take it; UpstreamError of the last attempt; what a passing
             body raises.
         """
-        conversation = sticky_key(attempts.asked.prompt_cache_key, attempts.caller.session_id)
+        conversation = attempts.conversation
         tried: set[str] = set()
         last: Outcome | None = None
         try:
@@ -135,10 +134,7 @@ class Dispatch:
         if last.error is None:
             attempts.meter.finish("done")
         else:
-            error = last.error
-            attempts.meter.finish(
-                error.end_reason, http_status=error.status, error_code=error.code, error_message=str(error)
-            )
+            attempts.meter.failed(last.error)
 
 
 def _settled(last: Outcome | None, selection: Selection) -> Outcome:

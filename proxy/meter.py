@@ -12,6 +12,7 @@ import msgspec
 
 from ledger.values import DEFAULT_ACCOUNT, NO_USAGE, EndReason, RequestEvent, Status, UsageSample
 from proxy import quota
+from proxy.errors import Refused, UpstreamError
 from proxy.privacy import safe_message
 from proxy.routes import Route
 from proxy.taps import NoTap, Tap, tap
@@ -123,6 +124,16 @@ class Meter:
     def discard(self) -> None:
         """The exchange turned into something else, which is metered by itself."""
         self._done = True
+
+    def refused(self, error: Refused) -> None:
+        """The exchange is over: it was answered here."""
+        self.finish("refused", http_status=error.status, error_code=error.code, error_message=str(error))
+
+    def failed(self, error: UpstreamError) -> None:
+        """The exchange is over: the provider gave no answer that could be passed on."""
+        self.finish(
+            error.end_reason, http_status=error.status, error_code=error.code, error_message=str(error)
+        )
 
     def finish(
         self,

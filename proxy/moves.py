@@ -16,7 +16,6 @@ from proxy.classify import error_class
 from proxy.routing.candidate import Host
 from proxy.routing.counting import Counting
 from proxy.routing.router import Router
-from proxy.routing.sticky import sticky_key
 from proxy.turns import Lost
 
 REMEMBERED_SECONDS = 60.0
@@ -67,7 +66,7 @@ class Moves:
     async def settle(self, account_id: str, host: Host, attempts: Attempts) -> None:
         """Let a conversation's next connection go to an account that it has not left, even where others are
         back by then."""
-        conversation = _conversation(attempts)
+        conversation = attempts.conversation
         if conversation is not None:
             await self._router.choose(conversation, {account_id, *self._recently_left(conversation)}, host)
 
@@ -84,8 +83,4 @@ class Moves:
 
 def _name(attempts: Attempts) -> str:
     """The conversation; callers that tell of none are known by their key."""
-    return _conversation(attempts) or attempts.caller.api_key_id
-
-
-def _conversation(attempts: Attempts) -> str | None:
-    return sticky_key(attempts.asked.prompt_cache_key, attempts.caller.session_id)
+    return attempts.conversation or attempts.caller.api_key_id

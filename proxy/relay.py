@@ -56,14 +56,10 @@ class Relay:
         try:
             return await self._exchange(Passage(request, target, attempts, record))
         except Refused as error:
-            attempts.meter.finish(
-                "refused", http_status=error.status, error_code=error.code, error_message=str(error)
-            )
+            attempts.meter.refused(error)
             return error_response(error, error.status, error.code, retry_after=error.retry_after)
         except UpstreamError as error:
-            attempts.meter.finish(
-                error.end_reason, http_status=error.status, error_code=error.code, error_message=str(error)
-            )
+            attempts.meter.failed(error)
             return error_response(error, error.status, error.code)
         except ClientGone as error:
             attempts.meter.finish("client_gone")

@@ -75,7 +75,7 @@ class Service:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings, storage = self.settings, self.settings.storage
-        book = price_book(settings)
+        book = prices.current_book(settings.pricing.models)
         ledger = await asyncio.to_thread(open_ledger, settings, book.prices)
         stack.callback(ledger.close)
         wait = max(0.01, storage.flush_interval_seconds - DELIVER_SECONDS)
@@ -164,15 +164,6 @@ class _Samples:
     def __call__(self, items: Sequence[UsageSample], *, again: bool) -> None:
         with self._ledger.writing() as connection:
             writes.record_samples(connection, items)
-
-
-def price_book(settings: Settings) -> PriceBook:
-    """The seeded prices under the configured ones. Raises: PriceError."""
-    overrides = [
-        prices.configured(name, p.prompt_per_1m, p.cached_prompt_per_1m, p.completion_per_1m)
-        for name, p in settings.pricing.models.items()
-    ]
-    return prices.book(prices.load_seed(), overrides)
 
 
 def open_ledger(settings: Settings, book: Sequence[Price]) -> OpenLedger:

@@ -107,9 +107,7 @@ class Turns:
 
     def refused(self, message: bytes | None, error: Refused) -> None:
         """A turn that was asked for and not passed on."""
-        self._meter(message).finish(
-            "refused", http_status=error.status, error_code=error.code, error_message=str(error)
-        )
+        self._meter(message).refused(error)
 
     def answered(self, message: bytes | None) -> None:
         """A message of the provider, which the client gets in any case; as with `heard`."""

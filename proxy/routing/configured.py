@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledger.described import Description
+from ledger.described import Description, described
 from proxy.routing.keys import Key, KeyRing
 from proxy.routing.router import Rules
 from proxy.routing.tiers import Weights
@@ -11,17 +11,7 @@ from settings.model import Settings
 
 def descriptions(settings: Settings) -> tuple[Description, ...]:
     """The accounts of the file, unchecked; `ledger.accounts.synchronise` checks them."""
-    return tuple(
-        Description(
-            id=name,
-            credential=table.credential,
-            email=table.email,
-            plan=table.plan,
-            upstream_base_url=table.upstream_base_url,
-            pool=table.pool,
-        )
-        for name, table in settings.accounts.items()
-    )
+    return tuple(described(name, table) for name, table in settings.accounts.items())
 
 
 def rules(settings: Settings) -> Rules:
