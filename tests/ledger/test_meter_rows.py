@@ -55,6 +55,7 @@ def test_an_account_s_rows_are_all_there_once_whatever_the_index(
             found = [row[0] for row in reading.of("a", micros(BEGIN), micros(END))]
             later = [row[0] for row in reading.later("a", micros(END), len(rows) + 1)]
             newest = {row[0] for row in reading.last_of("a", micros(END), len(rows) + 1)}
+            last_two = {row[0] for row in reading.last_of("a", micros(END), 2)}
     mine = [(id, hours, window) for id, (account, hours, window) in enumerate(rows, 1) if account == "a"]
     between = [(id, hours, window) for id, hours, window in mine if 0 <= hours <= 2]
     assert len(found) == len(set(found))
@@ -65,3 +66,6 @@ def test_an_account_s_rows_are_all_there_once_whatever_the_index(
     assert set(found) <= {id for id, _, _ in between}
     assert sorted(later) == [id for id, hours, _ in mine if hours > 2]
     assert newest == {id for id, hours, _ in mine if hours <= 2}
+    hours_of = {id: hours for id, hours, _ in mine if hours <= 2}
+    last_hours = sorted((hours_of[id] for id in last_two), reverse=True)
+    assert last_hours[:2] == sorted(hours_of.values(), reverse=True)[:2]
