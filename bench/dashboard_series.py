@@ -10,11 +10,10 @@ from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from exporter import metrics as exporter
-from ledger.families import MetricFamily
-from prometheus import names
+from metrics import exporter, proxy
+from metrics import recorded as names
+from metrics.family import MetricFamily
 from prometheus.config import RuleConfig
-from proxy import metrics as proxy
 
 SCRAPE = timedelta(seconds=60)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

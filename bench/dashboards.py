@@ -20,8 +20,8 @@ from typing import Any
 from bench.dashboard_series import DAY, HOUR, fill, recorded, scraped
 from bench.processes import free_port
 from dashboards.build import dashboards
-from dashboards.grafana_time import Ask, View, asks
-from prometheus import names
+from dashboards.preview.grafana_time import Ask, View, asks
+from metrics import recorded as names
 from prometheus.config import RuleConfig
 
 ACCOUNTS = 1_000

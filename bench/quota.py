@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.quota_accounts import Simulated, accounts
-from ledger.cycle import current, cycles_of
-from ledger.prices import book, load_seed
-from ledger.quota import QuotaRules, estimate
-from ledger.rates import RateTable
+from ledger.pricing.prices import book, load_seed
+from ledger.pricing.rates import RateTable
+from ledger.quota.cycle import current, cycles_of
+from ledger.quota.estimate import QuotaRules, estimate
 
 ACCOUNTS = 1_000
 BADLY = 0.10

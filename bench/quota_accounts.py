@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from ledger.cycle import MINUTE, Reading
-from ledger.rates import DAY, RateTable
-from ledger.running import UNPRICED, RunningRequests
+from ledger.pricing.rates import DAY, RateTable
+from ledger.quota.cycle import MINUTE, Reading
+from ledger.quota.running import UNPRICED, RunningRequests
 
 HOUR = 60 * MINUTE
 WEEK_MINUTES = 10_080

@@ -12,8 +12,8 @@ from pathlib import Path
 from bench.configured import routed
 from bench.load import Load, wrk
 from bench.processes import Program, free_port, python, start
-from simulator.provider_accounts import ProviderAccount
-from simulator.twenty import tables
+from simulator.provider.accounts import ProviderAccount
+from tests.support.fleet.twenty import tables
 
 UNARY = '{"model":"gpt-5.5","messages":[{"role":"user","content":"hello"}]}'
 STREAM = '{"model":"gpt-5.5","stream":true,"messages":[{"role":"user","content":"hello"}]}'

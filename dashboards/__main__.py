@@ -14,8 +14,8 @@ from dashboards.build import FOLDER, dashboards, write
 from dashboards.delivery import commands
 from dashboards.delivery.commands import TOKEN, URL
 from dashboards.errors import DashboardError, TimeError
-from dashboards.grafana_time import View
-from dashboards.source import checked, fetch
+from dashboards.preview.grafana_time import View
+from dashboards.preview.source import checked, fetch
 from prometheus.cli import OneLineParser
 from prometheus.config import RuleConfig
 
@@ -89,7 +89,7 @@ def _build(arguments: argparse.Namespace, _: Mapping[str, str]) -> int:
 
 def _preview(arguments: argparse.Namespace, _: Mapping[str, str]) -> int:
     try:
-        from dashboards import preview
+        from dashboards.preview import preview
     except ImportError as error:
         raise DashboardError(f"{error.name} is missing: pip install matplotlib") from error
     config = RuleConfig()

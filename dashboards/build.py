@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from dashboards import accounts, activity, keys, overview, pipeline, routing, tokens
 from dashboards.errors import OutputError
-from dashboards.plain import Json
+from dashboards.kit.plain import Json
+from dashboards.pages import accounts, activity, keys, overview, pipeline, routing, tokens
 from prometheus.config import RuleConfig
 
 FOLDER = Path("dashboards")

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from exporter.metrics import ACCOUNTS, IDENTITY
 from exporter.samples import Samples
-from ledger.queries import Account
+from ledger.requests.queries import Account
+from metrics.exporter import ACCOUNTS, IDENTITY
 
 IdentityMode = Literal["email", "account_id"]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from exporter.metrics import COLLECTOR_DURATION, COLLECTOR_SUCCESS
 from exporter.samples import Samples
 from ledger.errors import StoreError
+from metrics.exporter import COLLECTOR_DURATION, COLLECTOR_SUCCESS
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from exporter.metrics import FAMILIES
 from exporter.samples import Samples
-from ledger.families import MetricFamily
+from metrics.exporter import FAMILIES
+from metrics.family import MetricFamily
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -26,7 +26,7 @@ def render(samples: Iterable[Samples], families: Sequence[MetricFamily] = FAMILI
     """The text of one scrape. Every declared family is there with its help and type, without values where
     nothing is known of it.
 
-    Raises: KeyError for a family that is not declared in `exporter.metrics`.
+    Raises: KeyError for a family that is not declared in `metrics.exporter`.
     """
     lines = {family.name: [_head(family)] for family in families}
     for each in samples:

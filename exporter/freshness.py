@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from exporter.metrics import NEWEST_REQUEST
 from exporter.samples import Samples
+from metrics.exporter import NEWEST_REQUEST
 
 
 def newest(ended: int | None) -> Samples:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ledger.families import MetricFamily
+from metrics.family import MetricFamily
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,19 +15,17 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from exporter.once import Once
-from ledger.account_meters import Shown
-from ledger.capacity import Capacity
 from ledger.errors import StoreChanged, StoreError
-from ledger.estimates import Estimates
-from ledger.foreign import micros
-from ledger.foreign_accounts import Accounts, read_accounts
-from ledger.meters import Meters
-from ledger.newest import newest_request_at
-from ledger.prices import PriceBook
-from ledger.queries import Account, price_book
-from ledger.quota import PERIOD, QuotaEstimate, QuotaRules
-from ledger.readonly import Reader, passes_by_itself
-from ledger.request_pages import RequestPages
+from ledger.pricing.prices import PriceBook
+from ledger.quota.capacity import Capacity
+from ledger.quota.estimate import PERIOD, QuotaEstimate, QuotaRules
+from ledger.quota.estimates import Estimates
+from ledger.reader.foreign import Accounts, micros, read_accounts
+from ledger.reader.meters import Meters, Shown
+from ledger.reader.newest import newest_request_at
+from ledger.reader.readonly import Reader, passes_by_itself
+from ledger.reader.recent_requests import RequestPages
+from ledger.requests.queries import Account, price_book
 
 T = TypeVar("T")
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from exporter.metrics import (
+from exporter.samples import Samples
+from ledger.quota.estimate import QuotaEstimate
+from metrics.exporter import (
     ACCOUNT_COST_7D,
     ACCOUNT_UNPRICED_7D,
     ESTIMATE_SUPPRESSED,
     IMPLIED_QUOTA_7D,
     USED_DELTA_7D,
 )
-from exporter.samples import Samples
-from ledger.quota import QuotaEstimate
 
 Estimates = Mapping[str, QuotaEstimate]
 """By account id."""

@@ -8,12 +8,12 @@ from sqlalchemy.engine import URL
 
 from exporter.source import Source
 from ledger import store
-from ledger.capacity import CAPACITIES, Capacity
-from ledger.cycle import MINUTE
 from ledger.errors import StoreError
-from ledger.prices import current_book
-from ledger.quota import QuotaRules
-from ledger.readonly import Reader
+from ledger.pricing.prices import current_book
+from ledger.quota.capacity import CAPACITIES, Capacity
+from ledger.quota.cycle import MINUTE
+from ledger.quota.estimate import QuotaRules
+from ledger.reader.readonly import Reader
 from ledger.store import parse_url, sqlite_url
 from settings.model import Quota, Settings
 

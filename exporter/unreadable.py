@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from exporter.metrics import UNREADABLE_ROWS
 from exporter.samples import Samples
+from metrics.exporter import UNREADABLE_ROWS
 
 log = logging.getLogger("quotascope.exporter")
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from exporter.metrics import (
+from exporter.samples import Samples
+from exporter.source import Usage
+from ledger.quota.capacity import PRIMARY_MINUTES, SECONDARY_MINUTES, Capacity, remaining_credits
+from ledger.quota.windows import Window
+from metrics.exporter import (
     PRIMARY_CREDITS,
     PRIMARY_RESET,
     PRIMARY_USED,
@@ -15,11 +19,7 @@ from exporter.metrics import (
     SECONDARY_USED,
     SECONDARY_WINDOW,
 )
-from exporter.samples import Samples
-from exporter.source import Usage
-from ledger.capacity import PRIMARY_MINUTES, SECONDARY_MINUTES, Capacity, remaining_credits
-from ledger.families import MetricFamily
-from ledger.windows import Window
+from metrics.family import MetricFamily
 
 Values = dict[tuple[str, ...], float]
 

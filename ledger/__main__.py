@@ -12,12 +12,13 @@ from pathlib import Path
 
 from sqlalchemy import URL, Connection
 
-from ledger import accounts, audit
-from ledger.arguments import parser
-from ledger.described import checked, described
+from ledger.accounts import audit
+from ledger.accounts import changes as accounts
+from ledger.accounts.configured import checked, described
+from ledger.accounts.pool import read_fleet
+from ledger.cli.arguments import parser
+from ledger.cli.tables import fleet_table, history_table
 from ledger.errors import AccountConflict, AccountExists, LedgerError, UnknownAccount
-from ledger.fleet import read_fleet
-from ledger.listing import fleet_table, history_table
 from ledger.store import ledger_url, migrate, translated, writer
 from settings.errors import SettingsError
 from settings.load import account_table, load

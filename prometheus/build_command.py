@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from exporter import metrics as exporter_metrics
-from ledger.families import MetricFamily
+from metrics import exporter as exporter_metrics
+from metrics import proxy as proxy_metrics
+from metrics.family import MetricFamily
 from prometheus.build import SCRAPE_FILE, Wanted, files, private, targets, write
 from prometheus.cli import OneLineParser
 from prometheus.config import RuleConfig
 from prometheus.errors import ConfigError
 from prometheus.relabel import Relabel, cap_label, drop_label, drop_model
 from prometheus.remote_write import RemoteWrite
-from proxy import metrics as proxy_metrics
 from settings.load import load
 
 DESCRIPTION = """\

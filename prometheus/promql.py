@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from ledger.families import MetricFamily
+from metrics.family import MetricFamily
+from metrics.recorded import JOB_AND_INSTANCE
 from prometheus.errors import QueryError
-from prometheus.names import JOB_AND_INSTANCE
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter import metrics as exporter_metrics
+from metrics import exporter as exporter_metrics
 from prometheus.promql import select
 
 _LEAST_ELAPSED_SECONDS = 60

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from exporter import metrics as exporter_metrics
-from ledger.families import MetricFamily
+from metrics import exporter as exporter_metrics
+from metrics.family import MetricFamily
 from prometheus.errors import ConfigError
 from prometheus.promql import literal
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from exporter import metrics as exporter_metrics
-from ledger.families import MetricFamily
-from prometheus import names, promql
+from metrics import exporter as exporter_metrics
+from metrics import proxy as proxy_metrics
+from metrics import recorded as names
+from metrics.family import MetricFamily
+from prometheus import promql
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
-from proxy import metrics as proxy_metrics
 
 GROUP = "quotascope-recording"
 HOURLY_GROUP = "quotascope-hourly"

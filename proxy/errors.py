@@ -16,7 +16,7 @@ ProxyError
 
 from __future__ import annotations
 
-from ledger.budgets import Period
+from ledger.accounts.budgets import Period
 from ledger.values import EndReason
 
 

@@ -13,25 +13,26 @@ from typing import TextIO
 
 from sqlalchemy import Engine
 
-from ledger import prices, store, writes
-from ledger.accounts import synchronise
-from ledger.prices import Price, PriceBook
+from ledger import store
+from ledger.accounts.changes import synchronise
+from ledger.pricing import prices
+from ledger.pricing.prices import Price, PriceBook
+from ledger.requests import writes
 from ledger.values import DEFAULT_ACCOUNT, RequestEvent, UsageSample
-from proxy import metrics
-from proxy.accounts import Accounts
-from proxy.app import Application, Server, Site
-from proxy.asking import Options
-from proxy.body_log import BodyLog
-from proxy.dispatch import Dispatch
-from proxy.fanout import DELIVER_SECONDS, Fanout
-from proxy.log_line import LogLines
-from proxy.observer import MetricsObserver
-from proxy.open_ledger import OpenLedger
-from proxy.registry import Metrics
-from proxy.relay import Relay
+from metrics import proxy as metrics
+from proxy.http.upstream import Limits, Upstream, base_url
+from proxy.observers.body_log import BodyLog
+from proxy.observers.fanout import DELIVER_SECONDS, Fanout
+from proxy.observers.ledger_writer import LedgerWriter, OpenLedger
+from proxy.observers.log_line import LogLines
+from proxy.observers.metrics_observer import MetricsObserver
+from proxy.observers.registry import Metrics
+from proxy.pool import Accounts
+from proxy.relay.dispatch import Dispatch
+from proxy.relay.relay import Relay
+from proxy.relay.request import Options
 from proxy.routing.configured import descriptions
-from proxy.upstream import Limits, Upstream, base_url
-from proxy.writer import LedgerWriter
+from proxy.server import Application, Server, Site
 from settings.model import Settings, split_address
 
 MOST_SAMPLES = 10_000

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from simulator.fixed import EVENTS_PER_WRITE
+from simulator.provider.fixed import EVENTS_PER_WRITE
 
 
 class OneLineParser(ArgumentParser):

@@ -12,22 +12,22 @@ from typing import Any
 
 import uvloop
 
-from ledger.prices import PriceBook, book, load_seed
+from ledger.pricing.prices import PriceBook, book, load_seed
 from ledger.store import parse_url, sqlite_url
-from simulator.counting import count
 from simulator.errors import OutputError, ScriptError
-from simulator.fixed import serve_fixed
-from simulator.history import History, generate
-from simulator.openmetrics import text
-from simulator.plan import Plan
-from simulator.plausible import Plausible
-from simulator.rhythm import zone
-from simulator.scrapes import Scrapes
+from simulator.history.counting import count
+from simulator.history.history import History, generate
+from simulator.history.ledger import prepared, store
+from simulator.history.openmetrics import text
+from simulator.history.plan import Plan
+from simulator.history.rhythm import zone
+from simulator.history.scrapes import Scrapes
+from simulator.provider.fixed import serve_fixed
+from simulator.provider.plausible import Plausible
+from simulator.provider.upstream import serve
 from simulator.serving import run_seeded
 from simulator.stopping import stop_signals
-from simulator.store_history import prepared, store
 from simulator.traffic import Tally, Traffic, run
-from simulator.upstream import serve
 
 
 def upstream(asked: Namespace) -> int:

@@ -13,15 +13,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ledger.prices import book, load_seed
-from simulator.backfill import backfill
+from ledger.pricing.prices import book, load_seed
 from simulator.errors import OutputError
-from simulator.exporting import Exporter
-from simulator.fleet import FLEET
-from simulator.history import generate
-from simulator.plan import Plan
-from simulator.scrapes import Scrapes
-from simulator.seeded import everything, record
+from simulator.history.backfill import backfill
+from simulator.history.exporting import Exporter
+from simulator.history.fleet import FLEET
+from simulator.history.history import generate
+from simulator.history.plan import Plan
+from simulator.history.scrapes import Scrapes
+from simulator.history.seeded import everything, record
 
 BUSY = 8_000
 """Requests a day: enough for smooth lines."""

@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 import aiohttp
 
 from simulator.errors import ScriptError
-from simulator.fleet import CLIENTS, SECRETS, busy_caller
-from simulator.history import ROUTES
-from simulator.rhythm import busyness
-from simulator.workload import WORKLOADS, choose
+from simulator.history.fleet import CLIENTS, SECRETS, busy_caller
+from simulator.history.history import ROUTES
+from simulator.history.rhythm import busyness
+from simulator.history.workload import WORKLOADS, choose
 
 MOST_AT_ONCE = 500
 """Requests under way; beyond it callers are held back, so that a dead proxy does not fill memory."""

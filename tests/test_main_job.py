@@ -21,16 +21,16 @@ import pytest
 from openai import APIStatusError, AsyncOpenAI
 from sqlalchemy import func, select
 
-from dashboards import grafana_time, source
 from dashboards.build import dashboards
+from dashboards.preview import grafana_time, source
 from ledger import store
 from ledger.schema import request_logs
 from ledger.values import Usage
 from prometheus.build import files, write
 from prometheus.config import RuleConfig
 from prometheus.scrape import Targets
-from simulator.script import Answer, Pace, Refuse, script
-from simulator.upstream import serve
+from simulator.provider.script import Answer, Pace, Refuse, script
+from simulator.provider.upstream import serve
 
 ROOT = Path(__file__).parent.parent
 SECOND = timedelta(seconds=1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dashboards.delivery.grafana import Stored
-from dashboards.plain import Json
+from dashboards.kit.plain import Json
 
 Action = Literal["create", "update", "unchanged", "prune", "provisioned"]
 

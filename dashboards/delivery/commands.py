@@ -10,7 +10,7 @@ from dashboards.build import dashboards
 from dashboards.delivery.deploy import compare, deploy, table
 from dashboards.delivery.grafana import Grafana
 from dashboards.errors import GrafanaError
-from dashboards.source import checked
+from dashboards.preview.source import checked
 from prometheus.config import RuleConfig
 
 URL, TOKEN = "GRAFANA_URL", "GRAFANA_TOKEN"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dashboards.addresses import FOLDER
 from dashboards.delivery.changes import Change, changes
 from dashboards.delivery.grafana import Grafana
 from dashboards.errors import GrafanaError
-from dashboards.frame import TAG
-from dashboards.plain import Json
+from dashboards.kit.addresses import FOLDER
+from dashboards.kit.frame import TAG
+from dashboards.kit.plain import Json
 
 FOLDER_TITLE = "Quotascope"
 MESSAGE = "Deployed from the repository"

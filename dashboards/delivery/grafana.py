@@ -19,7 +19,7 @@ from grafana_client.client import (
 from niquests.exceptions import RequestException
 
 from dashboards.errors import GrafanaError
-from dashboards.plain import Json
+from dashboards.kit.plain import Json
 
 TIMEOUT_SECONDS = 20.0
 PAGE = 500

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dashboards.queries.identity import named
 from dashboards.queries.query import ACCOUNT, RANGE, Query, highest
-from exporter import metrics as exporter
-from ledger.families import MetricFamily
-from prometheus import names
+from metrics import exporter, proxy
+from metrics import recorded as names
+from metrics.family import MetricFamily
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
 from prometheus.promql import rate, select, total
-from proxy import metrics as proxy
 
 NAME = "{{display}}"
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dashboards.queries.query import ACCOUNT, API, HOUR, Query, hourly
+from metrics import proxy
 from prometheus.promql import equal, increase, select, total
-from proxy import metrics as proxy
 
 
 def cost() -> Query:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from exporter import metrics as exporter
+from metrics import exporter, proxy
 from prometheus.promql import select
-from proxy import metrics as proxy
 
 IDENTITY = f"topk by (account_id) (1, {select(exporter.IDENTITY)})"
 """One identity for each account: two exporters, or a name that changes, must not stop a query."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dashboards.queries.query import RANGE, WINDOW, Query, counted, per_second, stepped
-from ledger.families import MetricFamily
+from metrics import proxy
+from metrics.family import MetricFamily
 from prometheus.config import RuleConfig
 from prometheus.promql import increase, one_of, rate, select, share, total
-from proxy import metrics as proxy
 
 BY_KEY = "{{api_key}}"
 NOT_TELLING = ("short_key", "unknown")

@@ -14,11 +14,11 @@ from dashboards.queries.query import (
     stepped,
     thinned,
 )
-from ledger.families import MetricFamily
-from prometheus import names
+from metrics import proxy
+from metrics import recorded as names
+from metrics.family import MetricFamily
 from prometheus.config import RuleConfig
 from prometheus.promql import buckets, equal, increase, quantile, rate, select, share, total
-from proxy import metrics as proxy
 
 _QUANTILES = (0.5, 0.95, 0.99)
 _KINDS = ("input", "cached_input", "output", "reasoning")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dashboards.queries.query import RANGE, WINDOW, Query, stepped, thinned
-from exporter import metrics as exporter
-from ledger.families import MetricFamily
-from prometheus import names
+from metrics import exporter, proxy
+from metrics import recorded as names
+from metrics.family import MetricFamily
 from prometheus.config import RuleConfig
 from prometheus.promql import buckets, increase, one_of, quantile, rate, select, total
-from proxy import metrics as proxy
 
 
 def targets_up(config: RuleConfig) -> Query:

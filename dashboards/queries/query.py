@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ledger.families import MetricFamily
+from metrics.family import MetricFamily
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
 from prometheus.errors import QueryError

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dashboards.queries.identity import named
 from dashboards.queries.query import ACCOUNT, Query, highest, stepped
-from exporter import metrics as exporter
-from ledger.families import MetricFamily
+from metrics import exporter
+from metrics.family import MetricFamily
 from prometheus.config import RuleConfig
 from prometheus.promql import select
 

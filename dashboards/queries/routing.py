@@ -16,11 +16,11 @@ from dashboards.queries.query import (
     stepped,
     thinned,
 )
-from ledger.families import MetricFamily
-from prometheus import names
+from metrics import proxy
+from metrics import recorded as names
+from metrics.family import MetricFamily
 from prometheus.config import RuleConfig
 from prometheus.promql import buckets, increase, quantile, rate, select, total
-from proxy import metrics as proxy
 
 NAME = "{{display}}"
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from exporter import metrics as exporter_metrics
+from metrics import exporter as exporter_metrics
+from metrics import proxy as proxy_metrics
+from metrics.recorded import JOB_AND_INSTANCE
 from prometheus import links
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
-from prometheus.names import JOB_AND_INSTANCE
 from prometheus.promql import equal, increase, one_of, select, total
-from proxy import metrics as proxy_metrics
 
 LOST = ("deactivated", "reauth_required")
 """Statuses out of which no account comes by itself."""

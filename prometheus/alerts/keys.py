@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from metrics import proxy as proxy_metrics
 from prometheus import links
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
 from prometheus.promql import equal, increase, select, total
-from proxy import metrics as proxy_metrics
 
 
 def alerts(config: RuleConfig) -> tuple[Alert, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from exporter import metrics as exporter_metrics
-from prometheus import links, names
+from metrics import exporter as exporter_metrics
+from metrics import proxy as proxy_metrics
+from metrics import recorded as names
+from prometheus import links
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
 from prometheus.promql import increase, one_of, select, total
-from proxy import metrics as proxy_metrics
 
 
 def alerts(config: RuleConfig) -> tuple[Alert, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter import metrics as exporter_metrics
+from metrics import exporter as exporter_metrics
 from prometheus import links
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig

@@ -5,12 +5,12 @@ A day is the last 24 hours: that needs no time zone, and does not start from not
 
 from __future__ import annotations
 
-from prometheus import names
+from metrics import proxy as proxy_metrics
+from metrics import recorded as names
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
 from prometheus.promql import equal, increase, rate, select, share, total
-from proxy import metrics as proxy_metrics
 
 DAY = "1d"
 

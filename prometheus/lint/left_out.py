@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from exporter import metrics as exporter_metrics
-from proxy import metrics as proxy_metrics
+from metrics import exporter as exporter_metrics
+from metrics import proxy as proxy_metrics
 
 _SHORT_WINDOW = "the five-hour window renews before anybody could plan by it; its used percent is charted"
 

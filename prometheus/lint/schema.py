@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from exporter import metrics as exporter_metrics
-from ledger.families import MetricFamily
-from prometheus import names
+from metrics import exporter as exporter_metrics
+from metrics import proxy as proxy_metrics
+from metrics import recorded as names
+from metrics.family import MetricFamily
 from prometheus.config import RuleConfig
-from proxy import metrics as proxy_metrics
 
 DETERMINED: Mapping[str, frozenset[str]] = {
     exporter_metrics.IDENTITY.name: frozenset({"display", "plan_type"}),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ledger.described import Description, Pool
-from ledger.fleet import Member
-from ledger.samples import Told
-from proxy.routing.credentials import Kind
+from ledger.accounts.configured import Description, Pool
+from ledger.accounts.pool import Member
+from ledger.quota.samples import Told
+from proxy.accounts.credentials import Kind
 
 Host = Literal["api", "backend"]
 """Where a request goes: below the public base path, or to the ChatGPT backend."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from ledger.described import Description, described
-from proxy.routing.keys import Key, KeyRing
+from ledger.accounts.configured import Description, described
+from proxy.relay.access import Key, KeyRing
 from proxy.routing.router import Rules
-from proxy.routing.tiers import Weights
+from proxy.routing.score import Weights
 from settings.model import Settings
 
 
 def descriptions(settings: Settings) -> tuple[Description, ...]:
-    """The accounts of the file, unchecked; `ledger.accounts.synchronise` checks them."""
+    """The accounts of the file, unchecked; `ledger.accounts.changes.synchronise` checks them."""
     return tuple(described(name, table) for name, table in settings.accounts.items())
 
 

@@ -7,12 +7,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from math import ceil
 
-from ledger.marks import MARKABLE, Mark
-from ledger.samples import Told
-from ledger.windows import Slot
+from ledger.accounts.marks import MARKABLE, Mark
+from ledger.quota.samples import Told
+from ledger.quota.windows import Slot
 from proxy.routing.candidate import FULL, Candidate
-from proxy.routing.cooldown import backoff, error_pause
-from proxy.routing.marks import Verdict
+from proxy.routing.failure import Verdict, backoff, error_pause
 
 NAMED_SECONDS = 10.0
 """A rate limit of at least so many seconds becomes the account's status; a shorter one is a mere pause."""

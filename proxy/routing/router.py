@@ -13,20 +13,20 @@ from math import ceil
 from random import Random
 from time import time
 
-from ledger.fleet import Fleet, Member
-from ledger.marks import Mark
-from ledger.samples import Told, newest
+from ledger.accounts.marks import Mark
+from ledger.accounts.pool import Fleet, Member
+from ledger.quota.samples import Told, newest
+from ledger.quota.windows import Slot
 from ledger.values import UsageSample
-from ledger.windows import Slot
+from proxy.accounts.credentials import Kind
+from proxy.routing.affinity import Sticky
 from proxy.routing.candidate import FULL, Candidate, Host, candidate
-from proxy.routing.counting import Counting
-from proxy.routing.credentials import Kind
+from proxy.routing.counters import Counting
+from proxy.routing.failure import Failure, Verdict, classify
 from proxy.routing.health import failed, informed, mark, merged, succeeded
-from proxy.routing.marks import Failure, Verdict, classify
-from proxy.routing.select import Selection, select, spread
+from proxy.routing.score import Weights
+from proxy.routing.selection import Selection, select, spread
 from proxy.routing.snapshot import Snapshot, snapshot
-from proxy.routing.sticky import Sticky
-from proxy.routing.tiers import Weights
 
 LEARN_SECONDS = 1.0
 """Windows that fill change scores a little: such news can wait for so long. One that is full cannot."""

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal
 
-from ledger.described import Pool
+from ledger.accounts.configured import Pool
 from proxy.routing.candidate import Candidate, Standing, standing
-from proxy.routing.score import score, share
-from proxy.routing.tiers import Tier, Weights, tier_of
+from proxy.routing.score import Tier, Weights, score, share, tier_of
 
 Outcome = Literal[
     "selected",

@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 
 from dashboards.build import dashboards
-from dashboards.grafana_time import View, asks
-from dashboards.source import Series as Answer
-from dashboards.source import fetch
-from ledger.prices import PriceBook, book, load_seed
+from dashboards.preview.grafana_time import View, asks
+from dashboards.preview.source import Series as Answer
+from dashboards.preview.source import fetch
+from ledger.pricing.prices import PriceBook, book, load_seed
 from ledger.values import RequestEvent
 from prometheus.config import RuleConfig
-from simulator.backfill import backfill
-from simulator.exporting import Exporter
-from simulator.history import History, generate
-from simulator.plan import days
-from simulator.scrapes import Scrapes
-from simulator.seeded import everything, record
-from simulator.totals import Totals, totals
+from simulator.history.backfill import backfill
+from simulator.history.exporting import Exporter
+from simulator.history.history import History, generate
+from simulator.history.plan import days
+from simulator.history.scrapes import Scrapes
+from simulator.history.seeded import everything, record
+from simulator.history.totals import Totals, totals
 
 FIRST = datetime(2026, 8, 30, 0, 0, 17, tzinfo=UTC)
 """The first scrape. As in life, none falls on a midnight."""

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboards.date_math import is_relative, resolve, shifted
 from dashboards.errors import TimeError
+from dashboards.preview.date_math import is_relative, resolve, shifted
 
 NOW = datetime(2026, 9, 16, 15, 20, 30, 250_000, tzinfo=UTC)
 NEW_YORK = ZoneInfo("America/New_York")

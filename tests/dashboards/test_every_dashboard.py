@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from dashboards import addresses
 from dashboards.build import DASHBOARDS, dashboards
-from dashboards.frame import SCHEMA_VERSION, TAG
+from dashboards.kit import addresses
+from dashboards.kit.frame import SCHEMA_VERSION, TAG
 from prometheus.config import RuleConfig
 
 BUILT = dashboards(RuleConfig())

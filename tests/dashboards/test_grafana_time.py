@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboards.errors import TimeError
-from dashboards.grafana_time import Ask, View, aligned, asks, panel_range, rounded, substitute
+from dashboards.preview.grafana_time import Ask, View, aligned, asks, panel_range, rounded, substitute
 
 DAY = timedelta(days=1)
 PARIS = ZoneInfo("Europe/Paris")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboards.errors import LayoutError
-from dashboards.layout import COLUMNS, Row, place
+from dashboards.kit.layout import COLUMNS, Row, place
 
 
 def panel(title: str = "p") -> dict[str, Any]:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from dashboards import addresses, links
 from dashboards.errors import LinkError
+from dashboards.kit import addresses, links
 from prometheus.alerts import alerts
 from prometheus.config import RuleConfig
 

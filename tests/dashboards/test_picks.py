@@ -3,9 +3,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from dashboards.grafana_time import View
-from dashboards.picks import picked
-from dashboards.source import fetch
+from dashboards.preview.grafana_time import View
+from dashboards.preview.picks import picked
+from dashboards.preview.source import fetch
 
 
 def test_what_is_chosen_when_a_dashboard_is_opened(built: dict[str, Any], seeded: str, now: datetime) -> None:

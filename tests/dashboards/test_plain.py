@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from grafanalib.core import Target
 
-from dashboards.plain import merged, plain, without
+from dashboards.kit.plain import merged, plain, without
 
 
 def test_grafanalibs_objects_become_json_at_any_depth() -> None:

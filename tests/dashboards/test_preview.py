@@ -15,11 +15,11 @@ from matplotlib.image import imread
 from dashboards.__main__ import main
 from dashboards.build import DASHBOARDS
 from dashboards.errors import OutputError, SourceError
-from dashboards.grafana_time import View
-from dashboards.picture import theme
-from dashboards.picture.canvas import Box
-from dashboards.preview import WIDTH, place, preview, write
-from dashboards.source import fetch
+from dashboards.preview import theme
+from dashboards.preview.canvas import Box
+from dashboards.preview.grafana_time import View
+from dashboards.preview.preview import WIDTH, place, preview, write
+from dashboards.preview.source import fetch
 
 VARIABLES = {"model": ".*", "api": ".*"}
 Picture = Callable[..., "np.ndarray[Any, Any]"]

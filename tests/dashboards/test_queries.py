@@ -12,14 +12,14 @@ import promql_parser as pp
 import pytest
 
 from dashboards.build import dashboards
-from dashboards.grafana_time import substitute
+from dashboards.preview.grafana_time import substitute
 from dashboards.queries.query import label_values
-from exporter import metrics as exporter_metrics
-from ledger.families import MetricFamily
+from metrics import exporter as exporter_metrics
+from metrics import proxy as proxy_metrics
+from metrics.family import MetricFamily
+from metrics.recorded import BUILT_IN, JOB_AND_INSTANCE, RECORDED
 from prometheus.config import RuleConfig
 from prometheus.errors import QueryError
-from prometheus.names import BUILT_IN, JOB_AND_INSTANCE, RECORDED
-from proxy import metrics as proxy_metrics
 
 ROOT = Path(__file__).parent.parent.parent
 FAMILIES = (*proxy_metrics.FAMILIES, *exporter_metrics.FAMILIES, *RECORDED, *BUILT_IN)

@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from dashboards.errors import SourceError
-from dashboards.grafana_time import Ask
-from dashboards.source import fetch, named
+from dashboards.preview.grafana_time import Ask
+from dashboards.preview.source import fetch, named
 
 
 def asked(expr: str, now: datetime, *, instant: bool, legend: str = "") -> Ask:

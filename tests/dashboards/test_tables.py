@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from dashboards.parts import About
+from dashboards.kit.parts import About
+from dashboards.kit.tables import Column, table
 from dashboards.queries.query import Query
-from dashboards.tables import Column, table
 
 ABOUT = About("T", "d", "short", "nothing")
 FIRST = Column(Query("up", "x", instant=True), "First", "percent", 0, ((80.0, "red"),))

@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
-from dashboards.grafana_time import View, asks
-from dashboards.source import Series, fetch
-from ledger.prices import PriceBook
+from dashboards.preview.grafana_time import View, asks
+from dashboards.preview.source import Series, fetch
+from ledger.pricing.prices import PriceBook
 from ledger.values import RequestEvent
+from metrics.proxy import LATENCY_MS_BUCKETS
 from prometheus.config import RuleConfig
-from proxy.metrics import LATENCY_MS_BUCKETS
-from simulator.history import History
-from simulator.scrapes import Scrapes
-from simulator.totals import Totals, totals
+from simulator.history.history import History
+from simulator.history.scrapes import Scrapes
+from simulator.history.totals import Totals, totals
 
 EVERYTHING = {"model": ".*", "api": ".*"}
 DAY = timedelta(days=1)

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from dashboards.source import Series
-from ledger.prices import PriceBook
+from dashboards.preview.source import Series
+from ledger.pricing.prices import PriceBook
 from ledger.values import RequestEvent
-from simulator.exporting import WEEK_CREDITS, Exporter
-from simulator.fleet import FLEET, SimulatedAccount
-from simulator.history import History
-from simulator.quota import UsageSample, cycle_start
-from simulator.scrapes import Scrapes
-from simulator.totals import spend_of
+from simulator.history.exporting import WEEK_CREDITS, Exporter
+from simulator.history.fleet import FLEET, SimulatedAccount
+from simulator.history.history import History
+from simulator.history.quota import UsageSample, cycle_start
+from simulator.history.scrapes import Scrapes
+from simulator.history.totals import spend_of
 
 HOUR = timedelta(hours=1)
 BY_ID = {account.id: account for account in FLEET}

@@ -17,19 +17,19 @@ from typing import Any
 
 import pytest
 
-from dashboards.grafana_time import Ask
-from dashboards.source import Series, fetch
-from ledger.prices import PriceBook
+from dashboards.preview.grafana_time import Ask
+from dashboards.preview.source import Series, fetch
+from ledger.pricing.prices import PriceBook
 from ledger.values import RequestEvent
+from metrics.proxy import LATENCY_MS_BUCKETS, SCORE_BUCKETS
 from prometheus.config import RuleConfig
-from proxy.metrics import LATENCY_MS_BUCKETS, SCORE_BUCKETS
 from simulator.failures import error_class
-from simulator.fleet import FLEET
-from simulator.history import UNPRICED_MODEL, History
-from simulator.scrapes import Scrapes
-from simulator.seeded import LOST
-from simulator.selecting import MARKS, score
-from simulator.totals import spend_of, token_counts
+from simulator.history.fleet import FLEET
+from simulator.history.history import UNPRICED_MODEL, History
+from simulator.history.scrapes import Scrapes
+from simulator.history.seeded import LOST
+from simulator.history.selecting import MARKS, score
+from simulator.history.totals import spend_of, token_counts
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 WINDOW = timedelta(minutes=15) + RuleConfig().panel_step
@@ -351,7 +351,7 @@ def test_an_accounts_quota(asked: Asked, history: History, scrapes: Scrapes) -> 
 
 
 def test_the_pipeline_says_what_prometheus_and_the_services_said(asked: Asked) -> None:
-    """Made by hand in simulator/seeded.py: two hours unscraped, an hour of a full buffer, seven lost."""
+    """Made in simulator/history/seeded.py: two hours unscraped, an hour of a full buffer, seven lost."""
     assert {series.last for series in one(asked("pipeline", "Targets")).values()} == {1.0}
     for series in one(asked("pipeline", "Successful scrapes")).values():
         failed = [at for at, value in series.points if value == 0]

@@ -21,17 +21,17 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 
-from dashboards.grafana_time import View, asks
-from dashboards.source import Series, fetch
-from ledger.prices import PriceBook
+from dashboards.preview.grafana_time import View, asks
+from dashboards.preview.source import Series, fetch
+from ledger.pricing.prices import PriceBook
+from metrics.proxy import COST, REQUESTS
 from prometheus.rules import by_the_minute
-from proxy.metrics import COST, REQUESTS
-from simulator.backfill import backfill
-from simulator.counting import count
-from simulator.history import History, generate
-from simulator.plan import days
-from simulator.scrapes import Scrapes
-from simulator.totals import spend_of
+from simulator.history.backfill import backfill
+from simulator.history.counting import count
+from simulator.history.history import History, generate
+from simulator.history.plan import days
+from simulator.history.scrapes import Scrapes
+from simulator.history.totals import spend_of
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 NEW_YORK = ZoneInfo("America/New_York")

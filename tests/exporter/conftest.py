@@ -19,10 +19,10 @@ from sqlalchemy import Connection
 from exporter.scrape import Scrape
 from exporter.scraper import Scraper
 from exporter.stores import source
-from ledger.prices import load_seed
+from ledger.pricing.prices import load_seed
+from ledger.requests.writes import ensure_account, record, record_samples, replace_prices
 from ledger.store import migrate, sqlite_url, writer
 from ledger.values import RequestEvent, Usage, UsageSample
-from ledger.writes import ensure_account, record, record_samples, replace_prices
 from settings.model import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.accounts import IdentityMode, by_status, display, identities
-from exporter.metrics import ACCOUNTS, IDENTITY
-from ledger.queries import Account
+from ledger.requests.queries import Account
+from metrics.exporter import ACCOUNTS, IDENTITY
 
 ONE = Account("one", "one@example.com", "plus", "active")
 NAMELESS = Account("two", "", "pro", "paused")

@@ -17,9 +17,9 @@ from exporter.scraper import Scraper
 from exporter.source import Source
 from exporter.stores import source
 from ledger.errors import StoreError
-from ledger.request_pages import PAGE_ROWS
+from ledger.reader.recent_requests import PAGE_ROWS
+from ledger.requests.writes import record
 from ledger.values import RequestEvent
-from ledger.writes import record
 from settings.model import Settings
 
 GoOn = Callable[[bool], bool]

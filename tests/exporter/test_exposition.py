@@ -10,9 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from exporter.exposition import render
-from exporter.metrics import ACCOUNT_COST_7D, ACCOUNTS, FAMILIES, IDENTITY, NEWEST_REQUEST
 from exporter.samples import Samples
-from ledger.families import MetricFamily
+from metrics.exporter import ACCOUNT_COST_7D, ACCOUNTS, FAMILIES, IDENTITY, NEWEST_REQUEST
+from metrics.family import MetricFamily
 
 
 def scraped(samples: list[Samples]) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:

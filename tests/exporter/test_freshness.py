@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from exporter.freshness import newest
-from exporter.metrics import NEWEST_REQUEST
+from metrics.exporter import NEWEST_REQUEST
 
 
 def test_the_newest_request_in_seconds_since_1970() -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter import metrics
-from exporter.metrics import FAMILIES
-from ledger.families import MetricFamily
+from metrics import exporter as metrics
+from metrics.exporter import FAMILIES
+from metrics.family import MetricFamily
 
 PROMTOOL_DISLIKES = {
     'codex_lb_accounts_total non-counter metrics should not have "_total" suffix',

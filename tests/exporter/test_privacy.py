@@ -3,9 +3,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from exporter.collect import Collector
-from exporter.metrics import IDENTITY
 from exporter.privacy import pseudonym, without_addresses
 from exporter.samples import Samples
+from metrics.exporter import IDENTITY
 
 NOW = datetime(2026, 9, 30, tzinfo=UTC)
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.metrics import ACCOUNTS, IDENTITY, NEWEST_REQUEST
 from exporter.samples import Samples
-from ledger.families import MetricFamily
+from metrics.exporter import ACCOUNTS, IDENTITY, NEWEST_REQUEST
+from metrics.family import MetricFamily
 
 
 @pytest.mark.parametrize(

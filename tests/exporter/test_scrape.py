@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from exporter.scrape import Scrape
+from ledger.requests.writes import record
 from ledger.values import RequestEvent
-from ledger.writes import record
 
 COLLECTORS = ("accounts", "windows", "spend", "freshness")
 OF_COLLECTOR = {

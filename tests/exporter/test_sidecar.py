@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from exporter.scrape import Scrape
-from ledger.running import RunningRequests
+from ledger.quota.running import RunningRequests
 
 Take = Callable[[], Scrape]
 Taker = Callable[..., Take]

@@ -2,16 +2,16 @@ from __future__ import annotations
 
 import math
 
-from exporter.metrics import (
+from exporter.spend import quota, spend
+from ledger.quota.estimate import QuotaEstimate
+from ledger.quota.running import Sums
+from metrics.exporter import (
     ACCOUNT_COST_7D,
     ACCOUNT_UNPRICED_7D,
     ESTIMATE_SUPPRESSED,
     IMPLIED_QUOTA_7D,
     USED_DELTA_7D,
 )
-from exporter.spend import quota, spend
-from ledger.quota import QuotaEstimate
-from ledger.running import Sums
 
 USD = 10**12
 ESTIMATES = {

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from exporter.stores import capacity_table, foreign_urls, quota_rules, source
-from ledger.capacity import CAPACITIES, Capacity
 from ledger.errors import StoreError
-from ledger.quota import QuotaRules
+from ledger.quota.capacity import CAPACITIES, Capacity
+from ledger.quota.estimate import QuotaRules
 from settings.model import Quota, Settings
 
 

@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.metrics import (
+from exporter.source import Usage
+from exporter.windows import windows
+from ledger.quota.capacity import Capacity
+from ledger.quota.windows import Window
+from ledger.reader.meters import Shown
+from ledger.requests.queries import Account
+from metrics.exporter import (
     PRIMARY_CREDITS,
     PRIMARY_RESET,
     PRIMARY_USED,
@@ -13,13 +19,7 @@ from exporter.metrics import (
     SECONDARY_USED,
     SECONDARY_WINDOW,
 )
-from exporter.source import Usage
-from exporter.windows import windows
-from ledger.account_meters import Shown
-from ledger.capacity import Capacity
-from ledger.families import MetricFamily
-from ledger.queries import Account
-from ledger.windows import Window
+from metrics.family import MetricFamily
 
 CAPACITIES = {"plus": Capacity(200, 8_000)}
 SHORT, WEEK = Window("primary", 25, 1_800_000_000, 300), Window("secondary", 50, 1_800_500_000, 10_080)

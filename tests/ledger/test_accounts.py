@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Engine, select
 
-from ledger import accounts, audit, versions
-from ledger.described import Description
+from ledger.accounts import audit, versions
+from ledger.accounts import changes as accounts
+from ledger.accounts.configured import Description
+from ledger.accounts.marks import Mark, record_marks
+from ledger.accounts.pool import Member, read_fleet
 from ledger.errors import AccountConflict, AccountError, AccountExists, UnknownAccount
-from ledger.fleet import Member, read_fleet
-from ledger.marks import Mark, record_marks
+from ledger.requests.writes import record_samples
 from ledger.schema import accounts as table
 from ledger.values import UsageSample
-from ledger.writes import record_samples
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ANNA = Description("anna", "env:ANNA_KEY", "anna@example.com", "plus")

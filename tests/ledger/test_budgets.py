@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, text
 
-from ledger.budgets import KeySpend, day_start, read_spend, week_start
-from ledger.cost import price_request
-from ledger.prices import PriceBook, load_seed
+from ledger.accounts.budgets import KeySpend, day_start, read_spend, week_start
+from ledger.pricing.cost import price_request
+from ledger.pricing.prices import PriceBook, load_seed
+from ledger.requests.writes import record
 from ledger.schema import request_logs
 from ledger.values import RequestEvent, Usage
-from ledger.writes import record
 
 EventFactory = Callable[..., RequestEvent]
 BOOK = PriceBook(load_seed())

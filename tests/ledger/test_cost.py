@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.cost import Spend, TokenSum, cost_usd, price_request, price_sum, price_sums
-from ledger.prices import DAWN, LONG_CONTEXT_ABOVE, Price, PriceBook, book, load_seed
+from ledger.pricing.cost import Spend, TokenSum, cost_usd, price_request, price_sum, price_sums
+from ledger.pricing.prices import DAWN, LONG_CONTEXT_ABOVE, Price, PriceBook, book, load_seed
 from ledger.values import Usage
 
 NOW = datetime(2026, 9, 30, tzinfo=UTC)

@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.cycle import GAP, MINUTE, MOST_CYCLES, Cycle, Point, Reading, Run, current, cycles_of, merged
+from ledger.quota.cycle import (
+    GAP,
+    MINUTE,
+    MOST_CYCLES,
+    Cycle,
+    Point,
+    Reading,
+    Run,
+    current,
+    cycles_of,
+    merged,
+)
 
 WEEK = 10_080
 RESET = 1_800_000_000

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.families import MetricFamily
+from metrics.family import MetricFamily
 
 HISTOGRAM = MetricFamily("took_seconds", "histogram", "How long.", ("path",), "seconds", (0.1, 1.0))
 GAUGE = MetricFamily("size", "gauge", "How many.")

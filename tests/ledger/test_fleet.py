@@ -8,13 +8,13 @@ from time import perf_counter
 import pytest
 from sqlalchemy import Engine, insert
 
-from ledger import accounts
-from ledger.described import Description
-from ledger.fleet import read_fleet
-from ledger.samples import Told
+from ledger.accounts import changes as accounts
+from ledger.accounts.configured import Description
+from ledger.accounts.pool import read_fleet
+from ledger.quota.samples import Told
+from ledger.requests.writes import ensure_account, record_samples
 from ledger.schema import usage_history
 from ledger.values import UsageSample
-from ledger.writes import ensure_account, record_samples
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 EPOCH = int(NOON.timestamp())

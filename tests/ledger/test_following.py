@@ -18,20 +18,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from sqlalchemy.engine import URL
 
-from ledger.cost import price_request
-from ledger.cycle import Cycle, Reading, current, cycles_of
-from ledger.estimates import Estimates
-from ledger.foreign import micros, moment
-from ledger.meters import Meters
-from ledger.prices import DAWN, Price, PriceBook
-from ledger.quota import PERIOD, QuotaRules, estimate
-from ledger.readonly import Reader
-from ledger.request_pages import RequestPages
-from ledger.request_rows import RequestRows
-from ledger.running import SILENT, UNPRICED, RunningRequests
+from ledger.pricing.cost import price_request
+from ledger.pricing.prices import DAWN, Price, PriceBook
+from ledger.quota.cycle import Cycle, Reading, current, cycles_of
+from ledger.quota.estimate import PERIOD, QuotaRules, estimate
+from ledger.quota.estimates import Estimates
+from ledger.quota.running import SILENT, UNPRICED, RunningRequests
+from ledger.reader.foreign import micros, moment
+from ledger.reader.meters import Meters
+from ledger.reader.readonly import Reader
+from ledger.reader.recent_requests import RequestPages
+from ledger.reader.requests import RequestRows
+from ledger.requests.writes import record
 from ledger.store import migrate, parse_url, sqlite_url, writer
 from ledger.values import Usage
-from ledger.writes import record
 
 RULES = QuotaRules()
 ACCOUNTS = ("one", "two", "three")

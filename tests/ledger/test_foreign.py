@@ -12,10 +12,9 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.engine import URL
 
-from ledger import foreign_accounts
-from ledger.foreign import indexes
-from ledger.foreign_accounts import read_accounts
-from ledger.readonly import Reader
+from ledger.reader import foreign as foreign_accounts
+from ledger.reader.foreign import indexes, read_accounts
+from ledger.reader.readonly import Reader
 from ledger.store import sqlite_url
 
 

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ledger.audit import Entry
-from ledger.described import Description
-from ledger.fleet import Member
-from ledger.listing import NO_ACCOUNTS, fleet_table, history_table, standing
-from ledger.samples import Told
+from ledger.accounts.audit import Entry
+from ledger.accounts.configured import Description
+from ledger.accounts.pool import Member
+from ledger.cli.tables import NO_ACCOUNTS, fleet_table, history_table, standing
+from ledger.quota.samples import Told
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 EPOCH = int(NOON.timestamp())

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import StoreError
-from ledger.look import BESIDE_ITS_OWNER, IMMUTABLE, ROLLBACK, Look, look, options, spoilt
+from ledger.reader.sqlite_file import BESIDE_ITS_OWNER, IMMUTABLE, ROLLBACK, Look, look, options, spoilt
 
 
 def test_a_file_that_got_the_number_of_the_one_before_is_another_one(tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import pytest
 
-from ledger import accounts
 from ledger.__main__ import main
-from ledger.described import Description
+from ledger.accounts import changes as accounts
+from ledger.accounts.configured import Description
+from ledger.requests.writes import record_samples
 from ledger.store import sqlite_url, writer
 from ledger.values import UsageSample
-from ledger.writes import record_samples
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Connection, Engine
 
-from ledger import accounts, audit, versions
-from ledger.described import Description
-from ledger.fleet import Member, read_fleet
-from ledger.marks import Mark, record_marks, restore
+from ledger.accounts import audit, versions
+from ledger.accounts import changes as accounts
+from ledger.accounts.configured import Description
+from ledger.accounts.marks import Mark, record_marks, restore
+from ledger.accounts.pool import Member, read_fleet
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 RESET = int(NOON.timestamp()) + 3_600

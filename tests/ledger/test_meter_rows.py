@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 
-from ledger import meter_rows
-from ledger.foreign import micros
-from ledger.meter_rows import MeterRows
+from ledger.reader import meter_rows
+from ledger.reader.foreign import micros
+from ledger.reader.meter_rows import MeterRows
 
 BEGIN = datetime(2026, 9, 1, 12, tzinfo=UTC)
 END = BEGIN + timedelta(hours=2)

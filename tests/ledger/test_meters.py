@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from ledger.account_meters import Shown
-from ledger.foreign import micros
-from ledger.meters import Meters
-from ledger.quota import QuotaRules
-from ledger.readonly import Reader
+from ledger.quota.estimate import QuotaRules
+from ledger.reader.foreign import micros
+from ledger.reader.meters import Meters, Shown
+from ledger.reader.readonly import Reader
 from ledger.store import sqlite_url
 
 NOW = datetime(2026, 9, 1, 12, tzinfo=UTC)

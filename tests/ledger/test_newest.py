@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.engine import URL
 
-from ledger import newest
-from ledger.foreign import micros
-from ledger.newest import newest_request_at
-from ledger.readonly import Reader
+from ledger.reader import newest
+from ledger.reader.foreign import micros
+from ledger.reader.newest import newest_request_at
+from ledger.reader.readonly import Reader
 from ledger.store import sqlite_url
 
 NOW = micros("2026-09-04 12:00:00")

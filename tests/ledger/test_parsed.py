@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import parsed
-from ledger.cycle import Reading
-from ledger.foreign import micros
-from ledger.queries import Account
+from ledger.quota.cycle import Reading
+from ledger.reader import foreign as parsed
+from ledger.reader.foreign import micros
+from ledger.requests.queries import Account
 
 TIME = "2026-09-01 12:00:00"
 AT = micros(TIME)

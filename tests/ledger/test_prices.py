@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import PriceError
-from ledger.prices import DAWN, Price, PriceBook, book, configured, load_seed, plausible
+from ledger.pricing.prices import DAWN, Price, PriceBook, book, configured, load_seed, plausible
 
 NOW = datetime(2026, 9, 30, tzinfo=UTC)
 CHANGE = datetime(2026, 8, 22, tzinfo=UTC)

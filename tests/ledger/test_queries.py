@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, delete, text
 from sqlalchemy.event import listen
 
-from ledger.cost import Spend, TokenSum, price_request, price_sums
-from ledger.prices import book, load_seed
-from ledger.queries import account_sums, day_sums, list_accounts, newest_request
+from ledger.pricing.cost import Spend, TokenSum, price_request, price_sums
+from ledger.pricing.prices import book, load_seed
+from ledger.requests.queries import account_sums, day_sums, list_accounts, newest_request
+from ledger.requests.writes import ensure_account, record
 from ledger.schema import daily_stats, request_logs
 from ledger.store import migrate, sqlite_url, writer
 from ledger.values import RequestEvent, Usage
-from ledger.writes import ensure_account, record
 
 EventFactory = Callable[..., RequestEvent]
 SEEDED = book(load_seed())

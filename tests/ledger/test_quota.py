@@ -11,9 +11,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ledger.cycle import MINUTE, Cycle, Reading, current, cycles_of, merged
-from ledger.quota import PERIOD, QuotaEstimate, QuotaRules, estimate
-from ledger.running import SILENT, UNPRICED, RunningRequests
+from ledger.quota.cycle import MINUTE, Cycle, Reading, current, cycles_of, merged
+from ledger.quota.estimate import PERIOD, QuotaEstimate, QuotaRules, estimate
+from ledger.quota.running import SILENT, UNPRICED, RunningRequests
 
 HOUR = 60 * MINUTE
 WEEK = 10_080

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.cycle import MINUTE, Reading, current, cycles_of
-from ledger.quota import QuotaEstimate, QuotaRules, estimate
-from ledger.quota_steps import Step, pico_per_point
-from ledger.running import UNPRICED, RunningRequests
+from ledger.quota.clean_steps import Step, pico_per_point
+from ledger.quota.cycle import MINUTE, Reading, current, cycles_of
+from ledger.quota.estimate import QuotaEstimate, QuotaRules, estimate
+from ledger.quota.running import UNPRICED, RunningRequests
 
 HOUR = 60 * MINUTE
 WEEK = 10_080

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.cost import price_request
-from ledger.foreign import micros
-from ledger.prices import DAWN, Price, PriceBook, book, load_seed
-from ledger.rates import RateTable
-from ledger.running import PICO_PER_USD, SILENT, UNPRICED
+from ledger.pricing.cost import price_request
+from ledger.pricing.prices import DAWN, Price, PriceBook, book, load_seed
+from ledger.pricing.rates import RateTable
+from ledger.quota.running import PICO_PER_USD, SILENT, UNPRICED
+from ledger.reader.foreign import micros
 from ledger.values import Usage
 
 SEEDED = book(load_seed())
@@ -74,7 +74,7 @@ def test_names_are_found_as_the_price_book_finds_them(model: str) -> None:
 
 
 def test_invented_model_names_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ledger.rates.MOST_KINDS", 10)
+    monkeypatch.setattr("ledger.pricing.rates.MOST_KINDS", 10)
     table = RateTable(SEEDED)
     for number in range(100):
         table.cost(AT, f"model-{number}", None, 1, 1, 0, 0, True)

@@ -19,7 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from ledger.errors import StoreChanged, StoreError
-from ledger.readonly import Reader, passes_by_itself
+from ledger.reader.readonly import Reader, passes_by_itself
 from ledger.store import sqlite_url
 
 Files = dict[str, bytes]
@@ -348,7 +348,8 @@ def test_two_readers_of_a_closed_file_do_not_take_each_other_for_its_owner(tmp_p
     with Reader(sqlite_url(path)).reading() as connection:
         connection.execute(text("SELECT count(*) FROM t"))
         held = (
-            f"from pathlib import Path; from ledger.holding import Holding; Holding(Path({str(path)!r}), 1)"
+            "from pathlib import Path; from ledger.reader.locks import Holding; "
+            f"Holding(Path({str(path)!r}), 1)"
         )
         script = held + ".is_open_elsewhere() and exit('open')"
         subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2])

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 
-from ledger import request_rows
-from ledger.foreign import micros
-from ledger.readonly import Reader
-from ledger.request_rows import MOST_SUMMED, RequestRows, digest_of, first_id
+from ledger.reader import requests as request_rows
+from ledger.reader.foreign import micros
+from ledger.reader.readonly import Reader
+from ledger.reader.requests import MOST_SUMMED, RequestRows, digest_of, first_id
 from ledger.store import sqlite_url
 
 BEGIN = datetime(2026, 9, 1, 12, tzinfo=UTC)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from ledger.cycle import Cycle, Reading, cycles_of
-from ledger.resets import Resets
+from ledger.quota.cycle import Cycle, Reading, Resets, cycles_of
 
 WEEK = 10_080
 RESET = 1_800_000_000

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from ledger.running import MOST_PICO, SILENT, UNPRICED, RunningRequests, Sums
+from ledger.quota.running import MOST_PICO, SILENT, UNPRICED, RunningRequests, Sums
 
 moments = st.integers(0, 50)
 costs = st.one_of(st.just(UNPRICED), st.just(SILENT), st.integers(0, 10**13))

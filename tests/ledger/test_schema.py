@@ -12,10 +12,10 @@ from sqlalchemy import Engine, inspect, select, text
 from sqlalchemy.engine import URL
 
 from ledger.errors import StoreError
-from ledger.queries import list_accounts
+from ledger.requests.queries import list_accounts
+from ledger.requests.writes import ensure_account
 from ledger.schema import accounts, metadata
 from ledger.store import MIGRATIONS, migrate, writer
-from ledger.writes import ensure_account
 
 SHARED_WITH_CODEX_LB = {
     "accounts": {"id", "email", "plan_type", "status", "reset_at", "blocked_at", "delete_requested_at"},

@@ -14,10 +14,10 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from ledger.errors import StoreError
-from ledger.queries import newest_request
+from ledger.requests.queries import newest_request
+from ledger.requests.writes import record
 from ledger.store import migrate, parse_url, reader, sqlite_url, translated, writer
 from ledger.values import RequestEvent
-from ledger.writes import record
 
 EventFactory = Callable[..., RequestEvent]
 

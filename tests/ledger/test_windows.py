@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.capacity import CAPACITIES, remaining_credits
-from ledger.cycle import MINUTE, Reading
-from ledger.windows import Slot, Window, slot_of, source_of, window
+from ledger.quota.capacity import CAPACITIES, remaining_credits
+from ledger.quota.cycle import MINUTE, Reading
+from ledger.quota.windows import Slot, Window, slot_of, source_of, window
 
 NOW = 1_800_000_000_000_000
 LATER = 1_800_003_600

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
-from ledger.prices import DAWN, Price, book, configured, load_seed
-from ledger.queries import list_accounts, price_book
+from ledger.pricing.prices import DAWN, Price, book, configured, load_seed
+from ledger.requests.queries import list_accounts, price_book
+from ledger.requests.writes import day_rows, ensure_account, record, replace_prices
 from ledger.schema import daily_stats, request_logs
 from ledger.values import RequestEvent, Usage
-from ledger.writes import day_rows, ensure_account, record, replace_prices
 
 EventFactory = Callable[..., RequestEvent]
 DayKey = tuple[str, str, str, bool]

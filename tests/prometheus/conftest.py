@@ -16,13 +16,13 @@ from urllib.parse import urlencode
 import pytest
 import yaml
 
-from exporter import metrics as exporter_metrics
-from ledger.families import MetricFamily
+from metrics import exporter as exporter_metrics
+from metrics import proxy as proxy_metrics
+from metrics.family import MetricFamily
 from prometheus.build import files, write
 from prometheus.config import RuleConfig
 from prometheus.rules import recording_rules
 from prometheus.scrape import Targets
-from proxy import metrics as proxy_metrics
 
 NOW = datetime(2026, 9, 10, 15, tzinfo=UTC)
 """The end of the seeded history."""

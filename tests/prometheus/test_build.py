@@ -16,14 +16,14 @@ from urllib.parse import urlencode
 
 import pytest
 
-from exporter.metrics import IDENTITY
+from metrics.exporter import IDENTITY
+from metrics.proxy import HTTP_DURATION
 from prometheus.build import SCRAPE_FILE, Wanted, files, private, targets, write
 from prometheus.config import RuleConfig
 from prometheus.errors import OutputError, TargetError
 from prometheus.relabel import cap_label, drop_label, drop_model, hide_identity
 from prometheus.remote_write import RemoteWrite
 from prometheus.scrape import Targets
-from proxy.metrics import HTTP_DURATION
 from settings.model import Settings
 
 HERE = Targets("127.0.0.1:8787", "127.0.0.1:8789")

@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from exporter import metrics as exporter_metrics
-from ledger.families import MetricFamily
-from prometheus.names import BUILT_IN, RECORDED
+from metrics import exporter as exporter_metrics
+from metrics import proxy as proxy_metrics
+from metrics.family import MetricFamily
+from metrics.recorded import BUILT_IN, RECORDED
 from prometheus.rules import recording_rules
-from proxy import metrics as proxy_metrics
 
 
 @pytest.mark.parametrize("family", RECORDED, ids=str)

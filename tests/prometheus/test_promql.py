@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metrics.proxy import LATENCY, REQUESTS
 from prometheus.errors import QueryError
 from prometheus.promql import (
     buckets,
@@ -24,7 +25,6 @@ from prometheus.promql import (
     share,
     total,
 )
-from proxy.metrics import LATENCY, REQUESTS
 
 
 def test_selectors_read_like_promql() -> None:

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from exporter.metrics import ACCOUNTS, IDENTITY
+from metrics.exporter import ACCOUNTS, IDENTITY
+from metrics.proxy import HTTP_DURATION
 from prometheus.errors import ConfigError
 from prometheus.relabel import cap_label, drop_label
-from proxy.metrics import HTTP_DURATION
 
 
 @pytest.mark.parametrize(

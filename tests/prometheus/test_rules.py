@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from prometheus import names
+from metrics import recorded as names
 
 COST = 'codex_lb_proxy_cost_usd_total{job="j",instance="%s",model="%s"}'
 

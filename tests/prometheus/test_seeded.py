@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from ledger.families import MetricFamily
+from metrics.family import MetricFamily
+from metrics.recorded import RECORDED
 from prometheus.alerts import Alert, alerts
 from prometheus.config import RuleConfig
 from prometheus.lint.query import Query
 from prometheus.lint.sources.reading import sources
-from prometheus.names import RECORDED
 from prometheus.rules import RecordingRule, recording_rules
 
 PAGES = sources([Path(__file__).parents[2] / "runbooks"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy import inbound
+from proxy.relay import body as inbound
 
 if TYPE_CHECKING:
     from tests.proxy.conftest import Line, Message, Scene, Wire

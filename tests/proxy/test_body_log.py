@@ -12,11 +12,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from proxy import body_log
-from proxy.body_log import BodyLog
 from proxy.errors import BodyLogError
-from simulator.script import Answer, Refuse, Script
-from simulator.upstream import serve
+from proxy.observers import body_log
+from proxy.observers.body_log import BodyLog
+from simulator.provider.script import Answer, Refuse, Script
+from simulator.provider.upstream import serve
 
 CANARY = "the-canary-sings"
 SECRETS = {

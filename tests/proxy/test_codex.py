@@ -16,10 +16,10 @@ import pytest
 from aiohttp import web
 
 from ledger import store
-from ledger.accounts import pause
+from ledger.accounts.changes import pause
 from ledger.values import Usage
-from simulator.script import Answer, script
-from simulator.upstream import serve
+from simulator.provider.script import Answer, script
+from simulator.provider.upstream import serve
 
 INSTALLED = Path(__file__).parents[2] / ".nox/codex/node_modules/.bin"
 CONFIG = """

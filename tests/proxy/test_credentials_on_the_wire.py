@@ -20,9 +20,10 @@ import pytest
 from aiohttp import web
 from sqlalchemy import Engine
 
-from ledger import accounts, store
-from ledger.described import Description
-from ledger.fleet import read_fleet
+from ledger import store
+from ledger.accounts import changes as accounts
+from ledger.accounts.configured import Description
+from ledger.accounts.pool import read_fleet
 from proxy.errors import CredentialError
 from proxy.service import Service
 from settings.model import Settings

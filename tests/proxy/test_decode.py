@@ -13,8 +13,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.decode import MOST_STEP, Undecodable, decoder
-from simulator.coding import encode
+from proxy.http.decode import MOST_STEP, Undecodable, decoder
+from simulator.provider.coding import encode
 
 
 def raw_deflate(data: bytes) -> bytes:

@@ -12,11 +12,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from ledger import accounts, store
+from ledger import store
+from ledger.accounts import changes as accounts
 from ledger.values import Usage
 from proxy.errors import CredentialError
-from simulator.script import Answer, Asked, Refuse
-from simulator.upstream import Upstream, serve
+from simulator.provider.script import Answer, Asked, Refuse
+from simulator.provider.upstream import Upstream, serve
 
 QUESTION = {"model": "gpt-5.4", "input": "hi"}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from simulator.coding import encode, encoder
+from simulator.provider.coding import encode, encoder
 
 if TYPE_CHECKING:
     from tests.proxy.conftest import Scene, Wire

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from proxy.error_event import turn_failure
-from proxy.routing.marks import Failure, classify
-from proxy.usage import NOTHING, read_answer
+from proxy.metering.usage import NOTHING, read_answer
+from proxy.routing.failure import Failure, classify
+from proxy.websocket.error_event import turn_failure
 
 NOW = 1_790_000_000.0
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ledger.values import RequestEvent
-from proxy.fanout import Fanout
+from proxy.observers.fanout import Fanout
 
 if TYPE_CHECKING:
     from tests.proxy.conftest import MakeEvent

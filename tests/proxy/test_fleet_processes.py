@@ -24,10 +24,11 @@ from sqlalchemy import Table, select
 
 from ledger import store
 from ledger.schema import account_audit, accounts, request_logs
-from simulator.accounts_upstream import AccountsUpstream, Book, serve_accounts
-from simulator.attempts import Attempt, attempts
 from simulator.calls import PATH, Call, call_all
-from simulator.judging import (
+from simulator.provider.accounts import ProviderAccount
+from simulator.provider.accounts_upstream import AccountsUpstream, Book, serve_accounts
+from tests.support.fleet.attempts import Attempt, attempts
+from tests.support.fleet.judging import (
     Delay,
     asked_too_late,
     asked_too_often,
@@ -37,8 +38,7 @@ from simulator.judging import (
     summed,
     within,
 )
-from simulator.provider_accounts import ProviderAccount
-from simulator.twenty import TROUBLES, TWENTY, tables
+from tests.support.fleet.twenty import TROUBLES, TWENTY, tables
 
 ENVIRON = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 PATIENCE = 60.0

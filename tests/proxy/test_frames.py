@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from proxy.errors import BrokenFrames
-from proxy.frames import Frames, Piece, close_frame
-from proxy.tunnel import Side
+from proxy.websocket.frames import Frames, Piece, close_frame
+from proxy.websocket.tunnel import Side
 
 HELLO = bytes.fromhex("81 05 48 65 6c 6c 6f")
 HELLO_MASKED = bytes.fromhex("81 85 37 fa 21 3d 7f 9f 4d 51 58")

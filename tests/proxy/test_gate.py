@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.values import RequestEvent
-from proxy import gate, websocket
 from proxy.errors import Refused
-from proxy.gate import Gate
-from proxy.meter import Caller, Meter
-from proxy.routes import Route
-from proxy.routing.marks import Failure, Verdict, classify
-from proxy.terms import Leaving, Terms
-from proxy.turns import Lost, Turns
+from proxy.http.routes import Route
+from proxy.metering.meter import Caller, Meter
+from proxy.routing.failure import Failure, Verdict, classify
+from proxy.websocket import gate
+from proxy.websocket import handler as websocket
+from proxy.websocket.gate import Gate, Leaving, Terms
+from proxy.websocket.turns import Lost, Turns
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING = 0, 1, 2, 8, 9
 

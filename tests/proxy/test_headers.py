@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict
 
-from proxy.headers import credential, replaced, request_lines, session_id, without
+from proxy.http.headers import credential, replaced, request_lines, session_id, without
 
 
 @pytest.mark.parametrize(

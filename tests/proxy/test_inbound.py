@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import Refused
-from proxy.inbound import asked, split_target
-from proxy.usage import NOTHING_ASKED
+from proxy.metering.usage import NOTHING_ASKED
+from proxy.relay.body import asked, split_target
 
 
 @pytest.mark.parametrize(

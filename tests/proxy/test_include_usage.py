@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from ledger.values import Usage
 from proxy.errors import Refused
-from proxy.include_usage import Strip, asking
-from simulator.script import Answer, Script
-from simulator.upstream import serve
+from proxy.relay.include_usage import Strip, asking
+from simulator.provider.script import Answer, Script
+from simulator.provider.upstream import serve
 
 CHUNK = b'data: {"choices":[{"delta":{"content":"na\xc3\xafve"}}],"usage":null}\n\n'
 ADDED = b'data: {"id":"x","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}\n\n'

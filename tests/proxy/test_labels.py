@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.labels import OTHER, BoundedLabel
+from proxy.observers.metrics_observer import OTHER, BoundedLabel
 
 WORDS = st.lists(st.text(max_size=4), max_size=60)
 

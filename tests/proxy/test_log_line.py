@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.values import NO_USAGE
-from proxy.log_line import LogLines, line
+from proxy.observers.log_line import LogLines, line
 
 if TYPE_CHECKING:
     from tests.proxy.conftest import MakeEvent

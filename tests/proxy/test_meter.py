@@ -7,9 +7,9 @@ from time import perf_counter
 import pytest
 
 from ledger.values import NO_USAGE, EndReason, RequestEvent, Status, Usage, UsageSample
-from proxy.meter import Caller, Meter, new_id
-from proxy.routes import Route
-from proxy.usage import Asked
+from proxy.http.routes import Route
+from proxy.metering.meter import Caller, Meter, new_id
+from proxy.metering.usage import Asked
 
 DELTA = b'data: {"type":"response.output_text.delta","delta":"x"}\n\n'
 COMPLETED = (

@@ -15,18 +15,18 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ledger.budgets import Period
-from ledger.cost import Unpriced
-from proxy.classify import ERROR_CLASSES
-from proxy.metrics import FAMILIES
-from proxy.observer import KINDS, STATUSES
-from proxy.routes import APIS, METHODS
-from proxy.routing.counting import Backend
-from proxy.routing.marks import EVENTS
+from ledger.accounts.budgets import Period
+from ledger.pricing.cost import Unpriced
+from metrics.proxy import FAMILIES
+from proxy.error_codes import ERROR_CLASSES
+from proxy.http.routes import APIS, METHODS
+from proxy.observers.metrics_observer import KINDS, STATUSES
+from proxy.routing.counters import Backend
+from proxy.routing.failure import EVENTS
+from proxy.routing.score import TIERS
 from proxy.routing.snapshot import POOLS, Outcome
-from proxy.routing.tiers import TIERS
-from simulator.script import Answer, ErrorInside, Refuse, script
-from simulator.upstream import serve
+from simulator.provider.script import Answer, ErrorInside, Refuse, script
+from simulator.provider.upstream import serve
 
 if TYPE_CHECKING:
     from tests.proxy.conftest import Proxy, Scene, StartProxy, Wire

@@ -9,20 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.described import Description
-from ledger.fleet import Fleet, Member
-from proxy import metrics, moves
-from proxy.attempts import Attempts
-from proxy.meter import Caller
-from proxy.moves import REMEMBERED_SECONDS, Moves
-from proxy.registry import Metrics
-from proxy.routes import Route
-from proxy.routing.counting import Counting
-from proxy.routing.marks import Failure, Verdict
+from ledger.accounts.configured import Description
+from ledger.accounts.pool import Fleet, Member
+from metrics import proxy as metrics
+from proxy.http.routes import Route
+from proxy.metering.meter import Caller
+from proxy.observers.registry import Metrics
+from proxy.routing.affinity import Memory, sticky_key
+from proxy.routing.attempts import Attempts
+from proxy.routing.counters import Counting
+from proxy.routing.failure import Failure, Verdict
 from proxy.routing.router import Router, Rules
-from proxy.routing.sticky import Memory, sticky_key
-from proxy.routing.tiers import Weights
-from proxy.turns import Lost
+from proxy.routing.score import Weights
+from proxy.websocket import failover as moves
+from proxy.websocket.failover import REMEMBERED_SECONDS, Moves
+from proxy.websocket.turns import Lost
 
 ERROR = Failure(503, "server_error")
 NAMES = ("anna", "bert", "carl", "dora", "emil")

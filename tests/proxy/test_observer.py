@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ledger import prices
-from ledger.cost import price_request
-from ledger.prices import PriceBook
+from ledger.pricing import prices
+from ledger.pricing.cost import price_request
+from ledger.pricing.prices import PriceBook
 from ledger.values import NO_USAGE, RequestEvent, Usage
-from proxy.classify import error_class
-from proxy.metrics import FAMILIES, HTTP_DURATION, LATENCY, TIME_TO_FIRST_TOKEN
-from proxy.observer import MetricsObserver
-from proxy.registry import Metrics
+from metrics.proxy import FAMILIES, HTTP_DURATION, LATENCY, TIME_TO_FIRST_TOKEN
+from proxy.error_codes import error_class
+from proxy.observers.metrics_observer import MetricsObserver
+from proxy.observers.registry import Metrics
 
 if TYPE_CHECKING:
     from tests.proxy.conftest import MakeEvent

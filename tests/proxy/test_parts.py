@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.parts import Reader
+from proxy.websocket.reader import Reader
 
 HELLO = b"\x81\x05hello"
 BEGUN, ENDED = b"\x01\x02he", b"\x80\x03llo"

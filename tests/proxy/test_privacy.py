@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.privacy import MOST_MESSAGE, mask_key, safe_message
+from proxy.metering.privacy import MOST_MESSAGE, mask_key, safe_message
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ledger.values import Usage
-from simulator.script import Answer, Pace, script
-from simulator.upstream import serve
+from simulator.provider.script import Answer, Pace, script
+from simulator.provider.upstream import serve
 
 if TYPE_CHECKING:
     from tests.proxy.conftest import Program

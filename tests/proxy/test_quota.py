@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from ledger import store
 from ledger.schema import usage_history
-from proxy.quota import from_event, from_headers
+from proxy.metering.quota import from_event, from_headers
 
 NOW = datetime(2026, 9, 30, 12, tzinfo=UTC)
 HEADERS = {

@@ -10,8 +10,8 @@ import pytest
 from openai import AsyncOpenAI
 
 from ledger.values import Usage
-from simulator.script import Answer, Script
-from simulator.upstream import serve
+from simulator.provider.script import Answer, Script
+from simulator.provider.upstream import serve
 
 USAGE = Usage(1200, 340, 200, 40)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.routes import APIS, Route, backend_route, route
+from proxy.http.routes import APIS, Route, backend_route, route
 
 
 @pytest.mark.parametrize(

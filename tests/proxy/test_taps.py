@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.values import NO_USAGE, Usage
-from proxy.decode import decoder
-from proxy.taps import EventTap, JsonTap, NoTap, tap
-from proxy.usage import NOTHING, Report
-from simulator.apis.call import Call
-from simulator.apis.catalogue import APIS
-from simulator.coding import encode, encoder
-from simulator.script import Answer
+from proxy.http.decode import decoder
+from proxy.metering.taps import EventTap, JsonTap, NoTap, tap
+from proxy.metering.usage import NOTHING, Report
+from simulator.provider.apis.call import Call
+from simulator.provider.apis.catalogue import APIS
+from simulator.provider.coding import encode, encoder
+from simulator.provider.script import Answer
 
 USAGE = Usage(1_200, 345, 1_000, 300)
 REQUEST = {"model": "gpt-5.4", "stream": True, "stream_options": {"include_usage": True}}

@@ -8,11 +8,11 @@ import pytest
 
 from ledger.values import RequestEvent
 from proxy.errors import Refused
-from proxy.meter import Caller, Meter
-from proxy.routes import Route
-from proxy.routing.marks import Failure
-from proxy.tunnel import Side
-from proxy.turns import Turns
+from proxy.http.routes import Route
+from proxy.metering.meter import Caller, Meter
+from proxy.routing.failure import Failure
+from proxy.websocket.tunnel import Side
+from proxy.websocket.turns import Turns
 
 CREATE = b'{"type":"response.create","model":"asked"}'
 COMPLETED = b'{"type":"response.completed","response":{"usage":{"input_tokens":%d,"output_tokens":1}}}'

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.upstream import Limits, Upstream, base_url
+from proxy.http.upstream import Limits, Upstream, base_url
 
 if TYPE_CHECKING:
     from tests.proxy.conftest import Line, Scene, StartProxy, Wire

@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.values import NO_USAGE, Usage
-from proxy.usage import MOST_TOKENS, NOTHING, NOTHING_ASKED, Asked, merge, read_answer, read_request, tokens
+from proxy.metering.usage import (
+    MOST_TOKENS,
+    NOTHING,
+    NOTHING_ASKED,
+    Asked,
+    merge,
+    read_answer,
+    read_request,
+    tokens,
+)
 
 NAMES = [
     *("type", "model", "usage", "response", "message", "error", "code", "reasoning", "service_tier"),

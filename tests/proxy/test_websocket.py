@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
 
-from simulator.upstream import serve
+from simulator.provider.upstream import serve
 
 
 def completed(number: int) -> dict[str, Any]:

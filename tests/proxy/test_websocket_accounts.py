@@ -19,9 +19,10 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
 
-from ledger import accounts, store
-from ledger.fleet import Member, read_fleet
-from proxy import tunnel
+from ledger import store
+from ledger.accounts import changes as accounts
+from ledger.accounts.pool import Member, read_fleet
+from proxy.websocket import tunnel
 
 Event = dict[str, Any]
 

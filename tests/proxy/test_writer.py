@@ -9,7 +9,7 @@ from time import monotonic, sleep
 import pytest
 
 from ledger.errors import StoreError
-from proxy.writer import MOST_BATCH, LedgerWriter
+from proxy.observers.ledger_writer import MOST_BATCH, LedgerWriter
 
 
 class Shelf:

@@ -11,12 +11,12 @@ import aiohttp
 import pytest
 from openai import AsyncOpenAI
 
-from ledger.prices import PriceBook, load_seed
-from ledger.prices import book as price_book
+from ledger.pricing.prices import PriceBook, load_seed
+from ledger.pricing.prices import book as price_book
 from ledger.values import RequestEvent, Usage
-from simulator.history import History, generate
-from simulator.plan import days
-from simulator.upstream import Upstream
+from simulator.history.history import History, generate
+from simulator.history.plan import days
+from simulator.provider.upstream import Upstream
 
 KEY = "sk-simulated-key-of-tests-a1B2"
 

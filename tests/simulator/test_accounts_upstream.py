@@ -8,10 +8,10 @@ from typing import Any
 
 import aiohttp
 
-from simulator.accounts_upstream import STRANGER, AccountsUpstream, read_book, serve_accounts
 from simulator.calls import call_all
-from simulator.provider_accounts import ProviderAccount
-from simulator.twenty import TWENTY, tables
+from simulator.provider.accounts import ProviderAccount
+from simulator.provider.accounts_upstream import STRANGER, AccountsUpstream, read_book, serve_accounts
+from tests.support.fleet.twenty import TWENTY, tables
 
 FLEET = (ProviderAccount("anna", "plus", week=1), ProviderAccount("ben", "pro", login=True, token_lives=0))
 

@@ -13,16 +13,16 @@ from urllib.request import urlopen
 
 import pytest
 
-from ledger.families import MetricFamily
-from ledger.prices import PriceBook
-from proxy import metrics as m
-from simulator.backfill import backfill, blocks
-from simulator.counting import count
+from ledger.pricing.prices import PriceBook
+from metrics import proxy as m
+from metrics.family import MetricFamily
 from simulator.errors import OutputError
-from simulator.history import History, generate
-from simulator.plan import days
-from simulator.scrapes import Scrapes
-from simulator.totals import KINDS
+from simulator.history.backfill import backfill, blocks
+from simulator.history.counting import count
+from simulator.history.history import History, generate
+from simulator.history.plan import days
+from simulator.history.scrapes import Scrapes
+from simulator.history.totals import KINDS
 
 DAYS = ("2026-03-02", "2026-03-03", "2026-03-04")
 RESTART = datetime(2026, 3, 3, 10, 21, 45, tzinfo=UTC)

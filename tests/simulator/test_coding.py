@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from simulator.coding import decode, encode, encoder
 from simulator.errors import CodingError
+from simulator.provider.coding import decode, encode, encoder
 
 CODINGS: list[Any] = ["identity", "gzip", "deflate", "br", "zstd"]
 

@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ledger.prices import PriceBook
+from ledger.pricing.prices import PriceBook
 from ledger.values import RequestEvent
-from proxy import metrics as m
-from proxy.observer import MetricsObserver
-from proxy.registry import Metrics
-from simulator.counting import COUNTED, Counted, Key, count
-from simulator.history import History
-from simulator.scrapes import Scrapes
+from metrics import proxy as m
+from proxy.observers.metrics_observer import MetricsObserver
+from proxy.observers.registry import Metrics
+from simulator.history.counting import COUNTED, Counted, Key, count
+from simulator.history.history import History
+from simulator.history.scrapes import Scrapes
 
 START = datetime(2026, 9, 1, tzinfo=UTC)
 

@@ -5,12 +5,12 @@ from decimal import Decimal
 
 import pytest
 
-from exporter import metrics as m
-from ledger.prices import book, load_seed
-from simulator.exporting import FAMILIES, WEEK_CREDITS, Exporter, export
-from simulator.history import generate
-from simulator.plan import days
-from simulator.scrapes import Scrapes
+from ledger.pricing.prices import book, load_seed
+from metrics import exporter as m
+from simulator.history.exporting import FAMILIES, WEEK_CREDITS, Exporter, export
+from simulator.history.history import generate
+from simulator.history.plan import days
+from simulator.history.scrapes import Scrapes
 
 PRICES = book(load_seed())
 HISTORY = generate(days(date(2026, 8, 31), 9, requests_per_day=600), PRICES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from simulator.fixed import STREAM_EVENTS, encoded, serve_fixed
+from simulator.provider.fixed import STREAM_EVENTS, encoded, serve_fixed
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])

@@ -6,10 +6,10 @@ from random import Random
 
 import pytest
 
-from proxy.classify import error_class as proxys_error_class
-from proxy.privacy import mask_key
+from proxy.error_codes import error_class as proxys_error_class
+from proxy.metering.privacy import mask_key
 from simulator.failures import FAILURES, Failure, error_class
-from simulator.fleet import FLEET, KEYS, SECRETS, busy_caller
+from simulator.history.fleet import FLEET, KEYS, SECRETS, busy_caller
 
 
 def test_keys_are_the_masked_secrets() -> None:

@@ -9,11 +9,11 @@ from itertools import pairwise
 
 import pytest
 
-from ledger.prices import PriceBook
-from proxy.routes import route
+from ledger.pricing.prices import PriceBook
+from proxy.http.routes import route
 from simulator.failures import FAILURES
-from simulator.history import UNPRICED_MODEL, History, generate, requests
-from simulator.plan import days
+from simulator.history.history import UNPRICED_MODEL, History, generate, requests
+from simulator.history.plan import days
 
 SHORT = days(date(2026, 9, 1), 2)
 

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from proxy import metrics as m
-from simulator.accounts_upstream import Entry
-from simulator.attempts import ENDED, EXPIRED, Attempt, attempts
+from metrics import proxy as m
 from simulator.calls import Call
-from simulator.judging import (
+from simulator.provider.accounts import FOR_GOOD, ProviderAccount
+from simulator.provider.accounts_upstream import Entry
+from tests.support.fleet.attempts import ENDED, EXPIRED, Attempt, attempts
+from tests.support.fleet.judging import (
     asked_too_late,
     asked_too_often,
     counted,
@@ -20,7 +21,6 @@ from simulator.judging import (
     summed,
     within,
 )
-from simulator.provider_accounts import FOR_GOOD, ProviderAccount
 
 ANNA, BEN = ProviderAccount("anna", "pro"), ProviderAccount("ben", "free", pinned=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from simulator.log import masked, masked_headers
+from simulator.provider.log import masked, masked_headers
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from ledger.prices import PriceBook
+from ledger.pricing.prices import PriceBook
 from ledger.values import RequestEvent
-from proxy import metrics as m
-from simulator.counting import COUNTED, count
-from simulator.openmetrics import text
-from simulator.scrapes import Scrapes
+from metrics import proxy as m
+from simulator.history.counting import COUNTED, count
+from simulator.history.openmetrics import text
+from simulator.history.scrapes import Scrapes
 
 START = datetime(2026, 9, 1, tzinfo=UTC)
 parse: Callable[[str], Iterator[Metric]] = text_string_to_metric_families

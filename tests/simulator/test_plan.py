@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from simulator.errors import ScriptError
-from simulator.plan import Plan, days
+from simulator.history.plan import Plan, days
 
 START = datetime(2026, 9, 1, tzinfo=UTC)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from simulator.plausible import MOST_EVENTS, Plausible
-from simulator.script import Asked, Cut, Refuse
-from simulator.workload import WORKLOADS
+from simulator.history.workload import WORKLOADS
+from simulator.provider.plausible import MOST_EVENTS, Plausible
+from simulator.provider.script import Asked, Cut, Refuse
 
 
 def asked(number: int, model: str = "gpt-6.1-sol", stream: bool = True) -> Asked:

@@ -9,13 +9,19 @@ from itertools import pairwise
 
 import pytest
 
-from ledger.prices import PriceBook
+from ledger.pricing.prices import PriceBook
 from ledger.values import RequestEvent, Usage
-from simulator.fleet import SimulatedAccount
-from simulator.history import History
-from simulator.plan import Plan
-from simulator.quota import PRIMARY_MINUTES, SECONDARY_MINUTES, UsageSample, cycle_start, usage_samples
-from simulator.totals import totals
+from simulator.history.fleet import SimulatedAccount
+from simulator.history.history import History
+from simulator.history.plan import Plan
+from simulator.history.quota import (
+    PRIMARY_MINUTES,
+    SECONDARY_MINUTES,
+    UsageSample,
+    cycle_start,
+    usage_samples,
+)
+from simulator.history.totals import totals
 
 MONDAY = datetime(2026, 9, 7, tzinfo=UTC)
 ACCOUNT = SimulatedAccount("acc", "a@example.com", "plus", 1, week_usd=10, five_hours_usd=2, cycle_hour=9)

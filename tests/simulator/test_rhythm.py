@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from simulator.errors import ScriptError
-from simulator.rhythm import busyness, hours, moments, poisson, zone
+from simulator.history.rhythm import busyness, hours, moments, poisson, zone
 
 MONDAY = datetime(2026, 9, 7, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.errors import ScriptError
-from simulator.scrapes import Scrapes
+from simulator.history.scrapes import Scrapes
 
 START = datetime(2026, 9, 1, tzinfo=UTC)
 SECONDS = st.integers(0, 700)

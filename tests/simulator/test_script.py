@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simulator.errors import ScriptError
-from simulator.script import Script
+from simulator.provider.script import Script
 
 
 def test_a_script_needs_an_answer() -> None:

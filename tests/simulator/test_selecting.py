@@ -3,12 +3,12 @@ from __future__ import annotations
 from collections import Counter
 from datetime import date
 
-from ledger.prices import book, load_seed
-from proxy import metrics as m
+from ledger.pricing.prices import book, load_seed
+from metrics import proxy as m
 from simulator.failures import error_class
-from simulator.history import generate
-from simulator.plan import days
-from simulator.selecting import MARKS, steps
+from simulator.history.history import generate
+from simulator.history.plan import days
+from simulator.history.selecting import MARKS, steps
 
 PRICES = book(load_seed())
 HISTORY = generate(days(date(2026, 9, 1), 2, requests_per_day=400), PRICES)

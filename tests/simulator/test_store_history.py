@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine, func, select
 
-from ledger.cost import price_sums
 from ledger.errors import StoreError
-from ledger.prices import PriceBook
-from ledger.queries import account_sums, day_sums, list_accounts, newest_request
+from ledger.pricing.cost import price_sums
+from ledger.pricing.prices import PriceBook
+from ledger.requests.queries import account_sums, day_sums, list_accounts, newest_request
 from ledger.schema import daily_stats, request_logs, usage_history
 from ledger.store import migrate, reader, sqlite_url, writer
 from simulator.errors import OutputError
-from simulator.history import History, generate
-from simulator.plan import days
-from simulator.store_history import store
+from simulator.history.history import History, generate
+from simulator.history.ledger import store
+from simulator.history.plan import days
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from ledger.cost import Spend
-from ledger.prices import PriceBook
+from ledger.pricing.cost import Spend
+from ledger.pricing.prices import PriceBook
 from ledger.values import NO_USAGE, RequestEvent, Usage
-from simulator.totals import totals
+from simulator.history.totals import totals
 
 Make = Callable[..., RequestEvent]
 BEFORE = datetime(2026, 8, 21, 23, 59, 59, tzinfo=UTC)

@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from simulator.errors import ScriptError
-from simulator.fleet import SECRETS
-from simulator.script import Answer, Cut, Hang, Pace, Refuse, Script, script
+from simulator.history.fleet import SECRETS
+from simulator.history.workload import WORKLOADS
+from simulator.provider.script import Answer, Cut, Hang, Pace, Refuse, Script, script
+from simulator.provider.upstream import serve
 from simulator.traffic import Traffic, request, run
-from simulator.upstream import serve
-from simulator.workload import WORKLOADS
 
 
 async def test_it_sends_as_much_as_asked_of_every_kind() -> None:

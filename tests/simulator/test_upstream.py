@@ -15,10 +15,10 @@ from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
 from yarl import URL
 
 from ledger.values import NO_USAGE, Usage
-from simulator.coding import decode
 from simulator.errors import OutputError
-from simulator.limits import Credits, RateLimits, Window
-from simulator.script import (
+from simulator.provider.coding import decode
+from simulator.provider.limits import Credits, RateLimits, Window
+from simulator.provider.script import (
     Answer,
     Asked,
     Cut,
@@ -31,7 +31,7 @@ from simulator.script import (
     Wire,
     script,
 )
-from simulator.upstream import Upstream, serve
+from simulator.provider.upstream import Upstream, serve
 
 CHAT: dict[str, Any] = {"model": "gpt-5.5", "messages": []}
 STREAM: dict[str, Any] = {"model": "gpt-5.5", "input": "x", "stream": True}

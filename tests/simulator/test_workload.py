@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from ledger.prices import PriceBook
-from simulator.workload import WORKLOADS, Workload, draw, part
+from ledger.pricing.prices import PriceBook
+from simulator.history.workload import WORKLOADS, Workload, draw, part
 
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda w: w.model)

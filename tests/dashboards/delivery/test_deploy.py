@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from dashboards.addresses import FOLDER
 from dashboards.build import dashboards
 from dashboards.delivery.deploy import compare, deploy, table
 from dashboards.delivery.grafana import Grafana
 from dashboards.errors import GrafanaError
-from dashboards.frame import TAG
+from dashboards.kit.addresses import FOLDER
+from dashboards.kit.frame import TAG
 from prometheus.config import RuleConfig
 
 BUILT = dict(dashboards(RuleConfig()))

@@ -7,7 +7,7 @@ import pytest
 
 from dashboards.delivery.grafana import PAGE, Grafana, Retries
 from dashboards.errors import GrafanaError
-from dashboards.frame import TAG
+from dashboards.kit.frame import TAG
 
 TOKEN = "glsa_test_token"
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dashboards.days import cost_per_day, cost_today
-from dashboards.grafana_time import Ask, Range
-from dashboards.picture import theme
-from dashboards.picture.answered import Answered
-from dashboards.source import Series
+from dashboards.panels.days import cost_per_day, cost_today
+from dashboards.preview import theme
+from dashboards.preview.answered import Answered
+from dashboards.preview.grafana_time import Ask, Range
+from dashboards.preview.source import Series
 
 NOW = datetime(2026, 9, 10, tzinfo=UTC)
 ASK = Ask("x", NOW, NOW, timedelta(minutes=1), True, "")

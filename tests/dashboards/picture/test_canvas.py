@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from matplotlib.image import imread
 
-from dashboards.picture import theme
-from dashboards.picture.canvas import Box, Canvas
-from dashboards.picture.legend import LINE, wrapped
+from dashboards.preview import theme
+from dashboards.preview.canvas import Box, Canvas
+from dashboards.preview.legend import LINE, wrapped
 
 
 def pixels(canvas: Canvas) -> np.ndarray[Any, Any]:

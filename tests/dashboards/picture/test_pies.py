@@ -4,7 +4,7 @@ from math import hypot, pi
 
 import pytest
 
-from dashboards.picture.pies import slice_of
+from dashboards.preview.pies import slice_of
 
 
 def area(corners: list[tuple[float, float]]) -> float:

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from dashboards.grafana_time import Ask, Range
-from dashboards.parts import About
-from dashboards.picture.answered import Answered
-from dashboards.picture.rows import rows
+from dashboards.kit.parts import About
+from dashboards.kit.tables import Column, table
+from dashboards.preview.answered import Answered
+from dashboards.preview.grafana_time import Ask, Range
+from dashboards.preview.rows import rows
+from dashboards.preview.source import Series
 from dashboards.queries.query import Query
-from dashboards.source import Series
-from dashboards.tables import Column, table
 
 NOW = datetime(2026, 9, 1, tzinfo=UTC)
 QUERY = Query("up", "x", instant=True)

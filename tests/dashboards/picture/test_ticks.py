@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dashboards.grafana_time import Range
-from dashboards.picture.ticks import ticks
+from dashboards.preview.grafana_time import Range
+from dashboards.preview.ticks import ticks
 
 
 def labels(start: datetime, length: timedelta, most: int) -> list[str]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from dashboards.build import dashboards
-from dashboards.picture.units import _FORMATS, formatted
+from dashboards.preview.units import _FORMATS, formatted
 from prometheus.config import RuleConfig
 
 

@@ -14,18 +14,18 @@ from typing import Any
 
 import pytest
 
-from ledger.described import Description
-from ledger.fleet import Fleet, Member
-from ledger.marks import Mark
-from ledger.samples import Told
-from proxy import metrics
-from proxy.registry import Metrics
+from ledger.accounts.configured import Description
+from ledger.accounts.marks import Mark
+from ledger.accounts.pool import Fleet, Member
+from ledger.quota.samples import Told
+from metrics import proxy as metrics
+from proxy.accounts.credentials import Kind
+from proxy.observers.registry import Metrics
+from proxy.routing.affinity import Memory
 from proxy.routing.candidate import Candidate
-from proxy.routing.counting import Counting
-from proxy.routing.credentials import Kind
+from proxy.routing.counters import Counting
 from proxy.routing.router import Router, Rules
-from proxy.routing.sticky import Memory
-from proxy.routing.tiers import Weights
+from proxy.routing.score import Weights
 
 NOW = 1_800_000_000.0
 

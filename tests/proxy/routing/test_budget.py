@@ -8,10 +8,9 @@ from decimal import Decimal
 
 import pytest
 
-from ledger.budgets import KeySpend, day_start, week_start
-from ledger.cost import Spend
-from proxy.routing.budget import spent
-from proxy.routing.keys import Key, KeyRing
+from ledger.accounts.budgets import KeySpend, day_start, week_start
+from ledger.pricing.cost import Spend
+from proxy.relay.access import Key, KeyRing, spent
 
 FRIDAY = datetime(2026, 11, 20, 15, 30, tzinfo=UTC)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ledger.described import Reference, reference
+from ledger.accounts.configured import Reference, reference
+from proxy.accounts.credentials import read_credential
 from proxy.errors import CredentialError
-from proxy.routing.credentials import read_credential
 
 SECRET = "hunter2-hunter2"
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from proxy.accounts import auth_file as login_file
+from proxy.accounts.auth_file import keep, locked, unwritable
 from proxy.errors import TokenUnavailable
-from proxy.routing import login_file
-from proxy.routing.login_file import keep, locked, unwritable
 
 AsNobody = Callable[[], AbstractContextManager[None]]
 
@@ -106,7 +106,7 @@ def mounted(login: Path, options: str, code: str) -> str:
     return f"{done.stdout.strip()} {source.read_text()}"
 
 
-USE = "import sys; from pathlib import Path; from proxy.routing.login_file import keep, unwritable; "
+USE = "import sys; from pathlib import Path; from proxy.accounts.auth_file import keep, unwritable; "
 
 
 def test_a_file_that_is_mounted_by_itself_is_written_in_place(login: Path) -> None:

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.values import UsageSample
+from proxy.accounts.credentials import Credential
+from proxy.accounts.quota_poller import parse_usage, poll
 from proxy.errors import PollFailed
-from proxy.routing.credentials import Credential
-from proxy.routing.poll import parse_usage, poll
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 EPOCH = int(NOW.timestamp())

@@ -15,12 +15,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from ledger.described import Description
-from ledger.fleet import Member
-from ledger.samples import Told
+from ledger.accounts.configured import Description
+from ledger.accounts.pool import Member
+from ledger.quota.samples import Told
 from ledger.values import UsageSample
-from proxy.routing.polling import Polling
-from proxy.routing.vault import Vault
+from proxy.accounts.credential_cache import Vault
+from proxy.accounts.quota_poller import Polling
 
 if TYPE_CHECKING:
     from tests.proxy.routing.conftest import Stand

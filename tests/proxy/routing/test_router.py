@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ledger.samples import Told
+from ledger.quota.samples import Told
 from ledger.values import UsageSample
-from proxy.routing.marks import Failure
+from proxy.routing.failure import Failure
 from proxy.routing.router import retry_after
 
 if TYPE_CHECKING:

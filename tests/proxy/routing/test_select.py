@@ -15,13 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from ledger.samples import Told
+from ledger.quota.samples import Told
 from proxy.routing.candidate import Candidate, standing
 from proxy.routing.router import Router
-from proxy.routing.score import score, share
-from proxy.routing.select import Selection, select, spread
+from proxy.routing.score import Weights, score, share, tier_of
+from proxy.routing.selection import Selection, select, spread
 from proxy.routing.snapshot import snapshot
-from proxy.routing.tiers import Weights, tier_of
 
 if TYPE_CHECKING:
     from tests.proxy.routing.conftest import Stand

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.routing.sticky import LOOK_AGAIN_SECONDS, Memory, Shared, sticky_key
+from proxy.routing.affinity import LOOK_AGAIN_SECONDS, Memory, Shared, sticky_key
 
 NOW = 1_800_000_000.0
 

@@ -16,10 +16,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from ledger.described import Description
-from ledger.fleet import Member
+from ledger.accounts.configured import Description
+from ledger.accounts.pool import Member
+from proxy.accounts.credential_cache import Vault
 from proxy.errors import CredentialError, RefreshRefused, TokenUnavailable
-from proxy.routing.vault import Vault
 
 
 @dataclass

@@ -16,23 +16,26 @@ import aiohttp
 import pytest
 from sqlalchemy import Engine, text
 
-from ledger import accounts, prices, sticky, store
-from ledger.described import Description
-from ledger.fleet import read_fleet
-from ledger.marks import Mark
-from ledger.sticky import Stay
+from ledger import store
+from ledger.accounts import affinity as sticky
+from ledger.accounts import changes as accounts
+from ledger.accounts.affinity import Stay
+from ledger.accounts.configured import Description
+from ledger.accounts.marks import Mark
+from ledger.accounts.pool import read_fleet
+from ledger.pricing import prices
+from ledger.requests.writes import record
 from ledger.values import RequestEvent, Usage
-from ledger.writes import record
-from proxy import metrics
-from proxy.registry import Metrics
+from metrics import proxy as metrics
+from proxy.accounts.credential_cache import Vault
+from proxy.accounts.ledger_sync import MarkStore, StayStore, Watch
+from proxy.observers.ledger_writer import LedgerWriter
+from proxy.observers.registry import Metrics
 from proxy.routing.candidate import Standing
-from proxy.routing.counting import Counting
-from proxy.routing.marks import Failure
+from proxy.routing.counters import Counting
+from proxy.routing.failure import Failure
 from proxy.routing.router import Router, Rules
-from proxy.routing.tiers import Weights
-from proxy.routing.vault import Vault
-from proxy.routing.watch import MarkStore, StayStore, Watch
-from proxy.writer import LedgerWriter
+from proxy.routing.score import Weights
 
 BOOK = prices.PriceBook(prices.load_seed())
 

@@ -12,11 +12,11 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response
 
 from ledger.values import Usage
-from simulator.apis import chat, completions, embeddings, responses
-from simulator.apis.call import Call
-from simulator.apis.catalogue import APIS
-from simulator.script import Answer, script
-from simulator.upstream import Upstream, serve
+from simulator.provider.apis import chat, completions, embeddings, responses
+from simulator.provider.apis.call import Call
+from simulator.provider.apis.catalogue import APIS
+from simulator.provider.script import Answer, script
+from simulator.provider.upstream import Upstream, serve
 
 USAGE = Usage(1_200, 345, 1_000, 300)
 ANSWER = Answer(usage=USAGE, model="gpt-5.5-2026-04-23", service_tier="priority", events=3)

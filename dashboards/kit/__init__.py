@@ -1,0 +1,1 @@
+"""What panels and dashboards are made of; grafanalib stays behind this folder."""

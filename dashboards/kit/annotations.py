@@ -1,0 +1,53 @@
+"""Marks across all panels: deploys, restarts of the proxy, resets of quota."""
+
+from __future__ import annotations
+
+from dashboards.kit.parts import DATASOURCE
+from dashboards.kit.plain import Json
+from metrics import recorded as names
+from prometheus.promql import select
+
+STEP, WINDOW = "5m", "10m"
+"""How far apart Prometheus is asked, and how long the windows are: they overlap, because a rise from the last
+sample of one window to the first of the next would be in neither. Grafana draws neighbours as one mark."""
+
+_GRAFANA = {"type": "grafana", "uid": "-- Grafana --"}
+
+
+def every() -> list[Json]:
+    """All kinds of marks."""
+    return [deploys(), restarts(), resets()]
+
+
+def deploys() -> Json:
+    """What a pipeline has noted in Grafana under the tag `deploy`."""
+    target = {"refId": "Anno", "limit": 100, "matchAny": False, "tags": ["deploy"], "type": "tags"}
+    return _mark("Deploys", "blue", _GRAFANA) | {"target": target}
+
+
+def restarts() -> Json:
+    """A counter that begins again: the proxy was restarted, by a deploy or by a crash."""
+    expr = f"sum by (instance) (resets({select(names.COST)}[{WINDOW}])) > 0"
+    return _mark("Restarts of the proxy", "orange", DATASOURCE) | _asked(expr, "Proxy restarted", "instance")
+
+
+def resets() -> Json:
+    """Weekly windows that began again, of all accounts."""
+    expr = f"sum by (job) (increase({select(names.RESETS)}[{WINDOW}])) > 0.5"
+    return _mark("Quota resets", "purple", DATASOURCE) | _asked(expr, "Weekly quota reset", "job")
+
+
+def _mark(name: str, color: str, datasource: Json) -> Json:
+    return {"name": name, "iconColor": color, "datasource": datasource, "enable": True, "hide": False}
+
+
+def _asked(expr: str, title: str, label: str) -> Json:
+    target = {"refId": "Anno", "expr": expr, "interval": STEP, "range": True, "instant": False}
+    return {
+        "expr": expr,
+        "step": STEP,
+        "target": target,
+        "titleFormat": title,
+        "textFormat": f"{{{{{label}}}}}",
+        "tagKeys": label,
+    }

@@ -1,0 +1,56 @@
+"""Where to go from a panel: to another dashboard, to a runbook page, to where one can act."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dashboards.errors import LinkError
+from dashboards.kit import addresses
+from dashboards.kit.plain import Json
+from prometheus.alerts import alerts
+from prometheus.config import RuleConfig
+from settings.model import Console
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A title and an address; Grafana fills in `${...}`."""
+
+    title: str
+    url: str
+
+    def document(self) -> Json:
+        """As a panel lists it."""
+        return {"title": self.title, "url": self.url, "targetBlank": not self.url.startswith("/")}
+
+
+def dashboard(uid: str, title: str) -> Link:
+    """Another dashboard, with the same time range and choices."""
+    return Link(title, f"/d/{uid}?${{__url_time_range}}&${{__all_variables}}")
+
+
+def activity(account: str) -> Link:
+    """The hours of the account that was clicked at.
+
+    Args:
+        account: where Grafana finds its id: `__field.labels` or, in a table, `__data.fields`.
+    """
+    chosen = f"${{datasource:queryparam}}&var-account=${{{account}.account_id}}"
+    return Link("Its activity by hour", f"/d/{addresses.ACTIVITY}?${{__url_time_range}}&{chosen}")
+
+
+def runbook(alert: str, config: RuleConfig) -> Link:
+    """The page of an alert, by its name.
+
+    Raises: LinkError where there is no such alert.
+    """
+    page = next((each.page for each in alerts(config) if each.name == alert), None)
+    if page is None:
+        raise LinkError(f"there is no alert {alert!r} whose page could be linked")
+    return Link("Runbook", f"{config.runbook_base_url.rstrip('/')}/{page}")
+
+
+def console() -> Link:
+    """The page on which accounts are paused, resumed and signed in again, where it listens by default."""
+    default = Console.model_fields["listen_addr"].default
+    return Link("Act on accounts", f"http://{default}/")

@@ -1,0 +1,81 @@
+"""Tables as plain JSON: a row for each set of labels, a column for each query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from grafanalib import core
+
+from dashboards.kit.parts import About, common, finished, override
+from dashboards.kit.plain import Json, plain
+from dashboards.queries.query import Query
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What one query answers with.
+
+    Attributes:
+        unit: Grafana's id of the unit.
+        limits: from which value on a number has another colour.
+    """
+
+    query: Query
+    title: str
+    unit: str
+    decimals: int | None = None
+    limits: tuple[tuple[float, str], ...] = ()
+
+
+def table(about: About, columns: Sequence[Column], labels: Mapping[str, str]) -> Json:
+    """The answers of instant queries, by the first column, largest first.
+
+    Args:
+        labels: title of each label's column, in the order in which they stand before the values.
+    """
+    made = core.Table(
+        **common(about, [column.query for column in columns], None, []),
+        overrides=[_look(column) for column in columns],
+        sortBy=[core.TableSortByField(displayName=columns[0].title, desc=True)],
+        transformations=_joined(columns, labels),
+    )
+    json = plain(made)
+    json["targets"] = [{**target, "format": "table"} for target in json["targets"]]
+    defaults = json["fieldConfig"]["defaults"]
+    kept = {key: defaults[key] for key in ("links", "noValue") if key in defaults}
+    json["fieldConfig"]["defaults"] = {
+        **kept,
+        "custom": {"align": "auto"},
+        "decimals": about.decimals,
+        "unit": about.unit,
+    }
+    return finished(json)
+
+
+def _joined(columns: Sequence[Column], labels: Mapping[str, str]) -> list[Json]:
+    # Grafana names a lone value `Value`, several of them after their queries.
+    values = ["Value"] if len(columns) == 1 else [f"Value #{chr(ord('A') + i)}" for i in range(len(columns))]
+    titles = dict(labels) | {value: column.title for value, column in zip(values, columns, strict=True)}
+    organize = {
+        "id": "organize",
+        "options": {
+            "excludeByName": {"Time": True},
+            "indexByName": {name: place for place, name in enumerate(titles)},
+            "renameByName": titles,
+        },
+    }
+    return [organize] if len(columns) == 1 else [{"id": "merge", "options": {}}, organize]
+
+
+def _look(column: Column) -> Json:
+    look: Json = {"unit": column.unit}
+    if column.decimals is not None:
+        look["decimals"] = column.decimals
+    if column.limits:
+        steps = [{"color": "text"}, *({"color": color, "value": value} for value, color in column.limits)]
+        look |= {
+            "thresholds": {"mode": "absolute", "steps": steps},
+            "custom.cellOptions": {"type": "color-text"},
+        }
+    return override(column.title, **look)

@@ -1,0 +1,44 @@
+"""The choices at the top of a dashboard; queries name them as `$datasource`, `$model` and so on."""
+
+from __future__ import annotations
+
+from dashboards.kit import frame
+from dashboards.kit.plain import Json
+from dashboards.queries.identity import accounts
+from dashboards.queries.query import label_values
+from metrics import proxy
+
+
+def datasource() -> Json:
+    """Which Prometheus is asked."""
+    return frame.datasource_variable("datasource", "Datasource")
+
+
+def model() -> Json:
+    """Models that requests were counted for."""
+    return frame.label_variable("model", "Model", label_values(proxy.REQUESTS, "model"))
+
+
+def api() -> Json:
+    """APIs that requests were counted for."""
+    return frame.label_variable("api", "API", label_values(proxy.REQUESTS, "api"))
+
+
+def accounts_of_all() -> Json:
+    """Any number of accounts, chosen by their names; the value is the account's id."""
+    return frame.label_variable("account", "Account", *accounts())
+
+
+def one_account() -> Json:
+    """A single account, chosen by its name; the value is its id."""
+    return frame.single_variable("account", "Account", *accounts())
+
+
+def top() -> Json:
+    """How many accounts a ranking shows."""
+    return frame.choice_variable("top", "Top", ("5", "10", "20", "50"), "20")
+
+
+def least() -> Json:
+    """Percentage points below which an estimate is too thin to be shown: rounding alone moves it."""
+    return frame.choice_variable("least", "Least movement (pp)", ("1", "2", "5", "10", "20"), "5")

@@ -1,0 +1,50 @@
+"""Accounts and quota: who has how much left, who spends it, and what will run out or go to waste."""
+
+from __future__ import annotations
+
+from dashboards.kit import addresses, frame, panels, variables
+from dashboards.kit.layout import Row, place
+from dashboards.kit.plain import Json
+from dashboards.panels import quota, spenders
+from prometheus.config import RuleConfig
+
+UID = addresses.ACCOUNTS
+TITLE = "Quotascope / Accounts and quota"
+DESCRIPTION = "Quota windows, estimates, resets and traffic of every account."
+
+
+def dashboard(config: RuleConfig) -> Json:
+    """The whole dashboard."""
+    rows = (_left(), _ends(config), _look(), _traffic(config))
+    choices = [variables.datasource(), variables.accounts_of_all(), variables.top(), variables.least()]
+    return frame.dashboard(UID, TITLE, DESCRIPTION, place(rows), choices)
+
+
+def _left() -> Row:
+    cells = ((8, quota.most_used()), (8, quota.most_credits()), (8, quota.implied_quota()))
+    return Row(panels.row("What is left, and what it is worth"), 11, cells)
+
+
+def _ends(config: RuleConfig) -> Row:
+    cells = (
+        (6, quota.reset_accounts()),
+        (6, quota.reset_credits()),
+        (6, quota.pacing(config)),
+        (6, quota.most_wasted()),
+    )
+    return Row(panels.row("What ends, and what goes to waste"), 9, cells)
+
+
+def _look() -> Row:
+    cells = ((24, quota.risk()), (15, quota.suppressed()), (9, spenders.by_status()))
+    return Row(panels.row("Who needs a look"), 8, cells)
+
+
+def _traffic(config: RuleConfig) -> Row:
+    cells = (
+        (6, spenders.cost_per_hour(config)),
+        (6, spenders.requests_per_minute(config)),
+        (6, spenders.error_ratio(config)),
+        (6, spenders.cost_in_range()),
+    )
+    return Row(panels.row("Traffic by account"), 9, cells)

@@ -1,0 +1,114 @@
+"""Activity by hour: what one account did, and what it cost, in each hour."""
+
+from __future__ import annotations
+
+from dashboards.kit import addresses, frame, links, panels, variables
+from dashboards.kit.layout import Row, place
+from dashboards.kit.parts import About
+from dashboards.kit.plain import Json
+from dashboards.queries import activity as queries
+from dashboards.queries import quota
+from prometheus.config import RuleConfig
+
+UID = addresses.ACTIVITY
+TITLE = "Quotascope / Activity by hour"
+DESCRIPTION = "Cost, requests, tokens and errors of one account, hour by hour."
+
+STATUS_COLORS = {"success": "green", "error": "red", "cancelled": "yellow"}
+_HOURS = (
+    "Each bar is a full hour of the browser's time zone, and stands in it; the hour that is not over yet "
+    "has none."
+)
+_NO_REQUESTS = "No request of this account in a full hour of this range: choose another account above"
+_ACCOUNTS = links.dashboard(addresses.ACCOUNTS, "All accounts and their quota")
+
+
+def dashboard(config: RuleConfig) -> Json:
+    """The whole dashboard."""
+    rows = (
+        Row(panels.row("Cost and requests"), 9, ((12, cost()), (12, requests()))),
+        Row(panels.row("Quota"), 7, ((24, windows(config)),)),
+        Row(panels.row("Tokens and failures"), 8, ((12, tokens()), (6, errors()), (6, unpriced()))),
+    )
+    choices = [variables.datasource(), variables.one_account(), variables.api()]
+    return frame.dashboard(UID, TITLE, DESCRIPTION, place(rows), choices)
+
+
+def cost() -> Json:
+    """What it cost."""
+    about = About(
+        "Cost per hour (USD)",
+        f"US dollars of the account's priced requests. {_HOURS}",
+        "currencyUSD",
+        _NO_REQUESTS,
+        decimals=2,
+        links=(_ACCOUNTS,),
+    )
+    return panels.hours(about, [queries.cost()], {"Cost": "blue"})
+
+
+def requests() -> Json:
+    """What it did."""
+    about = About(
+        "Requests per hour",
+        f"Requests of the account by outcome; cancelled means that the client went away. {_HOURS}",
+        "locale",
+        _NO_REQUESTS,
+        decimals=0,
+        links=(_ACCOUNTS,),
+    )
+    return panels.hours(about, [queries.requests()], STATUS_COLORS)
+
+
+def windows(config: RuleConfig) -> Json:
+    """How much is used."""
+    about = About(
+        "Quota used",
+        "Percent of the account's short window and of its week that is used, as last told by the provider at "
+        "each moment. A fall to 0 is a reset.",
+        "percent",
+        "The provider has told nothing about this account's quota",
+        links=(_ACCOUNTS, links.console()),
+    )
+    return panels.timeseries(
+        about, quota.windows(config), most=100, colors={"short window": "blue", "week": "orange"}
+    )
+
+
+def tokens() -> Json:
+    """What it used."""
+    about = About(
+        "Tokens per hour",
+        "Tokens of the account as the provider reported them: input that was new, input that came from the "
+        f"provider's cache, and output, reasoning included. {_HOURS}",
+        "short",
+        "No tokens of this account reported in a full hour of this range",
+        links=(links.dashboard(addresses.OVERVIEW, "Tokens of all accounts"),),
+    )
+    return panels.hours(about, queries.tokens())
+
+
+def errors() -> Json:
+    """What failed."""
+    about = About(
+        "Errors per hour",
+        f"Failed requests of the account by class of error. {_HOURS}",
+        "locale",
+        "No failed request of this account in this range",
+        decimals=0,
+        links=(links.dashboard(addresses.ROUTING, "How errors are routed around"), links.console()),
+    )
+    return panels.hours(about, [queries.errors()])
+
+
+def unpriced() -> Json:
+    """What the cost leaves out."""
+    about = About(
+        "Unpriced per hour",
+        f"Successful requests of the account without a price, by reason: its true cost is higher. {_HOURS}",
+        "locale",
+        "None in this range: what succeeded has a price",
+        decimals=0,
+        links=(links.dashboard(addresses.ROUTING, "Unpriced requests of all accounts"),),
+    )
+    return panels.hours(about, [queries.unpriced()])

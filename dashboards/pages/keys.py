@@ -1,0 +1,113 @@
+"""API keys: who calls, how much, with which tokens. Keys are masked before they are counted."""
+
+from __future__ import annotations
+
+from dashboards.kit import addresses, frame, links, panels, variables
+from dashboards.kit.layout import Row, place
+from dashboards.kit.parts import About
+from dashboards.kit.plain import Json
+from dashboards.kit.words import NO_TRAFFIC, averaged
+from dashboards.queries import keys as queries
+from prometheus.config import RuleConfig
+
+UID = addresses.API_KEYS
+TITLE = "API Key Usage"
+DESCRIPTION = "Requests and tokens by masked API key: the first and the last four characters."
+
+MASKED = (
+    "Keys are masked: short_key stands for keys of at most eight characters, unknown for missing or "
+    "malformed ones."
+)
+ANSWERED = "Only requests answered with 200 count tokens."
+_TOKENS = links.dashboard(addresses.TOKENS, "Tokens in detail")
+
+
+def dashboard(config: RuleConfig) -> Json:
+    """The whole dashboard."""
+    usage = Row(panels.row("By key"), 8, ((12, requests()), (12, tokens())))
+    over_time = Row(
+        panels.row("Over time"),
+        8,
+        ((24, directions(config)), (10, request_rate(config)), (8, odd_keys(config)), (6, budget_hits())),
+    )
+    choices = [variables.datasource()]
+    return frame.dashboard(UID, TITLE, DESCRIPTION, place((usage, over_time)), choices, ("api", "prometheus"))
+
+
+def requests() -> Json:
+    """Who calls."""
+    about = About(
+        "API Key Usage",
+        f"Requests of every outcome over the dashboard's time range, by key, busiest first. {MASKED}",
+        "locale",
+        NO_TRAFFIC,
+        decimals=0,
+        links=(links.dashboard(addresses.OVERVIEW, "What they cost"),),
+    )
+    return panels.bar_gauge(about, [queries.requests_by_key()])
+
+
+def tokens() -> Json:
+    """Who uses them up."""
+    about = About(
+        "Token Usage by API Key",
+        f"Prompt and completion tokens over the dashboard's time range, by key. {ANSWERED} {MASKED}",
+        "short",
+        "No answer with usage in this range",
+        links=(_TOKENS,),
+    )
+    return panels.bar_gauge(about, [queries.tokens_by_key()])
+
+
+def directions(config: RuleConfig) -> Json:
+    """What goes in, what comes out."""
+    about = About(
+        "Prompt vs Completion Tokens",
+        f"Tokens a second of all keys, {averaged(config)}. {ANSWERED}",
+        "short",
+        "No answer with usage in this range",
+        axis="tokens a second",
+        links=(_TOKENS,),
+    )
+    colors = {"Prompt Tokens": "blue", "Completion Tokens": "orange"}
+    return panels.timeseries(about, queries.token_rates(config), colors=colors)
+
+
+def request_rate(config: RuleConfig) -> Json:
+    """When they call."""
+    about = About(
+        "Requests by key",
+        f"Requests a second of every outcome, by key, {averaged(config)}. {MASKED}",
+        "reqps",
+        NO_TRAFFIC,
+    )
+    return panels.timeseries(about, [queries.request_rate_by_key(config)], stacked=True)
+
+
+def budget_hits() -> Json:
+    """Who has spent their budget."""
+    about = About(
+        "Refused by budget",
+        "Requests that were refused over the dashboard's time range because the key's daily or weekly budget "
+        f"was spent. {MASKED}",
+        "locale",
+        "No budget was hit in this range, or none is configured",
+        decimals=0,
+        links=(links.dashboard(addresses.OVERVIEW, "What is spent"),),
+    )
+    return panels.bar_gauge(about, [queries.budget_hits()], "red")
+
+
+def odd_keys(config: RuleConfig) -> Json:
+    """A sign of somebody who tries keys."""
+    about = About(
+        "Short or missing keys",
+        f"Share of requests whose key is short_key or unknown, {averaged(config)}. A sudden rise may be "
+        "somebody who tries keys, or a client that was set up wrongly.",
+        "percentunit",
+        NO_TRAFFIC,
+        links=(links.dashboard(addresses.PIPELINE, "Status codes of the answers"),),
+    )
+    return panels.timeseries(
+        about, [queries.share_without_key(config)], most=1, colors={"Short or missing": "red"}
+    )

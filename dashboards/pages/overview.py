@@ -1,0 +1,54 @@
+"""The Overview: what today costs, whether requests succeed, how fast and with what they are answered."""
+
+from __future__ import annotations
+
+from dashboards.kit import addresses, frame, panels, variables
+from dashboards.kit.layout import Row, place
+from dashboards.kit.plain import Json
+from dashboards.panels import days, traffic
+from prometheus.config import RuleConfig
+
+UID = addresses.OVERVIEW
+TITLE = "Quotascope / Overview"
+DESCRIPTION = "Cost, requests, errors, speed and tokens of the LLM traffic through the proxy."
+
+
+def dashboard(config: RuleConfig) -> Json:
+    """The whole dashboard."""
+    placed = place((_today(), _cost(), _requests(config), _speed(config)))
+    choices = [variables.datasource(), variables.model(), variables.api()]
+    return frame.dashboard(UID, TITLE, DESCRIPTION, placed, choices)
+
+
+def _today() -> Row:
+    cells = (
+        (5, days.cost_today()),
+        (5, days.cost_yesterday()),
+        (5, days.requests_today()),
+        (5, days.requests_yesterday()),
+        (4, days.cost_projected()),
+    )
+    return Row(panels.row("Today so far"), 4, cells)
+
+
+def _cost() -> Row:
+    cells = ((12, days.cost_per_day()), (6, traffic.cost_by_model()), (6, traffic.unpriced()))
+    return Row(panels.row("Cost"), 8, cells)
+
+
+def _requests(config: RuleConfig) -> Row:
+    cells = (
+        (8, traffic.requests_by_model(config)),
+        (8, traffic.error_rate(config)),
+        (8, traffic.tokens_by_kind(config)),
+    )
+    return Row(panels.row("Requests"), 8, cells)
+
+
+def _speed(config: RuleConfig) -> Row:
+    cells = (
+        (8, traffic.latency(config)),
+        (8, traffic.time_to_first_token(config)),
+        (8, traffic.cache_ratio(config)),
+    )
+    return Row(panels.row("Speed and cache"), 8, cells)

@@ -1,0 +1,180 @@
+"""Pipeline health: whether what the other dashboards show can be trusted."""
+
+from __future__ import annotations
+
+from dashboards.kit import addresses, frame, links, panels, variables
+from dashboards.kit.layout import Row, place
+from dashboards.kit.parts import About
+from dashboards.kit.plain import Json
+from dashboards.kit.words import NO_TRAFFIC, averaged
+from dashboards.queries import pipeline as queries
+from prometheus.config import RuleConfig
+
+UID = addresses.PIPELINE
+TITLE = "Quotascope / Pipeline health"
+DESCRIPTION = "Scrapes, the request log's buffer, the ledger's lag and the exporter's collectors."
+
+_NOT_SCRAPED = "Nothing is scraped: does Prometheus run with our scrape configuration?"
+_NO_EXPORTER = "The exporter is not scraped in this range"
+
+
+def dashboard(config: RuleConfig) -> Json:
+    """The whole dashboard."""
+    rows = (
+        Row(
+            panels.row("Scrapes"),
+            7,
+            ((6, up(config)), (6, scrapes(config)), (6, seconds(config)), (6, samples(config))),
+        ),
+        Row(
+            panels.row("From request to ledger"),
+            7,
+            ((8, buffer(config)), (8, dropped(config)), (8, lag(config))),
+        ),
+        Row(panels.row("Exporter"), 7, ((12, collectors(config)), (12, durations(config)))),
+        Row(panels.row("Proxy as a web server"), 7, ((12, statuses(config)), (12, http(config)))),
+    )
+    return frame.dashboard(UID, TITLE, DESCRIPTION, place(rows), [variables.datasource()])
+
+
+def up(config: RuleConfig) -> Json:
+    """Is anybody there."""
+    about = About(
+        "Targets",
+        "Whether the last scrape of each proxy and exporter succeeded, now or at the end of the range.",
+        "none",
+        _NOT_SCRAPED,
+        links=(links.runbook("QuotascopeScrapeLost", config),),
+    )
+    return panels.lights(about, queries.targets_up(config), "up", "down")
+
+
+def scrapes(config: RuleConfig) -> Json:
+    """Was anybody there."""
+    about = About(
+        "Successful scrapes",
+        f"Share of the scrapes that succeeded, by target, {averaged(config)}. Below 100% totals of that "
+        "time are estimates.",
+        "percentunit",
+        _NOT_SCRAPED,
+        links=(links.runbook("QuotascopeScrapeLost", config),),
+    )
+    return panels.timeseries(about, [queries.scrape_success(config)], most=1)
+
+
+def seconds(config: RuleConfig) -> Json:
+    """How long a look takes."""
+    about = About(
+        "Scrape duration",
+        f"Seconds that a scrape took, by job: the slowest target. After {config.scrape_timeout.seconds} s, "
+        "the dashed line, Prometheus gives up.",
+        "s",
+        _NOT_SCRAPED,
+    )
+    limit = config.scrape_timeout.total_seconds()
+    return panels.timeseries(about, [queries.scrape_seconds(config)], limit=limit)
+
+
+def samples(config: RuleConfig) -> Json:
+    """How much there is to see."""
+    about = About(
+        "Samples per scrape",
+        "Samples that one scrape of each job stores, after relabelling. A rise means new accounts, models "
+        "or keys; bounded labels keep it from growing without end.",
+        "locale",
+        _NOT_SCRAPED,
+        decimals=0,
+    )
+    return panels.timeseries(about, [queries.scrape_samples(config)])
+
+
+def buffer(config: RuleConfig) -> Json:
+    """What waits."""
+    about = About(
+        "Waiting for the ledger",
+        "Finished requests that wait in the proxy's memory to be stored, at the moment of each scrape. "
+        "It grows while the ledger cannot be written.",
+        "locale",
+        "The proxy is not scraped in this range",
+        decimals=0,
+        links=(links.runbook("QuotascopeLogBufferDropping", config),),
+    )
+    return panels.timeseries(about, [queries.buffer(config)])
+
+
+def dropped(config: RuleConfig) -> Json:
+    """What is lost."""
+    about = About(
+        "Dropped",
+        "Finished requests that were lost because the buffer was full, and entries that the opt-in body "
+        "log could not keep up with, over the dashboard's time range. Lost requests are missing in the "
+        "ledger, and counted in the metrics all the same.",
+        "locale",
+        "The proxy is not scraped in this range",
+        decimals=0,
+        links=(links.runbook("QuotascopeLogBufferDropping", config),),
+    )
+    return panels.bar_gauge(about, queries.dropped(), "green", {1: "red"})
+
+
+def lag(config: RuleConfig) -> Json:
+    """How late the ledger is."""
+    about = About(
+        "Ledger behind traffic",
+        "Seconds between each moment and the newest request in the ledger, while the proxy counts requests. "
+        "The pause between two requests is in it; a steady climb under traffic is trouble.",
+        "s",
+        "No traffic, or the exporter is not scraped, in this range",
+        links=(links.runbook("QuotascopeLogBufferDropping", config),),
+    )
+    return panels.timeseries(about, [queries.ledger_lag(config)])
+
+
+def collectors(config: RuleConfig) -> Json:
+    """Which subjects can be read."""
+    about = About(
+        "Collectors",
+        "Whether each collector of the exporter could read its data at the last scrape. A failing one "
+        "leaves the others standing.",
+        "none",
+        _NO_EXPORTER,
+        links=(links.runbook("QuotascopeCollectorFailing", config),),
+    )
+    return panels.lights(about, queries.collector_success(), "ok", "failing")
+
+
+def durations(config: RuleConfig) -> Json:
+    """How long reading takes."""
+    about = About(
+        "Collector duration",
+        "Seconds that each collector of the exporter took at each scrape.",
+        "s",
+        _NO_EXPORTER,
+        links=(links.runbook("QuotascopeCollectorFailing", config),),
+    )
+    return panels.timeseries(about, [queries.collector_seconds(config)])
+
+
+def statuses(config: RuleConfig) -> Json:
+    """How it answers."""
+    about = About(
+        "HTTP answers by status",
+        f"Requests a minute that the proxy answered, by status code, {averaged(config)}. 502 means that "
+        "the upstream could not be reached.",
+        "reqpm",
+        NO_TRAFFIC,
+        links=(links.dashboard(addresses.OVERVIEW, "Error rate"),),
+    )
+    return panels.timeseries(about, [queries.http_by_status(config)], stacked=True)
+
+
+def http(config: RuleConfig) -> Json:
+    """How long it takes."""
+    about = About(
+        "HTTP duration p95",
+        f"Seconds within which 95 of 100 requests were answered to the last byte, {averaged(config)}.",
+        "s",
+        NO_TRAFFIC,
+        links=(links.dashboard(addresses.OVERVIEW, "Latency by model and API"),),
+    )
+    return panels.timeseries(about, [queries.http_seconds(config)], logarithmic=True)

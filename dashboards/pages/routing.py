@@ -1,0 +1,123 @@
+"""Routing: which accounts are chosen, which are passed over and why, what is tried again."""
+
+from __future__ import annotations
+
+from dashboards.kit import addresses, frame, links, panels, variables
+from dashboards.kit.layout import Row, place
+from dashboards.kit.parts import About
+from dashboards.kit.plain import Json
+from dashboards.kit.words import averaged
+from dashboards.panels import attempts
+from dashboards.queries import routing as queries
+from prometheus.config import RuleConfig
+
+UID = addresses.ROUTING
+TITLE = "Quotascope / Routing"
+DESCRIPTION = "How accounts are chosen, marked and tried again, and requests that could not be priced."
+
+_ACCOUNTS = links.dashboard(addresses.ACCOUNTS, "Quota of the accounts")
+_NO_ROUTING = "No account was chosen in this range: without configured accounts the proxy does not route"
+
+
+def dashboard(config: RuleConfig) -> Json:
+    """The whole dashboard."""
+    rows = (
+        Row(panels.row("Selection"), 8, ((12, selections(config)), (6, share(config)), (6, score(config)))),
+        Row(panels.row("Marks"), 8, ((10, marks(config)), (8, permanent()), (6, age(config)))),
+        Row(
+            panels.row("Further attempts"),
+            8,
+            (
+                (10, attempts.retries(config)),
+                (8, attempts.retries_by_account()),
+                (6, attempts.refresh_failures(config)),
+            ),
+        ),
+        Row(
+            panels.row("Estimation"),
+            8,
+            ((14, attempts.unpriced(config)), (10, attempts.unpriced_by_account())),
+        ),
+    )
+    choices = [variables.datasource(), variables.api(), variables.top()]
+    return frame.dashboard(UID, TITLE, DESCRIPTION, place(rows), choices)
+
+
+def selections(config: RuleConfig) -> Json:
+    """Who is chosen from, and what comes of it."""
+    about = About(
+        "Selections by pool and outcome",
+        f"Tries to choose an account, a second, {averaged(config)}. The pinned pool is asked first, then the "
+        "full one; selected is a success, everything else says why the pool had nobody. "
+        "The API filter does not apply.",
+        "ops",
+        _NO_ROUTING,
+        links=(_ACCOUNTS,),
+    )
+    return panels.timeseries(about, [queries.selections(config)], stacked=True)
+
+
+def share(config: RuleConfig) -> Json:
+    """Whose quota is used."""
+    about = About(
+        "Selected tier share",
+        f"Which part of the chosen accounts each tier is, {averaged(config)}. The API filter does not apply.",
+        "percentunit",
+        _NO_ROUTING,
+        links=(_ACCOUNTS,),
+    )
+    return panels.timeseries(about, [queries.tier_share(config)], stacked=True, most=1)
+
+
+def score(config: RuleConfig) -> Json:
+    """How urgently it is used."""
+    about = About(
+        "Tier score p95",
+        "The score below which 95 of 100 chosen accounts of a tier were, "
+        f"{averaged(config)}: the tier's weight by the second until the weekly reset, so it rises as resets "
+        "come near. The API filter does not apply.",
+        "sci",
+        _NO_ROUTING,
+        links=(links.dashboard(addresses.ACCOUNTS, "The reset cliff"),),
+    )
+    return panels.timeseries(about, [queries.tier_score(config)], logarithmic=True)
+
+
+def marks(config: RuleConfig) -> Json:
+    """What is noticed of accounts that fail."""
+    about = About(
+        "Marks by event",
+        f"Accounts that were marked, a minute, {averaged(config)}: rate_limit and quota_exceeded pass by "
+        "themselves, permanent_failure needs somebody. The API filter does not apply.",
+        "opm",
+        "No account was marked in this range",
+        links=(links.console(),),
+    )
+    return panels.timeseries(about, [queries.marks(config)])
+
+
+def permanent() -> Json:
+    """What does not pass by itself."""
+    about = About(
+        "Permanent failures by code",
+        "Permanent failures of each full hour by code; the bar stands in its hour. Such an account takes no "
+        "request until somebody signs it in again. The API filter does not apply.",
+        "locale",
+        "No permanent failure in this range",
+        decimals=0,
+        links=(links.console(), links.dashboard(addresses.ACCOUNTS, "Accounts by status")),
+    )
+    return panels.hours(about, [queries.permanent_failures()])
+
+
+def age(config: RuleConfig) -> Json:
+    """Whether the choice is made on fresh knowledge."""
+    about = About(
+        "Age of the accounts' snapshot",
+        "Seconds since the accounts were last read from the ledger, in the process that is furthest behind. "
+        "The API filter does not apply.",
+        "s",
+        _NO_ROUTING,
+        links=(links.dashboard(addresses.PIPELINE, "Whether the ledger answers"),),
+    )
+    return panels.timeseries(about, [queries.snapshot_age(config)])

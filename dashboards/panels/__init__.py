@@ -1,0 +1,1 @@
+"""Panels that dashboards share, by subject."""

@@ -1,0 +1,106 @@
+"""Panels over whole days: today so far, yesterday, and the days before."""
+
+from __future__ import annotations
+
+from dashboards.kit import addresses, links, panels
+from dashboards.kit.parts import About, Span
+from dashboards.kit.plain import Json
+from dashboards.queries import overview as queries
+
+TODAY = Span("now/d")
+YESTERDAY = Span("now-2d/d", "now/d")
+LAST_WEEK = Span("now-7d/d", "now/d")
+"""Eight midnights: the first bar stands before the left edge, the other seven are the completed days."""
+
+PRICED_ONLY = "Requests without a price are not in it: see Unpriced requests. The API filter does not apply."
+_SPENDERS = links.dashboard(addresses.ACCOUNTS, "Who spends it")
+_KEYS = links.dashboard(addresses.API_KEYS, "Who calls")
+_NO_TODAY = "Nothing scraped since midnight"
+_NO_YESTERDAY = "Nothing scraped yesterday"
+
+
+def cost_today() -> Json:
+    """US dollars since midnight."""
+    about = About(
+        "Cost today so far (USD)",
+        "US dollars of all priced requests from today's midnight (browser time zone) until now. "
+        f"{PRICED_ONLY}",
+        "currencyUSD",
+        _NO_TODAY,
+        decimals=2,
+        links=(_SPENDERS,),
+    )
+    return panels.stat(about, queries.cost_so_far(), TODAY, "blue")
+
+
+def cost_projected() -> Json:
+    """US dollars of today when it will be over."""
+    about = About(
+        "Projected end of day (USD)",
+        "US dollars of today so far, plus what the rest of this day cost a week ago (browser time zone). "
+        "Without a week of data: what the last 24 hours cost. "
+        f"{PRICED_ONLY}",
+        "currencyUSD",
+        "No priced request in the last 24 hours",
+        decimals=2,
+        links=(_SPENDERS,),
+    )
+    return panels.stat(about, queries.cost_projected(), TODAY, "orange")
+
+
+def cost_yesterday() -> Json:
+    """US dollars of the last completed day."""
+    about = About(
+        "Cost yesterday (USD)",
+        "US dollars of the 24 hours before today's midnight (browser time zone): the latest bar of Cost/day. "
+        "Needs scrapes from the whole day; without any it shows the last day that has them. "
+        f"{PRICED_ONLY}",
+        "currencyUSD",
+        _NO_YESTERDAY,
+        decimals=2,
+        links=(_SPENDERS,),
+    )
+    return panels.stat(about, queries.cost_per_day(), YESTERDAY)
+
+
+def requests_today() -> Json:
+    """Requests since midnight."""
+    about = About(
+        "Requests today so far",
+        "Requests of every outcome, cancelled ones too, from today's midnight (browser time zone) until now.",
+        "locale",
+        _NO_TODAY,
+        decimals=0,
+        links=(_KEYS,),
+    )
+    return panels.stat(about, queries.requests_so_far(), TODAY, "blue")
+
+
+def requests_yesterday() -> Json:
+    """Requests of the last completed day."""
+    about = About(
+        "Requests yesterday",
+        "Requests of every outcome in the 24 hours before today's midnight (browser time zone). "
+        "Needs scrapes from the whole day; without any it shows the last day that has them.",
+        "locale",
+        _NO_YESTERDAY,
+        decimals=0,
+        links=(_KEYS,),
+    )
+    return panels.stat(about, queries.requests_per_day(), YESTERDAY)
+
+
+def cost_per_day() -> Json:
+    """Seven completed days and their moving average."""
+    about = About(
+        "Cost/day (USD, completed days + 7d avg)",
+        "Each bar is a completed day: the 24 hours ([1d]) before a midnight of the browser's time zone. "
+        "The latest bar is usually yesterday: compare it with Cost yesterday (USD); today is not in it. "
+        "The line is the average of the seven days before each midnight; days without data count as 0. "
+        "A day on which the clocks change is 24 hours here all the same.",
+        "currencyUSD",
+        "No completed day with scrapes yet: the first bar appears after midnight",
+        decimals=2,
+        links=(_SPENDERS,),
+    )
+    return panels.bars(about, queries.cost_per_day(), queries.cost_per_day_averaged(), LAST_WEEK)

@@ -1,0 +1,164 @@
+"""Panels about quota: what is left, what a week is worth, what ends soon, and what will go to waste."""
+
+from __future__ import annotations
+
+from dashboards.kit import addresses, links, panels
+from dashboards.kit.parts import About
+from dashboards.kit.plain import Json
+from dashboards.kit.tables import Column, table
+from dashboards.queries import quota as queries
+from prometheus.config import RuleConfig
+
+USED_LIMITS = {80.0: "orange", 95.0: "red"}
+"""Percent of a window: at four fifths one may still move work, at 95 the next large request may fail."""
+
+_ITS_HOURS = (links.activity("__field.labels"),)
+_ITS_HOURS_IN_TABLE = (links.activity("__data.fields"),)
+_ACT = (links.console(), links.dashboard(addresses.ROUTING, "How accounts are chosen"))
+_NO_QUOTA = "No quota is known: the proxy has seen none go by, or the exporter is not scraped"
+_CREDITS = "Credits are what the plan is taken to hold: see the capacity table of the configuration."
+_AT_THE_END = "As last told by the provider, at the end of the dashboard's range."
+
+
+def most_credits() -> Json:
+    """Who can still work."""
+    about = About(
+        "Remaining credits of the week",
+        f"Credits left in the weekly window, for the accounts that have most. {_AT_THE_END} {_CREDITS}",
+        "short",
+        _NO_QUOTA,
+        links=_ACT,
+        value_links=_ITS_HOURS,
+    )
+    return panels.bar_gauge(about, [queries.most_credits()], "green")
+
+
+def most_used() -> Json:
+    """Who is nearly done."""
+    about = About(
+        "Used of the week",
+        "Percent of the weekly window that is used, for the accounts that have used most. "
+        f"{_AT_THE_END} It is 0 from its reset until the provider tells of the next window.",
+        "percent",
+        _NO_QUOTA,
+        links=_ACT,
+        value_links=_ITS_HOURS,
+    )
+    return panels.bar_gauge(about, [queries.most_used()], "green", USED_LIMITS, most=100)
+
+
+def implied_quota() -> Json:
+    """What a week is worth."""
+    about = About(
+        "Implied quota of the week (USD)",
+        "US dollars that a whole week would buy: the spend since the weekly reset, at most seven days back, "
+        "through the share of the window that it used. It depends on the mix of models and on caching. "
+        "Accounts that have moved less than the least movement chosen above are left out: rounding alone "
+        "would decide there.",
+        "currencyUSD",
+        "No account has moved enough: lower the least movement above, or see why estimates are suppressed",
+        decimals=2,
+        links=(links.dashboard(addresses.OVERVIEW, "Unpriced requests make it too low"),),
+        value_links=_ITS_HOURS,
+    )
+    return panels.bar_gauge(about, [queries.implied_quota()])
+
+
+def suppressed() -> Json:
+    """Why some have no estimate."""
+    about = About(
+        "Suppressed estimates",
+        "Accounts whose window moved without the proxy's knowledge, so that an estimate would mislead, with "
+        "the reason and the used percent: cycle_start_mismatch, used before we first looked; "
+        "mid_cycle_jump, a rise without a request; meter_fell, quota given anew before its time; "
+        "no_priced_usage, nothing with a price; unknown_cycle, a window of unknown length.",
+        "percent",
+        "No estimate is suppressed",
+        decimals=0,
+        links=(links.dashboard(addresses.PIPELINE, "Whether all traffic is seen"),),
+        value_links=_ITS_HOURS_IN_TABLE,
+    )
+    column = Column(queries.suppressed(), "Used", "percent", 0)
+    return table(about, [column], {"display": "Account", "reason": "Reason", "account_id": "account_id"})
+
+
+def reset_accounts() -> Json:
+    """How many end together."""
+    about = About(
+        "Reset cliff: accounts",
+        "Number of accounts whose weekly window ends within so many days from the end of the dashboard's "
+        "range. Many in one bar: their quota comes back, and what is left of it is lost, at the same time.",
+        "locale",
+        _NO_QUOTA,
+        decimals=0,
+        links=_ACT,
+    )
+    return panels.bar_gauge(about, queries.resetting_accounts(), "purple")
+
+
+def reset_credits() -> Json:
+    """What ends with them."""
+    about = About(
+        "Reset cliff: credits",
+        f"Weekly credits that are still left and end within so many days, all accounts together. {_CREDITS}",
+        "short",
+        _NO_QUOTA,
+        links=_ACT,
+    )
+    return panels.bar_gauge(about, queries.resetting_credits(), "purple")
+
+
+def pacing(config: RuleConfig) -> Json:
+    """Whether it will be used."""
+    about = About(
+        "Waste pacing",
+        "Weekly credits that are left in all accounts at each moment, and those of them that will be left "
+        "over at the resets if each account goes on at the mean speed of its window so far. Used-up windows "
+        f"waste nothing and are not in it. {_CREDITS}",
+        "short",
+        _NO_QUOTA,
+        axis="credits",
+        links=_ACT,
+    )
+    return panels.timeseries(
+        about, queries.pacing(config), colors={"Left": "green", "Projected waste": "orange"}
+    )
+
+
+def most_wasted() -> Json:
+    """Who should get more work."""
+    about = About(
+        "Projected waste (credits)",
+        "Weekly credits that will be left over at the reset, at the mean speed of the window so far, for the "
+        f"accounts with most of them. An account with half a credit or less is on track. {_CREDITS}",
+        "short",
+        "Every account with a known quota is on track",
+        links=_ACT,
+        value_links=_ITS_HOURS,
+    )
+    return panels.bar_gauge(about, [queries.most_wasted()], "orange")
+
+
+def risk() -> Json:
+    """Everything about those who are nearly done."""
+    about = About(
+        "Accounts at risk",
+        "The accounts that have used most of their week, with what is known about them. Resets in counts "
+        f"from the end of the dashboard's range; an empty cell means that nothing is known. {_CREDITS}",
+        "short",
+        _NO_QUOTA,
+        links=_ACT,
+        value_links=_ITS_HOURS_IN_TABLE,
+    )
+    used, short, reset, left, waste, cost, worth = queries.at_risk()
+    limits = tuple(USED_LIMITS.items())
+    columns = [
+        Column(used, "Week used", "percent", 0, limits),
+        Column(short, "Short window used", "percent", 0, limits),
+        Column(reset, "Resets in", "s", 1),
+        Column(left, "Credits left", "short", 1),
+        Column(waste, "Projected waste", "short", 1),
+        Column(cost, "Cost of the week", "currencyUSD", 2),
+        Column(worth, "Implied quota", "currencyUSD", 2),
+    ]
+    return table(about, columns, {"display": "Account", "account_id": "account_id"})

@@ -1,1 +1,0 @@
-"""Drawing panels with matplotlib as Grafana would show them; only previews need it."""

@@ -1,0 +1,1 @@
+"""Drawing a dashboard from a real Prometheus; only previews and tests need it."""

@@ -1,0 +1,82 @@
+"""Drawing panels without a time axis: stats, bar gauges, tables, and the text of an empty panel."""
+
+from __future__ import annotations
+
+import textwrap
+
+from dashboards.preview import lights, theme
+from dashboards.preview.answered import Answered
+from dashboards.preview.canvas import Box, Canvas
+from dashboards.preview.rows import rows
+
+_LINE = 30
+_LEAST_LINE = 18
+_SIZE = 13.0
+
+
+def empty(canvas: Canvas, box: Box, answered: Answered) -> None:
+    """Why there is nothing to see."""
+    size = 14.0
+    letters = max(12, int(box.width * 0.8 / (size * 0.58)))
+    words = "\n".join(textwrap.wrap(answered.no_value, letters))
+    canvas.text(box.left + box.width / 2, box.top + box.height / 2, words, size, theme.MUTED, "center")
+
+
+def stat(canvas: Canvas, box: Box, answered: Answered) -> None:
+    """One large number, or a coloured tile for each of several."""
+    if answered.panel["options"]["textMode"] == "value_and_name":
+        lights.draw(canvas, box, answered)
+        return
+    last = answered.series[0].last
+    size = min(box.height * 0.62, 46)
+    canvas.text(
+        box.left + box.width / 2,
+        box.top + box.height * 0.45,
+        answered.text(last),
+        size,
+        theme.color(answered.limit_color(last)),
+        "center",
+        bold=True,
+    )
+
+
+def bar_gauge(canvas: Canvas, box: Box, answered: Answered) -> None:
+    """A bar for each series, as many as there is room for."""
+    line = max(_LEAST_LINE, min(_LINE, box.height / len(answered.series)))
+    series = answered.series[: int(box.height // line)]
+    most = answered.defaults.get("max", max(one.last for one in answered.series))
+    names = min(max(canvas.measure(one.name, _SIZE) for one in series), box.width * 0.45)
+    values = max(canvas.measure(answered.text(one.last), _SIZE) for one in series)
+    bar = box.less(left=names + 12, right=values + 14)
+    for number, one in enumerate(series):
+        top = box.top + number * line
+        middle = top + line / 2
+        canvas.text(box.left, middle, canvas.fitting(one.name, _SIZE, names), _SIZE, theme.TEXT)
+        canvas.rectangle(Box(bar.left, top + line / 5, bar.width, line * 0.6), theme.BORDER, radius=3)
+        length = bar.width * min(1.0, one.last / most) if most > 0 else 0
+        color = theme.color(answered.limit_color(one.last))
+        filled = Box(bar.left, top + line / 5, max(length, 4) if one.last > 0 else 0, line * 0.6)
+        canvas.rectangle(filled, color, radius=min(3, length / 2))
+        canvas.text(box.right, middle, answered.text(one.last), _SIZE, theme.TEXT, "right")
+
+
+def table(canvas: Canvas, box: Box, answered: Answered) -> None:
+    """A line for each row: its labels, and its values to the right of them."""
+    shown = rows(answered)
+    labels = len(shown.labels)
+    widths = [
+        max(canvas.measure(cell, _SIZE) for cell in column) for column in zip(*shown.lines, strict=True)
+    ]
+    spare = (box.width - sum(widths)) / max(1, len(widths) - 1)
+    gap = max(8.0, min(spare, 60.0)) if len(widths) > 2 else max(8.0, spare)
+    for number, line in enumerate(shown.lines[: int(box.height // _LINE)]):
+        middle, left = box.top + (number + 0.5) * _LINE, box.left
+        for place, (cell, width) in enumerate(zip(line, widths, strict=True)):
+            color = theme.color("blue") if number == 0 else theme.color(shown.colors[number - 1][place])
+            room = min(width, box.right - left)
+            if place < labels:
+                canvas.text(left, middle, canvas.fitting(cell, _SIZE, room), _SIZE, color)
+            else:
+                canvas.text(left + width, middle, cell, _SIZE, color, "right")
+            left += width + gap
+        canvas.rectangle(Box(box.left, middle + _LINE / 2 - 1, box.width, 1), theme.GRID)

@@ -1,0 +1,1 @@
+"""Accounts: changes, audit, marks, affinity, budgets."""

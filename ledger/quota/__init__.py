@@ -1,0 +1,1 @@
+"""Quota arithmetic: windows, cycles, estimates."""

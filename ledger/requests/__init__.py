@@ -1,0 +1,1 @@
+"""Request rows: written, summed, queried."""

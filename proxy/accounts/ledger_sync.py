@@ -1,0 +1,150 @@
+"""The router and the ledger, kept together: marks and conversations out, accounts and spending in.
+
+A look every half second at one number tells whether anything has changed, so that what a person or another
+process decides holds here well within two seconds. All reading and writing happens in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+
+from sqlalchemy import Engine
+
+from ledger import store
+from ledger.accounts import affinity as sticky
+from ledger.accounts import marks, versions
+from ledger.accounts.affinity import Stay
+from ledger.accounts.budgets import KeySpend, read_spend
+from ledger.accounts.marks import Mark
+from ledger.accounts.pool import Fleet, read_fleet
+from ledger.errors import LedgerError
+from ledger.pricing.prices import PriceBook
+from proxy.accounts.credential_cache import Vault
+from proxy.routing.router import Router
+
+LOOK_SECONDS = 0.5
+SPEND_SECONDS = 2.0
+FORGET_SECONDS = 3_600.0
+
+log = logging.getLogger("quotascope.routing")
+
+
+class Watch:
+    """Keeps a router in step with the ledger, and the accounts' credentials with their references.
+
+    Args:
+        refresh_seconds: how often everything is read even if nothing seems to have changed.
+        budgeted: proxy keys whose spending is read.
+        sticky_hours: how long the ledger keeps a conversation; None where it keeps none.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        router: Router,
+        vault: Vault,
+        book: PriceBook,
+        *,
+        refresh_seconds: float,
+        budgeted: frozenset[str] = frozenset(),
+        sticky_hours: float | None = None,
+    ) -> None:
+        self._engine = engine
+        self._router = router
+        self._vault = vault
+        self._book = book
+        self._refresh = refresh_seconds
+        self._budgeted = budgeted
+        self._sticky_hours = sticky_hours
+        self._loaded = self._read_spend_at = self._forgot = float("-inf")
+        self.spend: KeySpend | None = None
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled; what goes wrong is told once, and tried again."""
+        failing: type[Exception] | None = None
+        while True:
+            self._vault.tell()
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self.look()
+                failing = None
+            except Exception as error:
+                if type(error) is not failing:
+                    _tell(error)
+                failing = type(error)
+
+    async def look(self) -> None:
+        """Read what has changed. Raises: StoreError."""
+        due = monotonic() - self._loaded >= self._refresh
+        fleet = await asyncio.to_thread(self._changed, None if due else self._router.version)
+        if fleet is not None:
+            self._router.load(fleet, await self._vault.load(fleet.members))
+            self._loaded = monotonic()
+        if self._budgeted and monotonic() - self._read_spend_at >= SPEND_SECONDS:
+            self.spend = await asyncio.to_thread(self._spend, datetime.now(UTC))
+            self._read_spend_at = monotonic()
+        if self._sticky_hours and monotonic() - self._forgot >= FORGET_SECONDS:
+            await asyncio.to_thread(self._forget, datetime.now(UTC))
+            self._forgot = monotonic()
+
+    async def account_of(self, conversation: str) -> str | None:
+        """The account that the ledger keeps for a conversation; None too where it cannot be read now."""
+        try:
+            return await asyncio.to_thread(self._find, conversation, datetime.now(UTC))
+        except LedgerError:
+            return None
+
+    def _changed(self, version: int | None) -> Fleet | None:
+        """The accounts, where they are not of this version any more."""
+        engine = self._engine
+        with store.translated(engine.url, "cannot read"), engine.begin() as connection:
+            if version is not None and versions.current(connection) == version:
+                return None
+            marks.restore(connection, datetime.now(UTC))
+            return read_fleet(connection)
+
+    def _spend(self, now: datetime) -> KeySpend:
+        with store.translated(self._engine.url, "cannot read"), self._engine.connect() as connection:
+            return read_spend(connection, self._book, self._budgeted, now, self.spend)
+
+    def _find(self, conversation: str, now: datetime) -> str | None:
+        since = now - timedelta(hours=self._sticky_hours or 0)
+        with store.translated(self._engine.url, "cannot read"), self._engine.connect() as connection:
+            return sticky.find(connection, conversation, since)
+
+    def _forget(self, now: datetime) -> None:
+        before = now - timedelta(hours=self._sticky_hours or 0)
+        with store.translated(self._engine.url, "cannot write"), self._engine.begin() as connection:
+            sticky.forget(connection, before)
+
+
+def _tell(error: Exception) -> None:
+    """A ledger that cannot be read now says all there is to say; anything else is a fault in here."""
+    why = None if isinstance(error, LedgerError) else error
+    log.error("accounts cannot be read, those of before stay in use: %s", error, exc_info=why)
+
+
+class MarkStore:
+    """Stores batches of marks, for a `proxy.observers.ledger_writer.LedgerWriter`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __call__(self, items: Sequence[Mark], *, again: bool) -> None:
+        with store.translated(self._engine.url, "cannot write"), self._engine.begin() as connection:
+            marks.record_marks(connection, items, datetime.now(UTC))
+
+
+class StayStore:
+    """Stores batches of conversations' accounts, for a `proxy.observers.ledger_writer.LedgerWriter`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __call__(self, items: Sequence[Stay], *, again: bool) -> None:
+        with store.translated(self._engine.url, "cannot write"), self._engine.begin() as connection:
+            sticky.keep(connection, items)

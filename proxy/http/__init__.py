@@ -1,0 +1,1 @@
+"""Bytes on aiohttp: requests upstream, heads, headers, routes, content codings."""

@@ -1,0 +1,97 @@
+"""Answers on their way to the client: the provider's head byte for byte, and our own JSON."""
+
+from __future__ import annotations
+
+import json
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_writer import StreamWriter
+
+from proxy.errors import ProxyError
+from proxy.http.headers import HOP_BY_HOP, OF_THE_ACCOUNT, RawHeaders, kept_lines
+
+_KINDS = {401: "authentication_error", 429: "rate_limit_error"}
+
+
+class RelayResponse(web.StreamResponse):
+    """A provider's answer, its head copied as raw bytes.
+
+    aiohttp's own response would add Server and Content-Type and re-encode header values; what is
+    framing (Connection, Transfer-Encoding) is set for this connection, all else is left alone.
+
+    Args:
+        keep_length: False where the body will be shorter than the provider's Content-Length says.
+        anonymous: without the headers that tell of the account which answered.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        reason: str | None,
+        raw_headers: RawHeaders,
+        *,
+        keep_length: bool = True,
+        anonymous: bool = False,
+    ) -> None:
+        super().__init__(status=status, reason=reason or "")
+        self._raw_headers = raw_headers
+        self._keep_length = keep_length
+        self._drops = HOP_BY_HOP | OF_THE_ACCOUNT if anonymous else HOP_BY_HOP
+
+    async def _start(self, request: web.BaseRequest) -> AbstractStreamWriter:
+        self._req = request
+        writer = self._payload_writer = request.writer
+        assert isinstance(writer, StreamWriter)
+        lines, length = self._kept()
+        self._keep_alive = request.keep_alive
+        if not self._must_be_empty_body:
+            if length is not None:
+                writer.length = length
+            elif request.version >= (1, 1):
+                writer.enable_chunking()
+                lines.append(b"Transfer-Encoding: chunked")
+            else:
+                self._keep_alive = False
+        if self.status == 101:
+            pass
+        elif not self._keep_alive:
+            lines.append(b"Connection: close")
+        elif request.version < (1, 1):
+            lines.append(b"Connection: keep-alive")
+        status = f"HTTP/{request.version.major}.{request.version.minor} {self.status} {self.reason}"
+        writer._headers_buf = b"\r\n".join((status.encode("utf-8", "surrogateescape"), *lines, b"\r\n"))
+        writer._headers_written = False
+        return writer
+
+    def _kept(self) -> tuple[list[bytes], int | None]:
+        """Header lines that travel on, and the body's length where they name it."""
+        if self.status == 101:  # the switch is between the two ends
+            return [name + b": " + value for name, value in self._raw_headers], None
+        if not self._keep_length:
+            return kept_lines(self._raw_headers, self._drops | {b"content-length"}), None
+        length = next((v for n, v in self._raw_headers if n.lower() == b"content-length"), None)
+        return kept_lines(self._raw_headers, self._drops), None if length is None else int(length)
+
+
+def error_response(
+    error: ProxyError, status: int, code: str, *, retry_after: int | None = None
+) -> web.Response:
+    """An error in the shape that OpenAI's clients understand; `retry_after` in seconds."""
+    if code.startswith("upstream_"):
+        kind = "upstream_error"
+    else:
+        kind = _KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
+    answer = json_response(
+        status, {"error": {"message": f"Quotascope: {error}", "type": kind, "param": None, "code": code}}
+    )
+    if retry_after is not None:
+        answer.headers["Retry-After"] = str(retry_after)
+    return answer
+
+
+def json_response(status: int, document: object) -> web.Response:
+    """A small JSON answer of our own."""
+    return web.Response(
+        status=status, body=json.dumps(document).encode() + b"\n", content_type="application/json"
+    )

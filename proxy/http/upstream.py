@@ -1,0 +1,147 @@
+"""The way to the provider: one connection pool, and aiohttp's errors translated once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import aiohttp
+from aiohttp.client_reqrep import ConnectionKey
+from yarl import URL
+
+from proxy.errors import ProxyError, UpstreamError, UpstreamTimeout
+from proxy.http.wire import Body, RelayProtocol, RelayRequest
+
+_MOST_HEADER = 64 * 1024
+_READ_SIZE = 64 * 1024
+_BODILESS = frozenset({"HEAD"})
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds: `connect` for reaching the provider, `idle` for its silence in between bytes."""
+
+    connect: float
+    idle: float
+
+
+def base_url(configured: str) -> str:
+    """The provider's base with its version segment: `https://host` and `https://host/v1` are the same."""
+    configured = configured.rstrip("/")
+    return configured if configured.endswith("/v1") else f"{configured}/v1"
+
+
+class Upstream:
+    """One provider.
+
+    Args:
+        base: scheme, host and the path that goes before every target.
+    """
+
+    def __init__(self, base: str, limits: Limits) -> None:
+        self.base = base
+        self._url = URL(base)
+        self._prefix = self._url.raw_path.rstrip("/").encode()
+        self.host = self._url.host_port_subcomponent or ""
+        self._host_line = b"Host: " + self.host.encode()
+        secure = self._url.scheme == "https"
+        self._key = ConnectionKey(
+            self._url.raw_host or "", self._url.port, secure, True, None, None, None, None
+        )
+        self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
+        self._connector._factory = partial(RelayProtocol, loop=asyncio.get_running_loop())  # type: ignore[assignment]
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=limits.connect)
+        self._idle = limits.idle
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._connector.close()
+
+    async def send(
+        self, method: str, target: str, lines: Sequence[bytes], body: Body, length: int | None = None
+    ) -> aiohttp.ClientResponse:
+        """Send a request; returns when the answer's head has arrived.
+
+        Args:
+            target: path behind the base, and query, as the client wrote them.
+            lines: raw header lines, without Host and without framing.
+            length: of a body that is passed on as it comes; None sends it in chunks.
+        Raises: UpstreamError, UpstreamTimeout; what a passing body raises.
+        """
+        chunked = False
+        framing: tuple[bytes, ...] = ()
+        if isinstance(body, bytes):
+            framing = (b"Content-Length: %d" % len(body),)
+        elif body is not None and length is not None:
+            framing = (b"Content-Length: %d" % length,)
+        elif body is not None:
+            chunked, framing = True, (b"Transfer-Encoding: chunked",)
+        path = self._prefix + target.encode("utf-8", "surrogateescape")
+        start = b"%b %b HTTP/1.1" % (method.encode(), path)
+        head = b"\r\n".join((start, self._host_line, *lines, *framing, b"\r\n"))
+        again = method in _IDEMPOTENT and body is None
+        try:
+            while True:
+                request = RelayRequest(
+                    method, self._url, self._key, head, body, chunked=chunked, idle=self._idle
+                )
+                try:
+                    return await self._exchange(request)
+                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+                    # A kept connection that the provider had just closed; asking once more is safe.
+                    if not again or isinstance(error, aiohttp.ClientConnectorError):
+                        raise
+                    again = False
+        except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, TimeoutError, OSError) as error:
+            raise self._translated(error) from error
+
+    async def read(self, answer: aiohttp.ClientResponse) -> bytes:
+        """The next bytes of an answer; empty at its end.
+
+        Raises: UpstreamError, UpstreamTimeout.
+        """
+        try:
+            return await answer.content.readany()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._translated(error) from error
+
+    async def _exchange(self, request: RelayRequest) -> aiohttp.ClientResponse:
+        connection = await self._connector.connect(request, traces=[], timeout=self._timeout)
+        assert connection.protocol is not None
+        connection.protocol.set_response_params(
+            skip_payload=request.method in _BODILESS,
+            read_until_eof=True,
+            auto_decompress=False,
+            read_timeout=self._idle,
+            read_bufsize=_READ_SIZE,
+            max_line_size=_MOST_HEADER,
+            max_field_size=_MOST_HEADER,
+        )
+        try:
+            answer = await request.send(connection)
+            try:
+                await answer.start(connection)
+            except BaseException:
+                answer.close()
+                raise
+        except BaseException:
+            connection.close()
+            raise
+        return answer
+
+    def _translated(self, error: Exception) -> ProxyError:
+        """A client library's error in our words."""
+        if isinstance(error, TimeoutError):
+            return UpstreamTimeout(f"{self.host} did not answer in time", "upstream_timeout")
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return UpstreamError(f"cannot reach {self.host}: {_reason(error)}", "upstream_unreachable")
+        return UpstreamError(f"{self.host} broke off: {_reason(error)}", "upstream_broken")
+
+
+def _reason(error: Exception) -> str:
+    number = getattr(getattr(error, "os_error", None) or error, "errno", None)
+    return os.strerror(number) if number else type(error).__name__

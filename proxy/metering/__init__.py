@@ -1,0 +1,1 @@
+"""Reading model, usage and quota out of the bytes that pass."""

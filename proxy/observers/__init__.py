@@ -1,0 +1,1 @@
+"""What consumes each finished request: the ledger writer, the metrics, the log line."""

@@ -1,0 +1,181 @@
+"""The ledger writer: takes events at once, stores them in batches from a thread of its own.
+
+While the ledger cannot be written, events wait in a bounded buffer; when that is full the newest are
+dropped and counted. Writing resumes by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from sqlalchemy import URL, Connection, Engine
+
+from ledger import store
+from ledger.errors import LedgerError
+
+
+class OpenLedger:
+    """One engine for all writers of this process.
+
+    A SQLite file that is removed or replaced stays open in the dark: what is written there is lost. So
+    its identity is looked at before every batch.
+
+    Args:
+        prepare: makes a store ready that may be new.
+    Raises: StoreError.
+    """
+
+    def __init__(self, url: URL, prepare: Callable[[Engine], None]) -> None:
+        self._url = url
+        self._prepare = prepare
+        self._engine = store.writer(url)
+        self._identity: tuple[int, int] | None = None
+        self._opening = threading.Lock()
+        self._ensure()
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction. Raises: StoreError."""
+        with self._opening:
+            self._ensure()
+        with store.translated(self._url, "cannot write"), self._engine.begin() as connection:
+            yield connection
+
+    @property
+    def engine(self) -> Engine:
+        """For reading, and for writes that may fail while the file is another."""
+        return self._engine
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def _ensure(self) -> None:
+        identity = self._look()
+        if self._identity is None or identity != self._identity:
+            self._engine.dispose()
+            self._prepare(self._engine)
+            self._identity = self._look()
+
+    def _look(self) -> tuple[int, int] | None:
+        """Device and inode of the file; the same for ever where the ledger is no file."""
+        if self._url.get_backend_name() != "sqlite":
+            return (0, 0)
+        try:
+            found = Path(self._url.database or "").stat()
+        except OSError:
+            return None
+        return (found.st_dev, found.st_ino)
+
+
+log = logging.getLogger("quotascope.writer")
+
+
+Item = TypeVar("Item")
+Stored = TypeVar("Stored", contravariant=True)
+
+
+class Store(Protocol[Stored]):
+    """Writes one batch whole or not at all.
+
+    Args:
+        again: the batch, or a part of it, may have been written by an earlier try.
+    Raises: LedgerError when the ledger cannot be written now.
+    """
+
+    def __call__(self, items: Sequence[Stored], *, again: bool) -> None: ...
+
+
+MOST_BATCH = 2_000
+"""Events of one transaction: short enough that readers and other writers are not held up."""
+
+
+class LedgerWriter(Generic[Item]):
+    """Stores what it is given: request events, quota samples.
+
+    Args:
+        store: writes a batch; an event that it cannot take at all is dropped and counted.
+        interval: seconds that an event waits at most while the ledger can be written.
+        most_waiting: events that may wait.
+    """
+
+    def __init__(self, store: Store[Item], *, interval: float, most_waiting: int) -> None:
+        self._store = store
+        self._interval = interval
+        self._most = most_waiting
+        self._waiting: deque[Item] = deque()
+        self._stop = threading.Event()
+        self._writing = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+        self._failing = False
+        self._suspects = 0
+        self.dropped = 0
+
+    @property
+    def waiting(self) -> int:
+        """Events that are not stored yet."""
+        return len(self._waiting)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last attempt to write succeeded."""
+        return not self._failing
+
+    def __call__(self, items: Sequence[Item]) -> None:
+        room = max(0, self._most - len(self._waiting))
+        self._waiting.extend(items[:room])
+        self.dropped += len(items[room:])
+
+    def start(self) -> None:
+        """Begin to store."""
+        self._thread.start()
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Store what waits and end the thread; what cannot be stored by then is counted as dropped."""
+        self._stop.set()
+        self._thread.join(timeout)
+        if self._waiting:
+            self.dropped += len(self._waiting)
+            log.error(
+                "%d finished requests could not be stored in the ledger and are lost", len(self._waiting)
+            )
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval):
+            self.flush()
+        self.flush()
+
+    def flush(self) -> None:
+        """Store what waits, in the caller's thread."""
+        with self._writing:
+            self._drain()
+
+    def _drain(self) -> None:
+        while self._waiting:
+            most = 1 if self._suspects else MOST_BATCH
+            batch = [self._waiting[i] for i in range(min(len(self._waiting), most))]
+            try:
+                self._store(batch, again=self._failing)
+            except LedgerError as error:
+                if not self._failing:
+                    log.error("the ledger cannot be written, requests wait in memory: %s", error)
+                self._failing = True
+                return
+            except Exception as error:  # an item that no store takes must not hold up all others
+                log.error("%d of what waits was refused: %s", len(batch), type(error).__name__)
+                if len(batch) > 1:
+                    self._suspects = len(batch)  # one of them: they are tried one by one
+                    continue
+                self.dropped += 1
+            for _ in batch:
+                self._waiting.popleft()
+            self._suspects = max(0, self._suspects - 1)
+            if self._failing:
+                log.warning("the ledger can be written again; %d requests still wait", len(self._waiting))
+            self._failing = False

@@ -1,0 +1,107 @@
+"""The declared families as prometheus_client metrics of one registry."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from typing import Literal, TypeVar
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from metrics.family import MetricFamily
+
+M = TypeVar("M", bound=MetricWrapperBase)
+
+# `_created` series would double the number of series and are not in the contract.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+def observe_all(histogram: Histogram, values: Sequence[float]) -> None:
+    """`observe` for many values at once: each bucket is raised once, however many fall into it."""
+    bounds = histogram._upper_bounds
+    counts: dict[int, int] = {}
+    for value in values:
+        index = bisect_left(bounds, value)
+        counts[index] = counts.get(index, 0) + 1
+    for index, count in counts.items():
+        histogram._buckets[index].inc(count)
+    histogram._sum.inc(sum(values))
+
+
+class Metrics:
+    """One metric for each declared family.
+
+    Where the environment names a folder in PROMETHEUS_MULTIPROC_DIR, the values live in files there and
+    `text` sums those of all processes.
+    """
+
+    def __init__(self, families: Iterable[MetricFamily]) -> None:
+        self.registry = CollectorRegistry()
+        self._families = tuple(families)
+        self._metrics = {f.name: _make(f, self.registry) for f in self._families}
+        self._children: dict[tuple[str, tuple[str, ...]], MetricWrapperBase] = {}
+        self._shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+
+    def text(self) -> bytes:
+        """The exposition."""
+        if not self._shared:
+            return generate_latest(self.registry)
+        together = CollectorRegistry()
+        together.register(_Summed(self._shared, self._families))
+        return generate_latest(together)
+
+    def counter(self, family: MetricFamily, *labels: str) -> Counter:
+        """The counter's child with these label values, in declared order."""
+        return self._child(family, Counter, labels)
+
+    def gauge(self, family: MetricFamily, *labels: str) -> Gauge:
+        """The gauge's child with these label values."""
+        return self._child(family, Gauge, labels)
+
+    def histogram(self, family: MetricFamily, *labels: str) -> Histogram:
+        """The histogram's child with these label values."""
+        return self._child(family, Histogram, labels)
+
+    def _child(self, family: MetricFamily, kind: type[M], labels: tuple[str, ...]) -> M:
+        child = self._children.get((family.name, labels))
+        if child is None:  # the library's own look-up takes a lock and costs ten times as much
+            metric = self._metrics[family.name]
+            child = self._children[family.name, labels] = metric.labels(*labels) if labels else metric
+        assert isinstance(child, kind), f"{family.name} is declared a {family.kind}"
+        return child
+
+
+class _Summed(Collector):
+    """The families of all processes, each with its declared help."""
+
+    def __init__(self, folder: str, families: Iterable[MetricFamily]) -> None:
+        self._collector = MultiProcessCollector(None, path=folder)  # type: ignore[no-untyped-call]
+        self._help = {f.name.removesuffix("_total"): f.help for f in families}
+
+    def collect(self) -> Iterable[Metric]:
+        for metric in self._collector.collect():  # type: ignore[no-untyped-call]
+            metric.documentation = self._help[metric.name.removesuffix("_total")]
+            yield metric
+
+
+def _make(family: MetricFamily, registry: CollectorRegistry) -> MetricWrapperBase:
+    if family.kind == "histogram":
+        return Histogram(family.name, family.help, family.labels, buckets=family.buckets, registry=registry)
+    if family.kind == "counter":
+        return Counter(family.name, family.help, family.labels, registry=registry)
+    # Of several processes, those that live are summed: each has a buffer of its own. Of their moments the
+    # oldest counts.
+    mode: Literal["livemin", "livesum"] = "livemin" if family.name.endswith("_at_seconds") else "livesum"
+    return Gauge(family.name, family.help, family.labels, registry=registry, multiprocess_mode=mode)

@@ -1,0 +1,158 @@
+"""The accounts of a running proxy: read from the ledger, kept in step with it, polled for their quota."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+
+import aiohttp
+
+from ledger.accounts.affinity import Stay
+from ledger.accounts.marks import Mark
+from ledger.pricing.prices import PriceBook
+from ledger.values import UsageSample
+from proxy.accounts.credential_cache import Vault
+from proxy.accounts.ledger_sync import MarkStore, StayStore, Watch
+from proxy.accounts.quota_poller import Polling
+from proxy.http.upstream import Limits, Upstream, base_url
+from proxy.metering.meter import Tell
+from proxy.observers.ledger_writer import LedgerWriter, OpenLedger
+from proxy.observers.registry import Metrics
+from proxy.relay.dispatch import Dispatch
+from proxy.routing.affinity import Memory, Shared, Sticky
+from proxy.routing.configured import key_ring, rules
+from proxy.routing.counters import Counting
+from proxy.routing.router import Router
+from settings.model import Settings, is_loopback
+
+MOST_WAITING = 10_000
+WRITE_SECONDS = 0.2
+"""How soon a mark is in the ledger, where other processes see it."""
+
+
+class Accounts:
+    """Everything that choosing accounts needs, started and stopped with the proxy.
+
+    Args:
+        tell: takes quota samples for the ledger.
+    """
+
+    def __init__(
+        self, settings: Settings, ledger: OpenLedger, book: PriceBook, metrics: Metrics, tell: Tell
+    ) -> None:
+        routing = settings.routing
+        self._settings = settings
+        self._store = tell
+        self._keys = key_ring(settings)
+        self._counting = Counting(metrics, routing.sticky, self._keys.limits)
+        self._marks: LedgerWriter[Mark] = LedgerWriter(
+            MarkStore(ledger.engine), interval=WRITE_SECONDS, most_waiting=MOST_WAITING
+        )
+        self._stays: LedgerWriter[Stay] = LedgerWriter(
+            StayStore(ledger.engine), interval=WRITE_SECONDS, most_waiting=MOST_WAITING
+        )
+        self._router = Router(
+            rules(settings), self._counting, lambda mark: self._marks([mark]), sticky=self._sticky()
+        )
+        self._ledger = ledger
+        self._book = book
+        self._upstreams: dict[str, Upstream] = {}
+
+    async def start(self, stack: AsyncExitStack, environ: Mapping[str, str]) -> Dispatch:
+        """Read the accounts and keep in step with the ledger until the stack unwinds.
+
+        Raises: StoreError; CredentialError for a configured account whose credential cannot be read.
+        """
+        client = await stack.enter_async_context(aiohttp.ClientSession())
+        vault = Vault(environ, client, self._settings.routing.token_url, self._counting.token_refused)
+        stack.push_async_callback(vault.close)
+        self._watch = await self._watching(vault)
+        for writer in (self._marks, self._stays):
+            writer.start()
+            stack.push_async_callback(asyncio.to_thread, writer.close)
+        stack.push_async_callback(self._close_upstreams)
+        stack.push_async_callback(_end, asyncio.create_task(self._watch.run()))
+        if self._settings.routing.poll_seconds:
+            stack.push_async_callback(_end, asyncio.create_task(self._polling(vault, client).run()))
+        return Dispatch(
+            self._router,
+            vault,
+            self._watch,
+            self._keys,
+            self._counting,
+            self._upstream_of,
+            self._settings.routing.most_attempts,
+            exposed=not is_loopback(self._settings.server.listen_addr),
+        )
+
+    def tell(self, samples: Sequence[UsageSample]) -> None:
+        """Take what a provider said of quota: for the ledger and for choosing at once."""
+        self._store(samples)
+        self._router.learn(samples)
+
+    def deliver(self) -> None:
+        """Count what was collected; brings the metrics up to date."""
+        self._counting.deliver()
+
+    async def _watching(self, vault: Vault) -> Watch:
+        """The watch, after its first look. Raises: StoreError, CredentialError."""
+        routing = self._settings.routing
+        watch = Watch(
+            self._ledger.engine,
+            self._router,
+            vault,
+            self._book,
+            refresh_seconds=routing.snapshot_refresh_seconds,
+            budgeted=self._keys.budgeted,
+            sticky_hours=routing.sticky_hours if routing.sticky == "db" else None,
+        )
+        await watch.look()
+        for member in self._router.members.values():
+            if member.origin == "config":
+                vault.credential(member)
+        return watch
+
+    def _polling(self, vault: Vault, client: aiohttp.ClientSession) -> Polling:
+        return Polling(
+            self._router,
+            vault,
+            client,
+            self._counting,
+            self.tell,
+            base=self._settings.server.backend_base_url,
+            seconds=self._settings.routing.poll_seconds,
+        )
+
+    def _sticky(self) -> Sticky | None:
+        routing = self._settings.routing
+        if routing.sticky == "none":
+            return None
+        if routing.sticky == "memory":
+            return Memory(routing.sticky_hours * 3600)
+        return Shared(
+            lambda key: self._watch.account_of(key),
+            lambda key, account, at: self._stays([Stay(key, account, datetime.fromtimestamp(at, UTC))]),
+        )
+
+    def _upstream_of(self, default: Upstream, own_base: str | None) -> Upstream:
+        if own_base is None:
+            return default
+        backend = default.base == self._settings.server.backend_base_url
+        base = own_base if backend else base_url(own_base)
+        found = self._upstreams.get(base)
+        if found is None:
+            server = self._settings.server
+            limits = Limits(connect=server.connect_timeout_seconds, idle=server.idle_timeout_seconds)
+            found = self._upstreams[base] = Upstream(base, limits)
+        return found
+
+    async def _close_upstreams(self) -> None:
+        for upstream in self._upstreams.values():
+            await upstream.close()
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

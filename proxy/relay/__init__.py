@@ -1,0 +1,1 @@
+"""One request's way: access, the request upstream, the answer back, attempts with other accounts."""

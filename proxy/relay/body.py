@@ -1,0 +1,156 @@
+"""What comes from the client: its target checked, its body read or passed on as it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from aiohttp import web
+from aiohttp.http_writer import StreamWriter
+
+from proxy.errors import ClientGone, Refused
+from proxy.http.decode import Undecodable, decoder
+from proxy.http.wire import Body
+from proxy.metering.usage import NOTHING_ASKED, Asked, read_request
+
+WHOLE_BODY = 256 * 1024
+"""Bodies up to this size are read before the provider is asked; larger ones pass as they arrive."""
+
+REPLAYED_BODY = 32 * 1024 * 1024
+"""The same where a request may have to be sent again, to another account; then also of bodies whose length
+is not told beforehand."""
+
+MOST_READ = 16 * 1024 * 1024
+"""Bytes of a request that are kept to read what it asks for."""
+
+BODY_SECONDS = 60.0
+"""How long a body may pause before the client is taken for gone."""
+
+Learn = Callable[[Asked], None]
+Hear = Callable[[bytes], None]
+
+_DOTS = re.compile(r"(?i)(?:^|/)(?:\.|%2e){1,2}(?:/|$)")
+
+
+def split_target(raw: str) -> tuple[str, str]:
+    """Path and query ("?..." or "") of a request target, as the client wrote them.
+
+    Absolute-form targets keep path and query alone: the provider's host is never the client's choice.
+
+    Raises: Refused for a path that a server could resolve to another one.
+    """
+    if not raw.startswith("/"):
+        _, separator, rest = raw.partition("://")
+        slash = rest.find("/")
+        raw = rest[slash:] if separator and slash >= 0 else "/"
+    path, question, query = raw.partition("?")
+    suspect = "/." in path or "%" in path
+    if (suspect and _DOTS.search(path)) or "\\" in path or "#" in raw:
+        raise Refused(400, "invalid_path", "the path has dot segments or characters that are not allowed")
+    return path, question + query
+
+
+async def body(
+    request: web.BaseRequest,
+    learn: Learn,
+    hear: Hear | None = None,
+    most_bytes: int = 2**40,
+    *,
+    replay: bool = False,
+) -> Body:
+    """The request's body: bytes where it is small, else an iterator that passes chunks on.
+
+    Args:
+        learn: is told what the request asks for, once its body is complete.
+        hear: hears the body's bytes as they pass.
+        replay: it may have to be sent again: read more of it before the provider is asked.
+    Raises: Refused for a body that is too large, at once where its length is told beforehand.
+    """
+    if not request.can_read_body:
+        return b"" if "Content-Length" in request.headers else None
+    length = request.content_length
+    if length is not None and length > most_bytes:
+        raise _too_large(most_bytes)
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        assert isinstance(request.writer, StreamWriter)
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
+    encoding = request.headers.get("Content-Encoding", "")
+    begun: list[bytes] = []
+    if replay if length is None else length <= (REPLAYED_BODY if replay else WHOLE_BODY):
+        begun, complete = await _read(request, min(REPLAYED_BODY, most_bytes))
+        if complete:
+            whole = b"".join(begun)
+            learn(asked(whole, encoding))
+            if hear:
+                hear(whole)
+            return whole
+    return _passing(request, begun, encoding, learn, hear, most_bytes)
+
+
+def asked(whole: bytes, content_encoding: str) -> Asked:
+    """What a complete body asks for; nothing where it cannot be read."""
+    decode = decoder(content_encoding)
+    if decode is None:
+        return NOTHING_ASKED
+    try:
+        return read_request(decode(whole))
+    except Undecodable:
+        return NOTHING_ASKED
+
+
+async def _passing(
+    request: web.BaseRequest,
+    begun: Sequence[bytes],
+    encoding: str,
+    learn: Learn,
+    hear: Hear | None,
+    most_bytes: int,
+) -> AsyncIterator[bytes]:
+    read = iter(begun)
+    kept: list[bytes] = []
+    size = 0
+    most = MOST_READ if "json" in request.headers.get("Content-Type", "json") else 0
+    while chunk := next(read, b"") or await _chunk(request):
+        size += len(chunk)
+        if size > most_bytes:
+            raise _too_large(most_bytes)
+        if size <= most:
+            kept.append(chunk)
+        if hear:
+            hear(chunk)
+        yield chunk
+    if size <= most:
+        learn(asked(b"".join(kept), encoding))
+
+
+async def _read(request: web.BaseRequest, most: int) -> tuple[list[bytes], bool]:
+    """The body's beginning, and whether that is all; reading ends soon after so many bytes."""
+    chunks, size = [], 0
+    while chunk := await _chunk(request):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > most:
+            return chunks, False
+    return chunks, True
+
+
+async def _chunk(request: web.BaseRequest) -> bytes:
+    """The next bytes of the body; empty at its end. Raises: Refused, ClientGone."""
+    content = request.content
+    if content.at_eof():
+        return b""
+    if content.is_eof():  # all of it is here: no clock is needed
+        return content.read_nowait()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await content.readany()
+    except TimeoutError as error:
+        raise Refused(408, "request_timeout", "the request body stopped arriving") from error
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise ClientGone from error
+
+
+def _too_large(most_bytes: int) -> Refused:
+    return Refused(413, "request_too_large", f"the request body is larger than {most_bytes} bytes")

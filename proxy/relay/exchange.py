@@ -1,0 +1,210 @@
+"""One attempt at a request with one account, and what the router is told of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import time
+
+import msgspec
+from aiohttp import ClientResponse
+
+from ledger.accounts.pool import Member
+from proxy.accounts.credential_cache import Vault
+from proxy.accounts.credentials import Credential
+from proxy.error_codes import ErrorClass, error_class
+from proxy.errors import (
+    CredentialError,
+    ProxyError,
+    RefreshRefused,
+    Refused,
+    TokenUnavailable,
+    UpstreamError,
+)
+from proxy.http.decode import Undecodable, decoder
+from proxy.http.upstream import Upstream
+from proxy.http.wire import Body
+from proxy.routing.failure import Failure, Verdict, read_failure
+from proxy.routing.router import Router
+
+log = logging.getLogger("quotascope.exchange")
+
+MOST_ERROR = 256 * 1024
+"""Bytes of an error answer that are read before it is decided who takes the request next."""
+
+ERROR_SECONDS = 1.0
+"""How long they are waited for: status and headers say most."""
+
+
+class Question(msgspec.Struct, frozen=True):
+    """A request, ready to be sent as often as need be; `lines` say nothing of who the caller is."""
+
+    method: str
+    path: str
+    lines: Sequence[bytes]
+    body: Body
+    length: int | None
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it can be sent again; a body that passes as it comes is gone."""
+        return self.body is None or isinstance(self.body, bytes)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How one attempt went.
+
+    Attributes:
+        began: epoch seconds.
+        answer: the provider's; its body is still to be read, but for `begun`.
+        begun: the first bytes of an error answer's body.
+        error: where there was no answer.
+        verdict: what a failure says of the account; None for a success, and where the request is at fault.
+    """
+
+    account_id: str
+    began: float
+    answer: ClientResponse | None = None
+    begun: bytes = b""
+    error: UpstreamError | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def error_class(self) -> ErrorClass:
+        code = self.verdict.code if self.verdict else None
+        return error_class(code, self.answer.status if self.answer is not None else 502)
+
+    def close(self) -> None:
+        """Let go of the answer; its connection is not used again."""
+        if self.answer is not None:
+            self.answer.close()
+
+
+class Exchanges:
+    """Makes attempts.
+
+    Args:
+        upstream_of: the provider of an account, or the default one, for a target's.
+    """
+
+    def __init__(
+        self, router: Router, vault: Vault, upstream_of: Callable[[Upstream, str | None], Upstream]
+    ) -> None:
+        self._router = router
+        self._vault = vault
+        self._upstream_of = upstream_of
+
+    async def attempt(self, default: Upstream, member: Member, question: Question) -> Outcome:
+        """Send a request with an account; a login whose token is refused gets a new one first.
+
+        Raises: what a passing body raises; Refused where it is gone and would have to be sent again.
+        """
+        name, began = member.account.id, time()
+        try:
+            credential = self._vault.credential(member)
+            outcome = await self._send(default, member, question, credential, began)
+            for last in (False, True):  # a token that another process got may be too old by now as well
+                if outcome.verdict is None or not outcome.verdict.refresh:
+                    break
+                outcome.close()
+                credential = await self._vault.refreshed(member, credential)
+                if not question.repeatable:
+                    raise _sent_once()
+                outcome = await self._send(default, member, question, credential, began, last=last)
+            return outcome
+        except RefreshRefused as error:
+            return self._failed(name, began, Failure(0, error.code, str(error)))
+        except TokenUnavailable as error:
+            return self._failed(name, began, Failure(0, "token_unavailable", str(error)))
+        except CredentialError:  # it is this process that lacks it: no mark, others may have it
+            return _unusable(name, began, Verdict("error", "invalid_credential"))
+        except ProxyError:
+            raise
+        except Exception:  # whatever is wrong with this account, another one may take the request
+            log.exception("an attempt with account %r failed unexpectedly", name)
+            return self._failed(name, began, Failure(0, "internal_error"))
+
+    def can_refresh(self, account_id: str) -> bool:
+        """Whether an account is a login, whose token can be had anew."""
+        member = self._router.members.get(account_id)
+        try:
+            return member is not None and self._vault.credential(member).can_refresh
+        except CredentialError:
+            return False
+
+    def _failed(self, name: str, began: float, failure: Failure) -> Outcome:
+        """Nothing was, or could be, asked with the account."""
+        return _unusable(name, began, self._router.failed(name, failure, began))
+
+    async def _send(
+        self,
+        default: Upstream,
+        member: Member,
+        question: Question,
+        credential: Credential,
+        began: float,
+        *,
+        last: bool = False,
+    ) -> Outcome:
+        """One exchange with the provider. `last`: the token is new, and refused it is refused for good."""
+        outcome = Outcome(member.account.id, began)
+        upstream = self._upstream_of(default, member.account.upstream_base_url)
+        lines = [*question.lines, *credential.lines]
+        try:
+            outcome.answer = await upstream.send(
+                question.method, question.path, lines, question.body, question.length
+            )
+            if outcome.answer.status >= 400:
+                outcome.begun = await _begin(upstream, outcome.answer)
+                failure = _failure(outcome, credential.can_refresh and not last)
+                outcome.verdict = self._router.failed(outcome.account_id, failure, began)
+        except UpstreamError as error:
+            outcome.close()
+            outcome.answer, outcome.error = None, error
+            outcome.verdict = self._router.failed(outcome.account_id, Failure(0, error.code), began)
+        except BaseException:
+            outcome.close()
+            raise
+        return outcome
+
+
+def _unusable(name: str, began: float, verdict: Verdict | None) -> Outcome:
+    error = UpstreamError("the account that was chosen cannot be used now", verdict.code if verdict else "")
+    error.status = 503
+    return Outcome(name, began, error=error, verdict=verdict)
+
+
+def _sent_once() -> Refused:
+    text = "the account's token was renewed meanwhile, and the body is too large to be kept; send it again"
+    return Refused(503, "account_token_renewed", text, retry_after=1)
+
+
+def _failure(outcome: Outcome, can_refresh: bool) -> Failure:
+    answer = outcome.answer
+    assert answer is not None
+    body = _plain(answer, outcome.begun)
+    return read_failure(answer.status, answer.headers, body, time(), can_refresh=can_refresh)
+
+
+async def _begin(upstream: Upstream, answer: ClientResponse) -> bytes:
+    """The beginning of an error answer's body; what does not come soon is not waited for."""
+    chunks, size = [], 0
+    try:
+        async with asyncio.timeout(ERROR_SECONDS):
+            while size < MOST_ERROR and (chunk := await upstream.read(answer)):
+                chunks.append(chunk)
+                size += len(chunk)
+    except TimeoutError:
+        pass
+    return b"".join(chunks)
+
+
+def _plain(answer: ClientResponse, body: bytes) -> bytes:
+    decode = decoder(answer.headers.get("Content-Encoding", ""))
+    try:
+        return decode(body) if decode else b""
+    except Undecodable:
+        return b""

@@ -1,0 +1,76 @@
+"""Asking for the counts of a streamed chat completion on the client's behalf, and keeping the added event
+from it. Opt-in: it changes the request, and takes one event out of the answer."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from proxy.errors import Refused
+from proxy.metering.usage import UNREADABLE
+
+APIS = frozenset({"chat_completions", "completions"})
+
+_BLANK = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[msgspec.Raw] | None = None
+    usage: dict[str, object] | None = None
+
+
+_chunks = msgspec.json.Decoder(_Chunk)
+
+
+def asking(body: bytes) -> bytes:
+    """The request with `stream_options.include_usage` set; its other stream options stay.
+
+    Raises: Refused where the body is no JSON object.
+    """
+    try:
+        document = msgspec.json.decode(body)
+        options = document.get("stream_options")
+    except (*UNREADABLE, AttributeError) as error:
+        raise Refused(400, "invalid_json", "the request body is not a JSON object") from error
+    kept = options if isinstance(options, dict) else {}
+    return msgspec.json.encode({**document, "stream_options": {**kept, "include_usage": True}})
+
+
+class Strip:
+    """Takes the event that carries nothing but the counts out of a stream; all other bytes pass as
+    they came, each event as soon as it is complete."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def __call__(self, chunk: bytes) -> bytes:
+        """What goes on to the client of the bytes so far."""
+        data = self._rest + chunk
+        out, start = [], 0
+        for match in _BLANK.finditer(data):
+            if match.end() == len(data) and data.endswith(b"\r"):
+                break  # the line ending may not be complete
+            event = data[start : match.end()]
+            start = match.end()
+            if not _only_usage(event):
+                out.append(event)
+        self._rest = data[start:]
+        return b"".join(out)
+
+    def end(self) -> bytes:
+        """What is left at the stream's end."""
+        rest, self._rest = self._rest, b""
+        return b"" if _only_usage(rest) else rest
+
+
+def _only_usage(event: bytes) -> bool:
+    if b'"usage"' not in event:
+        return False
+    lines = re.split(rb"\r\n|\n|\r", event)
+    data = b"\n".join(line[5:].lstrip(b" ") for line in lines if line.startswith(b"data:"))
+    try:
+        chunk = _chunks.decode(data)
+    except UNREADABLE:
+        return False
+    return chunk.choices == [] and chunk.usage is not None

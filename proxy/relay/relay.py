@@ -1,0 +1,126 @@
+"""One request's way: client -> proxy -> provider and back, bytes untouched, with a meter beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+
+from aiohttp import ClientResponse, web
+
+from proxy.errors import ClientGone, Refused, UpstreamError
+from proxy.http.headers import credential
+from proxy.http.response_head import error_response
+from proxy.metering.meter import Emit, Tell
+from proxy.observers.body_log import BodyLog
+from proxy.relay.access import Key
+from proxy.relay.context import Passage, Target
+from proxy.relay.dispatch import Dispatch
+from proxy.relay.exchange import Question
+from proxy.relay.request import Options, caller, lend, question
+from proxy.relay.response import join_turns, pass_back
+from proxy.routing.attempts import Attempts
+from proxy.websocket.gate import terms
+
+
+class Relay:
+    """Forwards requests and makes one event of each attempt.
+
+    Args:
+        emit, tell: take every event, and every word on quota; must not block or raise.
+        dispatch: chooses accounts; None passes callers' own credentials on.
+        body_log: where bodies are logged, if at all.
+    """
+
+    def __init__(
+        self,
+        emit: Emit,
+        tell: Tell,
+        options: Options,
+        dispatch: Dispatch | None = None,
+        body_log: BodyLog | None = None,
+    ) -> None:
+        self._emit = emit
+        self._tell = tell
+        self._options = options
+        self._dispatch = dispatch
+        self._body_log = body_log
+        self.running = 0
+        self.stopping = False
+
+    async def __call__(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
+        """Answer a request."""
+        asking = caller(request, target.route)
+        attempts = Attempts(asking, self._emit, self._tell, perf_counter())
+        record = self._body_log.record(asking.request_id) if self._body_log else None
+        self.running += 1
+        try:
+            return await self._exchange(Passage(request, target, attempts, record))
+        except Refused as error:
+            attempts.meter.refused(error)
+            return error_response(error, error.status, error.code, retry_after=error.retry_after)
+        except UpstreamError as error:
+            attempts.meter.failed(error)
+            return error_response(error, error.status, error.code)
+        except ClientGone as error:
+            attempts.meter.finish("client_gone")
+            raise ConnectionResetError from error
+        except asyncio.CancelledError:
+            if self.stopping:
+                attempts.meter.finish("shutdown", error_code="shutting_down")
+            attempts.meter.finish("client_gone")
+            raise
+        finally:
+            self.running -= 1
+            if record:
+                record.end()
+
+    async def _exchange(self, passage: Passage) -> web.StreamResponse:
+        options, dispatch, request = self._options, self._dispatch, passage.request
+        if self.running > options.most_requests:
+            raise Refused(503, "too_many_requests_in_flight", "too many requests in flight; try again soon")
+        if passage.record:
+            passage.record.request(request.method, request.raw_path, request.headers.items())
+        routed = dispatch is not None and dispatch.active(passage.target.host)
+        key = self._admit(passage, routed=routed)
+        asked = await question(passage, options, anonymous=routed or key is not None, replay=routed)
+        if routed:
+            assert dispatch is not None
+            return await self._routed(passage, asked, dispatch)
+        asked = lend(passage, asked, key, options)
+        upstream = passage.target.upstream
+        answer = await upstream.send(asked.method, asked.path, asked.lines, asked.body, asked.length)
+        passage.attempts.meter.answered(answer.status, answer.headers)
+        return await self._return(passage, answer)
+
+    def _admit(self, passage: Passage, *, routed: bool) -> Key | None:
+        """The caller's proxy key, if it has one. Raises: Refused."""
+        if self._dispatch is None:
+            return None
+        admission = self._dispatch.admission
+        key = admission.key_of(credential(passage.request.headers))
+        if key is not None:
+            passage.attempts.by_key(key)
+        admission.admit(key, routed=routed)
+        return key
+
+    async def _routed(self, passage: Passage, asked: Question, dispatch: Dispatch) -> web.StreamResponse:
+        target, attempts = passage.target, passage.attempts
+        outcome = await dispatch.send(target.upstream, target.host, asked, attempts)
+        assert outcome.answer is not None
+        out = await self._return(passage, outcome.answer, outcome.begun)
+        if outcome.answer.status != 101:  # each turn on a WebSocket told for itself how it went
+            dispatch.ended(outcome, attempts.meter)
+        return out
+
+    async def _return(
+        self, passage: Passage, answer: ClientResponse, begun: bytes = b""
+    ) -> web.StreamResponse:
+        """Pass the answer on, whatever it is; what is left of it goes with its connection."""
+        try:
+            if answer.status == 101:
+                agreed = terms(self._dispatch, passage.target.host, passage.attempts)
+                return await join_turns(passage, answer, agreed, lambda: self.stopping)
+            return await pass_back(passage, answer, begun)
+        finally:
+            if not answer.content.at_eof() or answer.content.exception() is not None:
+                answer.close()

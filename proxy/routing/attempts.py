@@ -1,0 +1,67 @@
+"""The attempts at one request: each is metered as an event of its own, all share the client's request id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from time import perf_counter
+
+import msgspec
+
+from proxy.metering.meter import Caller, Emit, Meter, Tell
+from proxy.metering.usage import NOTHING_ASKED, Asked
+from proxy.relay.access import Key
+from proxy.routing.affinity import sticky_key
+
+
+class Attempts:
+    """Holds the meter of the attempt that is running; `routed` tells whether it is made with an account.
+
+    Args:
+        start: `perf_counter()` when the request's head had arrived; what the first attempt is timed from.
+    """
+
+    def __init__(self, caller: Caller, emit: Emit, tell: Tell, start: float) -> None:
+        self.caller = caller
+        self.asked: Asked = NOTHING_ASKED
+        self.routed = False
+        self.key: Key | None = None
+        self._emit = emit
+        self._tell = tell
+        self.meter = Meter(caller, emit, start, tell)
+
+    @property
+    def conversation(self) -> str | None:
+        """The key of the conversation that the request belongs to, once it is known what it asks for."""
+        return sticky_key(self.asked.prompt_cache_key, self.caller.session_id)
+
+    def learn(self, asked: Asked) -> None:
+        """What the request asks for, once its body is complete."""
+        self.asked = asked
+        self.meter.learn(asked)
+
+    def by_key(self, key: Key) -> None:
+        """The caller presented this proxy key."""
+        self.key = key
+        self.caller = msgspec.structs.replace(self.caller, api_key_id=key.name)
+        self.meter.move(self.caller)
+
+    def on(self, account_id: str, *, again: bool) -> Meter:
+        """The attempt with an account begins.
+
+        Args:
+            again: an attempt came before it; that one must be finished.
+        """
+        if again:
+            self.meter = Meter(self.caller, self._emit, perf_counter(), self._tell)
+            self.meter.learn(self.asked)
+        self.meter.account_id = account_id
+        self.routed = True
+        return self.meter
+
+    def turn(self) -> Callable[[float], Meter]:
+        """Makes the meters of the turns of a WebSocket."""
+        route = replace(self.caller.route, billable=True)
+        caller = msgspec.structs.replace(self.caller, route=route)
+        account_id = self.meter.account_id
+        return lambda start: Meter(caller, self._emit, start, self._tell, account_id)

@@ -1,0 +1,171 @@
+"""The server: which path goes where, and the start and stop of everything that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from proxy.errors import ProxyError, Refused
+from proxy.http.response_head import error_response, json_response
+from proxy.http.routes import backend_route, route
+from proxy.http.upstream import Upstream
+from proxy.relay.body import split_target
+from proxy.relay.context import Target
+from proxy.relay.relay import Relay
+
+BACKEND = "/backend-api/"
+MOST_HEADER = 64 * 1024
+KEEPALIVE_SECONDS = 75.0
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the server serves besides the relay.
+
+    Attributes:
+        base_path: the path below which requests go to `upstream`, without a trailing slash.
+        backend: where requests below /backend-api go.
+        before_scrape: brings the metrics up to date; called in the loop.
+        scrape: makes the exposition text; called in a thread, so that requests go on meanwhile.
+        ready: None when all is well, else what is not, for a person.
+        token: what /metrics asks for; None leaves it open.
+    """
+
+    base_path: str
+    upstream: Upstream
+    backend: Upstream
+    before_scrape: Callable[[], None]
+    scrape: Callable[[], bytes]
+    ready: Callable[[], str | None]
+    token: str | None
+
+
+class Application:
+    """The proxy's request handler."""
+
+    def __init__(self, relay: Relay, site: Site) -> None:
+        self._relay = relay
+        self._site = site
+        self._below = f"{site.base_path}/"
+        self._own = {"/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz}
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            path, query = split_target(request.raw_path)
+        except Refused as error:
+            return error_response(error, error.status, error.code)
+        if path.startswith(self._below):
+            tail = path[len(self._site.base_path) :]
+            target = Target(self._site.upstream, "api", tail + query, route(request.method, tail))
+            return await self._relay(request, target)
+        if path.startswith(BACKEND):
+            target = Target(self._site.backend, "backend", path + query, backend_route(request.method, path))
+            return await self._relay(request, target)
+        own = self._own.get(path)
+        if own is not None:
+            return await own(request)
+        return error_response(
+            ProxyError(f"nothing is served at this path; requests go below {self._below} or {BACKEND}"),
+            404,
+            "not_found",
+        )
+
+    async def _metrics(self, request: web.BaseRequest) -> web.StreamResponse:
+        if not self._may_scrape(request):
+            refusal = error_response(ProxyError("/metrics asks for the bearer token"), 401, "unauthorized")
+            refusal.headers["WWW-Authenticate"] = "Bearer"
+            return refusal
+        self._site.before_scrape()
+        text = await asyncio.to_thread(self._site.scrape)
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    def _may_scrape(self, request: web.BaseRequest) -> bool:
+        token = self._site.token
+        given = request.headers.get("Authorization", "")
+        return token is None or hmac.compare_digest(
+            given.encode("utf-8", "surrogateescape"), f"Bearer {token}".encode()
+        )
+
+    async def _healthz(self, request: web.BaseRequest) -> web.StreamResponse:
+        return json_response(200, {"status": "ok"})
+
+    async def _readyz(self, request: web.BaseRequest) -> web.StreamResponse:
+        problem = self._site.ready()
+        if problem is None:
+            return json_response(200, {"status": "ready"})
+        return json_response(503, {"status": "not ready", "reason": problem})
+
+
+class _Connection(RequestHandler):
+    """A client's connection that tells a body's reader when the rest of it is malformed: aiohttp's own
+    leaves it waiting."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        request = self._current_request
+        if request is None or not self._messages or not isinstance(self._messages[-1][0], _ErrInfo):
+            return
+        if not request.content.is_eof() and request.content.exception() is None:
+            request.content.set_exception(web.RequestPayloadError("the request body is malformed"))
+
+
+class _Server(web.Server):
+    def __call__(self) -> RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
+class Server:
+    """A listening socket with the application behind it.
+
+    Args:
+        grace: seconds that running requests may go on when the server stops.
+    """
+
+    def __init__(self, application: Application, relay: Relay, *, grace: float) -> None:
+        self._relay = relay
+        self._grace = grace
+        self._server = _Server(
+            application,
+            handler_cancellation=True,  # a caller who leaves ends its request at the provider too
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            max_line_size=MOST_HEADER,
+            max_field_size=MOST_HEADER,
+        )
+        # aiohttp's own grace drops the bytes of running uploads; `stop` waits by itself.
+        self._runner = web.ServerRunner(self._server, shutdown_timeout=0.1)
+
+    async def start(self, host: str, port: int, *, shared: bool = False) -> int:
+        """Listen; returns the port, also where 0 was asked for.
+
+        Args:
+            shared: other processes listen on the same address; the kernel spreads connections.
+        Raises: OSError.
+        """
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port, reuse_port=shared or None)
+        await site.start()
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Accept nothing new, let running requests finish within the grace, cut the rest."""
+        for site in list(self._runner.sites):
+            await site.stop()
+        for connection in self._server.connections:
+            if not connection._request_in_progress:
+                connection.close()
+        deadline = asyncio.get_running_loop().time() + self._grace
+        while self._relay.running and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        self._relay.stopping = True
+        for connection in self._server.connections:
+            if (task := connection._task_handler) is not None:
+                task.cancel()
+        await self._runner.cleanup()

@@ -1,0 +1,1 @@
+"""Invented history of known totals: requests, quota, series."""

@@ -1,0 +1,1 @@
+"""A simulated provider: an OpenAI-compatible server whose every answer is scripted."""
