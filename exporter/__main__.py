@@ -19,8 +19,7 @@ from exporter.audit import Audit
 from exporter.ending import LastResort
 from exporter.errors import ExporterError
 from exporter.log import FORMAT, keep_addresses_out
-from exporter.scrape import Scrape
-from exporter.scraper import Scraper
+from exporter.scrape import Scrape, Scraper
 from exporter.sharing import Shared, Watch
 from exporter.source import Source
 from exporter.stores import source

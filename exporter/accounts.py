@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from exporter.samples import Samples
+from exporter.exposition import Samples
 from ledger.requests.queries import Account
 from metrics.exporter import ACCOUNTS, IDENTITY
 

@@ -6,10 +6,35 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Generic, TypeVar
 
-from exporter.samples import Samples
+from exporter.exposition import Samples
 from ledger.errors import StoreError
 from metrics.exporter import COLLECTOR_DURATION, COLLECTOR_SUCCESS
+
+T = TypeVar("T")
+
+
+class Once(Generic[T]):
+    """A call that is made once for each scrape: the collectors that come later get the same result, or the
+    same error, so that a lock is not waited for by each in turn."""
+
+    def __init__(self, call: Callable[[datetime], T]) -> None:
+        self._call = call
+        self._at: datetime | None = None
+        self._outcome: T | Exception | None = None
+
+    def at(self, now: datetime) -> T:
+        """The result of the call for the scrape of that time. Raises what the call raises."""
+        if self._at != now:
+            self._at = now
+            try:
+                self._outcome = self._call(now)
+            except Exception as error:
+                self._outcome = error
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome  # type: ignore[return-value]  # T itself may be None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from exporter.accounts import IdentityMode, by_status, identities
 from exporter.collect import Collector, Outcome, health, run
-from exporter.exposition import render
-from exporter.freshness import newest
-from exporter.privacy import without_addresses
-from exporter.samples import Samples
+from exporter.exposition import Samples, render
+from exporter.log import Failures, without_addresses
 from exporter.source import Source
-from exporter.spend import quota, spend
+from exporter.spend import newest, quota, spend
 from exporter.unreadable import Unreadable
 from exporter.windows import windows
 
@@ -79,3 +77,30 @@ def answer(outcomes: Sequence[Outcome]) -> Scrape:
     samples = [sample for outcome in outcomes for sample in outcome.samples]
     errors = {outcome.collector: outcome.error for outcome in outcomes if outcome.error is not None}
     return Scrape(render([*samples, *health(outcomes)]), errors)
+
+
+class Scraper:
+    """Scrapes a store as it is at that moment, and tells of failures in the log."""
+
+    def __init__(self, source: Source, mode: IdentityMode) -> None:
+        self._source, self._failures = source, Failures()
+        self._subjects = collectors(source, mode)
+
+    def __call__(self) -> Scrape:
+        """A scrape; blocking."""
+        self._source.resume()
+        return self._told(scrape(self._subjects, datetime.now(UTC)))
+
+    def progressed(self) -> float:
+        """When a scrape last got on, by `time.monotonic`."""
+        return self._source.progressed
+
+    def instead(self, seconds: float) -> Scrape:
+        """End the scrape under way; what is answered in its place, when it has hung for so long."""
+        self._source.interrupt()
+        error = f"the store has not answered for {seconds:.0f} seconds"
+        return self._told(answer([Outcome(s.name, seconds, error=error) for s in self._subjects]))
+
+    def _told(self, taken: Scrape) -> Scrape:
+        self._failures.tell(taken.errors)
+        return taken

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from exporter.once import Once
+from exporter.collect import Once
 from ledger.errors import StoreChanged, StoreError
 from ledger.pricing.prices import PriceBook
 from ledger.quota.capacity import Capacity

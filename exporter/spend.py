@@ -1,18 +1,26 @@
-"""What each account has spent since its weekly reset, and what its whole week is worth by that."""
+"""What each account has spent since its weekly reset, what its week is worth; how fresh the ledger is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from exporter.samples import Samples
+from exporter.exposition import Samples
 from ledger.quota.estimate import QuotaEstimate
 from metrics.exporter import (
     ACCOUNT_COST_7D,
     ACCOUNT_UNPRICED_7D,
     ESTIMATE_SUPPRESSED,
     IMPLIED_QUOTA_7D,
+    NEWEST_REQUEST,
     USED_DELTA_7D,
 )
+
+
+def newest(ended: int | None) -> Samples:
+    """Seconds since 1970 of microseconds; no value at all where no request is stored, for 0 would be a
+    date."""
+    return Samples(NEWEST_REQUEST, {} if ended is None else {(): ended / 1_000_000})
+
 
 Estimates = Mapping[str, QuotaEstimate]
 """By account id."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from exporter.samples import Samples
+from exporter.exposition import Samples
 from metrics.exporter import UNREADABLE_ROWS
 
 log = logging.getLogger("quotascope.exporter")

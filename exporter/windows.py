@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from exporter.samples import Samples
+from exporter.exposition import Samples
 from exporter.source import Usage
 from ledger.quota.capacity import PRIMARY_MINUTES, SECONDARY_MINUTES, Capacity, remaining_credits
 from ledger.quota.windows import Window

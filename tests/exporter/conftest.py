@@ -16,8 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Connection
 
-from exporter.scrape import Scrape
-from exporter.scraper import Scraper
+from exporter.scrape import Scrape, Scraper
 from exporter.stores import source
 from ledger.pricing.prices import load_seed
 from ledger.requests.writes import ensure_account, record, record_samples, replace_prices

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from exporter.audit import MOST_SECONDS, Audit
-from exporter.scraper import Scraper
+from exporter.scrape import Scraper
 from exporter.source import Source
 from exporter.stores import source
 from ledger.errors import StoreError

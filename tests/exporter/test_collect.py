@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from exporter.collect import Collector, Outcome, health, run
-from exporter.samples import Samples
+from exporter.exposition import Samples
 from ledger.errors import StoreError
 from metrics.exporter import COLLECTOR_DURATION, COLLECTOR_SUCCESS, NEWEST_REQUEST
 

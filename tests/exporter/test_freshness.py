@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from exporter.freshness import newest
+from exporter.spend import newest
 from metrics.exporter import NEWEST_REQUEST
 
 

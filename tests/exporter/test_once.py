@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from exporter.once import Once
+from exporter.collect import Once
 
 NOW, LATER = datetime(2026, 9, 30, tzinfo=UTC), datetime(2026, 10, 1, tzinfo=UTC)
 

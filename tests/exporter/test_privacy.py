@@ -3,8 +3,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from exporter.collect import Collector
-from exporter.privacy import pseudonym, without_addresses
-from exporter.samples import Samples
+from exporter.exposition import Samples
+from exporter.log import pseudonym, without_addresses
 from metrics.exporter import IDENTITY
 
 NOW = datetime(2026, 9, 30, tzinfo=UTC)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.samples import Samples
+from exporter.exposition import Samples
 from metrics.exporter import ACCOUNTS, IDENTITY, NEWEST_REQUEST
 from metrics.family import MetricFamily
 
