@@ -147,6 +147,28 @@ request_logs = Table(
     Column("user_agent", String(200)),
     Column("request_kind", String(20), nullable=False, default="normal"),
     Column("deleted_at", UtcDateTime),
+    Column("instance_id", String(200)),  # which proxy or collector wrote it
+    Column("source", String(20)),  # proxy | collector | import; null: written before there was a choice
+    Column("gateway", String(200)),  # the collected gateway
+    Column("provider", String(40)),  # openai, anthropic, google, xai ...
+    Column("requested_model", String(200)),
+    Column("requested_service_tier", String(40)),
+    Column("project", String(200)),
+    Column("trace_id", String(200)),
+    Column("response_id", String(200)),  # the provider's: counts a background response once
+    Column("auth_index", String(200)),  # the collected gateway's credential
+    Column("route", String(200)),  # a path template
+    Column("error_class", String(40)),
+    Column("provider_cost_usd", ExactDecimal),  # what the provider itself says that it cost
+    Column("login", Boolean),  # a ChatGPT login: the requested tier decides the price
+    Column("streamed", Boolean),
+    Column("cache_write_tokens", BigInteger),  # for five minutes, or not told apart; a part of the input
+    Column("cache_write_1h_tokens", BigInteger),
+    Column("audio_input_tokens", BigInteger),
+    Column("audio_output_tokens", BigInteger),
+    Column("image_input_tokens", BigInteger),
+    Column("image_output_tokens", BigInteger),
+    Column("extra_units", Text),  # JSON object: what is billed beside tokens
     Index("idx_logs_account_time", "account_id", "requested_at"),
     Index("idx_logs_requested_at", "requested_at"),
 )
@@ -185,6 +207,8 @@ daily_stats = Table(
     Column("cached_input_tokens", BigInteger, nullable=False),  # clamped request by request
     Column("output_tokens", BigInteger, nullable=False),
     Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("cache_write_tokens", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("cache_write_1h_tokens", BigInteger, nullable=False, default=0, server_default="0"),
 )
 
 prices = Table(
@@ -217,7 +241,8 @@ SELECT requested_at AS timestamp,
        coalesce(input_tokens, 0) + coalesce(output_tokens, reasoning_tokens, 0) AS total_tokens,
        coalesce(reasoning_tokens, 0) AS reasoning_tokens,
        CASE WHEN input_tokens IS NULL OR coalesce(output_tokens, reasoning_tokens) IS NULL
-            THEN 0 ELSE 1 END AS usage_included
+            THEN 0 ELSE 1 END AS usage_included,
+       coalesce(cache_write_tokens, 0) + coalesce(cache_write_1h_tokens, 0) AS cache_write_prompt_tokens
 FROM request_logs
 WHERE deleted_at IS NULL
 """

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Literal
 
 Status = Literal["success", "error", "cancelled"]
+Source = Literal["proxy", "collector", "import"]
 EndReason = Literal["done", "eof", "timeout", "client_gone", "upstream_error", "refused", "shutdown"]
 """How an exchange ended: `done`, the answer is complete by its own protocol; `eof`, the stream ended
 without saying so; `refused`, answered here without asking the provider; `shutdown`, cut by our own stop."""
@@ -22,7 +25,9 @@ DEFAULT_ACCOUNT = "default"
 class Usage:
     """Token counts of one request, as the provider reported them.
 
-    `cached_input_tokens` is a part of `input_tokens`, `reasoning_tokens` a part of `output_tokens`.
+    `input_tokens` is the total: `cached_input_tokens` (read from a cache), `cache_write_tokens` (for five
+    minutes, or not told apart) and `cache_write_1h_tokens` are parts of it that do not overlap.
+    `reasoning_tokens` is a part of `output_tokens`; audio and image tokens are parts of their side.
     None means that the provider did not say.
     """
 
@@ -30,6 +35,12 @@ class Usage:
     output_tokens: int | None = None
     cached_input_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    audio_input_tokens: int | None = None
+    audio_output_tokens: int | None = None
+    image_input_tokens: int | None = None
+    image_output_tokens: int | None = None
 
     @property
     def billed_output(self) -> int | None:
@@ -40,6 +51,17 @@ class Usage:
     def billed_cached(self) -> int:
         """Cached input tokens, clamped to the input that contains them."""
         return max(0, min(self.cached_input_tokens or 0, self.input_tokens or 0))
+
+    @property
+    def billed_cache_write(self) -> int:
+        """Tokens written to a cache for five minutes, clamped to the input that was not read from one."""
+        return max(0, min(self.cache_write_tokens or 0, (self.input_tokens or 0) - self.billed_cached))
+
+    @property
+    def billed_cache_write_1h(self) -> int:
+        """Tokens written to a cache for an hour, clamped to what is then left of the input."""
+        left = (self.input_tokens or 0) - self.billed_cached - self.billed_cache_write
+        return max(0, min(self.cache_write_1h_tokens or 0, left))
 
 
 NO_USAGE = Usage()
@@ -60,6 +82,17 @@ class RequestEvent:
         http_status: what the client was answered; 0 where it left before an answer began.
         error_code: the provider's code, or ours for errors made here; None on success.
         error_message: sanitised, at most a few hundred characters.
+        instance_id: which proxy or collector saw it.
+        gateway: name of the collected gateway.
+        provider: openai, anthropic, google, xai ...
+        requested_model, requested_service_tier: what the client asked for, beside what was served.
+        login: a ChatGPT login; None where it is not known.
+        project, trace_id: as the client names them; bounded, never a metric's label.
+        response_id: the provider's id of the response; a background response is counted once by it.
+        auth_index: the collected gateway's credential.
+        error_class: what kind of failure it was, in the words of the metric contract.
+        provider_cost_usd: what the provider itself says that it cost.
+        extra_units: what is billed beside tokens: web_search, audio_seconds, characters, images ...
     """
 
     id: str
@@ -86,6 +119,28 @@ class RequestEvent:
     user_agent: str | None = None
     billable: bool = True
     """False where nothing is generated (a list, or a stored response read again): never unpriced."""
+    instance_id: str | None = None
+    source: Source = "proxy"
+    gateway: str | None = None
+    provider: str | None = None
+    requested_model: str | None = None
+    requested_service_tier: str | None = None
+    login: bool | None = None
+    streamed: bool | None = None
+    project: str | None = None
+    trace_id: str | None = None
+    response_id: str | None = None
+    auth_index: str | None = None
+    error_class: str | None = None
+    provider_cost_usd: Decimal | None = None
+    extra_units: Mapping[str, Decimal] | None = None
+
+    @property
+    def billed_tier(self) -> str | None:
+        """The tier that decides the price: the served one, but with a ChatGPT login the requested one (there
+        the answer always says `default`); the other one where the first was not said."""
+        served, requested = self.service_tier or None, self.requested_service_tier or None
+        return (requested or served) if self.login else (served or requested)
 
 
 @dataclass(frozen=True, slots=True)

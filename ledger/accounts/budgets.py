@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Select, case, func, select
 
 from ledger.pricing.cost import Spend, TokenSum, price_sum
 from ledger.pricing.prices import LONG_CONTEXT_ABOVE, PriceBook
+from ledger.requests.queries import billed_tier
 from ledger.schema import request_logs
 
 Period = Literal["daily", "weekly"]
@@ -123,7 +124,7 @@ def _query(keys: frozenset[str]) -> Select[Any]:
     log = request_logs.c
     output = func.coalesce(log.output_tokens, log.reasoning_tokens)
     metered = log.input_tokens.is_not(None) & output.is_not(None)
-    tier = func.coalesce(log.service_tier, "")
+    tier = func.coalesce(billed_tier(), "")
     long_context = func.coalesce(log.input_tokens, 0) > LONG_CONTEXT_ABOVE
     day = func.date(log.requested_at)
     cached = case(

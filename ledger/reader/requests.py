@@ -40,6 +40,8 @@ class RequestRows:
         self._connection = connection
         have = columns(connection, "request_logs")
         tiers = "".join(f"nullif({name}, ''), " for name in _TIERS if name in have)
+        if {"login", "requested_service_tier"} <= have:  # the answer to a ChatGPT login never says its tier
+            tiers = f"CASE WHEN login THEN nullif(requested_service_tier, '') END, {tiers}"
         parts = [
             f"id, account_id, {time_or_null(connection, 'requested_at')}, model",
             f"coalesce({tiers}NULL, NULL)",

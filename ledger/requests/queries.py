@@ -116,7 +116,7 @@ def _sums(start: datetime, end: datetime) -> Select[Any]:
         (log.cached_input_tokens > log.input_tokens, log.input_tokens),
         else_=func.coalesce(log.cached_input_tokens, 0),
     )
-    tier = func.coalesce(log.service_tier, "")
+    tier = func.coalesce(billed_tier(), "")
 
     def total(value: Any, where: ColumnElement[bool]) -> ColumnElement[int]:
         return func.coalesce(func.sum(case((where, value), else_=0)), 0)
@@ -136,6 +136,15 @@ def _sums(start: datetime, end: datetime) -> Select[Any]:
         .where(log.requested_at >= start, log.requested_at < end, log.deleted_at.is_(None))
         .where(or_(metered, log.status == "success"))
         .group_by(log.model, tier, long_context)
+    )
+
+
+def billed_tier() -> ColumnElement[str | None]:
+    """`RequestEvent.billed_tier` of a stored row."""
+    log = request_logs.c
+    served, requested = func.nullif(log.service_tier, ""), func.nullif(log.requested_service_tier, "")
+    return case(
+        (log.login.is_(True), func.coalesce(requested, served)), else_=func.coalesce(served, requested)
     )
 
 

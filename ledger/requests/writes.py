@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
@@ -33,6 +34,8 @@ _DAY_SUMS = (
     "cached_input_tokens",
     "output_tokens",
     "reasoning_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
 )
 _LOG_COLUMNS = (
     "event_id",
@@ -59,6 +62,28 @@ _LOG_COLUMNS = (
     "session_id",
     "user_agent",
     "request_kind",
+    "instance_id",
+    "source",
+    "gateway",
+    "provider",
+    "requested_model",
+    "requested_service_tier",
+    "project",
+    "trace_id",
+    "response_id",
+    "auth_index",
+    "route",
+    "error_class",
+    "provider_cost_usd",
+    "login",
+    "streamed",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "audio_input_tokens",
+    "audio_output_tokens",
+    "image_input_tokens",
+    "image_output_tokens",
+    "extra_units",
 )
 _INSERT_LOG = str(insert(request_logs).compile(dialect=sqlite.dialect(), column_keys=list(_LOG_COLUMNS)))
 
@@ -74,9 +99,12 @@ def record(connection: Connection, events: Sequence[RequestEvent], *, again: boo
     if not events:
         return
     if connection.dialect.name == "sqlite":  # a third of the time that typed parameters take
-        connection.exec_driver_sql(_INSERT_LOG, [_log_row(e, _stamp(e.requested_at)) for e in events])
+        connection.exec_driver_sql(_INSERT_LOG, [_sqlite_row(event) for event in events])
     else:
-        rows = [dict(zip(_LOG_COLUMNS, _log_row(e, e.requested_at), strict=True)) for e in events]
+        rows = [
+            dict(zip(_LOG_COLUMNS, _log_row(e, e.requested_at, e.provider_cost_usd), strict=True))
+            for e in events
+        ]
         connection.execute(insert(request_logs), rows)
     _add_days(connection, day_rows(events))
 
@@ -98,7 +126,7 @@ def day_rows(events: Iterable[RequestEvent]) -> list[dict[str, Any]]:
         key = (
             event.requested_at.date(),
             event.model,
-            event.service_tier,
+            event.billed_tier,
             (usage.input_tokens or 0) > LONG_CONTEXT_ABOVE,
         )
         sums = days.get(key)
@@ -132,6 +160,8 @@ def _add(sums: list[int], event: RequestEvent) -> None:
     sums[7] += usage.billed_cached
     sums[8] += output
     sums[9] += usage.reasoning_tokens or 0
+    sums[10] += usage.billed_cache_write
+    sums[11] += usage.billed_cache_write_1h
 
 
 def replace_prices(connection: Connection, book: Iterable[Price], currency: str = "USD") -> None:
@@ -216,7 +246,14 @@ def _stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
-def _log_row(event: RequestEvent, requested_at: datetime | str) -> tuple[Any, ...]:
+def _sqlite_row(event: RequestEvent) -> tuple[Any, ...]:
+    cost = event.provider_cost_usd
+    return _log_row(event, _stamp(event.requested_at), None if cost is None else str(cost))
+
+
+def _log_row(
+    event: RequestEvent, requested_at: datetime | str, provider_cost_usd: Decimal | str | None
+) -> tuple[Any, ...]:
     """The values of `_LOG_COLUMNS`, in their order."""
     usage = event.usage
     return (
@@ -244,7 +281,36 @@ def _log_row(event: RequestEvent, requested_at: datetime | str) -> tuple[Any, ..
         _cut(event.session_id, 200),
         _cut(event.user_agent, 200),
         "normal" if event.billable else "read",
+        _cut(event.instance_id, 200),
+        event.source,
+        _cut(event.gateway, 200),
+        _cut(event.provider, 40),
+        _cut(event.requested_model, 200),
+        _cut(event.requested_service_tier, 40),
+        _cut(event.project, 200),
+        _cut(event.trace_id, 200),
+        _cut(event.response_id, 200),
+        _cut(event.auth_index, 200),
+        _cut(event.route, 200),
+        _cut(event.error_class, 40),
+        provider_cost_usd,
+        event.login,
+        event.streamed,
+        usage.cache_write_tokens,
+        usage.cache_write_1h_tokens,
+        usage.audio_input_tokens,
+        usage.audio_output_tokens,
+        usage.image_input_tokens,
+        usage.image_output_tokens,
+        _units(event.extra_units),
     )
+
+
+def _units(units: Mapping[str, Decimal] | None) -> str | None:
+    """A JSON object whose numbers are those of the Decimals, digit by digit."""
+    if not units:
+        return None
+    return "{" + ", ".join(f"{json.dumps(name)}: {number}" for name, number in sorted(units.items())) + "}"
 
 
 def _cut(text: str | None, most: int) -> str | None:

@@ -74,7 +74,7 @@ def _tokens(event: RequestEvent, model: str) -> Iterator[Step]:
 
 
 def _cost(event: RequestEvent, model: str, book: PriceBook) -> Iterator[Step]:
-    cost = price_request(book, event.model, event.usage, event.requested_at, event.service_tier)
+    cost = price_request(book, event.model, event.usage, event.requested_at, event.billed_tier)
     if isinstance(cost, Decimal):
         yield Step(m.COST, (model,), cost)
         yield Step(m.ACCOUNT_COST, (event.account_id, event.api), cost)

@@ -85,7 +85,7 @@ def spend_of(event: RequestEvent, book: PriceBook) -> Spend:
     """One request's cost; a success without a price counts as unpriced, a failure without one does not."""
     if not event.billable:
         return Spend()
-    cost = price_request(book, event.model, event.usage, event.requested_at, event.service_tier)
+    cost = price_request(book, event.model, event.usage, event.requested_at, event.billed_tier)
     if isinstance(cost, Decimal):
         return Spend(cost)
     return Spend(unpriced_requests=int(event.status == "success"))

@@ -71,7 +71,7 @@ def usages() -> st.SearchStrategy[Usage]:
     """What providers report: counts, no counts, more cached than input, long contexts."""
     counts = st.one_of(st.none(), st.integers(0, 3_000), st.integers(271_999, 272_001), st.just(10**9))
     cached = st.one_of(counts, st.just(-1))
-    return st.builds(Usage, counts, counts, cached, counts)
+    return st.builds(Usage, counts, counts, cached, counts, cached, cached)
 
 
 @pytest.fixture(scope="session")
@@ -90,6 +90,8 @@ def events(make_event: EventFactory, usages: st.SearchStrategy[Usage]) -> st.Sea
         model=st.sampled_from(models),
         usage=usages,
         service_tier=st.sampled_from([None, "", "priority", "flex", "auto"]),
+        requested_service_tier=st.sampled_from([None, "", "priority", "fast"]),
+        login=st.sampled_from([None, False, True]),
         status=st.sampled_from(["success", "success", "error", "cancelled"]),
         billable=st.booleans(),
     )

@@ -28,7 +28,7 @@ KEYS = frozenset({"team", "lab"})
 def cost(events: Sequence[RequestEvent], key: str, since: datetime) -> Decimal:
     """One by one, by the rule for single requests."""
     mine = [e for e in events if e.api_key_id == key and e.requested_at >= since]
-    prices = [price_request(BOOK, e.model, e.usage, e.requested_at, e.service_tier) for e in mine]
+    prices = [price_request(BOOK, e.model, e.usage, e.requested_at, e.billed_tier) for e in mine]
     return sum((p for p in prices if isinstance(p, Decimal)), Decimal(0))
 
 

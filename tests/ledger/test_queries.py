@@ -41,7 +41,7 @@ def refill(engine: Engine, events: list[RequestEvent]) -> None:
 
 def spend_of(event: RequestEvent) -> Spend:
     """One request priced by itself."""
-    cost = price_request(SEEDED, event.model, event.usage, event.requested_at, event.service_tier)
+    cost = price_request(SEEDED, event.model, event.usage, event.requested_at, event.billed_tier)
     if isinstance(cost, Decimal):
         return Spend(cost)
     usage = event.usage

@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL
 from ledger.errors import StoreError
 from ledger.requests.queries import list_accounts
 from ledger.requests.writes import ensure_account
-from ledger.schema import accounts, metadata
+from ledger.schema import accounts, daily_stats, metadata, request_logs
 from ledger.store import MIGRATIONS, migrate, writer
 
 SHARED_WITH_CODEX_LB = {
@@ -122,6 +122,35 @@ class TestMigrations:
         with engine.connect() as connection:
             rows = connection.execute(select(accounts.c.resumed_at).order_by(accounts.c.id)).scalars().all()
         assert rows == [datetime(2026, 3, 4, tzinfo=UTC), None]
+        engine.dispose()
+
+    def test_requests_and_days_of_before_the_new_columns_stay_what_they_were(self, url: URL) -> None:
+        engine = writer(url)
+        upgrade(engine, "0003")
+        sums = "requests, errors, cancelled, successes, metered, unmetered_successes, input_tokens,"
+        sums += " cached_input_tokens, output_tokens, reasoning_tokens"
+        with engine.begin() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO request_logs (event_id, request_id, requested_at, model, status,"
+                    " request_kind, input_tokens, output_tokens, service_tier) VALUES ('e1', 'r1',"
+                    " '2026-01-02 03:04:05.000006', 'gpt-5.5', 'success', 'normal', 10, 2, 'flex')"
+                )
+            )
+            connection.execute(
+                text(
+                    f"INSERT INTO daily_stats (day, model, service_tier, long_context, {sums}) VALUES"
+                    " ('2026-01-02', 'gpt-5.5', 'flex', false, 1, 0, 0, 1, 1, 0, 10, 0, 2, 0)"
+                )
+            )
+        migrate(engine)
+        with engine.connect() as connection:
+            row = connection.execute(select(request_logs)).one()
+            day = connection.execute(select(daily_stats)).one()
+        assert (row.event_id, row.input_tokens, row.service_tier, row.login) == ("e1", 10, "flex", None)
+        assert (row.source, row.cache_write_tokens, row.extra_units) == (None, None, None)
+        assert row.requested_at == datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
+        assert (day.requests, day.cache_write_tokens, day.cache_write_1h_tokens) == (1, 0, 0)
         engine.dispose()
 
     def test_migrating_again_changes_nothing(self, ledger: Engine) -> None:

@@ -44,6 +44,7 @@ EVENT_LOG = [
     "total_tokens",
     "reasoning_tokens",
     "usage_included",
+    "cache_write_prompt_tokens",
 ]
 SUMS = tuple(column.name for column in daily_stats.columns if not column.primary_key)
 EACH_EXAMPLE_EMPTIES_THE_LEDGER = settings(
@@ -77,7 +78,7 @@ def recomputed(engine: Engine) -> dict[DayKey, dict[str, int]]:
         key = (
             r.requested_at.date().isoformat(),
             r.model,
-            r.service_tier or "",
+            (r.login and r.requested_service_tier) or r.service_tier or r.requested_service_tier or "",
             (r.input_tokens or 0) > 272_000,
         )
         found = days.setdefault(key, dict.fromkeys(SUMS, 0))
@@ -89,6 +90,11 @@ def recomputed(engine: Engine) -> dict[DayKey, dict[str, int]]:
             found["cached_input_tokens"] += min(max(r.cached_input_tokens or 0, 0), r.input_tokens)
             found["output_tokens"] += output
             found["reasoning_tokens"] += r.reasoning_tokens or 0
+            cached = min(max(r.cached_input_tokens or 0, 0), r.input_tokens)
+            written = min(max(r.cache_write_tokens or 0, 0), r.input_tokens - cached)
+            found["cache_write_tokens"] += written
+            left = r.input_tokens - cached - written
+            found["cache_write_1h_tokens"] += min(max(r.cache_write_1h_tokens or 0, 0), left)
         elif r.status == "success" and r.request_kind == "normal":
             found["unmetered_successes"] += 1
     return days
@@ -105,7 +111,7 @@ class TestRecord:
     def test_an_event_is_stored_with_all_it_says(self, ledger: Engine, make_event: EventFactory) -> None:
         event = make_event(
             requested_at=datetime(2026, 8, 21, 23, 59, 59, 250, tzinfo=UTC),
-            usage=Usage(1_000, 400, 200, 50),
+            usage=Usage(1_000, 400, 200, 50, 300, 100, 7, 8, 9, 10),
             upstream_request_id="req_theirs",
             latency_first_token_ms=87.5,
             reasoning_effort="high",
@@ -117,19 +123,35 @@ class TestRecord:
             end_reason="upstream_error",
             session_id="session-1",
             user_agent="codex/1.0",
+            route="/v1/responses/{response_id}",
+            instance_id="proxy-a",
+            source="collector",
+            gateway="cpa-one",
+            provider="openai",
+            requested_model="gpt-5.6",
+            requested_service_tier="fast",
+            login=True,
+            streamed=False,
+            project="proj_1",
+            trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
+            response_id="resp_1",
+            auth_index="auth-3",
+            error_class="upstream",
+            provider_cost_usd=Decimal("0.000001234"),
+            extra_units={"web_search": Decimal(2), "audio_seconds": Decimal("12.340")},
         )
         store(ledger, [event])
         (row,) = rows(ledger, request_logs)
         said = {field.name: getattr(event, field.name) for field in fields(event)}
-        elsewhere = {"id", "usage", "billable"}  # stored under other names, as asserted below
-        left_out = {"method", "route"}  # the metrics' alone
+        elsewhere = {"id", "usage", "billable", "extra_units"}  # stored under other names, as asserted below
+        left_out = {"method"}  # the metrics' alone
         assert {name: getattr(row, name) for name in said.keys() - elsewhere - left_out} == {
             name: value for name, value in said.items() if name not in elsewhere | left_out
         }
         assert row.event_id == event.id
-        assert Usage(
-            row.input_tokens, row.output_tokens, row.cached_input_tokens, row.reasoning_tokens
-        ) == Usage(1_000, 400, 200, 50)
+        counted = {field.name: getattr(row, field.name) for field in fields(Usage)}
+        assert Usage(**counted) == event.usage
+        assert row.extra_units == '{"audio_seconds": 12.340, "web_search": 2}'
         assert (row.request_kind, row.deleted_at) == ("normal", None)
 
     def test_what_was_not_reported_is_stored_as_missing(
@@ -214,6 +236,8 @@ class TestDailyStats:
             "cached_input_tokens": 400,
             "output_tokens": 800,
             "reasoning_tokens": 100,
+            "cache_write_tokens": 0,
+            "cache_write_1h_tokens": 0,
         }
         assert set(daily(ledger)) == {plain, (*plain[:2], "flex", False), (*plain[:3], True)}
 
@@ -256,10 +280,11 @@ class TestEventLog:
     @pytest.mark.parametrize(
         ("usage", "row"),
         [
-            (Usage(1_000, 400, 200, 50), (1_000, 200, 400, 1_400, 50, 1)),
-            (Usage(1_000, None, None, 50), (1_000, 0, 50, 1_050, 50, 1)),
-            (Usage(1_000), (1_000, 0, 0, 1_000, 0, 0)),
-            (Usage(), (0, 0, 0, 0, 0, 0)),
+            (Usage(1_000, 400, 200, 50), (1_000, 200, 400, 1_400, 50, 1, 0)),
+            (Usage(1_000, 400, 200, 50, 30, 5), (1_000, 200, 400, 1_400, 50, 1, 35)),
+            (Usage(1_000, None, None, 50), (1_000, 0, 50, 1_050, 50, 1, 0)),
+            (Usage(1_000), (1_000, 0, 0, 1_000, 0, 0, 0)),
+            (Usage(), (0, 0, 0, 0, 0, 0, 0)),
         ],
     )
     def test_it_shows_a_request_as_its_readers_expect(
