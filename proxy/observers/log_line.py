@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -53,5 +54,8 @@ def _counts(usage: Usage) -> tuple[tuple[str, int | None], ...]:
 
 
 def _safe(text: str) -> str:
-    """Callers choose these: nothing of theirs may break the line or pass for another field."""
-    return text if _PLAIN.fullmatch(text) else ascii(text[:100])
+    """Callers choose these: nothing of theirs may break the line or pass for another field.
+
+    Quoted as logfmt quotes: double quotes always, since a parser may take any other for a letter.
+    """
+    return text if _PLAIN.fullmatch(text) else json.dumps(text[:100]).replace("\x7f", "\\u007f")

@@ -6,10 +6,11 @@ import os
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -52,12 +53,35 @@ def seconds_to_end(process: subprocess.Popen[str]) -> float:
     return time.monotonic() - begin
 
 
+def children(parent: int) -> list[int]:
+    """The processes that a process has started: field 4 of each /proc/PID/stat is the parent."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended meanwhile
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(stat.parent.name))
+    return found
+
+
+@contextmanager
+def scraping(base: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A client that waits for /metrics, until the block ends."""
+    script = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1]).read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, base + "/metrics"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as client:
+        yield client
+        client.kill()
+
+
 @contextmanager
 def stopped(postgres: Path) -> Iterator[None]:
     """The server stops in the middle of everything: its sockets are open, and nobody reads them."""
     main = int((postgres / "data" / "postmaster.pid").read_text().splitlines()[0])
-    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(main)], capture_output=True, text=True)
-    pids = [main, *map(int, children.stdout.split())]
+    pids = [main, *children(main)]
+    assert len(pids) > 1
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -98,10 +122,9 @@ def test_sigterm_ends_it_in_time_while_a_server_does_not_answer(
     base = address(process)
     assert successes(base) == ["1.0"] * 4
     with stopped(postgres):
-        with subprocess.Popen(["curl", "-s", base + "/metrics"], stdout=subprocess.DEVNULL) as client:
+        with scraping(base):
             time.sleep(0.5)
             assert seconds_to_end(process) < GRACE_SECONDS
-            client.kill()
 
 
 def test_sigterm_ends_it_in_time_while_a_large_store_is_read_for_the_first_time(
@@ -118,11 +141,10 @@ def test_sigterm_ends_it_in_time_while_a_large_store_is_read_for_the_first_time(
         store.commit()
     process = start(ANYWHERE, "--store", f"codex-lb:{path}")
     base = address(process)
-    with subprocess.Popen(["curl", "-s", base + "/metrics"], stdout=subprocess.PIPE) as client:
+    with scraping(base) as client:
         time.sleep(0.5)
         assert client.poll() is None
         assert seconds_to_end(process) < GRACE_SECONDS
-        client.kill()
 
 
 def test_a_pipe_in_the_place_of_a_store_is_refused_at_once(tmp_path: Path, start: Start) -> None:
