@@ -1,0 +1,88 @@
+"""What is billed of a request, or of many that are priced alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from decimal import Decimal
+
+from ledger.values import Usage
+
+UNITS = {
+    "web_search": "web_searches",
+    "file_search": "file_searches",
+    "characters": "characters",
+    "pages": "pages",
+}
+"""Names in `extra_units`, and the count that each adds to; `audio_seconds` goes to `audio_ms`."""
+
+MOST_UNITS = 10**12
+"""A count beyond it is a mistake, and adds nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Billed counts.
+
+    Attributes:
+        input: all input tokens. `cached_input`, `cache_write` (for five minutes, or not told apart),
+            `cache_write_1h`, `audio_input` and `image_input` are parts of it that do not overlap.
+        output: all output tokens. `audio_output` and `image_output` are parts of it that do not overlap.
+        audio_ms: milliseconds of audio that is billed by its length.
+    """
+
+    input: int = 0
+    cached_input: int = 0
+    cache_write: int = 0
+    cache_write_1h: int = 0
+    output: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    image_input: int = 0
+    image_output: int = 0
+    web_searches: int = 0
+    file_searches: int = 0
+    characters: int = 0
+    pages: int = 0
+    audio_ms: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+
+def is_metered(usage: Usage, extra_units: Mapping[str, Decimal] | None = None) -> bool:
+    """Whether it was reported what a request used: tokens, or something else that is billed."""
+    return bool(extra_units) or (usage.input_tokens is not None and usage.billed_output is not None)
+
+
+def counts_of(usage: Usage, extra_units: Mapping[str, Decimal] | None = None) -> Counts:
+    """The counts of one request. A part that is larger than what contains it is cut to what is left there,
+    in this order: read from the cache, written to it, audio, image."""
+    left = total = max(0, usage.input_tokens or 0)
+    parts = []
+    for part in (
+        usage.cached_input_tokens,
+        usage.cache_write_tokens,
+        usage.cache_write_1h_tokens,
+        usage.audio_input_tokens,
+        usage.image_input_tokens,
+    ):
+        parts.append(max(0, min(part or 0, left)))
+        left -= parts[-1]
+    cached, written, written_1h, audio, image = parts
+    output = max(0, usage.billed_output or 0)
+    audio_out = max(0, min(usage.audio_output_tokens or 0, output))
+    image_out = max(0, min(usage.image_output_tokens or 0, output - audio_out))
+    tokens = (total, cached, written, written_1h, output, audio, audio_out, image, image_out)
+    return Counts(*tokens, **_units(extra_units)) if extra_units else Counts(*tokens)
+
+
+def _units(extra_units: Mapping[str, Decimal]) -> dict[str, int]:
+    found = {count: _whole(extra_units.get(name)) for name, count in UNITS.items()}
+    return {**found, "audio_ms": _whole(extra_units.get("audio_seconds"), 1_000)}
+
+
+def _whole(number: Decimal | None, times: int = 1) -> int:
+    if number is None or not number.is_finite() or not 0 <= number <= MOST_UNITS:
+        return 0
+    return round(number * times)
