@@ -12,10 +12,10 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from proxy.errors import ProxyError, Refused
+from proxy.http.path import split_target
 from proxy.http.response_head import error_response, json_response
-from proxy.http.routes import backend_route, route
+from proxy.http.routes import METHODS, REFUSED_METHODS, backend_route, route
 from proxy.http.upstream import Upstream
-from proxy.relay.body import split_target
 from proxy.relay.context import Target
 from proxy.relay.relay import Relay
 
@@ -56,10 +56,12 @@ class Application:
         self._own = {"/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz}
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.method in REFUSED_METHODS:
+            return _method_refused(request.method)
         try:
             path, query = split_target(request.raw_path)
-        except Refused as error:
-            return error_response(error, error.status, error.code)
+        except Refused as refused:
+            return error_response(refused, refused.status, refused.code)
         if path.startswith(self._below):
             tail = path[len(self._site.base_path) :]
             target = Target(self._site.upstream, "api", tail + query, route(request.method, tail))
@@ -100,6 +102,12 @@ class Application:
         if problem is None:
             return json_response(200, {"status": "ready"})
         return json_response(503, {"status": "not ready", "reason": problem})
+
+
+def _method_refused(method: str) -> web.Response:
+    answer = error_response(ProxyError(f"{method} is not forwarded"), 405, "method_not_allowed")
+    answer.headers["Allow"] = ", ".join(sorted(METHODS))
+    return answer
 
 
 class _Connection(RequestHandler):

@@ -1,12 +1,25 @@
-"""From method and path to the API, the route template and what is billed. Pure; labels come from here."""
+"""From method and path to the API, the route template and what is billed. Pure; labels come from here.
+
+What is decided here is decided on the path's meaning, whatever its spelling. What an answer then reports is
+metered wherever it comes from: this only says what to expect.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import lru_cache
+from typing import Literal
+
+from proxy.http.path import meaning
+
+Work = Literal["generates", "deferred", "free", "unknown", "reads"]
+"""What a request makes the provider do: generate now; generate later, or elsewhere, where no answer tells
+what it costs; nothing that is billed; who knows; read what is stored."""
 
 _GENERATING = {
     "/responses": "responses",
+    "/responses/compact": "responses",
     "/chat/completions": "chat_completions",
     "/completions": "completions",
     "/embeddings": "embeddings",
@@ -18,7 +31,50 @@ _GENERATING = {
     "/audio/transcriptions": "audio",
     "/audio/translations": "audio",
 }
-"""POSTs that cost tokens, by path below the base path."""
+"""POSTs that are billed, by path below the base path."""
+
+_UNMETERED = ("/videos", "/videos/*/remix", "/rerank", "*:generatecontent", "*:streamgeneratecontent")
+"""More of them, of no API that has a name of its own here."""
+
+_DEFERRED = (
+    "/batches",
+    "/messages/batches",
+    "/fine_tuning/jobs",
+    "/fine-tunes",
+    "/evals/*/runs",
+    "/threads/runs",
+    "/threads/*/runs",
+    "/threads/*/runs/*/submit_tool_outputs",
+    "/realtime/calls",
+    "/realtime/client_secrets",
+    "/realtime/sessions",
+    "/realtime/transcription_sessions",
+    "*:batchgeneratecontent",
+)
+"""POSTs whose work is billed, but not told by their answer, nor by any other that passes here."""
+
+_FREE = (
+    "/files",
+    "/uploads*",
+    "/moderations",
+    "/assistants*",
+    "/conversations*",
+    "/threads",
+    "/threads/*/messages*",
+    "/vector_stores*",
+    "/messages/count_tokens",
+    "/responses/input_tokens",
+    "*:counttokens",
+)
+"""POSTs that generate nothing."""
+
+_PREFIXES = frozenset({"openai", "v1", "v1beta"})
+_NAMED_PREFIXES = frozenset({"deployments", "engines"})
+"""Segments that some providers have in front of the path; those of the second kind are followed by a name."""
+
+_READING = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
+_CANCEL = "*/cancel"
+"""POSTs that are answered with what is stored."""
 
 _TEMPLATES = {
     **{path: path for path in _GENERATING},
@@ -34,7 +90,8 @@ _TEMPLATES = {
 }
 """Known paths; a trailing * stands for one more segment, with or without others behind it."""
 
-_BACKEND = frozenset({"/backend-api/codex/responses", "/backend-api/codex/v1/responses"})
+_BACKEND = "/backend-api/"
+_BACKEND_CODEX = ("/backend-api/codex", "/backend-api/codex/v1")
 
 APIS = (
     "responses",
@@ -49,6 +106,9 @@ APIS = (
 )
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
+REFUSED_METHODS = frozenset({"TRACE", "TRACK", "CONNECT"})
+"""They echo a request with its credentials, or ask for a tunnel."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -56,12 +116,13 @@ class Route:
 
     Attributes:
         template: bounded, fit for a label: `/v1/responses/{id}`, or `/v1/other` for the unknown.
-        billable: whether an answer costs tokens; reading a stored one again does not.
+        billable: whether an answer is known to cost tokens; reading a stored one again does not.
     """
 
     api: str
     template: str
     billable: bool
+    work: Work = "unknown"
 
 
 @lru_cache(maxsize=1024)
@@ -71,14 +132,13 @@ def route(method: str, tail: str) -> Route:
     Args:
         tail: the path behind the public base path, without query, beginning with "/".
     """
-    template = _template(tail)
-    api = _GENERATING.get(tail)
-    if api is None:
-        first = tail.split("/", 2)[1]
-        api = first if first in ("responses", "models", "messages") else "other"
-        if tail.startswith("/chat/completions/"):
-            api = "chat_completions"
-    return Route(api, f"/v1{template}", method == "POST" and tail in _GENERATING)
+    path = meaning(tail)
+    known = _known(path)
+    api = _GENERATING.get(known) or _api(known)
+    work = _work(method, known)
+    prefix = "" if known == path else "/{prefix}"
+    template = _template(known)
+    return Route(api, f"/v1{prefix}{template}", work == "generates", work)
 
 
 @lru_cache(maxsize=1024)
@@ -88,17 +148,58 @@ def backend_route(method: str, path: str) -> Route:
     Args:
         path: the whole path, without query, beginning with "/backend-api/".
     """
-    if path in _BACKEND:
-        return Route("responses", path, method == "POST")
-    return Route("other", "/backend-api/other", False)
+    meant = meaning(path)
+    for base in _BACKEND_CODEX:
+        tail = meant.removeprefix(base)
+        if tail in ("/responses", "/responses/compact"):
+            work: Work = "reads" if method in _READING else "generates"
+            return Route("responses", meant, work == "generates", work)
+    return Route("other", f"{_BACKEND}other", False, "reads" if method in _READING else "unknown")
 
 
-def _template(tail: str) -> str:
-    if tail in _TEMPLATES:
-        return _TEMPLATES[tail]
+def _known(path: str) -> str:
+    """A path without what some providers have in front of it, or in front of a generating one."""
+    parts = path.split("/")[1:]
+    while len(parts) > 1:
+        if parts[0] in _PREFIXES:
+            parts = parts[1:]
+        elif parts[0] in _NAMED_PREFIXES and len(parts) > 2:
+            parts = parts[2:]
+        else:
+            break
+    plain = "/" + "/".join(parts)
+    if any(fnmatchcase(plain, known) for known in (*_FREE, *_DEFERRED)):
+        return plain
+    return next((f"/{end}" for end in _ends(parts) if f"/{end}" in _GENERATING), plain)
+
+
+def _ends(parts: list[str]) -> list[str]:
+    return ["/".join(parts[-count:]) for count in (2, 1) if len(parts) >= count]
+
+
+def _work(method: str, known: str) -> Work:
+    if method in _READING or fnmatchcase(known, _CANCEL):
+        return "reads"
+    if known in _GENERATING or any(fnmatchcase(known, pattern) for pattern in _UNMETERED):
+        return "generates"
+    if any(fnmatchcase(known, pattern) for pattern in _DEFERRED):
+        return "deferred"
+    return "free" if any(fnmatchcase(known, pattern) for pattern in _FREE) else "unknown"
+
+
+def _api(known: str) -> str:
+    if known.startswith("/chat/completions/"):
+        return "chat_completions"
+    first = known.split("/", 2)[1]
+    return first if first in ("responses", "models", "messages") else "other"
+
+
+def _template(known: str) -> str:
+    if known in _TEMPLATES:
+        return _TEMPLATES[known]
     for depth in (3, 4):  # "/models/x" has three parts, "/chat/completions/x" four
-        parts = tail.split("/", depth)
-        known = _TEMPLATES.get("/".join(parts[: depth - 1]) + "/*")
-        if known and len(parts) >= depth and parts[depth - 1]:
-            return known
+        parts = known.split("/", depth)
+        found = _TEMPLATES.get("/".join(parts[: depth - 1]) + "/*")
+        if found and len(parts) >= depth and parts[depth - 1]:
+            return found
     return "/other"

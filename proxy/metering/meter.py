@@ -103,7 +103,7 @@ class Meter:
         self._trace = headers.get("x-request-id")
         if "x-codex-primary-used-percent" in headers or "x-codex-secondary-used-percent" in headers:
             self._tell(quota.from_headers(headers, self.account_id, datetime.now(UTC)))
-        if self._caller.route.billable or status >= 400:
+        if self._caller.route.work != "reads" or status >= 400:
             self._tap = tap(
                 self._caller.route.api,
                 headers.get("Content-Type", ""),
@@ -158,6 +158,7 @@ class Meter:
         for event in dict.fromkeys(self._tap.quota_events):
             self._tell(quota.from_event(event, self.account_id, datetime.now(UTC)))
         caller, asked = self._caller, self.asked
+        usage = NO_USAGE if caller.route.work == "reads" else report.usage
         status = self._http_status if http_status is None else http_status
         code = error_code or report.error_code or (f"http_{status}" if status >= 400 else None)
         self.error_code = code
@@ -175,7 +176,7 @@ class Meter:
                 route=caller.route.template,
                 api=caller.route.api,
                 model=report.model or asked.model,
-                usage=report.usage if caller.route.billable else NO_USAGE,
+                usage=usage,
                 status=_status(reason, status, code),
                 http_status=status,
                 end_reason=reason,
@@ -187,7 +188,7 @@ class Meter:
                 error_message=safe_message(error_message or report.error_message),
                 session_id=caller.session_id,
                 user_agent=caller.user_agent,
-                billable=caller.route.billable,
+                billable=caller.route.billable or usage is not NO_USAGE,
             )
         )
 

@@ -1,9 +1,8 @@
-"""What comes from the client: its target checked, its body read or passed on as it arrives."""
+"""A request's body: read, or passed on as it arrives."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from aiohttp import web
@@ -29,26 +28,6 @@ BODY_SECONDS = 60.0
 
 Learn = Callable[[Asked], None]
 Hear = Callable[[bytes], None]
-
-_DOTS = re.compile(r"(?i)(?:^|/)(?:\.|%2e){1,2}(?:/|$)")
-
-
-def split_target(raw: str) -> tuple[str, str]:
-    """Path and query ("?..." or "") of a request target, as the client wrote them.
-
-    Absolute-form targets keep path and query alone: the provider's host is never the client's choice.
-
-    Raises: Refused for a path that a server could resolve to another one.
-    """
-    if not raw.startswith("/"):
-        _, separator, rest = raw.partition("://")
-        slash = rest.find("/")
-        raw = rest[slash:] if separator and slash >= 0 else "/"
-    path, question, query = raw.partition("?")
-    suspect = "/." in path or "%" in path
-    if (suspect and _DOTS.search(path)) or "\\" in path or "#" in raw:
-        raise Refused(400, "invalid_path", "the path has dot segments or characters that are not allowed")
-    return path, question + query
 
 
 async def body(

@@ -61,7 +61,7 @@ class Attempts:
 
     def turn(self) -> Callable[[float], Meter]:
         """Makes the meters of the turns of a WebSocket."""
-        route = replace(self.caller.route, billable=True)
+        route = replace(self.caller.route, billable=True, work="generates")
         caller = msgspec.structs.replace(self.caller, route=route)
         account_id = self.meter.account_id
         return lambda start: Meter(caller, self._emit, start, self._tell, account_id)

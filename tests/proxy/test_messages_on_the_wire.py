@@ -224,7 +224,6 @@ async def test_a_multipart_upload_arrives_byte_for_byte(scene: Scene, wire: type
         "/v1/responses/resp_1/input_items?limit=2&after=%26%2B&x=a+b&&y",
         "/v1/models?",
         "/v1/models/ft:gpt-4o:me::1",
-        "/v1//double//slashes/",
         "/v1/%e4%BD%a0",
         "/v1/models/a;b=1,c!$'()*~@:",
         '/v1/a?[]{}|^`"<>',

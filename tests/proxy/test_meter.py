@@ -25,7 +25,7 @@ class Bench:
     def __init__(self, *, billable: bool = True) -> None:
         self.events: list[RequestEvent] = []
         self.samples: list[UsageSample] = []
-        route = Route("responses", "/v1/responses", billable)
+        route = Route("responses", "/v1/responses", billable, "generates" if billable else "reads")
         caller = Caller("POST", route, "sk-a...wxyz", "req_client", "s-1", "agent/1")
         self.meter = Meter(caller, self.events.append, perf_counter(), self.samples.extend)
         self.meter.learn(Asked(model="asked", reasoning_effort="low", service_tier="auto"))
