@@ -30,6 +30,7 @@ _SECRET = ("token", "openai_api_key", "credential", "sha256")  # a key may stand
 _PLAIN: Mapping[str, str] = {
     "model_type": "allowed: a table",
     "too_short": "allowed: 8 characters or more",
+    "tuple_type": "allowed: an array",
 }
 """Types of pydantic's errors whose own words speak of Python instead of the file."""
 

@@ -11,8 +11,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from settings.access import Callers
+from settings.callers import Guard
+from settings.section import Section
 from settings.urls import base_url
 
 MOST_KEY_NAME = 40
@@ -60,12 +63,6 @@ Budget = Annotated[Decimal, Field(gt=0, le=10_000_000, strict=False)]
 Weight = Annotated[float, Field(gt=0, le=1_000)]
 Digest = Annotated[str, AfterValidator(_digest)]
 KeyName = Annotated[str, AfterValidator(_key_name)]
-
-
-class Section(BaseModel):
-    """A table of the file: unknown keys are refused, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Server(Section):
@@ -257,6 +254,7 @@ class Settings(Section):
     storage: Storage = Storage()
     exporter: Exporter = Exporter()
     console: Console = Console()
+    callers: Callers = Callers()
     pricing: Pricing = Pricing()
     metrics: Metrics = Metrics()
     quota: Quota = Quota()
@@ -313,6 +311,16 @@ class Settings(Section):
             if (known := names.setdefault(name.casefold(), name)) != name:
                 raise ValueError(f"quota.capacity {known!r} and {name!r} are one plan; give its credits once")
         return self
+
+
+def guard(settings: Settings, listen_addr: str, *, pages: bool = False) -> Guard:
+    """The rule by which the server at an address decides who may use it.
+
+    Args:
+        pages: the pages of `callers.origins` may; else only those that the server itself serves.
+    """
+    host, _ = split_address(listen_addr)
+    return settings.callers.guard(host, exposed=not is_loopback(listen_addr), pages=pages)
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -57,6 +57,8 @@ def default(field: FieldInfo) -> str:
         return "needed"
     if field.default in (None, ""):
         return "none"
+    if field.default == ():
+        return "`[]`"
     return f"`{str(field.default).lower() if field.default is False else field.default}`"
 
 
