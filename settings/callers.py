@@ -122,7 +122,7 @@ class Guard:
 
 @lru_cache(maxsize=256)
 def host_name(host: str) -> str | None:
-    """The name or address in a Host header, in lower case without port and brackets; None for what is none."""
+    """The name or address in a Host header, in lower case, without port and brackets; None for neither."""
     text = _PORT.sub("", host.lower()).removesuffix(".")
     if text.startswith("[") and text.endswith("]"):
         return text[1:-1] if _address(text[1:-1]) else None
@@ -132,7 +132,7 @@ def host_name(host: str) -> str | None:
 def origin_of(text: str) -> str:
     """An origin as browsers send it, in lower case. Raises: ValueError saying what is allowed."""
     if not _ORIGIN.fullmatch(text.lower()):
-        raise ValueError("allowed: SCHEME://HOST or SCHEME://HOST:PORT, as the browser shows the page's address")
+        raise ValueError("allowed: SCHEME://HOST or SCHEME://HOST:PORT, as a browser names a page's origin")
     scheme, _, place = text.lower().partition("://")
     return f"{scheme}://{place.removesuffix(_DEFAULT_PORTS.get(scheme, '/'))}"
 
