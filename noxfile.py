@@ -69,11 +69,37 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests; what follows -- goes to pytest."""
+    """Run the tests on all cores; what follows -- goes to one pytest instead."""
     _system_packages(session)
     _codex(session)
     _install(session, "tests")
-    session.run("python", "-m", "pytest", *session.posargs)
+    pytest = ("python", "-m", "pytest")
+    if session.posargs:
+        session.run(*pytest, *session.posargs)
+        return
+    # What is measured is measured alone: beside other tests a median says little.
+    session.run(*pytest, "-m", "benchmark", "-q")
+    session.run(*pytest, "-m", "not benchmark", "-n", "auto", "--dist", "worksteal", "--benchmark-disable")
+
+
+@nox.session
+def unit(session: nox.Session) -> None:
+    """Run the tests without sockets and processes, in seconds; what follows -- goes to pytest."""
+    _install(session, "tests")
+    # What is skipped in the middle leaves its sockets to the garbage collector.
+    quiet = ("--unit", "--benchmark-disable", "-W", "ignore::pytest.PytestUnraisableExceptionWarning")
+    session.run("python", "-m", "pytest", "-q", *quiet, *(session.posargs or ("-n", "auto")))
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run the tests and print which lines none of them reaches; what follows -- goes to pytest."""
+    _system_packages(session)
+    _install(session, "tests")
+    report = ("--cov", "--cov-report=term-missing:skip-covered")
+    session.run(
+        "python", "-m", "pytest", *report, *(session.posargs or ("-n", "auto", "--benchmark-disable"))
+    )
 
 
 @nox.session

@@ -8,8 +8,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -31,6 +33,50 @@ PACKAGES = {
     "postgres": "postgresql",
 }
 """Debian's package for each program that a test may ask for."""
+
+
+_OUTSIDE = {"socket.bind", "socket.connect", "subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"}
+"""What a unit test does not do, by the names of Python's audit events."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--unit", action="store_true", help="skip what opens a socket, starts a process or takes seconds"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes seconds even alone; left out by --unit")
+    if config.getoption("--unit"):
+        config.pluginmanager.register(_Inside())
+
+
+class _Inside:
+    """Skips every test at the moment at which it turns to a socket or another process: no list to keep."""
+
+    def __init__(self) -> None:
+        self._testing = False
+        self._thread = threading.get_ident()
+        sys.addaudithook(self._refuse)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self) -> Generator[None, object, object]:
+        self._testing = True
+        try:
+            return (yield)
+        finally:
+            self._testing = False
+
+    def _refuse(self, event: str, _arguments: object) -> None:
+        if self._testing and event in _OUTSIDE and threading.get_ident() == self._thread:
+            pytest.skip(f"no unit test: {event}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--unit"):
+        left_out = [item for item in items if item.get_closest_marker("slow")]
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,8 @@ from dashboards.preview.grafana_time import View
 from dashboards.preview.preview import WIDTH, place, preview, write
 from dashboards.preview.source import fetch
 
+pytestmark = pytest.mark.slow
+
 VARIABLES = {"model": ".*", "api": ".*"}
 Picture = Callable[..., "np.ndarray[Any, Any]"]
 

@@ -33,6 +33,8 @@ from simulator.history.plan import days
 from simulator.history.scrapes import Scrapes
 from simulator.history.totals import spend_of
 
+pytestmark = pytest.mark.slow
+
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 NEW_YORK = ZoneInfo("America/New_York")
 ZONES = {"UTC": ZoneInfo("UTC"), "UTC+2": ZoneInfo("Etc/GMT-2"), "New York": NEW_YORK}

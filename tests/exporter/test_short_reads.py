@@ -21,6 +21,8 @@ from exporter.source import Source
 from exporter.stores import source
 from settings.model import Settings
 
+pytestmark = pytest.mark.slow
+
 GRAIN = 100
 """Steps after which SQLite calls back."""
 

@@ -33,6 +33,8 @@ from ledger.requests.writes import record
 from ledger.store import migrate, parse_url, sqlite_url, writer
 from ledger.values import Usage
 
+pytestmark = pytest.mark.slow
+
 RULES = QuotaRules()
 ACCOUNTS = ("one", "two", "three")
 BEGIN = datetime(2026, 9, 1, 12, tzinfo=UTC)

@@ -10,6 +10,8 @@ import pytest
 
 from simulator.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 ASK = """
 import json, sys, urllib.parse, urllib.request
 url, now, out = sys.argv[1:]

@@ -6,6 +6,8 @@ import pytest
 
 from dashboards.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "glsa_test_token"
 
 

@@ -14,6 +14,8 @@ from dashboards.kit.addresses import FOLDER
 from dashboards.kit.frame import TAG
 from prometheus.config import RuleConfig
 
+pytestmark = pytest.mark.slow
+
 BUILT = dict(dashboards(RuleConfig()))
 UIDS = {dashboard["uid"] for dashboard in BUILT.values()}
 Connect = Callable[[], Grafana]

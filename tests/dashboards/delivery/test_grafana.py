@@ -9,6 +9,8 @@ from dashboards.delivery.grafana import PAGE, Grafana, Retries
 from dashboards.errors import GrafanaError
 from dashboards.kit.frame import TAG
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "glsa_test_token"
 
 

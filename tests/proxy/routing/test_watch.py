@@ -37,6 +37,8 @@ from proxy.routing.failure import Failure
 from proxy.routing.router import Router, Rules
 from proxy.routing.score import Weights
 
+pytestmark = pytest.mark.slow
+
 BOOK = prices.PriceBook(prices.load_seed())
 
 
