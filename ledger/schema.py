@@ -118,6 +118,26 @@ sticky_sessions = Table(
     Index("idx_sticky_updated", "updated_at"),
 )
 
+key_spend = Table(
+    "key_spend",
+    metadata,
+    Column("key", String(40), primary_key=True),  # the name of a proxy key that has a budget
+    Column("day", String(10), primary_key=True),  # UTC day, YYYY-MM-DD
+    # 10^-9 US dollars, whole: sums must be exact, and made by the database
+    Column("nano_usd", BigInteger, nullable=False),
+    Column("estimated_nano_usd", BigInteger, nullable=False),  # the part of requests without counts
+    Column("requests", BigInteger, nullable=False),
+)
+
+key_holds = Table(
+    "key_holds",
+    metadata,
+    Column("key", String(40), primary_key=True),
+    Column("holder", String(40), primary_key=True),  # one running process
+    Column("nano_usd", BigInteger, nullable=False),  # what it may still spend, running requests included
+    Column("expires_at", Float, nullable=False),  # epoch seconds; renewed while the process lives
+)
+
 request_logs = Table(
     "request_logs",
     metadata,
