@@ -2,8 +2,10 @@
 
 LedgerError
 ├── StoreError   the database cannot be opened, migrated or read
-│   └── StoreChanged   it was replaced or written to while it was read
+│   ├── StoreChanged   it was replaced or written to while it was read
+│   └── TooSlow        a question took longer than it may, or was cancelled
 ├── PriceError   a price is malformed or implausible
+├── FilterError  a filter or a question about requests is malformed; the text names the condition
 └── AccountError   an account is described wrongly; the text names the account
     ├── UnknownAccount
     └── AccountConflict
@@ -27,6 +29,14 @@ class StoreChanged(StoreError):
 
 class PriceError(LedgerError):
     """A price entry is malformed, or too far off to be dollars per million tokens."""
+
+
+class FilterError(LedgerError):
+    """What is asked about requests is malformed: the text names the condition and what is allowed."""
+
+
+class TooSlow(StoreError):
+    """A question took longer than it may: ask for a shorter time, or fewer conditions."""
 
 
 class AccountError(LedgerError):

@@ -1,4 +1,8 @@
-"""Reading: rows of the store as frozen values. Every query is one short read."""
+"""Reading: rows of the store as frozen values. Every query is one short read, or a few.
+
+The questions about requests, for page, terminal and exporter, are gathered here: each takes a connection of
+`limits.asking`, a `filter.RequestFilter` and the prices, and answers with the values of `answers`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,41 @@ from sqlalchemy import ColumnElement, Connection, Select, case, func, or_, selec
 
 from ledger.pricing.cost import TokenSum
 from ledger.pricing.prices import LONG_CONTEXT_ABOVE, Price, PriceBook
+from ledger.requests.billed import billed_tier
+from ledger.requests.rows import all_rows, arrived, last_id, page, page_rows, request
+from ledger.requests.summaries import (
+    by,
+    compared,
+    concentrations,
+    series,
+    totals,
+    totals_of_periods,
+    values,
+)
 from ledger.schema import accounts, daily_stats, prices, request_logs
+
+__all__ = [
+    "Account",
+    "account_sums",
+    "all_rows",
+    "arrived",
+    "billed_tier",
+    "by",
+    "compared",
+    "concentrations",
+    "day_sums",
+    "last_id",
+    "list_accounts",
+    "newest_request",
+    "page",
+    "page_rows",
+    "price_book",
+    "request",
+    "series",
+    "totals",
+    "totals_of_periods",
+    "values",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +174,6 @@ def _sums(start: datetime, end: datetime) -> Select[Any]:
         .where(log.requested_at >= start, log.requested_at < end, log.deleted_at.is_(None))
         .where(or_(metered, log.status == "success"))
         .group_by(log.model, tier, long_context)
-    )
-
-
-def billed_tier() -> ColumnElement[str | None]:
-    """`RequestEvent.billed_tier` of a stored row."""
-    log = request_logs.c
-    served, requested = func.nullif(log.service_tier, ""), func.nullif(log.requested_service_tier, "")
-    return case(
-        (log.login.is_(True), func.coalesce(requested, served)), else_=func.coalesce(served, requested)
     )
 
 

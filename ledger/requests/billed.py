@@ -1,0 +1,123 @@
+"""What is billed of a stored row, in SQL: what `counts_of`, `is_metered` and `context_step` say of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Integer, case, cast, func, literal, null
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import GenericFunction
+from sqlalchemy.types import Numeric, Text
+
+from ledger.pricing.counts import MOST_UNITS, UNITS
+from ledger.pricing.steps import CONTEXT_STEPS
+from ledger.schema import request_logs
+
+
+class least(GenericFunction[int]):
+    """The smallest of several numbers."""
+
+    type = Integer()
+    inherit_cache = True
+
+
+class greatest(GenericFunction[int]):
+    """The largest of several numbers."""
+
+    type = Integer()
+    inherit_cache = True
+
+
+class json_number(GenericFunction[Any]):
+    """A number of a JSON object in a text column; null where there is none of that name."""
+
+    type = Numeric(asdecimal=False)
+    inherit_cache = True
+
+
+@compiles(least, "sqlite")
+def _min(element: least, compiler: Any, **kw: Any) -> str:
+    return f"min({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(greatest, "sqlite")
+def _max(element: greatest, compiler: Any, **kw: Any) -> str:
+    return f"max({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(json_number, "sqlite")
+def _json_extract(element: json_number, compiler: Any, **kw: Any) -> str:
+    column, name = element.clauses
+    return f"json_extract({compiler.process(column, **kw)}, '$.' || {compiler.process(name, **kw)})"
+
+
+@compiles(json_number, "postgresql")
+def _json_operator(element: json_number, compiler: Any, **kw: Any) -> str:
+    column, name = element.clauses
+    return f"(({compiler.process(column, **kw)})::json ->> {compiler.process(name, **kw)})::numeric"
+
+
+def billed_tier(log: Any = request_logs.c) -> ColumnElement[str | None]:
+    """`RequestEvent.billed_tier`: the served tier, but with a ChatGPT login the requested one."""
+    served, requested = func.nullif(log.service_tier, ""), func.nullif(log.requested_service_tier, "")
+    return case(
+        (log.login.is_(True), func.coalesce(requested, served)), else_=func.coalesce(served, requested)
+    )
+
+
+def is_metered(log: Any = request_logs.c) -> ColumnElement[bool]:
+    """Whether it was reported what the request used."""
+    tokens = log.input_tokens.is_not(None) & _output(log).is_not(None)
+    found: ColumnElement[bool] = tokens | log.extra_units.is_not(None)
+    return found
+
+
+def context_above(log: Any = request_logs.c) -> ColumnElement[int]:
+    """`context_step` of the input."""
+    tokens = func.coalesce(log.input_tokens, 0)
+    floors = (0, *CONTEXT_STEPS)
+    steps = [(tokens <= step, literal(floor)) for floor, step in zip(floors, CONTEXT_STEPS, strict=False)]
+    return case(*steps, else_=literal(CONTEXT_STEPS[-1]))
+
+
+def counts(log: Any = request_logs.c) -> dict[str, ColumnElement[int]]:
+    """The fields of `Counts` by name."""
+    total, output = _plain(log.input_tokens), _plain(_output(log))
+    cached = _part(log.cached_input_tokens, total)
+    written = _part(log.cache_write_tokens, total - cached)
+    hourly = _part(log.cache_write_1h_tokens, total - cached - written)
+    audio = _part(log.audio_input_tokens, total - cached - written - hourly)
+    image = _part(log.image_input_tokens, total - cached - written - hourly - audio)
+    audio_out = _part(log.audio_output_tokens, output)
+    units = {count: _unit(log, name) for name, count in UNITS.items()}
+    return {
+        "input": total,
+        "cached_input": cached,
+        "cache_write": written,
+        "cache_write_1h": hourly,
+        "output": output,
+        "audio_input": audio,
+        "audio_output": audio_out,
+        "image_input": image,
+        "image_output": _part(log.image_output_tokens, output - audio_out),
+        **units,
+        "audio_ms": _unit(log, "audio_seconds", 1_000),
+    }
+
+
+def _output(log: Any) -> ColumnElement[int | None]:
+    return func.coalesce(log.output_tokens, log.reasoning_tokens)
+
+
+def _plain(count: ColumnElement[Any]) -> ColumnElement[int]:
+    return greatest(0, func.coalesce(count, 0))
+
+
+def _part(count: ColumnElement[Any], left: ColumnElement[int]) -> ColumnElement[int]:
+    return greatest(0, least(func.coalesce(count, 0), left))
+
+
+def _unit(log: Any, name: str, times: int = 1) -> ColumnElement[int]:
+    number = json_number(log.extra_units, literal(name, Text))
+    whole = cast(func.round(number * times), Integer)
+    return case((log.extra_units.is_(null()), 0), (number.between(0, MOST_UNITS), whole), else_=0)

@@ -1,0 +1,152 @@
+"""Rows of requests one by one: pages in both directions, the newest arrivals, all of a filter, and one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select
+
+from ledger.errors import FilterError
+from ledger.pricing.cost import price_request
+from ledger.pricing.prices import PriceBook
+from ledger.requests.answers import Cursor, RequestDetail, RequestPage, RequestRow
+from ledger.requests.billed import billed_tier
+from ledger.requests.filter import RequestFilter, conditions
+from ledger.schema import request_logs
+from ledger.values import Usage
+
+MAX_PAGE = 1_000
+EXPORT_STEP = 2_000
+"""Rows read in one statement of an export: some milliseconds, so that the WAL is never held."""
+
+ATTEMPTS_WITHIN = timedelta(hours=6)
+"""Attempts at one request end within so long of each other."""
+
+_USAGE = tuple(field.name for field in fields(Usage))
+_PLAIN = tuple(
+    field.name
+    for field in fields(RequestRow)
+    if field.name not in ("usage", "extra_units", "billed_tier", "cost_usd", "unpriced")
+)
+
+
+def page(
+    connection: Connection,
+    where: RequestFilter,
+    book: PriceBook,
+    *,
+    size: int = 100,
+    older_than: Cursor | None = None,
+    newer_than: Cursor | None = None,
+) -> RequestPage:
+    """Rows of a filter, newest first: the first ones, or those next to a cursor on one side.
+
+    Raises: FilterError.
+    """
+    if not 1 <= size <= MAX_PAGE:
+        raise FilterError(f"size = {size}: allowed: 1 to {MAX_PAGE}")
+    query = _select(where)
+    if newer_than is not None:
+        query = query.where(_beyond(newer_than, newer=True)).order_by(*_order(newest_first=False))
+    elif older_than is not None:
+        query = query.where(_beyond(older_than, newer=False)).order_by(*_order())
+    else:
+        query = query.order_by(*_order())
+    found = [_row(row, book) for row in connection.execute(query.limit(size + 1))]
+    more, found = len(found) > size, found[:size]
+    if newer_than is not None:
+        older = found[0].cursor if found else None
+        return RequestPage(tuple(found[::-1]), older, found[-1].cursor if more else None)
+    newer = found[0].cursor if found and older_than is not None else None
+    return RequestPage(tuple(found), found[-1].cursor if more else None, newer)
+
+
+def arrived(
+    connection: Connection, where: RequestFilter, book: PriceBook, *, after_id: int, most: int = 200
+) -> tuple[RequestRow, ...]:
+    """Rows of a filter that were stored after the row of an id, in the order they came: for a view that
+    follows. A row may come late, with an earlier time."""
+    query = _select(where).where(request_logs.c.id > after_id).order_by(request_logs.c.id).limit(most)
+    return tuple(_row(row, book) for row in connection.execute(query))
+
+
+def last_id(connection: Connection) -> int:
+    """The id of the row that was stored last; 0 in an empty ledger."""
+    newest = select(request_logs.c.id).order_by(request_logs.c.id.desc()).limit(1)
+    return connection.execute(newest).scalar() or 0
+
+
+def all_rows(connection: Connection, where: RequestFilter, book: PriceBook) -> Iterator[RequestRow]:
+    """Every row of a filter, newest first, in short reads: for exports of any size. Rows that come after
+    the beginning, and are newer than its first row, are not among them."""
+    after: Cursor | None = None
+    while True:
+        found = page_rows(connection, where, book, older_than=after, size=EXPORT_STEP)
+        yield from found
+        if len(found) < EXPORT_STEP:
+            return
+        after = found[-1].cursor
+
+
+def page_rows(
+    connection: Connection, where: RequestFilter, book: PriceBook, *, older_than: Cursor | None, size: int
+) -> Sequence[RequestRow]:
+    """One step of `all_rows`: for callers that want a limit of time for each step."""
+    query = _select(where).order_by(*_order()).limit(size)
+    if older_than is not None:
+        query = query.where(_beyond(older_than, newer=False))
+    return [_row(row, book) for row in connection.execute(query)]
+
+
+def request(connection: Connection, id: int, book: PriceBook) -> RequestDetail | None:
+    """One row by its id, with all attempts at the same request; None where there is none (any more)."""
+    log = request_logs.c
+    found = connection.execute(_select(RequestFilter()).where(log.id == id)).first()
+    if found is None:
+        return None
+    row = _row(found, book)
+    around = RequestFilter(row.requested_at - ATTEMPTS_WITHIN, row.requested_at + ATTEMPTS_WITHIN)
+    same = _select(around).where(log.request_id == row.request_id)
+    attempts = connection.execute(same.order_by(*_order(newest_first=False)).limit(MAX_PAGE))
+    return RequestDetail(row, tuple(_row(attempt, book) for attempt in attempts))
+
+
+def _select(where: RequestFilter) -> Select[Any]:
+    log = request_logs.c
+    names = [log[name] for name in (*_PLAIN, *_USAGE, "extra_units")]
+    return select(*names, billed_tier().label("billed_tier")).where(*conditions(where))
+
+
+def _order(*, newest_first: bool = True) -> list[ColumnElement[Any]]:
+    columns = (request_logs.c.requested_at, request_logs.c.id)
+    return [column.desc() if newest_first else column.asc() for column in columns]
+
+
+def _beyond(cursor: Cursor, *, newer: bool) -> ColumnElement[bool]:
+    log, at = request_logs.c, cursor.moment
+    if newer:
+        return and_(log.requested_at >= at, or_(log.requested_at > at, log.id > cursor.id))
+    return and_(log.requested_at <= at, or_(log.requested_at < at, log.id < cursor.id))
+
+
+def _row(row: Any, book: PriceBook) -> RequestRow:
+    read = row._mapping
+    usage = Usage(**{name: read[name] for name in _USAGE})
+    units = read["extra_units"]
+    cost, reason = None, None
+    if read["request_kind"] != "read" or usage.input_tokens is not None:
+        priced = price_request(book, read["model"], usage, read["requested_at"], read["billed_tier"])
+        cost, reason = (priced, None) if isinstance(priced, Decimal) else (None, str(priced))
+    return RequestRow(
+        **{name: read[name] for name in _PLAIN},
+        usage=usage,
+        extra_units=json.loads(units, parse_float=Decimal, parse_int=Decimal) if units else None,
+        billed_tier=read["billed_tier"],
+        cost_usd=cost,
+        unpriced=None if reason == "missing_usage" and read["status"] != "success" else reason,
+    )

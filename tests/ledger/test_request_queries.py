@@ -1,0 +1,508 @@
+"""The questions about requests, against a recount in Python of what was stored."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, delete, text
+
+from ledger.errors import FilterError, TooSlow
+from ledger.pricing.cost import price_request
+from ledger.pricing.counts import Counts, counts_of, is_metered
+from ledger.pricing.prices import book, load_seed
+from ledger.pricing.steps import context_step
+from ledger.requests import queries
+from ledger.requests.answers import Cursor, Totals
+from ledger.requests.filter import DIMENSIONS, RequestFilter
+from ledger.requests.grouping import priced_groups
+from ledger.requests.histogram import BOUNDS, Histogram, bucket, histogram_of
+from ledger.requests.limits import Limit, asking
+from ledger.requests.writes import record
+from ledger.schema import daily_stats, request_logs
+from ledger.store import reader
+from ledger.values import RequestEvent, Usage
+
+EventFactory = Callable[..., RequestEvent]
+SEEDED = book(load_seed())
+DAY = datetime(2026, 8, 21, tzinfo=UTC)
+ALL = RequestFilter()
+SEVERAL = settings(
+    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def refill(engine: Engine, events: list[RequestEvent]) -> None:
+    with engine.begin() as connection:
+        connection.execute(delete(request_logs))
+        connection.execute(delete(daily_stats))
+        record(connection, events)
+
+
+@pytest.fixture
+def readers(ledger: Engine) -> Iterator[Engine]:
+    """An engine that cannot write."""
+    engine = reader(ledger.url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def ask(readers: Engine) -> Callable[..., Any]:
+    """Asks a question."""
+
+    def ask(question: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        with asking(readers) as connection:
+            return question(connection, *arguments, **named)
+
+    return ask
+
+
+def expected(events: list[RequestEvent]) -> Totals:
+    """The totals of some events, counted one by one."""
+    found = Totals()
+    for e in events:
+        metered = is_metered(e.usage, e.extra_units)
+        cost = price_request(SEEDED, e.model, e.usage, e.requested_at, e.billed_tier)
+        unmetered = not metered and e.status == "success" and e.billable
+        found += Totals(
+            requests=1,
+            successes=int(e.status == "success"),
+            errors=int(e.status == "error"),
+            cancelled=int(e.status == "cancelled"),
+            metered=int(metered),
+            unmetered=int(unmetered),
+            reasoning=(e.usage.reasoning_tokens or 0) if metered else 0,
+            counts=counts_of(e.usage, e.extra_units) if metered else Counts(),
+            usd=cost if isinstance(cost, Decimal) else Decimal(0),
+            unpriced=int(unmetered or (metered and not isinstance(cost, Decimal))),
+            latency=histogram_of([e.latency_ms]),
+            first_token=histogram_of([] if e.latency_first_token_ms is None else [e.latency_first_token_ms]),
+        )
+    return found
+
+
+class TestTotals:
+    @SEVERAL
+    @given(data=st.data())
+    def test_they_are_the_requests_counted_one_by_one(
+        self,
+        ledger: Engine,
+        ask: Callable[..., Any],
+        events: st.SearchStrategy[RequestEvent],
+        data: st.DataObject,
+    ) -> None:
+        stored = data.draw(st.lists(events, max_size=12))
+        refill(ledger, stored)
+        since = data.draw(st.sampled_from([DAY, DAY + timedelta(hours=7, minutes=30)]))
+        until = since + data.draw(st.sampled_from([timedelta(hours=1), timedelta(days=1), timedelta(days=2)]))
+        within = [e for e in stored if since <= e.requested_at < until]
+        assert ask(queries.totals, RequestFilter(since, until), SEEDED) == expected(within)
+        assert ask(queries.totals, ALL, SEEDED) == expected(stored)
+
+    @SEVERAL
+    @given(data=st.data())
+    def test_periods_that_overlap_are_each_counted_in_full(
+        self,
+        ledger: Engine,
+        ask: Callable[..., Any],
+        events: st.SearchStrategy[RequestEvent],
+        data: st.DataObject,
+    ) -> None:
+        stored = data.draw(st.lists(events, max_size=12))
+        refill(ledger, stored)
+        moments = st.builds(lambda h: DAY + timedelta(hours=h), st.integers(-30, 60))
+        bounds = st.lists(moments, min_size=2, max_size=2, unique=True).map(lambda two: tuple(sorted(two)))
+        periods = data.draw(st.lists(bounds, min_size=1, max_size=4))
+        found = ask(queries.totals_of_periods, ALL, periods, SEEDED)
+        for (since, until), totals in zip(periods, found, strict=True):
+            assert totals == expected([e for e in stored if since <= e.requested_at < until])
+
+    def test_the_period_before_is_as_long(
+        self, ledger: Engine, ask: Callable[..., Any], make_event: EventFactory
+    ) -> None:
+        refill(ledger, [make_event(requested_at=DAY + timedelta(hours=h)) for h in (1, 2, 3, -1)])
+        now, then = ask(queries.compared, RequestFilter(DAY, DAY + timedelta(hours=4)), SEEDED)
+        assert (now.requests, then.requests) == (3, 1)
+        with pytest.raises(FilterError, match="since and until"):
+            ask(queries.compared, ALL, SEEDED)
+
+    def test_rates_are_of_what_they_say(self) -> None:
+        some = Totals(
+            requests=5, successes=3, errors=1, cancelled=1, counts=Counts(input=200, cached_input=50)
+        )
+        assert (some.success_rate, some.cache_hit_rate) == (0.75, 0.25)
+        assert (Totals().success_rate, Totals().cache_hit_rate) == (None, None)
+
+
+VALUES: dict[str, tuple[Any, Any]] = {
+    "provider": ("openai", "anthropic"),
+    "model": ("gpt-5.5", "gpt-5.4"),
+    "requested_model": ("gpt-5", "opus"),
+    "project": ("proj_a", None),
+    "api": ("responses", "embeddings"),
+    "account_id": ("one", "two"),
+    "auth_index": ("a1", None),
+    "api_key_id": ("sk-a...1234", "sk-b...5678"),
+    "gateway": ("cpa", None),
+    "instance_id": ("proxy-a", "proxy-b"),
+    "source": ("proxy", "collector"),
+    "status": ("success", "error"),
+    "http_status": (200, 502),
+    "error_class": ("upstream", None),
+    "error_code": ("server_error", None),
+    "service_tier": ("flex", None),
+    "reasoning_effort": ("high", None),
+    "session_id": ("s-1", "s-2"),
+    "trace_id": ("t-1", None),
+    "request_id": ("r-1", "r-2"),
+    "user_agent": ("codex/1.0", None),
+    "streamed": (True, False),
+}
+
+
+class TestFilter:
+    @pytest.mark.parametrize("dimension", DIMENSIONS)
+    def test_each_dimension_narrows_and_groups(
+        self, ledger: Engine, ask: Callable[..., Any], make_event: EventFactory, dimension: Any
+    ) -> None:
+        one, other = VALUES[dimension]
+        refill(
+            ledger,
+            [
+                make_event(**{dimension: one}),
+                make_event(**{dimension: one}),
+                make_event(**{dimension: other}),
+            ],
+        )
+        assert ask(queries.totals, ALL.having(dimension, one), SEEDED).requests == 2
+        assert ask(queries.totals, ALL.having(dimension, other), SEEDED).requests == 1
+        assert ask(queries.totals, ALL.having(dimension, one, other), SEEDED).requests == 3
+        found = ask(queries.by, ALL, dimension, SEEDED, order="requests")
+        assert [(group.value, group.totals.requests) for group in found.groups] == [(one, 2), (other, 1)]
+        assert ask(queries.values, ALL, dimension) == ((one, 2), (other, 1))
+
+    @pytest.mark.parametrize(
+        ("given", "named"),
+        [
+            ({"cache": ("hit",)}, {"hit"}),
+            ({"cache": ("write",)}, {"write"}),
+            ({"cache": ("miss",)}, {"miss", "slow"}),
+            ({"cache": ("unknown", "hit")}, {"unknown", "hit"}),
+            ({"min_latency_ms": 2_000}, {"slow"}),
+            ({"max_latency_ms": 1_999.5}, {"hit", "write", "miss", "unknown"}),
+            ({"min_first_token_ms": 100}, {"slow"}),
+            ({"max_first_token_ms": 1_000, "min_first_token_ms": 900}, {"slow"}),
+            ({"unusual_status": True}, {"unknown", "write"}),
+            ({"text": "100%"}, {"unknown"}),
+            ({"text": "ZÜRICH"}, set()),
+            ({"text": "It Broke"}, {"unknown"}),
+            ({"text": "r-hi"}, {"hit"}),
+        ],
+    )
+    def test_other_conditions(
+        self,
+        ledger: Engine,
+        ask: Callable[..., Any],
+        make_event: EventFactory,
+        given: dict[str, Any],
+        named: set[str],
+    ) -> None:
+        refill(
+            ledger,
+            [
+                make_event(request_id="r-hit", session_id="hit", usage=Usage(10, 1, 5)),
+                make_event(
+                    session_id="write", usage=Usage(10, 1, 0, None, 5), http_status=418, status="error"
+                ),
+                make_event(session_id="miss", usage=Usage(10, 1)),
+                make_event(
+                    session_id="unknown", usage=Usage(), status="error", error_message="100% it broke"
+                ),
+                make_event(
+                    session_id="slow", usage=Usage(10, 1), latency_ms=2_000, latency_first_token_ms=1_000
+                ),
+            ],
+        )
+        found = ask(queries.page, RequestFilter(**given), SEEDED)
+        assert {row.session_id for row in found.rows} == named
+
+    def test_conditions_are_met_together(
+        self, ledger: Engine, ask: Callable[..., Any], make_event: EventFactory
+    ) -> None:
+        refill(ledger, [make_event(model=m, account_id=a) for m in ("x", "y") for a in ("one", "two")])
+        where = RequestFilter(model=("x",), account_id=("one",))
+        assert ask(queries.totals, where, SEEDED).requests == 1
+        assert where.conditions_by_name() == {"model": ("x",), "account_id": ("one",)}
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ({"since": datetime(2026, 1, 1)}, "since = 2026-01-01 00:00:00: give a time with its zone"),  # noqa: DTZ001
+            ({"since": DAY, "until": DAY - timedelta(1)}, "is before since"),
+            ({"model": tuple(map(str, range(101)))}, "model: 101 values; at most 100"),
+            ({"text": "x" * 201}, "text: 201 characters; at most 200"),
+        ],
+    )
+    def test_a_malformed_one_is_refused_by_name(self, given: dict[str, Any], message: str) -> None:
+        with pytest.raises(FilterError, match=message):
+            RequestFilter(**given)
+
+    def test_what_is_deleted_is_in_no_answer(
+        self, ledger: Engine, ask: Callable[..., Any], make_event: EventFactory
+    ) -> None:
+        refill(ledger, [make_event(session_id="here"), make_event(session_id="gone")])
+        with ledger.begin() as connection:
+            connection.execute(
+                text("UPDATE request_logs SET deleted_at = requested_at WHERE session_id = 'gone'")
+            )
+        assert ask(queries.totals, ALL, SEEDED).requests == 1
+        assert [row.session_id for row in ask(queries.page, ALL, SEEDED).rows] == ["here"]
+
+
+class TestBreakdown:
+    def test_the_top_ones_and_the_rest_are_the_whole(
+        self, ledger: Engine, ask: Callable[..., Any], make_event: EventFactory
+    ) -> None:
+        events = [make_event(account_id=f"a{n}", usage=Usage(100 * n, 10)) for n in range(1, 8)]
+        refill(ledger, events)
+        found = ask(queries.by, ALL, "account_id", SEEDED, top=3, durations=True)
+        assert [group.value for group in found.groups] == ["a7", "a6", "a5"]
+        assert found.values == 7
+        assert sum((group.totals for group in found.groups), found.rest) == expected(events)
+
+    def test_an_unknown_dimension_is_refused(self, ask: Callable[..., Any]) -> None:
+        with pytest.raises(FilterError, match="dimension 'color' is not known; allowed: provider, model"):
+            ask(queries.by, ALL, "color", SEEDED)
+
+
+class TestSeries:
+    @SEVERAL
+    @given(data=st.data())
+    def test_points_are_the_requests_of_their_time(
+        self,
+        ledger: Engine,
+        ask: Callable[..., Any],
+        events: st.SearchStrategy[RequestEvent],
+        data: st.DataObject,
+    ) -> None:
+        stored = data.draw(st.lists(events, max_size=12))
+        refill(ledger, stored)
+        minutes = data.draw(
+            st.lists(st.integers(-2_000, 4_000), min_size=2, max_size=30, unique=True).map(sorted)
+        )
+        bounds = [DAY + timedelta(minutes=m) for m in minutes]
+        (line,) = ask(queries.series, ALL, bounds, SEEDED, durations=True)
+        for point, since, until in zip(line.points, bounds, bounds[1:], strict=False):
+            assert (point.since, point.until) == (since, until)
+            assert point.totals == expected([e for e in stored if since <= e.requested_at < until])
+
+    def test_a_line_for_each_top_value(
+        self, ledger: Engine, ask: Callable[..., Any], make_event: EventFactory
+    ) -> None:
+        refill(ledger, [make_event(model=m, requested_at=DAY) for m in ("x", "y", "y", "z", "z", "z")])
+        bounds = [DAY - timedelta(hours=1), DAY, DAY + timedelta(hours=1)]
+        lines = ask(queries.series, ALL, bounds, SEEDED, dimension="model", top=2, order="requests")
+        assert [(line.value, [p.totals.requests for p in line.points]) for line in lines] == [
+            ("z", [0, 3]),
+            ("y", [0, 2]),
+        ]
+
+    def test_bounds_that_are_none_are_refused(self, ask: Callable[..., Any]) -> None:
+        with pytest.raises(FilterError, match="2 bounds"):
+            ask(queries.series, ALL, [DAY, DAY], SEEDED)
+
+
+class TestPages:
+    def test_pages_in_both_directions_show_every_row_once(
+        self, ledger: Engine, ask: Callable[..., Any], make_event: EventFactory
+    ) -> None:
+        # several of the same moment, and not stored in the order of time
+        events = [make_event(requested_at=DAY + timedelta(seconds=n % 7)) for n in range(50)]
+        refill(ledger, events)
+        first = ask(queries.page, ALL, SEEDED, size=9)
+        assert first.newer is None
+        pages, last = [first], first
+        while last.older:
+            last = ask(queries.page, ALL, SEEDED, size=9, older_than=Cursor.parse(str(last.older)))
+            pages.append(last)
+        ids = [row.id for page in pages for row in page.rows]
+        assert len(ids) == len(set(ids)) == 50
+        assert [row.cursor for page in pages for row in page.rows] == sorted(
+            (row.cursor for page in pages for row in page.rows), reverse=True
+        )
+        back = ask(queries.page, ALL, SEEDED, size=9, newer_than=last.newer)
+        assert back.rows == pages[-2].rows
+
+    def test_a_row_says_what_was_stored_and_what_it_costs(
+        self, ledger: Engine, ask: Callable[..., Any], make_event: EventFactory
+    ) -> None:
+        event = make_event(
+            usage=Usage(1_000, 400, 200, 50, 100),
+            extra_units={"audio_seconds": Decimal("12.340")},
+            provider_cost_usd=Decimal("0.1"),
+            service_tier="default",
+            requested_service_tier="priority",
+            login=True,
+            streamed=True,
+        )
+        refill(ledger, [event, make_event(model="nobody-knows"), make_event(status="error", usage=Usage())])
+        plain, unknown, failed = ask(queries.page, ALL, SEEDED).rows[::-1]
+        same = {f.name for f in fields(RequestEvent)} & {f.name for f in fields(type(plain))} - {"id"}
+        assert {name: getattr(plain, name) for name in same} == {name: getattr(event, name) for name in same}
+        assert plain.billed_tier == "priority"
+        assert plain.cost_usd == price_request(
+            SEEDED, event.model, event.usage, event.requested_at, "priority"
+        )
+        assert (unknown.cost_usd, unknown.unpriced) == (None, "unknown_pricing")
+        assert (failed.cost_usd, failed.unpriced) == (None, None)
+
+    def test_new_arrivals_come_in_the_order_they_were_stored(
+        self, ledger: Engine, ask: Callable[..., Any], make_event: EventFactory
+    ) -> None:
+        refill(ledger, [make_event()])
+        seen = ask(queries.last_id)
+        late = make_event(requested_at=DAY - timedelta(days=1), session_id="late")
+        with ledger.begin() as connection:
+            record(connection, [late, make_event(session_id="new")])
+        assert [r.session_id for r in ask(queries.arrived, ALL, SEEDED, after_id=seen)] == ["late", "new"]
+
+    def test_an_export_has_every_row(
+        self,
+        ledger: Engine,
+        ask: Callable[..., Any],
+        make_event: EventFactory,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr("ledger.requests.rows.EXPORT_STEP", 7)
+        refill(ledger, [make_event(requested_at=DAY + timedelta(seconds=n % 3)) for n in range(30)])
+        rows = ask(lambda c: list(queries.all_rows(c, ALL, SEEDED)))
+        assert len({row.id for row in rows}) == len(rows) == 30
+
+    def test_one_request_with_its_attempts(
+        self, ledger: Engine, ask: Callable[..., Any], make_event: EventFactory
+    ) -> None:
+        first = make_event(request_id="r-1", status="error", account_id="one")
+        second = replace(
+            first, id="second", status="success", account_id="two", requested_at=DAY + timedelta(1)
+        )
+        later = replace(second, requested_at=first.requested_at + timedelta(seconds=2))
+        refill(ledger, [later, first, make_event()])
+        (row,) = ask(queries.page, RequestFilter(account_id=("two",)), SEEDED).rows
+        detail = ask(queries.request, row.id, SEEDED)
+        assert detail.row == row
+        assert [attempt.account_id for attempt in detail.attempts] == ["one", "two"]
+        assert ask(queries.request, 10**9, SEEDED) is None
+
+    @pytest.mark.parametrize("text", ["", "x", "1", "1-", "-1-2", "1-2-3", "9" * 60, "9" * 30 + "-1"])
+    def test_a_cursor_that_is_none_is_refused(self, ask: Callable[..., Any], text: str) -> None:
+        with pytest.raises(FilterError, match="cursor"):
+            ask(queries.page, ALL, SEEDED, older_than=Cursor.parse(text))
+
+    @pytest.mark.parametrize("size", [0, 1_001])
+    def test_a_page_has_a_size(self, ask: Callable[..., Any], size: int) -> None:
+        with pytest.raises(FilterError, match="allowed: 1 to 1000"):
+            ask(queries.page, ALL, SEEDED, size=size)
+
+
+class TestConcentrations:
+    def test_the_failing_account_is_found_among_many(
+        self, ledger: Engine, ask: Callable[..., Any], make_event: EventFactory
+    ) -> None:
+        well = [make_event(account_id=f"a{n % 5}", model=f"m{n % 3}", http_status=200) for n in range(60)]
+        ill = [
+            make_event(
+                account_id="a3",
+                model=f"m{n % 3}",
+                status="error",
+                http_status=401,
+                error_code="invalid_token",
+            )
+            for n in range(12)
+        ]
+        strays = [make_event(account_id=f"a{n}", status="error", http_status=500 + n) for n in range(3)]
+        refill(ledger, [*well, *ill, *strays])
+        found = ask(queries.concentrations, ALL)
+        assert len(found) == 3
+        account = next(one for one in found if one.dimension == "account_id")
+        assert (account.value, account.errors, account.requests) == ("a3", 12, 24)
+        assert account.share_of_errors == 0.8
+        assert ask(queries.totals, account.narrowed, SEEDED).requests == 12
+
+    def test_few_failures_concentrate_on_nothing(
+        self, ledger: Engine, ask: Callable[..., Any], make_event: EventFactory
+    ) -> None:
+        refill(ledger, [make_event(), make_event(account_id="x", status="error")])
+        assert ask(queries.concentrations, ALL) == ()
+
+
+class TestBilledInSql:
+    @SEVERAL
+    @given(
+        usages=st.lists(st.builds(Usage, *[st.one_of(st.none(), st.integers(-5, 300_000))] * 10), max_size=5)
+    )
+    def test_it_is_what_python_says(
+        self, ledger: Engine, ask: Callable[..., Any], make_event: EventFactory, usages: list[Usage]
+    ) -> None:
+        units = {"web_search": Decimal(3), "audio_seconds": Decimal("1.5"), "characters": Decimal(-1)}
+        events = [make_event(usage=u, extra_units=units if n % 2 else None) for n, u in enumerate(usages)]
+        refill(ledger, events)
+        found: dict[int, Counts] = {}
+        for group in ask(lambda c: list(priced_groups(c, ALL, (), ()))):
+            found[group.context_above] = found.get(group.context_above, Counts()) + group.counts
+        wanted: dict[int, Counts] = {}
+        for event in events:
+            above = context_step(event.usage.input_tokens)
+            metered = is_metered(event.usage, event.extra_units)
+            counts = counts_of(event.usage, event.extra_units) if metered else Counts()
+            wanted[above] = wanted.get(above, Counts()) + counts
+        assert found == wanted
+
+
+class TestHistogram:
+    @given(st.lists(st.floats(0, 4_000_000), min_size=1), st.floats(0.01, 1))
+    def test_a_percentile_is_within_its_bucket(self, durations: list[float], q: float) -> None:
+        ordered = sorted(durations)
+        exact = ordered[max(0, -(-int(q * len(ordered) * 1_000_000) // 1_000_000) - 1)]
+        found = histogram_of(durations).quantile(q)
+        assert found is not None
+        index = bucket(exact)
+        low = BOUNDS[index - 1] if index else 0
+        high = BOUNDS[min(index, len(BOUNDS) - 1)]
+        assert low <= found <= high * 1.19 or bucket(found) <= index + 1
+
+    def test_merged_is_as_counted_together(self) -> None:
+        assert histogram_of([1, 50]) + histogram_of([50, 900]) == histogram_of([900, 50, 50, 1])
+        assert Histogram().quantile(0.5) is None
+
+
+SLOW = (
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500000000) SELECT max(i) FROM n"
+)
+
+
+class TestLimits:
+    def test_a_question_that_takes_too_long_is_ended(self, readers: Engine) -> None:
+        began = time.monotonic()
+        with pytest.raises(TooSlow, match=r"longer than 0\.2 s"):
+            with asking(readers, Limit(0.2)) as connection:
+                connection.execute(text(SLOW))
+        assert time.monotonic() - began < 5
+
+    def test_a_question_can_be_cancelled_from_another_thread(self, readers: Engine) -> None:
+        limit = Limit(60)
+        threading.Timer(0.2, limit.cancel).start()
+        with pytest.raises(TooSlow, match="cancelled"):
+            with asking(readers, limit) as connection:
+                connection.execute(text(SLOW))
+        with pytest.raises(TooSlow, match="cancelled"):
+            with asking(readers, limit) as connection:
+                connection.execute(text("SELECT 1"))
