@@ -95,7 +95,9 @@ def _put(document: dict[str, Any], key: tuple[str, ...], value: str) -> None:
 
 
 def _line(error: dict[str, Any], origin: Mapping[tuple[str, ...], str]) -> str:
-    key = tuple(str(part) for part in error["loc"])
+    key = tuple(
+        str(part) for part in error["loc"] if not isinstance(part, int)
+    )  # of an array, the member shows
     where = f"{origin.get(key, origin[()])}: {_dotted(key)}" if key else origin[()]
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
