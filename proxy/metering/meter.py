@@ -10,11 +10,11 @@ from time import perf_counter
 
 import msgspec
 
+from ledger.privacy import safe_message
 from ledger.values import DEFAULT_ACCOUNT, NO_USAGE, EndReason, RequestEvent, Status, UsageSample
 from proxy.errors import Refused, UpstreamError
 from proxy.http.routes import Route
 from proxy.metering import quota
-from proxy.metering.privacy import safe_message
 from proxy.metering.taps import NoTap, Tap, tap
 from proxy.metering.usage import NOTHING, NOTHING_ASKED, Asked, Report
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from ledger.privacy import mask_key
 from proxy.errors import Refused
 from proxy.http.headers import credential, replaced, request_lines, session_id
 from proxy.http.routes import Route
 from proxy.http.wire import Body
 from proxy.metering.meter import Caller, new_id
-from proxy.metering.privacy import mask_key
 from proxy.relay import body as inbound
 from proxy.relay import include_usage
 from proxy.relay.access import Key

@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
+from ledger.privacy import mask_key
 from proxy.error_codes import error_class as proxys_error_class
-from proxy.metering.privacy import mask_key
 from simulator.failures import FAILURES, Failure, error_class
 from simulator.history.fleet import FLEET, KEYS, SECRETS, busy_caller
 

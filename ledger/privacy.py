@@ -1,0 +1,155 @@
+"""What may be stored of a secret and of a provider's text. Pure, and bounded in time.
+
+Three sieves, one after the other: the secrets that are known at that moment go by their value, in whatever
+way they are spelled; what looks like chance goes, since nobody writes like that; and what is known by its
+name or its shape goes: header lines, query parameters, keys of known providers, e-mail addresses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+MAX_MESSAGE = 300
+"""Characters of an error message that are kept."""
+
+MAX_EXAMINED = 4096
+"""Characters of one that are looked at."""
+
+MAX_CODE = 64
+"""Characters of a provider's error code that are kept."""
+
+MIN_SECRET = 6
+"""Characters of a secret that is looked for by its value: shorter ones are words by chance."""
+
+MIN_PART = 8
+"""Characters that make a part of a known secret one: a mask shows as many, and no more."""
+
+GONE = "[...]"
+
+_QUOTE = re.compile(r"[`\"“”„«»‹›‘]|(?<!\w)['’]|['’](?!\w)")
+_WORD = re.compile(r"[^\s,;()<>{}\[\]]+")
+
+_NAMED = re.compile(
+    r"(?i)(cookie2?\s?[:=]).*"
+    r"|((?:authorization|credentials?)\s?[:=]\s?)(?:(?:bearer|basic|token|digest)\s+)?\S+"
+    r"|((?:key|token|secret|passw(?:or)?d|signature|session|jwt|sid)[\w.-]{0,20}(?:=|%3d|\s?:\s?))"
+    r"(?!\s*\d{1,9}\b)\S+"
+    r"|\b(?:bearer|basic)\s+\S+"
+)
+"""What stands behind a name that says what it is. Small numbers stay: they are limits, not keys."""
+
+_SHAPED = re.compile(
+    r"(?i)\b(?:sk|sess|rk|pk|csk|gsk|xai|nvapi|pplx|tgp|r8|hf|gh[oprsu]|github_pat|glpat|xox[abeoprs]|whsec|tvly)"
+    r"[-_][\w*.~+/=\-]{4,}"
+    r"|\b(?:key|api|app|org|proj|user|acct|pa|fw|ak|jina)[-_](?=[^\s\d]*\d)[\w*.~+/=\-]{8,}"
+    r"|\bya29\.[\w\-]+|\bAQ\.[\w\-]{8,}"
+    r"|\b(?:AKIA|ASIA)[A-Z0-9]{8,}"
+    r"|\bAIza[\w\-]{10,}"
+    r"|\beyJ[\w\-]+(?:\.[\w\-]*)*"
+    r"|[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{1,99}"
+    r"|\b[0-9a-f]{8}(?:-[0-9a-z]{4}){3}-[0-9a-z]{4,}\b"
+    r"|\b[0-9a-f]{24,}\b"
+)
+
+_SEGMENT = re.compile(r"[A-Za-z0-9]+")
+_TURNS = re.compile(r"(?<=[0-9])(?=[A-Za-z])|(?<=[A-Za-z])(?=[0-9])")
+_MASKED = re.compile(r"\*{3,}|•{3,}")
+
+
+def mask_key(key: str | None) -> str:
+    """A caller's key as a label: first and last four characters, or a word for what it is."""
+    if not key:
+        return "unknown"
+    return f"{key[:4]}...{key[-4:]}" if len(key) > 8 else "short_key"
+
+
+def safe_message(text: object, secrets: Iterable[str] = ()) -> str | None:
+    """A provider's error text without what callers may have put into it.
+
+    Quotes are where providers repeat a request's own words, and nobody knows where such a quote ends:
+    the text is kept up to the first one. Whatever is no text gives None.
+
+    Args:
+        secrets: those of the caller and of the account that were used.
+    """
+    if not isinstance(text, str) or not text:
+        return None
+    secrets = tuple(secrets)
+    text = without(text[: MAX_EXAMINED + max(map(len, secrets), default=0)], secrets)[:MAX_EXAMINED]
+    quotes = _QUOTE.search(text)
+    if quotes:
+        text = text[: quotes.start()] + GONE
+    text = _NAMED.sub(_name_alone, text)
+    text = _SHAPED.sub(GONE, text)
+    text = _WORD.sub(_unless_random, text)
+    return " ".join(text.split())[:MAX_MESSAGE]
+
+
+def safe_code(code: str | None, secrets: Iterable[str] = ()) -> str | None:
+    """A provider's error code; `redacted` for one that holds what a message may not."""
+    if not code:
+        return None
+    if len(code) > MAX_CODE or "[" in code:
+        return "redacted"
+    return code if safe_message(code, secrets) == code else "redacted"
+
+
+def without(text: str, secrets: Iterable[str], *, instead: str = GONE) -> str:
+    """A text without these secrets: whole, in part, in other letters' case, or as a URL spells them."""
+    for secret in secrets:
+        for spelled in dict.fromkeys((secret, quote(secret, safe=""))):
+            if len(spelled) >= MIN_SECRET:
+                text = _without(text, spelled, instead)
+    return text
+
+
+def _without(text: str, secret: str, instead: str) -> str:
+    folded, lower = text.lower(), secret.lower()
+    if len(folded) != len(text):  # a letter that is longer in lower case; the places would be wrong
+        return text.replace(secret, instead)
+    size = min(MIN_PART, len(lower))
+    parts = {lower[at : at + size] for at in range(len(lower) - size + 1)}
+    kept, at, copied = [], 0, 0
+    if not any(part in folded for part in parts):
+        return text
+    while at <= len(folded) - size:
+        if folded[at : at + size] not in parts:
+            at += 1
+            continue
+        end = at + size
+        while end < len(folded) and folded[end - size + 1 : end + 1] in parts:
+            end += 1
+        kept += [text[copied:at], instead]
+        at = copied = end
+    return "".join((*kept, text[copied:]))
+
+
+def _name_alone(found: re.Match[str]) -> str:
+    return next((name for name in found.groups() if name), "") + GONE
+
+
+def _unless_random(found: re.Match[str]) -> str:
+    word = found[0]
+    if len(word) < MIN_PART or word == GONE:
+        return word
+    if _MASKED.search(word) or any(map(_is_random, _SEGMENT.findall(word))):
+        return GONE
+    return word
+
+
+def _is_random(segment: str) -> bool:
+    """Whether a run of letters and digits looks like chance. Names of models, dates and words do not."""
+    size = len(segment)
+    if size < MIN_PART:
+        return False
+    digits = sum(map(str.isdigit, segment))
+    if digits == size:
+        return size >= 16
+    if digits:
+        return size >= 16 or len(_TURNS.findall(segment)) >= 3
+    capitals = sum(map(str.isupper, segment))
+    if capitals in (0, size):
+        return size >= 24
+    return size >= 12 and min(capitals, size - capitals) >= size / 4
