@@ -81,10 +81,7 @@ def safe_message(text: object, secrets: Iterable[str] = ()) -> str | None:
     quotes = _QUOTE.search(text)
     if quotes:
         text = text[: quotes.start()] + GONE
-    text = _NAMED.sub(_name_alone, text)
-    text = _SHAPED.sub(GONE, text)
-    text = _WORD.sub(_unless_random, text)
-    return " ".join(text.split())[:MAX_MESSAGE]
+    return " ".join(without_likely(text).split())[:MAX_MESSAGE]
 
 
 def safe_code(code: str | None, secrets: Iterable[str] = ()) -> str | None:
@@ -94,6 +91,13 @@ def safe_code(code: str | None, secrets: Iterable[str] = ()) -> str | None:
     if len(code) > MAX_CODE or "[" in code:
         return "redacted"
     return code if safe_message(code, secrets) == code else "redacted"
+
+
+def without_likely(text: str) -> str:
+    """A text without what is known for a secret by its name or its shape, and what looks like chance."""
+    text = _NAMED.sub(_name_alone, text)
+    text = _SHAPED.sub(GONE, text)
+    return _WORD.sub(_unless_random, text)
 
 
 def without(text: str, secrets: Iterable[str], *, instead: str = GONE) -> str:

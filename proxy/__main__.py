@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ import uvloop
 
 from ledger.errors import LedgerError
 from proxy.errors import BodyLogError, CredentialError
+from proxy.observers import process_log
 from proxy.service import Service
 from proxy.workers import WORKER, supervise
 from settings.errors import SettingsError
@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until a signal; returns the exit code."""
     options = parser().parse_args(arguments)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    process_log.set_up()
     try:
         settings = load(options.config, os.environ)
         shared = WORKER in os.environ

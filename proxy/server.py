@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from proxy.errors import ProxyError, Refused
+from proxy.http.connection import Connection, ConnectionServer
 from proxy.http.path import split_target
 from proxy.http.response_head import error_response, json_response
 from proxy.http.routes import METHODS, REFUSED_METHODS, backend_route, route
@@ -110,24 +110,6 @@ def _method_refused(method: str) -> web.Response:
     return answer
 
 
-class _Connection(RequestHandler):
-    """A client's connection that tells a body's reader when the rest of it is malformed: aiohttp's own
-    leaves it waiting."""
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        request = self._current_request
-        if request is None or not self._messages or not isinstance(self._messages[-1][0], _ErrInfo):
-            return
-        if not request.content.is_eof() and request.content.exception() is None:
-            request.content.set_exception(web.RequestPayloadError("the request body is malformed"))
-
-
-class _Server(web.Server):
-    def __call__(self) -> RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
-
-
 class Server:
     """A listening socket with the application behind it.
 
@@ -138,10 +120,9 @@ class Server:
     def __init__(self, application: Application, relay: Relay, *, grace: float) -> None:
         self._relay = relay
         self._grace = grace
-        self._server = _Server(
+        self._server = ConnectionServer(
             application,
             handler_cancellation=True,  # a caller who leaves ends its request at the provider too
-            access_log=None,
             auto_decompress=False,
             keepalive_timeout=KEEPALIVE_SECONDS,
             max_line_size=MOST_HEADER,
@@ -166,14 +147,16 @@ class Server:
         """Accept nothing new, let running requests finish within the grace, cut the rest."""
         for site in list(self._runner.sites):
             await site.stop()
-        for connection in self._server.connections:
-            if not connection._request_in_progress:
+        for connection in self._connections():
+            if not connection.busy:
                 connection.close()
         deadline = asyncio.get_running_loop().time() + self._grace
         while self._relay.running and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         self._relay.stopping = True
-        for connection in self._server.connections:
-            if (task := connection._task_handler) is not None:
-                task.cancel()
+        for connection in self._connections():
+            connection.cut()
         await self._runner.cleanup()
+
+    def _connections(self) -> list[Connection]:
+        return [one for one in self._server.connections if isinstance(one, Connection)]

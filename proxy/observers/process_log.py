@@ -1,0 +1,26 @@
+"""What this process logs beside its lines for requests: warnings of ours and of the libraries."""
+
+from __future__ import annotations
+
+import logging
+
+from ledger.privacy import without_likely
+
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+MAX_LINE = 16 * 1024
+"""Characters of one record that are kept, its traceback included."""
+
+
+class WithoutSecrets(logging.Formatter):
+    """Leaves out whatever looks like a secret, in messages and in tracebacks alike: a library's error may
+    hold the bytes that it could not read."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_likely(super().format(record)[:MAX_LINE])
+
+
+def set_up() -> None:
+    """The log of this process, from now on."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(WithoutSecrets(FORMAT))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])

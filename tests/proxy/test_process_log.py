@@ -1,0 +1,39 @@
+"""The log of the process holds no secret, whoever writes to it."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from proxy.observers.process_log import FORMAT, MAX_LINE, WithoutSecrets
+
+SECRETS = ["gsk_0123456789abcdefCANARY", "xai-0123456789CANARY", "Zq8Xw3Rt6Yp1Lm9Nk4Vb7Cd2Fg5Hj0Ks"]
+
+
+def record(text: str, error: BaseException | None = None) -> logging.LogRecord:
+    info = (type(error), error, error.__traceback__) if error else None
+    return logging.LogRecord("aiohttp.server", logging.ERROR, __file__, 1, text, None, info)
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("frame", ["b'Authorization: Bearer {}\\x01'", "GET /v1/x?key={} HTTP/1.1", "{}"])
+def test_messages_and_tracebacks_lose_secrets(secret: str, frame: str) -> None:
+    text = frame.format(secret)
+    try:
+        raise ValueError(text)
+    except ValueError as error:
+        line = WithoutSecrets(FORMAT).format(record(f"cannot read {text}", error))
+    assert secret not in line
+    assert "Traceback" in line
+    assert "test_messages_and_tracebacks" in line
+    assert "aiohttp.server" in line
+
+
+def test_what_it_says_stays() -> None:
+    text = "account 'anna': cannot read /run/secrets/anna: No such file or directory"
+    assert WithoutSecrets(FORMAT).format(record(text)).endswith(f"ERROR aiohttp.server: {text}")
+
+
+def test_a_record_has_an_end() -> None:
+    assert len(WithoutSecrets(FORMAT).format(record("long " * 100_000))) <= MAX_LINE
