@@ -63,6 +63,7 @@ def reset_cliff(config: RuleConfig) -> Alert:
         signal=f"({soon} or vector(0)) / {known}",
         threshold=f"> {config.cliff_share_above:g}",
         only_if=f"{known} >= {config.cliff_accounts_at_least}",
+        lasting=config.evaluation_interval,
         severity="warning",
         summary="Many accounts reset together",
         description="{{ $value | humanizePercentage }} of the accounts reset their weekly quota within the "

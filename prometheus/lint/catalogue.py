@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from prometheus.lint.finding import Finding, Severity
+
 RULES: Mapping[str, str] = {
+    "unreadable-file": "the file is not there, or is no dashboard, rule file or page",
     "syntax": "the query does not parse",
+    "foreign-syntax": "the query is not Prometheus' own PromQL, and was left to the server that speaks it",
     "unknown-metric": "nothing exports or records a series of this name",
     "not-recorded": "a recorded name that no rule records",
     "unknown-label": "a matcher on a label that the series never has",
@@ -18,7 +22,13 @@ RULES: Mapping[str, str] = {
     "quantile-without-le": "histogram_quantile over something that has no buckets",
     "short-range": "a range too short to hold enough samples",
     "empty-division": "a share that disappears where its part has no series yet",
+    "division-by-zero": "an aggregation over a ratio: one group without traffic makes the whole NaN",
+    "constant-comparison": "a comparison that is always true, or never",
+    "redundant-regexp": "a regular expression that says no more than = or !=, or is anchored twice",
+    "unit-of-rate": "a rate per second shown in the unit of a sum",
     "lost-label": "the legend or the annotation names a label that the result does not have",
+    "alert-without-for": "an alert that fires at the first evaluation, for one lost scrape too",
+    "alert-template": "a text of an alert that Prometheus cannot render",
     "undefined-variable": "a $variable that the dashboard does not define",
     "unused-record": "recorded, and used by nothing",
     "unused-family": "exported, and neither charted nor alerted on nor left out on purpose",
@@ -27,5 +37,27 @@ RULES: Mapping[str, str] = {
     "unused-suppression": "a suppression of a rule that is not broken there",
 }
 
-BROKEN_INPUT = frozenset({"syntax"})
-"""Findings after which the rest of the query cannot be judged: exit code 2."""
+BROKEN_INPUT = frozenset({"unreadable-file", "syntax"})
+"""Findings after which the rest cannot be judged: exit code 2."""
+
+SEVERITIES: Mapping[str, Severity] = {
+    "foreign-syntax": "hint",
+    "short-range": "warning",
+    "empty-division": "warning",
+    "division-by-zero": "warning",
+    "redundant-regexp": "hint",
+    "unit-of-rate": "warning",
+    "alert-without-for": "hint",
+    "lost-label": "warning",
+    "unused-record": "warning",
+    "stale-left-out": "warning",
+    "bare-suppression": "warning",
+    "unused-suppression": "warning",
+}
+"""All others are errors."""
+
+
+def severity(finding: Finding) -> Severity:
+    """How much a finding matters: what the check said of this case, else what its rule says."""
+    complaint = finding.complaint
+    return complaint.severity or SEVERITIES.get(complaint.rule, "error")

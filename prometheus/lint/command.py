@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,11 +13,12 @@ from prometheus.cli import OneLineParser
 from prometheus.config import RuleConfig
 from prometheus.errors import SourceError
 from prometheus.lint import exposition
-from prometheus.lint.catalogue import BROKEN_INPUT
-from prometheus.lint.finding import Finding
+from prometheus.lint.catalogue import BROKEN_INPUT, severity
+from prometheus.lint.finding import Finding, Severity
 from prometheus.lint.linting import lint, world
 from prometheus.lint.query import Source
-from prometheus.lint.report import FORMATS, summary
+from prometheus.lint.report import FORMATS, LEVELS, summary
+from prometheus.lint.schema import Schema
 from prometheus.lint.sources.durations import parsed
 from prometheus.lint.sources.reading import sources
 
@@ -25,7 +26,7 @@ DEFAULT = (Path("build/prometheus"), Path("build/dashboards"), Path("runbooks"))
 
 DESCRIPTION = """\
 Reads every PromQL query of dashboards (.json), rule files (.yml) and pages (.md, blocks marked promql) and
-says what is wrong with it, why, and how to mend it. docs/promql-linter.md explains each rule.
+says what is wrong with it, why, and how to fix it. docs/promql-linter.md explains each rule.
 
 Our own files (dashboards with the tag quotascope, groups named quotascope-..., pages) are held against the
 metrics that this repository declares. For any other file, --schema takes the metrics from a scrape; without
@@ -42,7 +43,7 @@ examples:
 to allow one thing in one query, write a comment into it:
   # lint-ignore counter-without-rate: since the process began is what is asked for
 
-exit codes: 0 nothing to say; 1 findings; 2 a file, a query or the schema cannot be read
+exit codes: 0 no finding as severe as --fail-on; 1 such findings; 2 a file, query or schema cannot be read
 """
 
 
@@ -60,9 +61,18 @@ def add(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     )
     parser.add_argument("--format", choices=sorted(FORMATS), default="text", help="default: text")
     parser.add_argument(
+        "--fail-on",
+        choices=[*LEVELS],
+        default="warning",
+        help="the least severity that makes the exit code 1; default: warning",
+    )
+    parser.add_argument(
         "--schema",
         metavar="URL|FILE",
-        help="a scrape that shows the metrics of the files; ours, too, are then held against it",
+        action="append",
+        default=[],
+        help="a scrape that shows the metrics of the files; may be given several times; ours, too, are then "
+        "held against it",
     )
     parser.add_argument(
         "--target-label",
@@ -85,22 +95,24 @@ def run(arguments: argparse.Namespace) -> int:
     held = world(config)
     found = sources(arguments.files or _default())
     if arguments.schema:
-        schema = exposition.load(arguments.schema, arguments.target_label)
-        held, found = world(config, schema), _foreign(found)
+        schemas = [exposition.load(where, arguments.target_label) for where in arguments.schema]
+        held, found = world(config, Schema.joined(schemas)), _foreign(found)
     if arguments.scrape_interval:
         held = replace(held, scrape_interval=arguments.scrape_interval)
     findings = lint(found, held)
-    for finding in findings:
-        print(FORMATS[arguments.format](finding))
+    sys.stdout.write(FORMATS[arguments.format](findings))
     queries = sum(len(source.queries) for source in found)
-    print(summary(findings, queries, len(found)), file=sys.stderr if findings else sys.stdout)
-    return exit_code(findings)
+    quiet = not findings and arguments.format != "sarif"
+    print(summary(findings, queries, len(found)), file=sys.stdout if quiet else sys.stderr)
+    return exit_code(findings, arguments.fail_on)
 
 
-def exit_code(findings: Iterable[Finding]) -> int:
-    """2 where a query cannot be read, else 1 where there is anything to say."""
-    rules = {finding.complaint.rule for finding in findings}
-    return 2 if rules & BROKEN_INPUT else 1 if rules else 0
+def exit_code(findings: Sequence[Finding], fail_on: Severity = "warning") -> int:
+    """2 where a file or a query cannot be read, else 1 where a finding is severe enough."""
+    if any(f.complaint.rule in BROKEN_INPUT and severity(f) == "error" for f in findings):
+        return 2
+    order = list(LEVELS)
+    return int(any(order.index(severity(f)) <= order.index(fail_on) for f in findings))
 
 
 def _default() -> list[Path]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from prometheus_client.metrics_core import Metric
-from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families as prometheus_text
 
 from prometheus.errors import SourceError
 from prometheus.lint.schema import Schema, Series
@@ -15,6 +17,8 @@ from prometheus.lint.schema import Schema, Series
 TARGET_LABELS = frozenset({"job", "instance"})
 TIMEOUT_SECONDS = 10
 KINDS = {"counter": "counter", "gauge": "gauge", "histogram": "counter", "summary": "counter"}
+
+COUNTING = ("_total", "_bucket")
 
 
 def load(where: str, target_labels: Iterable[str] = ()) -> Schema:
@@ -28,7 +32,12 @@ def load(where: str, target_labels: Iterable[str] = ()) -> Schema:
     text = _fetch(where) if where.startswith(("http://", "https://")) else _read(Path(where))
     added = TARGET_LABELS | frozenset(target_labels)
     try:
-        series = [s for family in text_string_to_metric_families(text) for s in _series(family, added)]
+        parse: Callable[[str], Iterable[Metric]] = prometheus_text
+        if text.rstrip().endswith("# EOF"):
+            parse = openmetrics
+            text = re.sub(r"^# UNIT .*\n", "", text, flags=re.MULTILINE)  # what the parser is strict about
+        families = parse(text)
+        series = [s for family in families for s in _series(family, added)]
     except (ValueError, KeyError, IndexError) as error:
         raise SourceError(f"--schema {where}: not the text of a scrape: {error}") from error
     if not series:
@@ -43,6 +52,8 @@ def _series(family: Metric, added: frozenset[str]) -> Iterator[Series]:
         labels[sample.name] = labels.get(sample.name, added) | frozenset(sample.labels)
     for name, found in labels.items():
         kind = KINDS.get(family.type, "")
+        if not kind and name.endswith(COUNTING):
+            kind = "counter"  # exporters that state no type still name their counters as such
         if family.type == "summary" and name == family.name:
             kind = "gauge"  # its quantiles
         yield Series(name, kind, found, family.name)

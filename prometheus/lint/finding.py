@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning", "hint"]
+"""error: it shows something wrong or nothing; warning: it will, one day; hint: worth a look, not certain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +32,16 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """One broken rule, before it is known where: rule id, reason in one line, and the fix."""
+    """One broken rule, before it is known where: rule id, reason in one line, and the fix.
+
+    Attributes:
+        severity: where it is not the rule's own.
+    """
 
     rule: str
     reason: str
     fix: str
+    severity: Severity | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,19 +9,22 @@ from datetime import timedelta
 import promql_parser
 
 from prometheus.config import RuleConfig
-from prometheus.lint import comments, coverage, variables
+from prometheus.lint import comments, coverage, syntax, variables
 from prometheus.lint.checks import (
+    alerts,
+    comparisons,
     counters,
     divisions,
     joins,
     labels,
     names,
     quantiles,
+    units,
     windows,
 )
 from prometheus.lint.checks.question import Check, Question
 from prometheus.lint.checks.variables import undefined_variable
-from prometheus.lint.finding import Complaint, Finding
+from prometheus.lint.finding import Complaint, Finding, Place
 from prometheus.lint.left_out import LEFT_OUT
 from prometheus.lint.query import Query, Source
 from prometheus.lint.schema import Schema, Series, families, ours
@@ -40,6 +43,12 @@ CHECKS: tuple[Check, ...] = (
     quantiles.quantile_without_le,
     windows.short_range,
     divisions.empty_division,
+    divisions.division_by_zero,
+    comparisons.constant_comparison,
+    comparisons.redundant_regexp,
+    units.unit_of_rate,
+    alerts.alert_without_for,
+    alerts.alert_template,
 )
 
 
@@ -69,7 +78,7 @@ def world(config: RuleConfig, others: Schema | None = None) -> World:
 def lint(sources: Sequence[Source], world: World) -> list[Finding]:
     """All findings, in the order of the files; those about all files come last."""
     questions: list[Question] = []
-    findings: list[Finding] = []
+    findings = [Finding(Place(s.file), _unreadable(s)) for s in sources if s.error]
     for own in (True, False):
         queries = [query for source in sources for query in source.queries if query.ours is own]
         known = _with_recorded(world.ours if own else world.others, queries, world.scrape_interval)
@@ -82,10 +91,14 @@ def lint(sources: Sequence[Source], world: World) -> list[Finding]:
     return [*findings, *_whole(sources, questions, world)]
 
 
+def _unreadable(source: Source) -> Complaint:
+    return Complaint("unreadable-file", source.error, "name a dashboard, a rule file or a page")
+
+
 def _complaints(query: Query, question: Question | None) -> Iterator[Complaint]:
     found = [*undefined_variable(query)]
     if question is None:
-        found.append(Complaint("syntax", _parse_error(query), "see what Prometheus says of it"))
+        found.append(syntax.complaint(query))
     else:
         found += [complaint for check in CHECKS for complaint in check(question)]
     yield from dict.fromkeys(comments.applied(found, comments.suppressions(query.expr)))
@@ -93,19 +106,13 @@ def _complaints(query: Query, question: Question | None) -> Iterator[Complaint]:
 
 def _question(query: Query, schema: Schema, scrape_interval: timedelta) -> Question | None:
     """The parsed query; None where it does not parse."""
-    try:
-        tree = promql_parser.parse(variables.substituted(query, scrape_interval))
-    except ValueError:
-        return None
-    return Question(query, tree, schema, scrape_interval)
-
-
-def _parse_error(query: Query) -> str:
-    try:
-        promql_parser.parse(variables.substituted(query, timedelta(minutes=1)))
-    except ValueError as error:
-        return " ".join(str(error).split())
-    return ""
+    for function in ("sum", "rate"):  # what a variable in front of a parenthesis may stand for
+        try:
+            tree = promql_parser.parse(variables.substituted(query, scrape_interval, function))
+        except ValueError:
+            continue
+        return Question(query, tree, schema, scrape_interval)
+    return None
 
 
 def _with_recorded(schema: Schema, queries: Sequence[Query], scrape_interval: timedelta) -> Schema:
@@ -123,6 +130,7 @@ def _recorded(question: Question) -> Series:
     query = question.query
     kind = "counter" if query.records.endswith("_total") else "gauge"
     labels = shape(question.tree, question.schema).labels
+    labels = None if labels is None else labels | query.labels
     return Series(query.records, kind, labels, query.records, every=query.every)
 
 

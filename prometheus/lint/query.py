@@ -10,6 +10,19 @@ from prometheus.lint.finding import Place
 
 
 @dataclass(frozen=True, slots=True)
+class Alert:
+    """What an alert says of itself, beside its query.
+
+    Attributes:
+        waits: it has a `for`, or keeps firing for a while.
+        templates: the texts of its labels and annotations.
+    """
+
+    waits: bool
+    templates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """One query.
 
@@ -19,7 +32,10 @@ class Query:
         texts: other texts beside it that may hold variables: title, legend, datasource.
         variables: the dashboard's variables with their current values; None outside of Grafana.
         min_step: the least step; None takes the scrape interval.
+        unit: Grafana's unit of the panel, "" where none is set.
         records: the name under which the result is stored.
+        labels: labels that the rule adds to each of its series, by name.
+        alert: the alert that the query raises, with what it says of itself; None where it raises none.
         every: how often a recording rule is evaluated.
         lists: only lists names or label values, and reads none of the values.
         ours: made by this repository, so that its metrics are known.
@@ -31,7 +47,10 @@ class Query:
     texts: tuple[str, ...] = ()
     variables: Mapping[str, str] | None = None
     min_step: timedelta | None = None
+    unit: str = ""
     records: str = ""
+    labels: frozenset[str] = frozenset()
+    alert: Alert | None = None
     every: timedelta | None = None
     lists: bool = False
     ours: bool = False
@@ -43,9 +62,11 @@ class Source:
 
     Attributes:
         kind: what a file of this kind does with its queries.
+        error: why it cannot be read; "" where it can.
     """
 
     file: str
     kind: str
     queries: tuple[Query, ...]
     ours: bool = field(default=False)
+    error: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from metrics import exporter as exporter_metrics
@@ -29,6 +29,7 @@ class Series:
         job: who exports it; "" where several may, or a rule does.
         determined: labels that follow from the others.
         every: time between two samples; None is the scrape interval.
+        guessed: the kind is only a guess by the name's ending.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Series:
     job: str = ""
     determined: frozenset[str] = frozenset()
     every: timedelta | None = None
+    guessed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,18 @@ class Schema:
         """The series of a name. An unknown one of an open schema is guessed from its ending."""
         found = self.series.get(name)
         if found is None and not self.closed:
-            return Series(name, "counter" if name.endswith(("_total", "_bucket")) else "")
+            return Series(name, "counter" if name.endswith(("_total", "_bucket")) else "", guessed=True)
         return found
+
+    @staticmethod
+    def joined(schemas: Iterable[Schema]) -> Schema:
+        """What several scrapes show together: closed, as each of them is."""
+        series: dict[str, Series] = {}
+        for schema in schemas:
+            for name, one in schema.series.items():
+                known = series.get(name)
+                series[name] = one if known is None else _merged(known, one)
+        return Schema(series, closed=True)
 
     def plus(self, series: Iterable[Series]) -> Schema:
         """The schema with more series in it."""
@@ -65,6 +77,12 @@ class Schema:
     def without_recorded(self) -> Schema:
         """The schema without the names that rules record: they have a colon."""
         return Schema({n: s for n, s in self.series.items() if ":" not in n}, self.closed)
+
+
+def _merged(one: Series, other: Series) -> Series:
+    """The same name in two scrapes: labels of either; the kind only where they agree."""
+    labels = None if one.labels is None or other.labels is None else one.labels | other.labels
+    return replace(one, labels=labels, kind=one.kind if one.kind == other.kind else "")
 
 
 def ours(config: RuleConfig) -> Schema:

@@ -15,6 +15,8 @@ Ancestors = tuple[Expr, ...]
 RATES = frozenset({"rate", "irate", "increase", "resets"})
 """Functions that know that a counter falls to 0."""
 
+COMPARISONS = frozenset({"==", "!=", ">", "<", ">=", "<="})
+
 SET_OPERATORS = frozenset({"and", "or", "unless"})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from datetime import timedelta
@@ -14,6 +15,9 @@ _VARIABLE = re.compile(
     r"\$\{([A-Za-z_]\w*)(?:\.[\w.]+)?(?::[^}]*)?\}|\$([A-Za-z_]\w*)|\[\[(\w+)(?::\w+)?\]\]"
 )
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`[^`]*`')
+_RAW = re.compile(r"`([^`]*)`")
+"""A string in which no backslash means anything: promql-parser reads them as if it did."""
+
 _LABEL_LIST = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(\s*[\w\s,]*$")
 _DURATION = re.compile(r"(?:\d+(?:ms|[smhdwy]))+")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -38,8 +42,18 @@ def undefined(names: Iterable[str], query: Query) -> list[str]:
     return sorted(n for n in names if n not in defined and not n.startswith("__") and n not in BUILT_IN)
 
 
-def substituted(query: Query, scrape_interval: timedelta) -> str:
-    """The query with something that parses in place of each variable."""
+def structural(query: Query) -> bool:
+    """Whether a variable stands outside of strings, ranges and numbers: its value is part of the syntax."""
+    plain = _STRING.sub('""', query.expr)
+    return any(not name.startswith("__") for found in _VARIABLE.finditer(plain) for name in _name(found))
+
+
+def substituted(query: Query, scrape_interval: timedelta, function: str = "sum") -> str:
+    """The query with something that parses in place of each variable.
+
+    Args:
+        function: what a variable before a parenthesis stands for, where its value does not say.
+    """
     text, end, parts = query.expr, 0, []
     strings = [found.span() for found in _STRING.finditer(text)]
     for found in _VARIABLE.finditer(text):
@@ -47,10 +61,10 @@ def substituted(query: Query, scrape_interval: timedelta) -> str:
         quoted = any(start < found.start() < stop for start, stop in strings)
         parts += [
             text[end : found.start()],
-            _value(name, text[: found.start()], quoted, query, scrape_interval),
+            _replacement(name, text, found, quoted, query, scrape_interval, function),
         ]
         end = found.end()
-    return "".join((*parts, text[end:]))
+    return _RAW.sub(lambda raw: json.dumps(raw[1], ensure_ascii=False), "".join((*parts, text[end:])))
 
 
 def _name(found: re.Match[str]) -> tuple[str, ...]:
@@ -68,7 +82,48 @@ def _value(name: str, before: str, quoted: bool, query: Query, scrape: timedelta
         return current if _DURATION.fullmatch(current) else "5m"
     if _LABEL_LIST.search(before):
         return current if current.isidentifier() else "job"
+    if _in_matchers(before):
+        return _matcher(before)
+    if before[-1:].isalnum() or before.endswith(("_", ":")):  # a part of a name
+        return current if current.isidentifier() else "x"
     return current if _NUMBER.fullmatch(current) or current.isidentifier() else "1"
+
+
+def _replacement(
+    name: str, text: str, found: re.Match[str], quoted: bool, query: Query, scrape: timedelta, function: str
+) -> str:
+    """What a variable stands for, by what follows it: a function, a metric's name, or a value."""
+    after = text[found.end() : found.end() + 1]
+    before = text[: found.start()]
+    if not quoted and not name.startswith("__") and not _in_matchers(before):
+        if after == "(":
+            return _function(name, query, function)
+        if after in ("[", "{"):
+            return _function(name, query, "metric")
+    return _value(name, before, quoted, query, scrape)
+
+
+def _function(name: str, query: Query, otherwise: str) -> str:
+    current = (query.variables or {}).get(name, "")
+    return current if current.isidentifier() else otherwise
+
+
+def _in_matchers(before: str) -> bool:
+    """Whether a text ends inside `{...}`, outside of its strings."""
+    plain = _STRING.sub('""', before)
+    return plain.rfind("{") > plain.rfind("}")
+
+
+def _matcher(before: str) -> str:
+    """A matcher that matches everything, where one may stand; nothing after another one, as a list that
+    brings its own comma would have it."""
+    plain = before.rstrip()
+    if plain.endswith(("=", "=~", "!=", "!~")):
+        return '""'
+    if not plain.endswith(("{", ",")):
+        return ""
+    named = re.search(r"[\w:]\s*\{[^{]*$", plain)
+    return 'job=~".*"' if named else '__name__=~".+"'
 
 
 def _built_in(name: str, step: timedelta) -> str:

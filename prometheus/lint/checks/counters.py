@@ -9,7 +9,7 @@ import promql_parser as promql
 from prometheus.lint import tree
 from prometheus.lint.checks.question import Question
 from prometheus.lint.finding import Complaint
-from prometheus.lint.tree import Ancestors
+from prometheus.lint.tree import Ancestors, Expr
 
 PRESENCE = frozenset({"absent", "absent_over_time", "present_over_time", "count_over_time", "timestamp"})
 """Functions that ask whether or when there is a sample, not what it is."""
@@ -28,10 +28,14 @@ def counter_without_rate(question: Question) -> Iterator[Complaint]:
             continue
         if _function(above) in tree.RATES | PRESENCE | COUNTING or _is_recorded_as_counter(question, above):
             continue
+        if _is_only_counted(selector, above):
+            continue
+        guess = " by its name" if series.guessed else ""
         yield Complaint(
             "counter-without-rate",
-            f"{selector.name} is a counter: it falls to 0 when its process starts anew",
+            f"{selector.name} is a counter{guess}: it falls to 0 when its process restarts",
             f"take rate({selector.name}[...]) or increase({selector.name}[...]), then aggregate",
+            "hint" if series.guessed else None,
         )
 
 
@@ -46,6 +50,24 @@ def rate_of_gauge(question: Question) -> Iterator[Complaint]:
                 f"{selector.name} may fall, and {function} would take each fall for a restart",
                 "use delta, deriv or avg_over_time",
             )
+
+
+def _is_only_counted(selector: Expr, above: Ancestors) -> bool:
+    """Whether only the presence of its series matters: somewhere above they are counted, compared to true or
+    false, or they stand behind `and` or `unless`."""
+    below = selector
+    for node in reversed(above):
+        if isinstance(node, promql.AggregateExpr) and str(node.op) in COUNTING:
+            return True
+        if isinstance(node, promql.Call) and str(node.func.name) in PRESENCE:
+            return True
+        if isinstance(node, promql.BinaryExpr):
+            if str(node.op) in ("and", "unless") and node.rhs == below:
+                return True
+            if node.modifier is not None and node.modifier.return_bool:
+                return True
+        below = node
+    return False
 
 
 def _function(above: Ancestors) -> str:

@@ -49,6 +49,7 @@ def never_matches(question: Question) -> Iterator[Complaint]:
 
 def many_to_many(question: Question) -> Iterator[Complaint]:
     """Of the series that meet, one side has one alone; where the other has several, it says so."""
+    certain = question.query.ours  # what a scrape of others shows is not all that tells their series apart
     for operator, left, right in _sides(question):
         if str(operator.op) in tree.SET_OPERATORS:
             continue
@@ -56,19 +57,18 @@ def many_to_many(question: Question) -> Iterator[Complaint]:
         more_left, more_right = left.key - matched, right.key - matched
         side, _ = tree.group_side(operator)
         if (side == "group_right" or not side) and more_left:
-            yield _several("left", more_left, side)
+            yield _several("left", more_left, side, certain)
         if (side == "group_left" or not side) and more_right:
-            yield _several("right", more_right, side)
+            yield _several("right", more_right, side, certain)
 
 
-def _several(side: str, labels: frozenset[str], grouped: str) -> Complaint:
+def _several(side: str, labels: frozenset[str], grouped: str, certain: bool) -> Complaint:
     words = ", ".join(sorted(labels))
     fix = f"aggregate the {side} side by the labels of the join alone, for example with max by (...)"
     if not grouped:
         fix += f", or let the {side} side have many: group_{side}"
-    return Complaint(
-        "many-to-many", f"several series of the {side} side may meet one: they differ in {words}", fix
-    )
+    reason = f"several series of the {side} side may meet one: they differ in {words}"
+    return Complaint("many-to-many", reason, fix, None if certain else "hint")
 
 
 def _sides(question: Question) -> Iterator[tuple[Expr, Shape, Shape]]:

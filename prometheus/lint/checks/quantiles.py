@@ -17,6 +17,8 @@ def quantile_without_le(question: Question) -> Iterator[Complaint]:
     for node, _ in tree.walk(question.tree):
         if not isinstance(node, promql.Call) or str(node.func.name) != "histogram_quantile":
             continue
+        if all(_may_be_native(question, s.name) for s, _ in tree.selectors(node.args[1])):
+            continue
         present = shape(node.args[1], question.schema).labels
         if present is not None and "le" not in present:
             yield Complaint(
@@ -24,3 +26,10 @@ def quantile_without_le(question: Question) -> Iterator[Complaint]:
                 "what histogram_quantile is given has no label le, so the answer is empty",
                 "ask for the _bucket series, and keep le: sum by (le) (rate(..._bucket[...]))",
             )
+
+
+def _may_be_native(question: Question, name: str) -> bool:
+    """A native histogram is one series without buckets. Of the parts of a classic one the name tells."""
+    series = question.schema.find(name)
+    unknown = series is None or series.guessed or not series.kind
+    return unknown and not name.endswith(("_bucket", "_sum", "_count", "_total"))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from prometheus.errors import SourceError
 from prometheus.lint.finding import Place
 from prometheus.lint.query import Query, Source
+from prometheus.lint.sources.dashboards_v2 import as_classic, is_v2
+from prometheus.lint.sources.datasources import asks_prometheus, uid
 from prometheus.lint.sources.durations import parsed
 from prometheus.lint.sources.lines import line_of
 
@@ -20,11 +23,13 @@ _QUERY_RESULT = re.compile(r"^query_result\((?P<expr>.+)\)$", re.DOTALL)
 
 
 def is_dashboard(document: object) -> bool:
-    """Whether this JSON is a dashboard, bare or as Grafana's API wraps it."""
+    """Whether this JSON is a dashboard: bare, as Grafana's API wraps it, or as a Kubernetes resource."""
     inner = _unwrapped(document)
-    return isinstance(inner, dict) and (
-        isinstance(inner.get("panels"), list) or isinstance(inner.get("rows"), list)
-    )
+    if not isinstance(inner, dict):
+        return False
+    if is_v2(inner):
+        return True
+    return any(isinstance(inner.get(key), list) for key in ("panels", "rows")) or "schemaVersion" in inner
 
 
 def load(file: str, text: str) -> Source:
@@ -38,20 +43,47 @@ def load(file: str, text: str) -> Source:
         raise SourceError(f"{file}: not JSON: {error}") from error
     if not is_dashboard(document):
         raise SourceError(f"{file}: not a dashboard: it has no list of panels")
-    dashboard = _unwrapped(document)
-    ours = OUR_TAG in (dashboard.get("tags") or ())
-    variables = dict(_variables(dashboard))
+    found = _unwrapped(document)
+    dashboard = as_classic(found) if is_v2(found) else found
+    scope = _Scope(
+        file,
+        text,
+        dict(_variables(dashboard)),
+        dict(_plugins(dashboard)),
+        OUR_TAG in (dashboard.get("tags") or ()),
+    )
     queries = [
-        *(q for panel in _panels(dashboard) for q in _targets(file, text, panel, variables, ours)),
-        *_variable_queries(file, text, dashboard, variables, ours),
-        *_annotations(file, text, dashboard, variables, ours),
+        *(q for panel in _panels(dashboard) for q in _targets(scope, panel)),
+        *_variable_queries(scope, dashboard),
+        *_annotations(scope, dashboard),
     ]
-    return Source(file, "dashboard", tuple(queries), ours)
+    return Source(file, "dashboard", tuple(queries), scope.ours)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """What all queries of one dashboard share.
+
+    Attributes:
+        variables: names that are defined, with their current values.
+        plugins: the type of each datasource variable and import input.
+    """
+
+    file: str
+    text: str
+    variables: Mapping[str, str]
+    plugins: Mapping[str, str]
+    ours: bool
 
 
 def _unwrapped(document: object) -> Any:
-    if isinstance(document, dict) and isinstance(document.get("dashboard"), dict):
+    """The dashboard inside Grafana's API answer or inside a resource of dashboard.grafana.app."""
+    if not isinstance(document, dict):
+        return document
+    if isinstance(document.get("dashboard"), dict):
         return document["dashboard"]
+    if str(document.get("apiVersion", "")).startswith("dashboard.grafana.app/"):
+        return document.get("spec")
     return document
 
 
@@ -61,66 +93,74 @@ def _list(holder: Any, key: str) -> list[dict[str, Any]]:
 
 
 def _panels(holder: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """All panels, those in rows too."""
-    for panel in (*_list(holder, "panels"), *_list(holder, "rows")):
+    """All panels, those in rows and those of the library that an export brings along."""
+    for panel in (*_list(holder, "panels"), *_list(holder, "rows"), *_library(holder)):
         yield panel
         yield from _panels(panel)
 
 
+def _library(holder: Mapping[str, Any]) -> list[dict[str, Any]]:
+    elements = holder.get("__elements")
+    found = elements.values() if isinstance(elements, dict) else elements or ()
+    models = [element.get("model") for element in found if isinstance(element, dict)]
+    return [model for model in models if isinstance(model, dict)]
+
+
 def _variables(dashboard: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for wanted in _list(dashboard, "__inputs"):
+        yield str(wanted.get("name", "")), str(wanted.get("value") or "")
     for variable in _list(dashboard.get("templating"), "list"):
         current = variable.get("current")
         value = current.get("value", "") if isinstance(current, dict) else ""
         yield str(variable.get("name", "")), value if isinstance(value, str) else ""
 
 
-def _asks_prometheus(holder: Mapping[str, Any]) -> bool:
-    datasource = holder.get("datasource")
-    kind = datasource.get("type") if isinstance(datasource, dict) else None
-    return kind in (None, "prometheus", "")
+def _plugins(dashboard: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for wanted in _list(dashboard, "__inputs"):
+        yield str(wanted.get("name", "")), str(wanted.get("pluginId") or "")
+    for variable in _list(dashboard.get("templating"), "list"):
+        if variable.get("type") == "datasource":
+            yield str(variable.get("name", "")), str(variable.get("query") or "")
 
 
-def _targets(
-    file: str, text: str, panel: Mapping[str, Any], variables: Mapping[str, str], ours: bool
-) -> Iterator[Query]:
+def _targets(scope: _Scope, panel: Mapping[str, Any]) -> Iterator[Query]:
     title = str(panel.get("title") or "")
     for target in _list(panel, "targets"):
         expr = target.get("expr")
         if not isinstance(expr, str) or not expr.strip():
             continue
-        if not _asks_prometheus(target if target.get("datasource") else panel):
+        if not asks_prometheus(target if target.get("datasource") else panel, scope.plugins):
             continue
         legend = str(target.get("legendFormat") or "")
         yield Query(
-            Place(file, title, str(target.get("refId") or "?"), _line(text, expr)),
+            Place(scope.file, title, str(target.get("refId") or "?"), _line(scope.text, expr)),
             expr,
             named=frozenset(_LEGEND.findall(legend)) - {"__name__"},
-            texts=(legend, title, _uid(target), _uid(panel)),
-            variables=variables,
+            texts=(legend, title, uid(target), uid(panel)),
+            variables=scope.variables,
             min_step=parsed(target.get("interval")) or parsed(panel.get("interval")),
-            ours=ours,
+            unit=_unit(panel),
+            ours=scope.ours,
         )
 
 
-def _uid(holder: Mapping[str, Any]) -> str:
-    datasource = holder.get("datasource")
-    uid = datasource.get("uid") if isinstance(datasource, dict) else datasource
-    return uid if isinstance(uid, str) else ""
+def _unit(panel: Mapping[str, Any]) -> str:
+    config = panel.get("fieldConfig")
+    defaults = config.get("defaults") if isinstance(config, dict) else None
+    return str(defaults.get("unit") or "") if isinstance(defaults, dict) else ""
 
 
-def _variable_queries(
-    file: str, text: str, dashboard: Mapping[str, Any], variables: Mapping[str, str], ours: bool
-) -> Iterator[Query]:
+def _variable_queries(scope: _Scope, dashboard: Mapping[str, Any]) -> Iterator[Query]:
     for variable in _list(dashboard.get("templating"), "list"):
-        if variable.get("type") != "query" or not _asks_prometheus(variable):
+        if variable.get("type") != "query" or not asks_prometheus(variable, scope.plugins):
             continue
         held = variable.get("query")
         asked = held.get("query") if isinstance(held, dict) else held
         asked = asked if isinstance(asked, str) else ""
         expr, named, lists = _listed(asked)
         if expr:
-            place = Place(file, f"variable {variable.get('name')}", "", _line(text, asked))
-            yield Query(place, expr, named, variables=variables, lists=lists, ours=ours)
+            place = Place(scope.file, f"variable {variable.get('name')}", "", _line(scope.text, asked))
+            yield Query(place, expr, named, variables=scope.variables, lists=lists, ours=scope.ours)
 
 
 def _listed(asked: str) -> tuple[str, frozenset[str], bool]:
@@ -132,22 +172,20 @@ def _listed(asked: str) -> tuple[str, frozenset[str], bool]:
     return (result["expr"].strip(), frozenset(), False) if result else ("", frozenset(), True)
 
 
-def _annotations(
-    file: str, text: str, dashboard: Mapping[str, Any], variables: Mapping[str, str], ours: bool
-) -> Iterator[Query]:
+def _annotations(scope: _Scope, dashboard: Mapping[str, Any]) -> Iterator[Query]:
     for annotation in _list(dashboard.get("annotations"), "list"):
         expr = annotation.get("expr")
-        if isinstance(expr, str) and expr.strip() and _asks_prometheus(annotation):
+        if isinstance(expr, str) and expr.strip() and asks_prometheus(annotation, scope.plugins):
             texts = (str(annotation.get("titleFormat") or ""), str(annotation.get("textFormat") or ""))
             named = frozenset(label for each in texts for label in _LEGEND.findall(each))
-            place = Place(file, f"annotation {annotation.get('name')}", "", _line(text, expr))
+            place = Place(scope.file, f"annotation {annotation.get('name')}", "", _line(scope.text, expr))
             yield Query(
                 place,
                 expr,
                 named - {"__name__"},
-                variables=variables,
+                variables=scope.variables,
                 min_step=parsed(annotation.get("step")),
-                ours=ours,
+                ours=scope.ours,
             )
 
 

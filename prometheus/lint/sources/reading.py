@@ -21,10 +21,8 @@ LOADERS: Mapping[str, Callable[[str, str], Source]] = {
 
 
 def sources(paths: Iterable[Path]) -> list[Source]:
-    """Every file that is named, and of every folder those that hold queries.
-
-    Raises: SourceError where a path cannot be read, or a named file is of no known kind.
-    """
+    """Every file that is named, and of every folder those that hold queries. One that cannot be read, or is
+    of no known kind, is a source with its error: the others are read all the same."""
     return [source for path in paths for source in _sources(path)]
 
 
@@ -33,15 +31,17 @@ def _sources(path: Path) -> Iterator[Source]:
         yield _one(path)
         return
     for file in sorted(p for p in path.rglob("*") if p.suffix in LOADERS and p.is_file()):
-        text = _read(file)
-        if _holds_queries(file, text):
-            yield LOADERS[file.suffix](str(file), text)
+        if _holds_queries(file):
+            yield _one(file)
 
 
 def _one(path: Path) -> Source:
-    if path.suffix not in LOADERS:
-        raise SourceError(f"{path}: allowed: a folder, or a file ending in {', '.join(LOADERS)}")
-    return LOADERS[path.suffix](str(path), _read(path))
+    try:
+        if path.suffix not in LOADERS:
+            raise SourceError(f"{path}: allowed: a folder, or a file ending in {', '.join(LOADERS)}")
+        return LOADERS[path.suffix](str(path), _read(path))
+    except SourceError as error:
+        return Source(str(path), "unreadable", (), error=str(error).removeprefix(f"{path}: "))
 
 
 def _read(path: Path) -> str:
@@ -52,14 +52,15 @@ def _read(path: Path) -> str:
         raise SourceError(f"{path}: cannot be read: {reason or error}") from error
 
 
-def _holds_queries(file: Path, text: str) -> bool:
-    """Whether a file that merely lies in the folder is of our kinds. What cannot be parsed is let through,
-    so that the loader names the fault."""
+def _holds_queries(file: Path) -> bool:
+    """Whether a file that merely lies in the folder is of our kinds. What cannot be read or parsed is let
+    through, so that the loader names the fault."""
     try:
+        text = _read(file)
         if file.suffix == ".json":
             return dashboards.is_dashboard(json.loads(text))
         if file.suffix in (".yml", ".yaml"):
-            return rule_files.groups(yaml.safe_load(text)) is not None
-    except (ValueError, yaml.YAMLError):
+            return any(rule_files.groups(document) for document in yaml.safe_load_all(text))
+    except (ValueError, yaml.YAMLError, SourceError):
         pass
     return True

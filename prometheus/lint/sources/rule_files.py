@@ -10,7 +10,8 @@ import yaml
 
 from prometheus.errors import SourceError
 from prometheus.lint.finding import Place
-from prometheus.lint.query import Query, Source
+from prometheus.lint.query import Alert, Query, Source
+from prometheus.lint.sources.datasources import asks_prometheus
 from prometheus.lint.sources.durations import parsed
 from prometheus.lint.sources.lines import line_of
 
@@ -18,27 +19,36 @@ OUR_GROUPS = "quotascope-"
 _LABEL = re.compile(r"\$labels\.([A-Za-z_]\w*)")
 
 
-def groups(document: object) -> list[dict[str, Any]] | None:
-    """The groups of a rule file; None where it is none."""
-    if isinstance(document, dict) and isinstance(document.get("spec"), dict):
+def groups(document: Any) -> list[dict[str, Any]] | None:
+    """The groups of a rule file, a PrometheusRule, or a list of such; None where it is none of them."""
+    if not isinstance(document, dict):
+        return None
+    if document.get("kind") == "List" and isinstance(document.get("items"), list):
+        inside = [groups(item) for item in document["items"]]
+        return [group for found in inside for group in found or ()]
+    if isinstance(document.get("spec"), dict):
         document = document["spec"]
-    found = document.get("groups") if isinstance(document, dict) else None
+    found = document.get("groups", None if document else [])
+    if found is None and "groups" in document:
+        return []
     if not isinstance(found, list) or not all(isinstance(group, dict) for group in found):
         return None
     return found
 
 
 def load(file: str, text: str) -> Source:
-    """The queries of one rule file.
+    """The queries of one rule file, which may hold several documents.
 
     Raises: SourceError where it is no YAML, or no rule file.
     """
     try:
-        found = groups(yaml.safe_load(text))
+        documents = [document for document in yaml.safe_load_all(text) if document is not None]
     except yaml.YAMLError as error:
         raise SourceError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
-    if found is None:
+    inside = [groups(document) for document in documents]
+    if documents and all(found is None for found in inside):
         raise SourceError(f"{file}: not a rule file: it has no list of groups")
+    found = [group for each in inside for group in each or ()]
     ours = bool(found) and all(str(group.get("name", "")).startswith(OUR_GROUPS) for group in found)
     queries = tuple(query for group in found for query in _rules(file, text, group, ours))
     return Source(file, "rules", queries, ours)
@@ -47,6 +57,9 @@ def load(file: str, text: str) -> Source:
 def _rules(file: str, text: str, group: Mapping[str, Any], ours: bool) -> Iterator[Query]:
     every = parsed(group.get("interval"))
     for rule in group.get("rules") or ():
+        if isinstance(rule, dict) and isinstance(rule.get("data"), list):
+            yield from _grafana_rule(file, text, rule)
+            continue
         expr = rule.get("expr") if isinstance(rule, dict) else None
         if not isinstance(expr, (str, int, float)):
             raise SourceError(f"{file}: group {group.get('name')}: a rule without expr")
@@ -57,9 +70,27 @@ def _rules(file: str, text: str, group: Mapping[str, Any], ours: bool) -> Iterat
             str(expr),
             named=frozenset(_labels(rule)),
             records=name if kind == "record" else "",
+            labels=frozenset(map(str, rule.get("labels") or ())) if kind == "record" else frozenset(),
+            alert=_alert(rule) if kind == "alert" else None,
             every=every,
             ours=ours,
         )
+
+
+def _alert(rule: Mapping[str, Any]) -> Alert:
+    texts = [*(rule.get("labels") or {}).values(), *(rule.get("annotations") or {}).values()]
+    return Alert(bool(rule.get("for") or rule.get("keep_firing_for")), tuple(map(str, texts)))
+
+
+def _grafana_rule(file: str, text: str, rule: Mapping[str, Any]) -> Iterator[Query]:
+    """An alert rule as Grafana provisions it: queries by letter, conditions among them."""
+    name = str(rule.get("title") or rule.get("uid") or "")
+    for entry in rule["data"]:
+        model = entry.get("model") if isinstance(entry, dict) else None
+        expr = model.get("expr") if isinstance(model, dict) else None
+        if isinstance(expr, str) and expr.strip() and asks_prometheus(model or {}, {}):
+            place = Place(file, name, str(entry.get("refId") or "?"), line_of(text, expr, name))
+            yield Query(place, expr, variables={})
 
 
 def _labels(rule: Mapping[str, Any]) -> Iterator[str]:

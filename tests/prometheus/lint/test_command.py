@@ -16,6 +16,7 @@ import pytest
 from dashboards import build as dashboards_build
 from prometheus.build import files, write
 from prometheus.config import RuleConfig
+from prometheus.lint.catalogue import RULES
 from prometheus.lint.linting import lint, world
 from prometheus.lint.report import plain
 from prometheus.lint.sources.reading import sources
@@ -40,7 +41,10 @@ def run(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess
 
 
 def rules(path: Path, *exprs: str) -> Path:
-    group = {"name": "quotascope-test", "rules": [{"alert": f"A{n}", "expr": e} for n, e in enumerate(exprs)]}
+    group = {
+        "name": "quotascope-test",
+        "rules": [{"alert": f"A{n}", "for": "5m", "expr": e} for n, e in enumerate(exprs)],
+    }
     path.write_text(json.dumps({"groups": [group]}, indent=1))  # JSON is YAML
     return path
 
@@ -51,12 +55,12 @@ def test_our_own_files_are_clean(tmp_path: Path) -> None:
     dashboards_build.write(dashboards_build.dashboards(config), tmp_path)
     found = sources([tmp_path, ROOT / "runbooks"])
     assert {source.kind for source in found} == {"dashboard", "rules", "page"}
-    assert [plain(finding) for finding in lint(found, world(config))] == []
+    assert plain(lint(found, world(config))) == ""
 
 
-def test_nothing_to_say(tmp_path: Path) -> None:
+def test_no_findings(tmp_path: Path) -> None:
     result = run(rules(tmp_path / "r.yml", GOOD))
-    assert (result.returncode, result.stdout) == (0, "1 queries in 1 files: nothing to say\n")
+    assert (result.returncode, result.stdout) == (0, "1 queries in 1 files: no findings\n")
 
 
 def test_a_finding_says_where_what_why_and_how(tmp_path: Path) -> None:
@@ -64,11 +68,11 @@ def test_a_finding_says_where_what_why_and_how(tmp_path: Path) -> None:
     result = run(file)
     assert result.returncode == 1
     assert result.stdout == (
-        f'{file}:11: "A1" [alert] counter-without-rate: codex_lb_proxy_requests_total is a counter: it falls '
-        "to 0 when its process starts anew. Fix: take rate(codex_lb_proxy_requests_total[...]) or "
+        f'{file}:12: "A1" [alert] error counter-without-rate: codex_lb_proxy_requests_total is a counter: '
+        "it falls to 0 when its process restarts. Fix: take rate(codex_lb_proxy_requests_total[...]) or "
         "increase(codex_lb_proxy_requests_total[...]), then aggregate.\n"
     )
-    assert result.stderr == "2 queries in 1 files: 1 finding\n"
+    assert result.stderr == "2 queries in 1 files: 1 error\n"
 
 
 def test_github_shows_it_at_the_line(tmp_path: Path) -> None:
@@ -108,14 +112,51 @@ def test_the_scrape_interval_can_be_told(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, text: str, said: str) -> None:
     (tmp_path / name).write_text(text, errors="surrogateescape")
     result = run(tmp_path / name)
-    assert (result.returncode, result.stdout) == (2, "")
-    assert said in result.stderr
-    assert f"prometheus: {tmp_path / name}: " in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+    assert result.returncode == 2
+    assert said in result.stdout
+    assert result.stdout.startswith(f"{tmp_path / name}:1: error unreadable-file: ")
+    assert len(result.stdout.splitlines()) == 1
+
+
+def test_one_file_that_cannot_be_read_costs_only_itself(tmp_path: Path) -> None:
+    (tmp_path / "broken.json").write_text("{")
+    rules(tmp_path / "r.yml", BAD)
+    result = run(tmp_path / "broken.json", tmp_path / "r.yml")
+    assert result.returncode == 2
+    assert [line.split(" ")[-1] for line in result.stderr.splitlines()[-1:]] == ["errors"]
+    assert "unreadable-file" in result.stdout and "counter-without-rate" in result.stdout
+
+
+@pytest.mark.parametrize(("fail_on", "code"), [("error", 0), ("warning", 0), ("hint", 1)])
+def test_the_least_severity_that_fails_can_be_chosen(tmp_path: Path, fail_on: str, code: int) -> None:
+    file = tmp_path / "r.yml"
+    file.write_text("groups: [{name: g, rules: [{alert: A, expr: up == 0}]}]")
+    result = run(file, "--fail-on", fail_on)
+    assert result.returncode == code
+    assert "hint alert-without-for" in result.stdout
+    assert result.stderr == "1 queries in 1 files: 1 hint\n"
+
+
+def test_sarif_names_rule_level_and_place(tmp_path: Path) -> None:
+    file = rules(tmp_path / "r.yml", BAD)
+    result = run("--format", "sarif", file)
+    (log,) = json.loads(result.stdout)["runs"]
+    (finding,) = log["results"]
+    assert (finding["ruleId"], finding["level"]) == ("counter-without-rate", "error")
+    place = finding["locations"][0]["physicalLocation"]
+    assert place == {"artifactLocation": {"uri": str(file)}, "region": {"startLine": 7}}
+    assert {rule["id"] for rule in log["tool"]["driver"]["rules"]} == set(RULES)
+    assert (
+        json.loads(run("--format", "sarif", rules(tmp_path / "good.yml", GOOD)).stdout)["runs"][0]["results"]
+        == []
+    )
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    assert "no.json: cannot be read: No such file" in run("no.json", cwd=tmp_path).stderr
+    assert (
+        "no.json:1: error unreadable-file: cannot be read: No such file"
+        in run("no.json", cwd=tmp_path).stdout
+    )
     assert "build first" in run(cwd=tmp_path).stderr
 
 
@@ -123,7 +164,7 @@ def test_in_a_folder_only_files_with_queries_are_read(tmp_path: Path) -> None:
     rules(tmp_path / "r.yml", GOOD)
     (tmp_path / "prometheus.yml").write_text("scrape_configs: []")
     (tmp_path / "package.json").write_text("{}")
-    assert run(tmp_path).stdout == "1 queries in 1 files: nothing to say\n"
+    assert run(tmp_path).stdout == "1 queries in 1 files: no findings\n"
     (tmp_path / "broken.json").write_text("{")
     assert run(tmp_path).returncode == 2
 

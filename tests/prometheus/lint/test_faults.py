@@ -18,8 +18,8 @@ from prometheus.lint.query import Query
 from prometheus.lint.sources.reading import sources
 
 FAULTS = Path(__file__).parent.parent / "faults"
-WHOLE = {"unused-record", "unused-family", "stale-left-out"}
-"""Rules that only a whole set of files can break."""
+WHOLE = {"unused-record", "unused-family", "stale-left-out", "unreadable-file"}
+"""Rules that only a file, or a whole set of files, can break."""
 
 
 def planted(file: str) -> Iterator[tuple[Query, str]]:

@@ -13,7 +13,7 @@ from prometheus.config import RuleConfig
 from prometheus.lint.catalogue import RULES
 from prometheus.lint.finding import Place
 from prometheus.lint.linting import World, lint
-from prometheus.lint.query import Query, Source
+from prometheus.lint.query import Alert, Query, Source
 from prometheus.lint.schema import Schema, ours
 
 PAGE = (Path(__file__).parents[3] / "docs/promql-linter.md").read_text()
@@ -31,13 +31,16 @@ def judged(example: str) -> set[str]:
     by_kind: dict[str, list[Query]] = {"rules": [], "dashboard": []}
     for number, text in enumerate(example.split("\n\n")):
         record = said("record", text)
+        waits = said("alert", text)
         labels = [label.strip("{}") for label in said("legend", text)]
         query = Query(
             Place(str(number)),
-            text,
+            text.rpartition("\n")[2] if waits else text,
             named=frozenset(labels),
             variables=dict.fromkeys(said("variables", text), ""),
             records="".join(record),
+            unit="".join(said("unit", text)),
+            alert=Alert("for" in waits, tuple(said("summary", text))) if waits else None,
             every=timedelta(minutes=1),
             ours=True,
         )
@@ -54,7 +57,7 @@ def test_each_rule_has_a_section() -> None:
     assert set(SECTIONS) == set(RULES)
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", sorted(RULES.keys() - {"unreadable-file"}))
 def test_the_examples_are_true(rule: str) -> None:
     section = SECTIONS[rule]
     fails, passes = re.findall(r"```promql\n(.*?)\n```", section, re.DOTALL)

@@ -1,0 +1,121 @@
+"""What an alert says of itself: how long it waits, and texts that Prometheus can render."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import promql_parser as promql
+
+from prometheus.lint import tree
+from prometheus.lint.checks.question import Question
+from prometheus.lint.finding import Complaint
+
+_ACTION = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_FUNCTIONS = frozenset(
+    {
+        "and",
+        "args",
+        "block",
+        "break",
+        "continue",
+        "define",
+        "else",
+        "end",
+        "eq",
+        "externalURL",
+        "false",
+        "first",
+        "ge",
+        "graphLink",
+        "gt",
+        "html",
+        "humanize",
+        "humanize1024",
+        "humanizeDuration",
+        "humanizePercentage",
+        "humanizeTimestamp",
+        "if",
+        "index",
+        "js",
+        "label",
+        "le",
+        "len",
+        "lt",
+        "match",
+        "ne",
+        "nil",
+        "not",
+        "now",
+        "or",
+        "parseDuration",
+        "pathPrefix",
+        "print",
+        "printf",
+        "println",
+        "query",
+        "range",
+        "reReplaceAll",
+        "safeHtml",
+        "slice",
+        "sortByLabel",
+        "stripDomain",
+        "stripPort",
+        "strvalue",
+        "tableLink",
+        "template",
+        "title",
+        "tmpl",
+        "toDuration",
+        "toLower",
+        "toTime",
+        "toTimestamp",
+        "toUpper",
+        "true",
+        "urlQueryEscape",
+        "urlquery",
+        "value",
+        "with",
+    }
+)
+"""What a template may call, keywords included."""
+
+
+def alert_without_for(question: Question) -> Iterator[Complaint]:
+    """An alert waits, unless its query itself looks back over a while."""
+    alert = question.query.alert
+    if alert is None or alert.waits:
+        return
+    if any(
+        isinstance(node, promql.MatrixSelector | promql.SubqueryExpr) for node, _ in tree.walk(question.tree)
+    ):
+        return
+    yield Complaint(
+        "alert-without-for",
+        "it fires at the first evaluation that finds something, and resolves at the first that does not",
+        "add `for`, or a range to the query",
+    )
+
+
+def alert_template(question: Question) -> Iterator[Complaint]:
+    """Templates of labels and annotations are ones that Prometheus can render."""
+    alert = question.query.alert
+    for text in alert.templates if alert is not None else ():
+        reason = _fault(text)
+        if reason:
+            yield Complaint("alert-template", reason, "see Prometheus' template reference")
+
+
+def _fault(text: str) -> str:
+    if text.count("{{") != text.count("}}"):
+        return f"{{{{ and }}}} do not match in {text[:60]!r}"
+    for action in _ACTION.findall(text):
+        words = re.sub(r'"(?:\\.|[^"\\])*"|`[^`]*`|[$.][\w.]*', " ", action)
+        unknown = [
+            w for w in re.findall(r"[A-Za-z_]\w*", words) if w not in _FUNCTIONS | {"true", "false", "nil"}
+        ]
+        if unknown and "/*" not in action:
+            return f"{{{{{action.strip()}}}}}: there is no function {unknown[0]}"
+    opened = sum(bool(re.match(r"-?\s*(?:if|range|with|define|block)\b", a)) for a in _ACTION.findall(text))
+    closed = sum(bool(re.match(r"-?\s*end\b", a)) for a in _ACTION.findall(text))
+    return "" if opened == closed else f"{opened} blocks are opened and {closed} ended in {text[:60]!r}"

@@ -1,0 +1,87 @@
+"""What does not parse here: a fault, or a language that promql-parser does not know.
+
+Where promql-parser is behind Prometheus, the promtool on PATH decides; the finding says which version did.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from datetime import timedelta
+from functools import cache
+from tempfile import NamedTemporaryFile
+
+import promql_parser
+import yaml
+
+from prometheus.lint import variables
+from prometheus.lint.finding import Complaint
+from prometheus.lint.query import Query
+
+_METRICSQL = re.compile(
+    r"\bWITH\s*\(|\b(?:default|ifnot|if)\b\s*[\w(\[]|\bkeep_metric_names\b|\blimit\s+\d+\s*$|\[\d+i\]"
+    r"|\b(?:rollup\w*|range_\w+|running_\w+|label_(?:set|map|copy|move|del|keep|value|match|mismatch|transform"
+    r"|uppercase|lowercase|graphite_group)|aggr_over_time|median_over_time|distinct_over_time|zscore\w*"
+    r"|increase_pure|increase_prometheus|rate_prometheus|rate_over_sum|tfirst_over_time|tlast_over_time"
+    r"|lag|lifetime|union|quantiles|outliers\w*|topk_\w+|bottomk_\w+|share|sum2|any|mode|geomean"
+    r"|histogram_share|buckets_limit|prometheus_buckets|vmrange|smooth_exponential|remove_resets|ru|ttf"
+    r"|limit_offset|drop_common_labels|interpolate|keep_last_value|keep_next_value|alias)\s*\(",
+)
+_STEP = timedelta(minutes=1)
+_TIMEOUT_SECONDS = 20
+
+
+def complaint(query: Query) -> Complaint:
+    """Why a query does not parse, as certain as that can be known."""
+    text = variables.substituted(query, _STEP)
+    if _METRICSQL.search(query.expr):
+        return _foreign(
+            "it is MetricsQL, which VictoriaMetrics speaks; it was not checked",
+            "nothing, or run vmalert -dryRun",
+        )
+    accepted, version = _promtool(text)
+    if accepted:
+        reason = f"promtool {version} accepts it, and the parser of this linter is behind; it was not checked"
+        return _foreign(reason, "nothing, if your Prometheus is as new")
+    if variables.structural(query):
+        reason = f"whether it parses depends on its variables; it was not checked: {_reason(text)}"
+        return _foreign(reason, "give the variable a current value in the dashboard")
+    return Complaint("syntax", _reason(text), "see what Prometheus says of it")
+
+
+def _foreign(reason: str, fix: str) -> Complaint:
+    return Complaint("foreign-syntax", reason, fix)
+
+
+def _reason(text: str) -> str:
+    try:
+        promql_parser.parse(text)
+    except ValueError as error:
+        return " ".join(str(error).split())
+    return "its variables do not fit together"
+
+
+def _promtool(text: str) -> tuple[bool, str]:
+    """Whether the promtool on PATH takes an expression, and its version; without one, no."""
+    program = shutil.which("promtool")
+    if program is None:
+        return False, ""
+    group = {"groups": [{"name": "g", "rules": [{"record": "checked", "expr": text}]}]}
+    with NamedTemporaryFile("w", suffix=".yml", encoding="utf-8") as file:
+        yaml.safe_dump(group, file)
+        file.flush()
+        try:
+            done = subprocess.run(  # noqa: S603  (promtool, on a file that was written here)
+                [program, "check", "rules", file.name], capture_output=True, timeout=_TIMEOUT_SECONDS
+            )
+        except (OSError, subprocess.SubprocessError):
+            return False, ""
+    return done.returncode == 0, _version(program) if done.returncode == 0 else ""
+
+
+@cache
+def _version(program: str) -> str:
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=_TIMEOUT_SECONDS)  # noqa: S603
+    found = re.search(r"version (\S+)", said.stdout + said.stderr)
+    return found[1] if found else "of unknown version"

@@ -1,0 +1,199 @@
+"""Files as others write them: every form of dashboards and rules, and what is no fault in them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from prometheus.config import RuleConfig
+from prometheus.lint import exposition
+from prometheus.lint.linting import lint, world
+from prometheus.lint.schema import Schema
+from prometheus.lint.sources.reading import sources
+
+COUNTER = "sum(orders_total)"
+
+
+def panel(expr: str, datasource: object = "prometheus", **more: object) -> dict[str, Any]:
+    return {"title": "p", "targets": [{"refId": "A", "expr": expr, "datasource": datasource}], **more}
+
+
+def classic(*panels: object, **more: object) -> dict[str, Any]:
+    return {"title": "t", "schemaVersion": 39, "panels": list(panels), **more}
+
+
+def v2(group: str) -> dict[str, Any]:
+    query = {"kind": "DataQuery", "group": group, "spec": {"expr": COUNTER}}
+    queries = [{"kind": "PanelQuery", "spec": {"refId": "A", "query": query}}]
+    element = {
+        "kind": "Panel",
+        "spec": {"title": "p", "data": {"kind": "QueryGroup", "spec": {"queries": queries}}},
+    }
+    spec = {"title": "t", "elements": {"panel-1": element}, "variables": [], "layout": {}}
+    return {"apiVersion": "dashboard.grafana.app/v2beta1", "kind": "Dashboard", "spec": spec}
+
+
+def rule_group(*rules: object) -> dict[str, Any]:
+    return {"name": "g", "rules": list(rules)}
+
+
+RULE = {"record": "a:b", "expr": COUNTER}
+LIST = {
+    "kind": "List",
+    "items": [{"kind": "PrometheusRule", "spec": {"groups": [rule_group(RULE)]}}],
+}
+GRAFANA_ALERT = {
+    "apiVersion": 1,
+    "groups": [
+        {"folder": "f", **rule_group({"title": "t", "data": [{"refId": "A", "model": {"expr": COUNTER}}]})}
+    ],
+}
+LIBRARY = {"__elements": {"u": {"kind": 1, "model": panel(COUNTER)}}}
+
+
+def found(tmp_path: Path, document: object, schema: Schema | None = None) -> list[tuple[str, str | None]]:
+    """The rules that a document breaks, with the severity where it is not the rule's own."""
+    file = tmp_path / "file.json"
+    file.write_text(json.dumps(document))
+    if isinstance(document, str):
+        file = tmp_path / "file.yml"
+        file.write_text(document)
+    elif isinstance(document, dict) and ("groups" in document or "items" in document):
+        file = tmp_path / "file.yml"
+        file.write_text(yaml.safe_dump(document))
+    findings = lint(sources([file]), world(RuleConfig(), schema))
+    return [(f.complaint.rule, f.complaint.severity) for f in findings]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(classic(panel(COUNTER)), id="classic"),
+        pytest.param({"dashboard": classic(panel(COUNTER)), "meta": {}}, id="as the API answers"),
+        pytest.param(
+            {"apiVersion": "dashboard.grafana.app/v1beta1", "spec": classic(panel(COUNTER))}, id="v1 resource"
+        ),
+        pytest.param(v2("prometheus"), id="v2 resource"),
+        pytest.param(v2("prometheus")["spec"], id="v2 spec"),
+        pytest.param(classic(**LIBRARY), id="library panel of an export"),
+        pytest.param(classic(panel(COUNTER, {"type": "grafana-amazonprometheus-datasource"})), id="amazon"),
+        pytest.param(classic(panel(COUNTER, {"type": "victoriametrics-metrics-datasource"})), id="victoria"),
+        pytest.param(classic({"type": "row", "panels": [panel(COUNTER)]}), id="row"),
+        pytest.param({"groups": [rule_group(RULE)]}, id="rules"),
+        pytest.param(
+            f"{yaml.safe_dump({'groups': []})}---\n{yaml.safe_dump({'groups': [rule_group(RULE)]})}",
+            id="several documents",
+        ),
+        pytest.param(LIST, id="list of resources"),
+        pytest.param(GRAFANA_ALERT, id="Grafana's alert rules"),
+    ],
+)
+def test_a_counter_is_seen_in_every_form_of_file(tmp_path: Path, document: object) -> None:
+    """By its name alone, so it is a hint."""
+    assert found(tmp_path, document) == [("counter-without-rate", "hint")]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(classic(panel('{app="x"} |= "err"', "Loki")), id="Loki by name"),
+        pytest.param(classic(panel('{app="x"} |= "err"', "${loki}")), id="Loki by variable"),
+        pytest.param(v2("loki"), id="Loki in v2"),
+        pytest.param(
+            classic(
+                panel('{app="x"} |= "err"', "$logs"),
+                templating={"list": [{"name": "logs", "type": "datasource", "query": "loki"}]},
+            ),
+            id="a datasource variable of another type",
+        ),
+        pytest.param(
+            classic(
+                panel("sum(rate(orders_total[5m]))", {"type": "prometheus", "uid": "${DS_PROMETHEUS}"}),
+                __inputs=[{"name": "DS_PROMETHEUS", "type": "datasource", "pluginId": "prometheus"}],
+            ),
+            id="an input of the import",
+        ),
+        pytest.param(classic(panel("histogram_quantile(0.9, sum(rate(latency_seconds[5m])))")), id="native"),
+        pytest.param(classic(panel("count(orders_total * on (node) group_left info)")), id="counted"),
+        pytest.param(classic(panel("up unless on (job) orders_total")), id="presence"),
+        pytest.param(classic(panel("orders_total > bool 0")), id="true or false"),
+        pytest.param(classic(panel("sum(rate(x_total{path=~`/v\\d+/.*`}[5m]))")), id="raw string"),
+        pytest.param(classic(title="x", panels=None), id="no panels"),
+        pytest.param("groups:\n", id="no groups"),
+        pytest.param("{}\n", id="empty"),
+    ],
+)
+def test_what_is_no_fault_is_none(tmp_path: Path, document: object) -> None:
+    assert found(tmp_path, document) == []
+
+
+@pytest.mark.parametrize(
+    "expr",
+    [
+        "sum(rate(orders_total[${iv}])) > $threshold",
+        "$fn(rate(orders_total[5m]))",
+        "$fn(orders_total[5m])",
+        "sum(rate(${metric}[5m]))",
+        "sum(rate(orders_total{$filter}[5m]))",
+        'sum(rate(orders_total{a="b" $extra}[5m]))',
+        'sum(rate(orders_total{$filter, a="b"}[5m]))',
+        "sum(rate(orders_${suffix}_total[5m]))",
+        "topk($k, sum by (${labels:csv}) (rate(orders_total[5m])))",
+        "sum by ([[label]]) (rate(orders_total[5m] offset $offset))",
+    ],
+)
+def test_a_variable_may_stand_anywhere(tmp_path: Path, expr: str) -> None:
+    names = ("iv", "threshold", "fn", "metric", "filter", "extra", "suffix", "k", "labels", "label", "offset")
+    variables = {"list": [{"name": name, "type": "custom"} for name in names]}
+    assert found(tmp_path, classic(panel(expr), templating=variables)) == []
+
+
+def test_labels_that_a_recording_rule_adds_are_labels_of_its_series(tmp_path: Path) -> None:
+    schema = tmp_path / "scrape.txt"
+    schema.write_text('# TYPE errors counter\nerrors_total{a="b"} 1\n')
+    alert = {
+        "alert": "Burn",
+        "for": "5m",
+        "expr": 'max without (window) (slo:ratio{slo="api"}) > 0.1',
+        "annotations": {"summary": "{{ $labels.slo }}"},
+    }
+    record = {
+        "record": "slo:ratio",
+        "expr": "sum(rate(errors_total[5m]))",
+        "labels": {"slo": "api", "window": "5m"},
+    }
+    groups = {"groups": [rule_group(record, alert)]}
+    assert found(tmp_path, groups, exposition.load(str(schema))) == []
+
+
+@pytest.mark.parametrize(
+    ("scrape", "complaints"),
+    [
+        ('# TYPE orders_total untyped\norders_total{a="b"} 1\n', [("counter-without-rate", None)]),
+        (
+            '# TYPE orders counter\n# UNIT orders x\norders_total{a="b"} 1 # {t="x"} 1\n# EOF\n',
+            [("counter-without-rate", None)],
+        ),
+        ('# TYPE orders_total gauge\norders_total{a="b"} 1\n', []),
+    ],
+)
+def test_the_type_in_a_scrape_decides(
+    tmp_path: Path, scrape: str, complaints: list[tuple[str, str | None]]
+) -> None:
+    (tmp_path / "scrape.txt").write_text(scrape)
+    schema = exposition.load(str(tmp_path / "scrape.txt"))
+    assert found(tmp_path, classic(panel(COUNTER)), schema) == complaints
+
+
+def test_several_scrapes_are_one_schema(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(f'# TYPE {name}_total counter\n{name}_total{{x="y"}} 1\n')
+    schema = Schema.joined(exposition.load(str(tmp_path / name)) for name in ("a", "b"))
+    document = classic(
+        panel("sum(rate(a_total[5m])) + sum(rate(b_total[5m]))"), panel("sum(rate(c_total[5m]))")
+    )
+    assert found(tmp_path, document, schema) == [("unknown-metric", None)]
