@@ -26,7 +26,7 @@ from exporter.stores import source
 from ledger.errors import LedgerError
 from settings.errors import SettingsError
 from settings.load import load
-from settings.model import Settings, split_address
+from settings.model import Settings, guard, split_address
 
 DESCRIPTION = """\
 Reads the ledger, never writes to it, and answers Prometheus: accounts by status, who they are, how full
@@ -87,6 +87,7 @@ def _serve(settings: Settings, store: Source, scraper: Scraper) -> int:
     app = application(
         scraper,
         token.get_secret_value() if token else None,
+        guard=guard(settings, settings.exporter.listen_addr),
         afterwards=Audit(store),
         watch=_watch(scraper),
     )

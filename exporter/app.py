@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hmac
+import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from exporter.errors import ListenError
 from exporter.exposition import CONTENT_TYPE
 from exporter.scrape import Scrape
 from exporter.sharing import Afterwards, Shared, Watch
+from settings.callers import LOCAL, Guard
+
+log = logging.getLogger("quotascope.exporter")
 
 SHUTDOWN_SECONDS = 4.0
 """How long a scrape under way may still take after SIGTERM."""
@@ -22,6 +28,7 @@ def application(
     scrape: Callable[[], Scrape],
     token: str | None = None,
     *,
+    guard: Guard = LOCAL,
     afterwards: Afterwards | None = None,
     watch: Watch[Scrape] | None = None,
 ) -> web.Application:
@@ -32,6 +39,7 @@ def application(
         afterwards: blocking work to do after each scrape, see `Shared`.
         watch: when a scrape counts as hanging; None lets it take as long as it likes.
         token: the bearer token that /metrics asks for; None leaves it open.
+        guard: who may ask; /healthz is for everybody.
     """
     shared = Shared(scrape, afterwards, watch)
 
@@ -53,10 +61,20 @@ def application(
     async def healthz(request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
+    @web.middleware
+    async def guarded(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        known = token is not None and authorized(request.headers.get("Authorization", ""), token)
+        refusal = guard.refusal(request.headers.items(), request.remote, known=known)
+        if refusal is None or request.path == "/healthz":
+            return await handler(request)
+        return web.Response(status=403, text=f"{refusal.code}: {refusal.message}\n")
+
     async def end(_app: web.Application) -> None:
         await shared.end()
 
-    app = web.Application()
+    app = web.Application(middlewares=[guarded])
     app.on_cleanup.append(end)
     app.add_routes(
         [web.get("/metrics", metrics), web.get("/readyz", readyz), web.get("/healthz", healthz)],
@@ -80,13 +98,45 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
     Yields: the port, which the system chooses where 0 is given.
     Raises: ListenError.
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    runner = _Runner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     try:
         await _listen(runner, host, port)
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
+
+
+class _Connection(RequestHandler):
+    """A connection whose malformed requests are neither logged nor echoed: they may hold the token."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        kind = type(exc).__name__
+        if status >= 500:
+            log.error("a request failed unexpectedly: %s", kind, exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun already")
+        answer = web.Response(status=status, text=f"{kind}\n")
+        answer.force_close()
+        return answer
+
+
+class _Server(web.Server):
+    def __call__(self) -> RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
+class _Runner(web.AppRunner):
+    async def _make_server(self) -> Any:
+        server = await super()._make_server()
+        server.__class__ = _Server  # aiohttp has no other way to say which connections an application gets
+        return server
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> None:

@@ -120,6 +120,10 @@ class Guard:
         return address is not None and any(address in network for network in self.proxies)
 
 
+LOCAL = Guard()
+"""The rule where nothing is configured, on loopback."""
+
+
 @lru_cache(maxsize=256)
 def host_name(host: str) -> str | None:
     """The name or address in a Host header, in lower case, without port and brackets; None for neither."""
