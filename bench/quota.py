@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.quota_accounts import Simulated, accounts
-from ledger.pricing.prices import book, load_seed
+from ledger.pricing.files import book, load_seed
 from ledger.pricing.rates import RateTable
 from ledger.quota.cycle import current, cycles_of
 from ledger.quota.estimate import QuotaRules, estimate

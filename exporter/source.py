@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from exporter.collect import Once
 from ledger.errors import StoreChanged, StoreError
+from ledger.pricing.current import CurrentPrices
 from ledger.pricing.prices import PriceBook
 from ledger.quota.capacity import Capacity
 from ledger.quota.estimate import PERIOD, QuotaEstimate, QuotaRules
@@ -25,7 +26,7 @@ from ledger.reader.meters import Meters, Shown
 from ledger.reader.newest import newest_request_at
 from ledger.reader.readonly import Reader, passes_by_itself
 from ledger.reader.recent_requests import RequestPages
-from ledger.requests.queries import Account, price_book
+from ledger.requests.queries import Account
 
 T = TypeVar("T")
 
@@ -49,17 +50,20 @@ class Source:
         *,
         rules: QuotaRules,
         capacities: Mapping[str, Capacity],
-        book: PriceBook | None = None,
+        book: PriceBook,
+        stored_prices: bool = False,
     ) -> None:
         """
         Args:
             history: has the requests and the readings of the meters.
             accounts: has the accounts; None where all is in one store.
-            book: prices for a store that has none of its own; None reads its table `prices`.
+            book: the prices, unless the store has some.
+            stored_prices: it may have; a codex-lb's never does.
         """
         self.capacities = capacities
         self._history, self._accounts = history, accounts or history
-        self._book, self._estimates = book, Estimates(rules)
+        self._stored_prices = stored_prices
+        self._prices, self._estimates = CurrentPrices(book), Estimates(rules)
         self._meters, self._pages = Meters(rules), RequestPages()
         self._seen: dict[str, Hashable] = {}
         self._gone: frozenset[str] = frozenset()
@@ -156,8 +160,9 @@ class Source:
 
     def _read_pages(self, now: datetime) -> RequestPages:
         def read(connection: Connection) -> None:
-            book = price_book(connection) if self._book is None else self._book
-            self._pages.refresh(connection, book, micros(now))
+            if self._stored_prices:
+                self._prices.follow(connection)
+            self._pages.refresh(connection, self._prices.book, micros(now))
 
         self._refresh("pages", read, self._pages.forget)
         return self._pages
@@ -175,6 +180,7 @@ class Source:
         identity = self._history.identity()
         if self._seen.get(name, identity) != identity:
             forget()
+            self._prices.forget()
         self._seen[name] = identity
         try:
             self._read(read, forget)

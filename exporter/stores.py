@@ -9,7 +9,7 @@ from sqlalchemy.engine import URL
 from exporter.source import Source
 from ledger import store
 from ledger.errors import StoreError
-from ledger.pricing.prices import current_book
+from ledger.pricing.files import current_book
 from ledger.quota.capacity import CAPACITIES, Capacity
 from ledger.quota.cycle import MINUTE
 from ledger.quota.estimate import QuotaRules
@@ -30,17 +30,19 @@ def source(settings: Settings, store: str | None = None) -> Source:
         store: what `--store` names; it goes before `[exporter] store`, and that before the ledger.
     Raises: StoreError, PriceError.
     """
+    book = current_book(settings.pricing.models)
     rules, capacities = quota_rules(settings.quota), capacity_table(settings.quota)
     named = settings.exporter.store if store is None else store
     if named is None:
-        return Source(Reader(ledger_url(settings)), rules=rules, capacities=capacities)
+        ledger = Reader(ledger_url(settings))
+        return Source(ledger, rules=rules, capacities=capacities, book=book, stored_prices=True)
     history, accounts = foreign_urls(named)
     return Source(
         Reader(history, name=FOREIGN),
         Reader(accounts, name=FOREIGN) if accounts else None,
         rules=rules,
         capacities=capacities,
-        book=current_book(settings.pricing.models),  # a codex-lb stores none
+        book=book,
     )
 
 

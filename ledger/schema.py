@@ -235,17 +235,29 @@ prices = Table(
     "prices",
     metadata,
     Column("id", _RowId, primary_key=True, autoincrement=True),
-    Column("model_prefix", String(200), nullable=False),
+    Column("provider", String(40), nullable=False),  # "": whatever the provider
+    Column("model_prefix", String(200), nullable=False),  # a name, or a pattern with * at an end
     Column("effective_from", UtcDateTime, nullable=False),
     Column("currency", String(3), nullable=False, default="USD"),
     Column("prompt_per_1m", ExactDecimal, nullable=False),
-    Column("cached_prompt_per_1m", ExactDecimal),
     Column("completion_per_1m", ExactDecimal, nullable=False),
-    Column("long_input_factor", ExactDecimal, nullable=False),
-    Column("long_output_factor", ExactDecimal, nullable=False),
-    Column("tier_factors", Text, nullable=False),  # JSON object: tier -> factor as text
-    Column("origin", String(10), nullable=False),  # seed | config
-    UniqueConstraint("model_prefix", "effective_from", "origin"),
+    Column("cached_prompt_per_1m", ExactDecimal),
+    Column("cache_write_per_1m", ExactDecimal),  # for five minutes
+    Column("cache_write_1h_per_1m", ExactDecimal),
+    Column("audio_prompt_per_1m", ExactDecimal),
+    Column("audio_completion_per_1m", ExactDecimal),
+    Column("image_prompt_per_1m", ExactDecimal),
+    Column("image_completion_per_1m", ExactDecimal),
+    Column("context_tiers", Text, nullable=False),  # JSON object: input tokens -> rates of inputs above them
+    Column("tiers", Text, nullable=False),  # JSON object: service tier -> its rates
+    Column("units", Text, nullable=False),  # JSON object: what is billed beside tokens -> its rate
+    Column("names", Text, nullable=False),  # JSON list: other names and patterns of the model
+    Column("alias_of", String(200)),  # the model that this name stands for
+    Column("origin", String(10), nullable=False),  # data | override | config
+    Column("reason", Text),
+    Column("source", Text),
+    Column("as_of", String(10)),
+    UniqueConstraint("provider", "model_prefix", "effective_from", "origin"),
 )
 
 EVENT_LOG_VIEW = """

@@ -57,7 +57,8 @@ TIME_TO_FIRST_TOKEN = MetricFamily(
 TOKENS = MetricFamily(
     "codex_lb_proxy_tokens_total",
     "counter",
-    "Tokens as the provider reported them; cached_input is part of input, reasoning is part of output.",
+    "Tokens as the provider reported them; cached_input and cache_write are part of input, "
+    "reasoning is part of output.",
     ("kind", "model"),
     unit="tokens",
 )

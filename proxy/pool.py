@@ -11,7 +11,7 @@ import aiohttp
 
 from ledger.accounts.affinity import Stay
 from ledger.accounts.marks import Mark
-from ledger.pricing.prices import PriceBook
+from ledger.pricing.current import CurrentPrices
 from ledger.values import UsageSample
 from proxy.accounts.credential_cache import Vault
 from proxy.accounts.ledger_sync import MarkStore, StayStore, Watch
@@ -40,7 +40,7 @@ class Accounts:
     """
 
     def __init__(
-        self, settings: Settings, ledger: OpenLedger, book: PriceBook, metrics: Metrics, tell: Tell
+        self, settings: Settings, ledger: OpenLedger, prices: CurrentPrices, metrics: Metrics, tell: Tell
     ) -> None:
         routing = settings.routing
         self._settings = settings
@@ -57,7 +57,7 @@ class Accounts:
             rules(settings), self._counting, lambda mark: self._marks([mark]), sticky=self._sticky()
         )
         self._ledger = ledger
-        self._book = book
+        self._prices = prices
         self._upstreams: dict[str, Upstream] = {}
 
     async def start(self, stack: AsyncExitStack, environ: Mapping[str, str]) -> Dispatch:
@@ -103,7 +103,7 @@ class Accounts:
             self._ledger.engine,
             self._router,
             vault,
-            self._book,
+            self._prices,
             refresh_seconds=routing.snapshot_refresh_seconds,
             budgeted=self._keys.budgeted,
             sticky_hours=routing.sticky_hours if routing.sticky == "db" else None,

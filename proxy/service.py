@@ -15,8 +15,10 @@ from sqlalchemy import Engine
 
 from ledger import store
 from ledger.accounts.changes import synchronise
-from ledger.pricing import prices
-from ledger.pricing.prices import Price, PriceBook
+from ledger.pricing.current import CurrentPrices
+from ledger.pricing.files import current_book
+from ledger.pricing.prices import Price
+from ledger.pricing.table import replace_prices
 from ledger.requests import writes
 from ledger.values import DEFAULT_ACCOUNT, RequestEvent, UsageSample
 from metrics import proxy as metrics
@@ -76,8 +78,8 @@ class Service:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings, storage = self.settings, self.settings.storage
-        book = prices.current_book(settings.pricing.models)
-        ledger = await asyncio.to_thread(open_ledger, settings, book.prices)
+        prices = CurrentPrices(current_book(settings.pricing.models))
+        ledger = await asyncio.to_thread(open_ledger, settings, prices.book.prices)
         stack.callback(ledger.close)
         wait = max(0.01, storage.flush_interval_seconds - DELIVER_SECONDS)
         self.writer: LedgerWriter[RequestEvent] = LedgerWriter(
@@ -87,14 +89,14 @@ class Service:
             _Samples(ledger), interval=wait, most_waiting=MOST_SAMPLES
         )
         self.metrics = Metrics(metrics.FAMILIES)
-        self.events = Fanout(self.writer, _counted(self.metrics, book, settings), LogLines(self._log_to))
+        self.events = Fanout(self.writer, _counted(self.metrics, prices, settings), LogLines(self._log_to))
         self._body_log = BodyLog(path) if (path := settings.server.request_log_path) else None
         if self._body_log:
             stack.callback(self._body_log.close)
         for writer in (self.writer, self.samples):
             writer.start()
             stack.push_async_callback(asyncio.to_thread, writer.close)
-        self._accounts = accounts = Accounts(settings, ledger, book, self.metrics, self.samples)
+        self._accounts = accounts = Accounts(settings, ledger, prices, self.metrics, self.samples)
         delivery = asyncio.create_task(self.events.run(self._count_own))
         stack.callback(self.events.deliver)
         stack.callback(delivery.cancel)
@@ -176,7 +178,7 @@ def open_ledger(settings: Settings, book: Sequence[Price]) -> OpenLedger:
     def prepare(engine: Engine) -> None:
         store.migrate(engine)
         with store.translated(url, "cannot write"), engine.begin() as connection:
-            writes.replace_prices(connection, book, settings.pricing.currency)
+            replace_prices(connection, book, settings.pricing.currency)
             now = datetime.now(UTC)
             writes.ensure_account(connection, id=DEFAULT_ACCOUNT, created_at=now)
             synchronise(connection, described, now)
@@ -184,10 +186,14 @@ def open_ledger(settings: Settings, book: Sequence[Price]) -> OpenLedger:
     return OpenLedger(url, prepare)
 
 
-def _counted(made: Metrics, book: PriceBook, settings: Settings) -> MetricsObserver:
+def _counted(made: Metrics, prices: CurrentPrices, settings: Settings) -> MetricsObserver:
     most = settings.metrics
     return MetricsObserver(
-        made, book, most_models=most.max_models, most_keys=most.max_api_keys, most_codes=most.max_error_codes
+        made,
+        prices,
+        most_models=most.max_models,
+        most_keys=most.max_api_keys,
+        most_codes=most.max_error_codes,
     )
 
 

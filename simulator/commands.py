@@ -12,7 +12,8 @@ from typing import Any
 
 import uvloop
 
-from ledger.pricing.prices import PriceBook, book, load_seed
+from ledger.pricing.files import book, load_seed
+from ledger.pricing.prices import PriceBook
 from ledger.store import parse_url, sqlite_url
 from simulator.errors import OutputError, ScriptError
 from simulator.history.counting import count

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ledger.pricing.prices import book, load_seed
+from ledger.pricing.files import book, load_seed
 from simulator.errors import OutputError
 from simulator.history.backfill import backfill
 from simulator.history.exporting import Exporter

@@ -34,7 +34,7 @@ not know that there is one."""
 
 LIBRARIES: dict[str, set[str]] = {
     "metrics": set(),
-    "ledger": {"sqlalchemy", "alembic"},
+    "ledger": {"sqlalchemy", "alembic", "genai_prices"},
     "settings": {"pydantic"},
     "prometheus": {"promql_parser", "yaml", "jinja2", "aiohttp", "prometheus_client"},
     "provisioning": {"jinja2"},

@@ -12,11 +12,12 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Select, case, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
-from ledger.pricing.cost import Spend, TokenSum, price_sum
-from ledger.pricing.prices import LONG_CONTEXT_ABOVE, PriceBook
-from ledger.requests.queries import billed_tier
+from ledger.pricing.cost import Spend, price_sum
+from ledger.pricing.prices import PriceBook
+from ledger.requests.billed import is_metered
+from ledger.requests.queries import priced_sums, token_sum
 from ledger.schema import request_logs
 
 Period = Literal["daily", "weekly"]
@@ -113,51 +114,15 @@ def _sums(
 ) -> dict[tuple[str, datetime], Spend]:
     """The spend of some rows, day by day so that each sum has one price."""
     found: dict[tuple[str, datetime], Spend] = {}
-    for row in connection.execute(_query(keys).where(*rows)):
+    for row in connection.execute(_query(keys, rows)):
         day = datetime.fromisoformat(f"{row.day}T00:00:00+00:00")
         at = (row.api_key_id, day)
-        found[at] = found.get(at, _NOTHING) + price_sum(book, _token_sum(row, day))
+        found[at] = found.get(at, _NOTHING) + price_sum(book, token_sum(row, day))
     return found
 
 
-def _query(keys: frozenset[str]) -> Select[Any]:
+def _query(keys: frozenset[str], rows: Sequence[ColumnElement[bool]]) -> Select[Any]:
     log = request_logs.c
-    output = func.coalesce(log.output_tokens, log.reasoning_tokens)
-    metered = log.input_tokens.is_not(None) & output.is_not(None)
-    tier = func.coalesce(billed_tier(), "")
-    long_context = func.coalesce(log.input_tokens, 0) > LONG_CONTEXT_ABOVE
     day = func.date(log.requested_at)
-    cached = case(
-        (func.coalesce(log.cached_input_tokens, 0) < 0, 0),
-        (log.cached_input_tokens > log.input_tokens, log.input_tokens),
-        else_=func.coalesce(log.cached_input_tokens, 0),
-    )
-    return (
-        select(
-            log.api_key_id,
-            log.model,
-            day.label("day"),
-            tier.label("service_tier"),
-            long_context.label("long_context"),
-            func.count().label("metered"),
-            func.sum(log.input_tokens).label("input"),
-            func.sum(cached).label("cached"),
-            func.sum(output).label("output"),
-        )
-        .where(log.api_key_id.in_(sorted(keys)), metered, log.deleted_at.is_(None))
-        .group_by(log.api_key_id, log.model, day, tier, long_context)
-    )
-
-
-def _token_sum(row: Any, day: datetime) -> TokenSum:
-    return TokenSum(
-        model=row.model,
-        service_tier=row.service_tier or None,
-        long_context=bool(row.long_context),
-        at=day,
-        metered=row.metered,
-        unmetered=0,
-        input=int(row.input),
-        cached_input=int(row.cached),
-        output=int(row.output),
-    )
+    of_keys = priced_sums(log.api_key_id.in_(sorted(keys)), is_metered(log), *rows)
+    return of_keys.add_columns(log.api_key_id, day.label("day")).group_by(log.api_key_id, day)

@@ -16,6 +16,11 @@ UNITS = {
 }
 """Names in `extra_units`, and the count that each adds to; `audio_seconds` goes to `audio_ms`."""
 
+INSTEAD_OF_TOKENS = ("audio_seconds", "characters", "pages")
+"""What some requests are billed by alone; searches are billed beside tokens."""
+
+_NO_UNITS = (0,) * (len(UNITS) + 1)
+
 MOST_UNITS = 10**12
 """A count beyond it is a mistake, and adds nothing."""
 
@@ -52,12 +57,19 @@ class Counts:
 
 def is_metered(usage: Usage, extra_units: Mapping[str, Decimal] | None = None) -> bool:
     """Whether it was reported what a request used: tokens, or something else that is billed."""
-    return bool(extra_units) or (usage.input_tokens is not None and usage.billed_output is not None)
+    if usage.input_tokens is not None and usage.billed_output is not None:
+        return True
+    return any(name in INSTEAD_OF_TOKENS for name in extra_units or ())
 
 
 def counts_of(usage: Usage, extra_units: Mapping[str, Decimal] | None = None) -> Counts:
     """The counts of one request. A part that is larger than what contains it is cut to what is left there,
     in this order: read from the cache, written to it, audio, image."""
+    return Counts(*count_values(usage, extra_units))
+
+
+def count_values(usage: Usage, extra_units: Mapping[str, Decimal] | None = None) -> tuple[int, ...]:
+    """The fields of `counts_of` in their order: for every request that is metered, at half the time."""
     left = total = max(0, usage.input_tokens or 0)
     parts = []
     for part in (
@@ -74,15 +86,18 @@ def counts_of(usage: Usage, extra_units: Mapping[str, Decimal] | None = None) ->
     audio_out = max(0, min(usage.audio_output_tokens or 0, output))
     image_out = max(0, min(usage.image_output_tokens or 0, output - audio_out))
     tokens = (total, cached, written, written_1h, output, audio, audio_out, image, image_out)
-    return Counts(*tokens, **_units(extra_units)) if extra_units else Counts(*tokens)
+    return (*tokens, *(_units(extra_units) if extra_units else _NO_UNITS))
 
 
-def _units(extra_units: Mapping[str, Decimal]) -> dict[str, int]:
-    found = {count: _whole(extra_units.get(name)) for name, count in UNITS.items()}
-    return {**found, "audio_ms": _whole(extra_units.get("audio_seconds"), 1_000)}
+def _units(extra_units: Mapping[str, Decimal]) -> tuple[int, ...]:
+    whole = tuple(_whole(extra_units.get(name)) for name in UNITS)
+    return (*whole, _whole(extra_units.get("audio_seconds"), 1_000))
+
+
+def sensible(number: Decimal | None) -> bool:
+    """Whether a number can be a count of something that is billed."""
+    return number is not None and number.is_finite() and 0 <= number <= MOST_UNITS
 
 
 def _whole(number: Decimal | None, times: int = 1) -> int:
-    if number is None or not number.is_finite() or not 0 <= number <= MOST_UNITS:
-        return 0
-    return round(number * times)
+    return round(number * times) if number is not None and sensible(number) else 0

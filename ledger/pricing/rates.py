@@ -1,17 +1,20 @@
-"""The cost rule for millions of rows: the price of each kind of row is looked up once, then it is whole
+"""The cost rule for millions of rows: the rates of each kind of row are looked up once, then it is whole
 numbers. Costs are in 10^-12 US dollars, in which the rates of the price pages have no fractions."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from ledger.pricing.cost import tokens_usd
-from ledger.pricing.prices import LONG_CONTEXT_ABOVE, PriceBook
+from ledger.pricing.cost import usd
+from ledger.pricing.counts import Counts, counts_of, is_metered
+from ledger.pricing.prices import PriceBook, Rates
+from ledger.pricing.steps import context_step
 from ledger.quota.running import MOST_PICO, PICO_PER_USD, SILENT, UNPRICED
-from ledger.values import UNKNOWN_MODEL
+from ledger.values import UNKNOWN_MODEL, Usage
 
 DAY = 86_400_000_000
 """Microseconds; prices change at UTC midnights alone."""
@@ -23,12 +26,21 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
-    """10^-12 US dollars per token of one kind of row; whole numbers unless a price is very odd."""
+class RowRates:
+    """10^-12 US dollars per token of one kind of row; whole numbers unless a price is very odd.
+
+    Attributes:
+        fee: for the request itself.
+        rates: what all else is priced by.
+    """
 
     input: int | Decimal
     cached: int | Decimal
+    write: int | Decimal
+    write_1h: int | Decimal
     output: int | Decimal
+    fee: int | Decimal
+    rates: Rates
 
 
 class RateTable:
@@ -36,7 +48,7 @@ class RateTable:
 
     def __init__(self, book: PriceBook) -> None:
         self.book = book
-        self._known: dict[tuple[str | None, str | None, bool, int], Rates | None] = {}
+        self._known: dict[tuple[str | None, str | None, str | None, int, int], RowRates | None] = {}
 
     def cost(
         self,
@@ -49,53 +61,88 @@ class RateTable:
         reasoning_tokens: int | None,
         should_cost: bool,
         stored_usd: Any = None,
+        *,
+        provider: str | None = None,
+        writes: tuple[int | None, int | None] = (None, None),
+        others: tuple[int | None, int | None, int | None, int | None] | None = None,
+        extra_units: Mapping[str, Decimal] | None = None,
     ) -> int:
         """The cost of one row in 10^-12 US dollars, UNPRICED or SILENT. More than MOST_PICO is no cost.
 
         Args:
             at: when it ended, microseconds since 1970.
+            tier: the billed one.
             should_cost: it succeeded and was not just a read; without counts it is then UNPRICED.
             stored_usd: what the owner of a foreign store took it to cost; stands in where the price book
                 has no price. Whatever is no amount of dollars is no cost.
+            writes: tokens written to a cache for five minutes, and for an hour.
+            others: audio in and out, images in and out; None where none are told.
         """
         output = reasoning_tokens if output_tokens is None else output_tokens
-        if input_tokens is None or output is None:
+        counted = input_tokens is not None and output is not None
+        if not counted and not (extra_units and is_metered(Usage(), extra_units)):
             return UNPRICED if should_cost else SILENT
-        rates = self._rates(model, tier, input_tokens > LONG_CONTEXT_ABOVE, at // DAY)
+        rates = self._rates(model, provider, tier, context_step(input_tokens), at // DAY)
         if rates is None:
             return _stored(stored_usd)
+        if others is not None or extra_units or input_tokens is None or output is None:
+            usage = Usage(input_tokens, output, cached_tokens, None, *writes, *(others or ()))
+            return _bounded(usd(counts_of(usage, extra_units), rates.rates) * PICO_PER_USD)
         cached = max(0, min(cached_tokens or 0, input_tokens))
         cost = (input_tokens - cached) * rates.input + cached * rates.cached + output * rates.output
-        return max(0, round(cost)) if cost <= MOST_PICO else UNPRICED
+        if writes != (None, None):
+            write, write_1h = _written(input_tokens - cached, *writes)
+            cost += write * (rates.write - rates.input) + write_1h * (rates.write_1h - rates.input)
+        return _bounded(cost + rates.fee)
 
-    def _rates(self, model: str | None, tier: str | None, long_context: bool, day: int) -> Rates | None:
-        key = (model, tier, long_context, day)
+    def _rates(
+        self, model: str | None, provider: str | None, tier: str | None, step: int, day: int
+    ) -> RowRates | None:
+        key = (model, provider, tier, step, day)
         if key not in self._known:
             if len(self._known) >= MOST_KINDS:
                 self._known.clear()
             self._known[key] = self._found(*key)
         return self._known[key]
 
-    def _found(self, model: str | None, tier: str | None, long_context: bool, day: int) -> Rates | None:
+    def _found(
+        self, model: str | None, provider: str | None, tier: str | None, step: int, day: int
+    ) -> RowRates | None:
         price = None
         if model and model != UNKNOWN_MODEL:
-            price = self.book.find(model, _EPOCH + timedelta(days=day))
-        if price is None:
-            return None
+            price = self.book.find(model, _EPOCH + timedelta(days=day), provider or None)
+        return None if price is None else _row_rates(price.rates_for(tier or None, step))
 
-        def rate(input_tokens: int, cached: int, output: int) -> int | Decimal:
-            usd = tokens_usd(
-                input_tokens,
-                cached,
-                output,
-                price=price,
-                service_tier=tier or None,
-                long_context=long_context,
-            )
-            pico = usd * PICO_PER_USD
-            return int(pico) if pico == int(pico) else pico
 
-        return Rates(rate(1, 0, 0), rate(1, 1, 0), rate(0, 0, 1))
+def _row_rates(rates: Rates) -> RowRates:
+    tokens = replace(rates, requests=None)
+
+    def rate(**counts: int) -> int | Decimal:
+        return _whole(usd(Counts(**counts), tokens) * PICO_PER_USD)
+
+    return RowRates(
+        input=rate(input=1),
+        cached=rate(input=1, cached_input=1),
+        write=rate(input=1, cache_write=1),
+        write_1h=rate(input=1, cache_write_1h=1),
+        output=rate(output=1),
+        fee=_whole(usd(Counts(), rates) * PICO_PER_USD),
+        rates=rates,
+    )
+
+
+def _whole(pico: Decimal) -> int | Decimal:
+    return int(pico) if pico == int(pico) else pico
+
+
+def _written(left: int, write: int | None, write_1h: int | None) -> tuple[int, int]:
+    """Cache writes, cut to what is left of the input."""
+    first = max(0, min(write or 0, left))
+    return first, max(0, min(write_1h or 0, left - first))
+
+
+def _bounded(cost: int | Decimal) -> int:
+    return max(0, round(cost)) if cost <= MOST_PICO else UNPRICED
 
 
 def _stored(usd: Any) -> int:

@@ -10,9 +10,11 @@ number of rows, however many there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from types import NoneType
 from typing import Any, NamedTuple
 
@@ -34,6 +36,9 @@ milliseconds in place of seconds, say nothing."""
 _TEXTS, _NUMBERS = frozenset({str, NoneType}), frozenset({int, NoneType})
 """What stands in nearly all rows, and needs no look at each value: there are a million of them."""
 
+_NOTHING_MORE = [None] * 8
+"""Of the columns that few requests fill: provider, cache writes, audio, images, units."""
+
 _NOT_UNDERSTOOD = (StoreError, ValueError, TypeError, ArithmeticError)
 
 
@@ -43,6 +48,9 @@ class Request(NamedTuple):
     Attributes:
         at: when it ended, microseconds since 1970.
         tier: in lower case; None where none was told.
+        provider: in lower case; None where none was told.
+        others: audio in and out, images in and out; None where there are none.
+        units: what is billed beside tokens; None where there is nothing.
         should_cost: it succeeded and was not just a read.
         usd: what the store's owner took it to cost, as stored.
     """
@@ -58,20 +66,42 @@ class Request(NamedTuple):
     reasoning: int | None
     should_cost: bool
     usd: Any
+    provider: str | None = None
+    writes: tuple[int | None, int | None] = (None, None)
+    others: tuple[int | None, int | None, int | None, int | None] | None = None
+    units: Mapping[str, Decimal] | None = None
 
 
 def request(row: Stored) -> Request | None:
     """A row of RequestRows.page; None where it cannot be understood."""
-    id, account, ended, model, tier, input, output, cached, reasoning, status, kind, usd, _ = row
+    id, account, ended, model, tier, input, output, cached, reasoning, status, kind, usd, _, *more = row
     try:
         of, by, tier = _texts((account, model, tier))
         input, output, cached, reasoning = _wholes((input, output, cached, reasoning))
         tier = tier.casefold() if tier else None
         should_cost = kind != "read" and str(status).casefold() == "success"
         counts = (input, output, cached, reasoning)
-        return Request(int(id), of, micros(ended), by, tier, *counts, should_cost, usd)
+        plain = (int(id), of, micros(ended), by, tier, *counts, should_cost, usd)
+        return Request(*plain) if more == _NOTHING_MORE else Request(*plain, *_more(more))
     except _NOT_UNDERSTOOD:
         return None
+
+
+def _more(values: Sequence[Any]) -> tuple[Any, ...]:
+    """Provider, cache writes, other kinds and units of a row."""
+    provider, units = _text(values[0]), _text(values[7])
+    write, write_1h, *others = _wholes(values[1:7])
+    found = tuple(others) if any(others) else None
+    return (provider.casefold() if provider else None, (write, write_1h), found, _units(units))
+
+
+def _units(text: str | None) -> Mapping[str, Decimal] | None:
+    if not text:
+        return None
+    found = json.loads(text, parse_float=Decimal, parse_int=Decimal)
+    if not isinstance(found, dict):
+        raise ValueError("something else stands where units should")
+    return {name: number for name, number in found.items() if isinstance(number, Decimal)}
 
 
 def reading(row: Stored) -> tuple[str, Reading] | None:

@@ -77,7 +77,7 @@ class RequestPages:
         Raises: StoreError, and what the database raises; what was read so far is kept.
         """
         rows = RequestRows(connection)
-        prices_changed = book.prices != self._rates.book.prices
+        prices_changed = book is not self._rates.book and book.prices != self._rates.book.prices
         if prices_changed or now - PERIOD < self._since or rows.last_id() < self._last_id:
             self.forget()
         known = self._pages[-2:]
@@ -183,6 +183,10 @@ class RequestPages:
             row.reasoning,
             row.should_cost,
             row.usd,
+            provider=row.provider,
+            writes=row.writes,
+            others=row.others,
+            extra_units=row.units,
         )
         return row.id, self._number(row.account or NO_ACCOUNT), row.at, cost
 

@@ -30,7 +30,17 @@ hidden or completed."""
 
 _TIERS = ("actual_service_tier", "service_tier", "requested_service_tier")
 _COUNTS = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
-_REQUEST = (*_COUNTS, "status", "request_kind", "cost_usd", "deleted_at")
+_MORE = (
+    "provider",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "audio_input_tokens",
+    "audio_output_tokens",
+    "image_input_tokens",
+    "image_output_tokens",
+    "extra_units",
+)
+_REQUEST = (*_COUNTS, "status", "request_kind", "cost_usd", "deleted_at", *_MORE)
 
 
 class RequestRows:
@@ -62,8 +72,8 @@ class RequestRows:
 
     def page(self, low: int, high: int | None, most: int) -> Sequence[Stored]:
         """Rows of the ids [low, high), at most so many: id, account_id, requested_at as stored, model,
-        served tier, the four counts, status, request_kind, cost_usd, deleted_at. The deleted ones are
-        among them: to leave them out, the database may have to look at any number of rows."""
+        billed tier, the four counts, status, request_kind, cost_usd, deleted_at, and `_MORE`. The deleted
+        ones are among them: to leave them out, the database may have to look at any number of rows."""
         until = "" if high is None else "AND id < :high"
         query = text(f"{self._select} id >= :low {until} ORDER BY id LIMIT :most")
         return self._connection.execute(query, {"low": low, "high": high, "most": most}).fetchall()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, case, cast, func, literal, null
+from sqlalchemy import ColumnElement, Integer, case, cast, func, literal, null, or_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import Numeric, Text
 
-from ledger.pricing.counts import MOST_UNITS, UNITS
+from ledger.pricing.counts import INSTEAD_OF_TOKENS, MOST_UNITS, UNITS
 from ledger.pricing.steps import CONTEXT_STEPS
 from ledger.schema import request_logs
 
@@ -68,8 +70,8 @@ def billed_tier(log: Any = request_logs.c) -> ColumnElement[str | None]:
 def is_metered(log: Any = request_logs.c) -> ColumnElement[bool]:
     """Whether it was reported what the request used."""
     tokens = log.input_tokens.is_not(None) & _output(log).is_not(None)
-    found: ColumnElement[bool] = tokens | log.extra_units.is_not(None)
-    return found
+    told = [func.coalesce(log.extra_units, "").like(f'%"{name}"%') for name in INSTEAD_OF_TOKENS]
+    return or_(tokens, *told)
 
 
 def context_above(log: Any = request_logs.c) -> ColumnElement[int]:
@@ -83,12 +85,15 @@ def context_above(log: Any = request_logs.c) -> ColumnElement[int]:
 def counts(log: Any = request_logs.c) -> dict[str, ColumnElement[int]]:
     """The fields of `Counts` by name."""
     total, output = _plain(log.input_tokens), _plain(_output(log))
-    cached = _part(log.cached_input_tokens, total)
-    written = _part(log.cache_write_tokens, total - cached)
-    hourly = _part(log.cache_write_1h_tokens, total - cached - written)
-    audio = _part(log.audio_input_tokens, total - cached - written - hourly)
-    image = _part(log.image_input_tokens, total - cached - written - hourly - audio)
-    audio_out = _part(log.audio_output_tokens, output)
+    inside = (
+        log.cached_input_tokens,
+        log.cache_write_tokens,
+        log.cache_write_1h_tokens,
+        log.audio_input_tokens,
+        log.image_input_tokens,
+    )
+    cached, written, hourly, audio, image = _parts(inside, total)
+    audio_out, image_out = _parts((log.audio_output_tokens, log.image_output_tokens), output)
     units = {count: _unit(log, name) for name, count in UNITS.items()}
     return {
         "input": total,
@@ -99,10 +104,20 @@ def counts(log: Any = request_logs.c) -> dict[str, ColumnElement[int]]:
         "audio_input": audio,
         "audio_output": audio_out,
         "image_input": image,
-        "image_output": _part(log.image_output_tokens, output - audio_out),
+        "image_output": image_out,
         **units,
         "audio_ms": _unit(log, "audio_seconds", 1_000),
     }
+
+
+def _parts(parts: Sequence[ColumnElement[Any]], total: ColumnElement[int]) -> list[ColumnElement[int]]:
+    """Parts of a total, each cut to what those before it leave. How far they reach together is written out
+    for each, not nested: a part within a part within a part would be worked out many times for every row."""
+    reached: list[ColumnElement[int]] = [literal(0)]
+    for number in range(len(parts)):
+        together = sum((_plain(part) for part in parts[1 : number + 1]), _plain(parts[0]))
+        reached.append(least(total, together))
+    return [after - before for before, after in pairwise(reached)]
 
 
 def _output(log: Any) -> ColumnElement[int | None]:
@@ -111,10 +126,6 @@ def _output(log: Any) -> ColumnElement[int | None]:
 
 def _plain(count: ColumnElement[Any]) -> ColumnElement[int]:
     return greatest(0, func.coalesce(count, 0))
-
-
-def _part(count: ColumnElement[Any], left: ColumnElement[int]) -> ColumnElement[int]:
-    return greatest(0, least(func.coalesce(count, 0), left))
 
 
 def _unit(log: Any, name: str, times: int = 1) -> ColumnElement[int]:

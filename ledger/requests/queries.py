@@ -6,18 +6,16 @@ The questions about requests, for page, terminal and exporter, are gathered here
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, case, func, or_, select
 
 from ledger.pricing.cost import TokenSum
-from ledger.pricing.prices import LONG_CONTEXT_ABOVE, Price, PriceBook
-from ledger.requests.billed import billed_tier
+from ledger.pricing.counts import Counts
+from ledger.requests.billed import billed_tier, context_above, counts, is_metered
 from ledger.requests.rows import all_rows, arrived, last_id, page, page_rows, request
 from ledger.requests.summaries import (
     by,
@@ -28,7 +26,12 @@ from ledger.requests.summaries import (
     totals_of_periods,
     values,
 )
-from ledger.schema import accounts, daily_stats, prices, request_logs
+from ledger.schema import accounts, daily_stats, request_logs
+
+LONG_CONTEXT_ABOVE = 272_000
+"""The one context step that `daily_stats` tells apart."""
+
+KINDS = tuple(field.name for field in fields(Counts))
 
 __all__ = [
     "Account",
@@ -45,7 +48,6 @@ __all__ = [
     "newest_request",
     "page",
     "page_rows",
-    "price_book",
     "request",
     "series",
     "totals",
@@ -87,20 +89,9 @@ def account_sums(
     log = request_logs.c
     found: dict[str, list[TokenSum]] = {}
     for start, end in _days(since, until):
-        for row in connection.execute(_sums(start, end).add_columns(log.account_id).group_by(log.account_id)):
-            found.setdefault(row.account_id or "unknown", []).append(
-                TokenSum(
-                    row.model,
-                    row.service_tier or None,
-                    bool(row.long_context),
-                    start,
-                    row.metered,
-                    row.unmetered,
-                    int(row.input),  # PostgreSQL's sums of big integers are numeric
-                    int(row.cached),
-                    int(row.output),
-                )
-            )
+        of_a_day = priced_sums(log.requested_at >= start, log.requested_at < end)
+        for row in connection.execute(of_a_day.add_columns(log.account_id).group_by(log.account_id)):
+            found.setdefault(row.account_id or "unknown", []).append(token_sum(row, start))
     return {account: tuple(sums) for account, sums in found.items()}
 
 
@@ -112,49 +103,52 @@ def day_sums(connection: Connection, first_day: str, last_day: str) -> Mapping[s
         at = datetime.fromisoformat(row.day + "T00:00:00+00:00")
         found.setdefault(row.day, []).append(
             TokenSum(
-                row.model,
-                row.service_tier or None,
-                row.long_context,
-                at,
-                row.metered,
-                row.unmetered_successes,
-                row.input_tokens,
-                row.cached_input_tokens,
-                row.output_tokens,
+                model=row.model,
+                service_tier=row.service_tier or None,
+                context_above=LONG_CONTEXT_ABOVE if row.long_context else 0,
+                at=at,
+                metered=row.metered,
+                unmetered=row.unmetered_successes,
+                counts=Counts(
+                    input=row.input_tokens,
+                    cached_input=row.cached_input_tokens,
+                    cache_write=row.cache_write_tokens,
+                    cache_write_1h=row.cache_write_1h_tokens,
+                    output=row.output_tokens,
+                ),
             )
         )
     return {day: tuple(sums) for day, sums in found.items()}
 
 
-def price_book(connection: Connection) -> PriceBook:
-    """The prices as stored."""
-    return PriceBook(
-        Price(
-            model=row.model_prefix,
-            effective_from=row.effective_from,
-            input=row.prompt_per_1m,
-            cached_input=row.cached_prompt_per_1m,
-            output=row.completion_per_1m,
-            long_input_factor=row.long_input_factor,
-            long_output_factor=row.long_output_factor,
-            tiers={tier: Decimal(factor) for tier, factor in json.loads(row.tier_factors).items()},
-            origin=row.origin,
-        )
-        for row in connection.execute(select(prices))
+def token_sum(row: Any, at: datetime) -> TokenSum:
+    """A row of `priced_sums`, of one day."""
+    return TokenSum(
+        model=row.model,
+        service_tier=row.service_tier or None,
+        context_above=row.context_above,
+        at=at,
+        metered=row.metered,
+        unmetered=row.unmetered,
+        counts=Counts(*(int(getattr(row, name)) for name in KINDS)),  # PostgreSQL's sums are numeric
+        provider=row.provider or None,
     )
 
 
-def _sums(start: datetime, end: datetime) -> Select[Any]:
+def priced_sums(*where: ColumnElement[bool]) -> Select[Any]:
+    """What decides on the price of stored requests, and their counts summed up by it.
+
+    Args:
+        where: which requests; of one UTC day, or prices change within a sum.
+    """
     log = request_logs.c
-    output = func.coalesce(log.output_tokens, log.reasoning_tokens)
-    metered = log.input_tokens.is_not(None) & output.is_not(None)
-    long_context = func.coalesce(log.input_tokens, 0) > LONG_CONTEXT_ABOVE
-    cached = case(
-        (func.coalesce(log.cached_input_tokens, 0) < 0, 0),
-        (log.cached_input_tokens > log.input_tokens, log.input_tokens),
-        else_=func.coalesce(log.cached_input_tokens, 0),
-    )
-    tier = func.coalesce(billed_tier(), "")
+    metered = is_metered(log)
+    key = {
+        "model": log.model,
+        "provider": func.coalesce(log.provider, ""),
+        "service_tier": func.coalesce(billed_tier(log), ""),
+        "context_above": context_above(log),
+    }
 
     def total(value: Any, where: ColumnElement[bool]) -> ColumnElement[int]:
         return func.coalesce(func.sum(case((where, value), else_=0)), 0)
@@ -162,18 +156,13 @@ def _sums(start: datetime, end: datetime) -> Select[Any]:
     unmetered = ~metered & (log.status == "success") & (log.request_kind != "read")
     return (
         select(
-            log.model,
-            tier.label("service_tier"),
-            long_context.label("long_context"),
+            *(column.label(name) for name, column in key.items()),
             total(1, metered).label("metered"),
             total(1, unmetered).label("unmetered"),
-            total(log.input_tokens, metered).label("input"),
-            total(cached, metered).label("cached"),
-            total(output, metered).label("output"),
+            *(total(count, metered).label(name) for name, count in counts(log).items()),
         )
-        .where(log.requested_at >= start, log.requested_at < end, log.deleted_at.is_(None))
-        .where(or_(metered, log.status == "success"))
-        .group_by(log.model, tier, long_context)
+        .where(log.deleted_at.is_(None), or_(metered, log.status == "success"), *where)
+        .group_by(*key.values())
     )
 
 

@@ -137,16 +137,21 @@ def _beyond(cursor: Cursor, *, newer: bool) -> ColumnElement[bool]:
 def _row(row: Any, book: PriceBook) -> RequestRow:
     read = row._mapping
     usage = Usage(**{name: read[name] for name in _USAGE})
-    units = read["extra_units"]
+    units = _units(read["extra_units"])
     cost, reason = None, None
     if read["request_kind"] != "read" or usage.input_tokens is not None:
-        priced = price_request(book, read["model"], usage, read["requested_at"], read["billed_tier"])
+        what = (read["model"], usage, read["requested_at"], read["billed_tier"], read["provider"], units)
+        priced = price_request(book, *what)
         cost, reason = (priced, None) if isinstance(priced, Decimal) else (None, str(priced))
     return RequestRow(
         **{name: read[name] for name in _PLAIN},
         usage=usage,
-        extra_units=json.loads(units, parse_float=Decimal, parse_int=Decimal) if units else None,
+        extra_units=units,
         billed_tier=read["billed_tier"],
         cost_usd=cost,
         unpriced=None if reason == "missing_usage" and read["status"] != "success" else reason,
     )
+
+
+def _units(text: str | None) -> dict[str, Decimal] | None:
+    return json.loads(text, parse_float=Decimal, parse_int=Decimal) if text else None

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from ledger.errors import FilterError
 from ledger.pricing.cost import Spend, TokenSum, price_sum
-from ledger.pricing.prices import LONG_CONTEXT_ABOVE, PriceBook
+from ledger.pricing.prices import PriceBook
 from ledger.requests.answers import EPOCH, Breakdown, Concentration, Group, Line, Point, Totals
 from ledger.requests.filter import Dimension, RequestFilter
 from ledger.requests.grouping import Measure, Priced, duration_groups, interval_of, priced_groups
@@ -216,17 +216,15 @@ def price_changes(book: PriceBook, where: RequestFilter) -> list[datetime]:
 def _priced(group: Priced, at: datetime, book: PriceBook | None) -> Totals:
     spend = Spend()
     if book:
-        counts = group.counts
         row = TokenSum(
             model=group.model,
             service_tier=group.tier,
-            long_context=group.context_above >= LONG_CONTEXT_ABOVE,
+            context_above=group.context_above,
             at=at,
             metered=group.metered,
             unmetered=group.unmetered,
-            input=counts.input,
-            cached_input=counts.cached_input,
-            output=counts.output,
+            counts=group.counts,
+            provider=group.provider,
         )
         spend = price_sum(book, row)
     return Totals(

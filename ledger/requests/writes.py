@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ledger.pricing.prices import LONG_CONTEXT_ABOVE, Price
-from ledger.schema import accounts, daily_stats, prices, request_logs, usage_history
+from ledger.pricing.counts import counts_of, is_metered, sensible
+from ledger.requests.queries import LONG_CONTEXT_ABOVE
+from ledger.schema import accounts, daily_stats, request_logs, usage_history
 from ledger.values import UNKNOWN_MODEL, RequestEvent, UsageSample
 
 NEAR = timedelta(seconds=5)
@@ -147,43 +148,21 @@ def day_rows(events: Iterable[RequestEvent]) -> list[dict[str, Any]]:
 
 def _add(sums: list[int], event: RequestEvent) -> None:
     """Add one event to the columns of `_DAY_SUMS`, in their order."""
-    usage, output = event.usage, event.usage.billed_output
     sums[0] += 1
     sums[1] += event.status == "error"
     sums[2] += event.status == "cancelled"
     sums[3] += event.status == "success"
-    if usage.input_tokens is None or output is None:
+    if not is_metered(event.usage, event.extra_units):
         sums[5] += event.status == "success" and event.billable
         return
+    counts = counts_of(event.usage, event.extra_units)
     sums[4] += 1
-    sums[6] += usage.input_tokens
-    sums[7] += usage.billed_cached
-    sums[8] += output
-    sums[9] += usage.reasoning_tokens or 0
-    sums[10] += usage.billed_cache_write
-    sums[11] += usage.billed_cache_write_1h
-
-
-def replace_prices(connection: Connection, book: Iterable[Price], currency: str = "USD") -> None:
-    """Make the `prices` table hold exactly these prices."""
-    connection.execute(delete(prices))
-    rows = [
-        {
-            "model_prefix": p.model,
-            "effective_from": p.effective_from,
-            "currency": currency,
-            "prompt_per_1m": p.input,
-            "cached_prompt_per_1m": p.cached_input,
-            "completion_per_1m": p.output,
-            "long_input_factor": p.long_input_factor,
-            "long_output_factor": p.long_output_factor,
-            "tier_factors": json.dumps({k: str(v) for k, v in sorted(p.tiers.items())}),
-            "origin": p.origin,
-        }
-        for p in book
-    ]
-    if rows:
-        connection.execute(insert(prices), rows)
+    sums[6] += counts.input
+    sums[7] += counts.cached_input
+    sums[8] += counts.output
+    sums[9] += event.usage.reasoning_tokens or 0
+    sums[10] += counts.cache_write
+    sums[11] += counts.cache_write_1h
 
 
 def record_samples(connection: Connection, samples: Iterable[UsageSample]) -> None:
@@ -307,10 +286,9 @@ def _log_row(
 
 
 def _units(units: Mapping[str, Decimal] | None) -> str | None:
-    """A JSON object whose numbers are those of the Decimals, digit by digit."""
-    if not units:
-        return None
-    return "{" + ", ".join(f"{json.dumps(name)}: {number}" for name, number in sorted(units.items())) + "}"
+    """A JSON object whose numbers are those of the Decimals, digit by digit; what is no count is left out."""
+    found = {name: number for name, number in sorted((units or {}).items()) if sensible(number)}
+    return "{" + ", ".join(f"{json.dumps(name)}: {n:f}" for name, n in found.items()) + "}" if found else None
 
 
 def _cut(text: str | None, most: int) -> str | None:

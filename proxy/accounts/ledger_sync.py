@@ -22,7 +22,7 @@ from ledger.accounts.budgets import KeySpend, read_spend
 from ledger.accounts.marks import Mark
 from ledger.accounts.pool import Fleet, read_fleet
 from ledger.errors import LedgerError
-from ledger.pricing.prices import PriceBook
+from ledger.pricing.current import CurrentPrices
 from proxy.accounts.credential_cache import Vault
 from proxy.routing.router import Router
 
@@ -47,7 +47,7 @@ class Watch:
         engine: Engine,
         router: Router,
         vault: Vault,
-        book: PriceBook,
+        prices: CurrentPrices,
         *,
         refresh_seconds: float,
         budgeted: frozenset[str] = frozenset(),
@@ -56,7 +56,7 @@ class Watch:
         self._engine = engine
         self._router = router
         self._vault = vault
-        self._book = book
+        self._prices = prices
         self._refresh = refresh_seconds
         self._budgeted = budgeted
         self._sticky_hours = sticky_hours
@@ -102,6 +102,8 @@ class Watch:
         """The accounts, where they are not of this version any more."""
         engine = self._engine
         with store.translated(engine.url, "cannot read"), engine.begin() as connection:
+            if self._prices.follow(connection):
+                self.spend = None  # what was spent costs something else now
             if version is not None and versions.current(connection) == version:
                 return None
             marks.restore(connection, datetime.now(UTC))
@@ -109,7 +111,7 @@ class Watch:
 
     def _spend(self, now: datetime) -> KeySpend:
         with store.translated(self._engine.url, "cannot read"), self._engine.connect() as connection:
-            return read_spend(connection, self._book, self._budgeted, now, self.spend)
+            return read_spend(connection, self._prices.book, self._budgeted, now, self.spend)
 
     def _find(self, conversation: str, now: datetime) -> str | None:
         since = now - timedelta(hours=self._sticky_hours or 0)

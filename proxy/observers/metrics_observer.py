@@ -7,13 +7,16 @@ increments cost more than anything else that metering does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from decimal import Decimal
+from operator import add
 from typing import NamedTuple, get_args
 
 from ledger.pricing.cost import TokenSum, Unpriced, price_metered
-from ledger.pricing.prices import LONG_CONTEXT_ABOVE, PriceBook
+from ledger.pricing.counts import Counts, count_values, is_metered
+from ledger.pricing.current import CurrentPrices
+from ledger.pricing.steps import context_step
 from ledger.values import DEFAULT_ACCOUNT, NO_USAGE, UNKNOWN_MODEL, RequestEvent
 from metrics import proxy as m
 from proxy.error_codes import ERROR_CLASSES, KNOWN_CODES, error_class
@@ -51,7 +54,23 @@ class BoundedLabel:
 
 
 STATUSES = ("success", "error", "cancelled")
-KINDS = ("input", "output", "cached_input", "reasoning")
+KINDS = ("input", "output", "cached_input", "cache_write", "reasoning")
+COMMON_MODELS = (
+    *(
+        "gpt-6-astra",
+        "gpt-6.1-sol",
+        "gpt-6-sol",
+        "gpt-6-luna",
+        "gpt-5.6-sol",
+        "gpt-5.6-terra",
+        "gpt-5.6-luna",
+    ),
+    *("gpt-5.5", "gpt-5.5-pro", "gpt-5.4", "gpt-5.4-mini", "gpt-5.4-nano", "gpt-5.3-codex", "gpt-5.2"),
+    *("gpt-5.1", "gpt-5", "gpt-5.1-codex-mini", "gpt-4.1", "gpt-4.1-mini", "gpt-4.1-nano", "gpt-4o"),
+    *("gpt-4o-mini", "text-embedding-3-small", "text-embedding-3-large"),
+)
+"""Models whose series begin at 0; thousands have a price, and a series each would be too many."""
+
 _COMMON_APIS = ("responses", "chat_completions")
 
 
@@ -69,9 +88,13 @@ class Labels(NamedTuple):
     error_code: str | None
     billable: bool
     metered: bool
+    provider: str | None
     service_tier: str | None
-    long_context: bool
+    context_above: int
     day: date
+
+
+_NO_COUNTS = (0,) * len(fields(Counts))
 
 
 @dataclass(slots=True)
@@ -80,9 +103,7 @@ class Sums:
 
     at: datetime
     requests: int = 0
-    input: int = 0
-    output: int = 0
-    cached: int = 0
+    counts: tuple[int, ...] = _NO_COUNTS
     reasoning: int = 0
     latencies: list[float] = field(default_factory=list)
     first_tokens: list[float] = field(default_factory=list)
@@ -94,10 +115,8 @@ class Sums:
             if event.latency_first_token_ms is not None:
                 self.first_tokens.append(event.latency_first_token_ms)
         usage = event.usage
-        if usage is not NO_USAGE:
-            self.input += usage.input_tokens or 0
-            self.output += usage.billed_output or 0
-            self.cached += usage.billed_cached
+        if usage is not NO_USAGE or event.extra_units:
+            self.counts = tuple(map(add, self.counts, count_values(usage, event.extra_units)))
             self.reasoning += usage.reasoning_tokens or 0
 
 
@@ -109,11 +128,12 @@ class MetricsObserver:
     """
 
     def __init__(
-        self, metrics: Metrics, book: PriceBook, *, most_models: int, most_keys: int, most_codes: int
+        self, metrics: Metrics, prices: CurrentPrices, *, most_models: int, most_keys: int, most_codes: int
     ) -> None:
         self._metrics = metrics
-        self._book = book
-        models = {price.model for price in book.prices if not price.model.endswith("*")}
+        self._prices = prices
+        configured = {p.model for p in prices.book.prices if p.origin == "config" and "*" not in p.model}
+        models = configured | {*COMMON_MODELS}
         self._model = BoundedLabel(most_models, (*models, UNKNOWN_MODEL))
         self._key = BoundedLabel(most_keys, ("unknown", "short_key"))
         self._code = BoundedLabel(most_codes, KNOWN_CODES)
@@ -160,30 +180,31 @@ class MetricsObserver:
 
     def _count_tokens(self, at: Labels, sums: Sums, model: str, key: str) -> None:
         metrics = self._metrics
-        counts = (sums.input, sums.output, sums.cached, sums.reasoning)
-        if not any(counts):
+        of = Counts(*sums.counts)
+        written = of.cache_write + of.cache_write_1h
+        by_kind = (of.input, of.output, of.cached_input, written, sums.reasoning)
+        if not any(by_kind):
             return
-        for kind, count in zip(KINDS, counts, strict=True):
+        for kind, count in zip(KINDS, by_kind, strict=True):
             metrics.counter(m.TOKENS, kind, model).inc(count)
             metrics.counter(m.ACCOUNT_TOKENS, at.account, kind, at.api).inc(count)
         if at.http_status == 200:
-            metrics.counter(m.KEY_PROMPT_TOKENS, key).inc(sums.input)
-            metrics.counter(m.KEY_COMPLETION_TOKENS, key).inc(sums.output)
-            metrics.counter(m.KEY_TOKENS, key).inc(sums.input + sums.output)
+            metrics.counter(m.KEY_PROMPT_TOKENS, key).inc(of.input)
+            metrics.counter(m.KEY_COMPLETION_TOKENS, key).inc(of.output)
+            metrics.counter(m.KEY_TOKENS, key).inc(of.input + of.output)
 
     def _count_cost(self, at: Labels, sums: Sums, model: str) -> None:
         row = TokenSum(
             model=at.model or UNKNOWN_MODEL,
             service_tier=at.service_tier,
-            long_context=at.long_context,
+            context_above=at.context_above,
             at=sums.at,
             metered=sums.requests if at.metered else 0,
             unmetered=0,
-            input=sums.input,
-            cached_input=sums.cached,
-            output=sums.output,
+            counts=Counts(*sums.counts),
+            provider=at.provider,
         )
-        cost = price_metered(self._book, row)
+        cost = price_metered(self._prices.book, row)
         metrics = self._metrics
         if isinstance(cost, Decimal):
             metrics.counter(m.COST, model).inc(float(cost))
@@ -206,9 +227,10 @@ def _labels(event: RequestEvent) -> Labels:
         event.route,
         event.error_code,
         event.billable,
-        usage.input_tokens is not None and usage.billed_output is not None,
-        event.service_tier,
-        (usage.input_tokens or 0) > LONG_CONTEXT_ABOVE,
+        is_metered(usage, event.extra_units),
+        event.provider,
+        event.billed_tier,
+        context_step(usage.input_tokens),
         event.requested_at.date(),
     )
 

@@ -7,8 +7,9 @@ from dataclasses import asdict
 from sqlalchemy import Connection, Engine, insert, select
 from sqlalchemy.engine import URL
 
-from ledger.pricing.prices import load_seed
-from ledger.requests.writes import ensure_account, record, replace_prices
+from ledger.pricing.files import load_seed
+from ledger.pricing.table import replace_prices
+from ledger.requests.writes import ensure_account, record
 from ledger.schema import prices, request_logs, usage_history
 from ledger.store import migrate, translated, writer
 from simulator.errors import OutputError

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ledger.pricing.cost import price_request
+from ledger.pricing.cost import price_event
 from ledger.pricing.prices import PriceBook
 from ledger.values import UNKNOWN_MODEL, RequestEvent
 from metrics import proxy as m
@@ -74,7 +74,7 @@ def _tokens(event: RequestEvent, model: str) -> Iterator[Step]:
 
 
 def _cost(event: RequestEvent, model: str, book: PriceBook) -> Iterator[Step]:
-    cost = price_request(book, event.model, event.usage, event.requested_at, event.billed_tier)
+    cost = price_event(book, event)
     if isinstance(cost, Decimal):
         yield Step(m.COST, (model,), cost)
         yield Step(m.ACCOUNT_COST, (event.account_id, event.api), cost)

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ledger.pricing.cost import Spend, price_request
+from ledger.pricing.cost import Spend, price_event
 from ledger.pricing.prices import PriceBook
 from ledger.values import UNKNOWN_MODEL, RequestEvent
 
-KINDS = ("input", "output", "cached_input", "reasoning")
+KINDS = ("input", "output", "cached_input", "cache_write", "reasoning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +70,14 @@ def totals(events: Iterable[RequestEvent], book: PriceBook) -> Totals:
     return Totals(dict(requests), dict(tokens), dict(by_day), dict(by_account), dict(by_model))
 
 
-def token_counts(event: RequestEvent) -> tuple[int, int, int, int]:
+def token_counts(event: RequestEvent) -> tuple[int, int, int, int, int]:
     """One request's tokens in the order of KINDS."""
     usage = event.usage
     return (
         usage.input_tokens or 0,
         usage.billed_output or 0,
         usage.billed_cached,
+        usage.billed_cache_write + usage.billed_cache_write_1h,
         usage.reasoning_tokens or 0,
     )
 
@@ -85,7 +86,7 @@ def spend_of(event: RequestEvent, book: PriceBook) -> Spend:
     """One request's cost; a success without a price counts as unpriced, a failure without one does not."""
     if not event.billable:
         return Spend()
-    cost = price_request(book, event.model, event.usage, event.requested_at, event.billed_tier)
+    cost = price_event(book, event)
     if isinstance(cost, Decimal):
         return Spend(cost)
     return Spend(unpriced_requests=int(event.status == "success"))

@@ -14,7 +14,8 @@ from dashboards.build import dashboards
 from dashboards.preview.grafana_time import View, asks
 from dashboards.preview.source import Series as Answer
 from dashboards.preview.source import fetch
-from ledger.pricing.prices import PriceBook, book, load_seed
+from ledger.pricing.files import book, load_seed
+from ledger.pricing.prices import PriceBook
 from ledger.values import RequestEvent
 from prometheus.config import RuleConfig
 from simulator.history.backfill import backfill

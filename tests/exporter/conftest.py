@@ -18,8 +18,9 @@ from sqlalchemy import Connection
 
 from exporter.scrape import Scrape, Scraper
 from exporter.stores import source
-from ledger.pricing.prices import load_seed
-from ledger.requests.writes import ensure_account, record, record_samples, replace_prices
+from ledger.pricing.files import load_seed
+from ledger.pricing.table import replace_prices
+from ledger.requests.writes import ensure_account, record, record_samples
 from ledger.store import migrate, sqlite_url, writer
 from ledger.values import RequestEvent, Usage, UsageSample
 from settings.model import Settings

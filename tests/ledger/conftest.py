@@ -76,7 +76,7 @@ def usages() -> st.SearchStrategy[Usage]:
 
 @pytest.fixture(scope="session")
 def events(make_event: EventFactory, usages: st.SearchStrategy[Usage]) -> st.SearchStrategy[RequestEvent]:
-    """Requests of four days, with midnights and a price change (2026-08-22) among them."""
+    """Requests of four days, with midnights and a price change (2026-08-21) among them."""
     midnights = st.sampled_from([datetime(2026, 8, day, tzinfo=UTC) for day in (20, 21, 22, 23)])
     offsets = st.one_of(
         st.sampled_from([timedelta(0), timedelta(microseconds=1), timedelta(microseconds=-1)]),

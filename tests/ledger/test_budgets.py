@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, text
 
 from ledger.accounts.budgets import KeySpend, day_start, read_spend, week_start
-from ledger.pricing.cost import price_request
-from ledger.pricing.prices import PriceBook, load_seed
+from ledger.pricing.cost import price_event
+from ledger.pricing.files import load_seed
+from ledger.pricing.prices import PriceBook
 from ledger.requests.writes import record
 from ledger.schema import request_logs
 from ledger.values import RequestEvent, Usage
 
 EventFactory = Callable[..., RequestEvent]
 BOOK = PriceBook(load_seed())
-FRIDAY = datetime(2026, 8, 21, 12, tzinfo=UTC)  # a price of gpt-5.6-sol changes at the next midnight
+FRIDAY = datetime(2026, 8, 21, 12, tzinfo=UTC)  # a price of gpt-5.6-sol changed at the last midnight
 MONDAY = datetime(2026, 8, 17, tzinfo=UTC)
 KEYS = frozenset({"team", "lab"})
 
@@ -28,7 +29,7 @@ KEYS = frozenset({"team", "lab"})
 def cost(events: Sequence[RequestEvent], key: str, since: datetime) -> Decimal:
     """One by one, by the rule for single requests."""
     mine = [e for e in events if e.api_key_id == key and e.requested_at >= since]
-    prices = [price_request(BOOK, e.model, e.usage, e.requested_at, e.billed_tier) for e in mine]
+    prices = [price_event(BOOK, e) for e in mine]
     return sum((p for p in prices if isinstance(p, Decimal)), Decimal(0))
 
 
@@ -48,7 +49,7 @@ def test_today_and_this_week_of_each_key(ledger: Engine, make_event: EventFactor
     one = cost(events[:1], "team", MONDAY)
     assert one > 0
     assert spend.today("team", FRIDAY).usd == one
-    assert spend.this_week("team", FRIDAY).usd == 3 * one
+    assert spend.this_week("team", FRIDAY).usd == cost(events[:3], "team", MONDAY)
     assert spend.this_week("lab", FRIDAY).usd == one
     assert spend.this_week("sk-a...wxyz", FRIDAY).usd == 0
 

@@ -8,40 +8,58 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.pricing.cost import Spend, TokenSum, cost_usd, price_request, price_sum, price_sums
-from ledger.pricing.prices import DAWN, LONG_CONTEXT_ABOVE, Price, PriceBook, book, load_seed
+from ledger.pricing.cost import Spend, TokenSum, price_request, price_sum, price_sums
+from ledger.pricing.counts import Counts, counts_of
+from ledger.pricing.files import book, load_seed
+from ledger.pricing.prices import DAWN, Card, Price, PriceBook, Rates, flat
+from ledger.pricing.steps import CONTEXT_STEPS, context_step
 from ledger.values import Usage
 
 NOW = datetime(2026, 9, 30, tzinfo=UTC)
 SEEDED = book(load_seed())
-PLAIN = Price("plain", DAWN, Decimal(2), Decimal(10), cached_input=Decimal("0.5"))
+PLAIN = flat("plain", DAWN, Decimal(2), Decimal(10), Decimal("0.5"))
+
+
+def card(input_usd: str, output_usd: str, cached_usd: str, *above: tuple[int, Rates]) -> Card:
+    return Card(Rates(Decimal(input_usd), Decimal(output_usd), Decimal(cached_usd)), above)
+
+
 LONG = Price(
     "long",
     DAWN,
-    Decimal(2),
-    Decimal(10),
-    cached_input=Decimal("0.5"),
-    long_input_factor=Decimal(2),
-    long_output_factor=Decimal("1.5"),
-    tiers={"priority": Decimal("2.5"), "flex": Decimal("0.5")},
+    card("2", "10", "0.5", (272_000, Rates(Decimal(4), Decimal(15), Decimal(1)))),
+    tiers={
+        "priority": card("5", "25", "1.25", (272_000, Rates(Decimal(10), Decimal("37.5"), Decimal("2.5")))),
+        "flex": card("1", "5", "0.25"),
+    },
 )
 
 RATES = st.decimals(0, 10_000, places=4)
-FACTORS = st.decimals(0, 100, places=2)
+MAYBE = st.one_of(st.none(), RATES)
+ALL_RATES = st.builds(Rates, RATES, RATES, *[MAYBE] * 12)
+STEPS = st.lists(st.sampled_from(CONTEXT_STEPS), unique=True, max_size=2).map(sorted)
+CARDS = st.builds(
+    lambda rates, steps, above: Card(rates, tuple(zip(steps, above, strict=False))),
+    ALL_RATES,
+    STEPS,
+    st.lists(ALL_RATES, min_size=2, max_size=2),
+)
 PRICES = st.builds(
     Price,
     model=st.just("m"),
     effective_from=st.just(DAWN),
-    input=RATES,
-    output=RATES,
-    cached_input=st.one_of(st.none(), RATES),
-    long_input_factor=FACTORS,
-    long_output_factor=FACTORS,
-    tiers=st.dictionaries(st.sampled_from(["priority", "flex"]), FACTORS),
+    card=CARDS,
+    tiers=st.dictionaries(st.sampled_from(["priority", "flex"]), CARDS),
 )
 COUNTS = st.one_of(st.integers(0, 5_000), st.integers(271_990, 272_010), st.integers(0, 10**9))
-METERED = st.builds(Usage, COUNTS, COUNTS, st.one_of(st.none(), st.just(-1), COUNTS), COUNTS)
+PARTS = st.one_of(st.none(), st.just(-1), COUNTS)
+METERED = st.builds(Usage, COUNTS, COUNTS, PARTS, COUNTS, *[PARTS] * 6)
 TIERS = st.sampled_from([None, "priority", "flex", "auto"])
+
+
+def cost_of(usage: Usage, price: Price, tier: str | None = None) -> Decimal | None:
+    found = price_request(PriceBook([price]), price.model, usage, NOW, tier)
+    return found if isinstance(found, Decimal) else None
 
 
 class TestOneRequest:
@@ -71,16 +89,16 @@ class TestOneRequest:
         ],
     )
     def test_worked_by_hand(self, usage: Usage, price: Price, tier: str | None, usd: str) -> None:
-        assert cost_usd(usage, price, tier) == Decimal(usd)
+        assert cost_of(usage, price, tier) == Decimal(usd)
 
     def test_without_a_cached_rate_cached_input_costs_as_much_as_input(self) -> None:
-        price = Price("m", DAWN, Decimal(30), Decimal(180))
+        price = flat("m", DAWN, Decimal(30), Decimal(180))
         # 1000 * 30 + 100 * 180
-        assert cost_usd(Usage(1_000, 100, 900), price) == Decimal("0.048")
+        assert cost_of(Usage(1_000, 100, 900), price) == Decimal("0.048")
 
     @pytest.mark.parametrize("usage", [Usage(), Usage(input_tokens=5), Usage(output_tokens=5)])
     def test_a_count_that_is_missing_is_no_zero(self, usage: Usage) -> None:
-        assert cost_usd(usage, PLAIN) is None
+        assert cost_of(usage, PLAIN) is None
 
     @pytest.mark.parametrize(
         ("model", "usage", "result"),
@@ -102,26 +120,25 @@ class TestOneRequest:
 
 
 def summed(usages: Sequence[Usage], tier: str | None) -> list[TokenSum]:
-    """What a query makes of requests of one model and tier: one sum per long-context class."""
+    """What a query makes of requests of one model and tier: one sum per context step."""
     return [
         TokenSum(
             model="m",
             service_tier=tier,
-            long_context=long,
+            context_above=step,
             at=NOW,
             metered=len(same),
             unmetered=0,
-            input=sum(u.input_tokens or 0 for u in same),
-            cached_input=sum(u.billed_cached for u in same),
-            output=sum(u.billed_output or 0 for u in same),
+            counts=sum((counts_of(usage) for usage in same), Counts()),
         )
-        for long in (False, True)
-        if (same := [u for u in usages if ((u.input_tokens or 0) > LONG_CONTEXT_ABOVE) is long])
+        for step in (0, *CONTEXT_STEPS)
+        if (same := [usage for usage in usages if context_step(usage.input_tokens) == step])
     ]
 
 
 def sum_of(model: str, metered: int, unmetered: int) -> TokenSum:
-    return TokenSum(model, None, False, NOW, metered, unmetered, 1_000 * metered, 0, 100 * metered)
+    counts = Counts(input=1_000 * metered, output=100 * metered)
+    return TokenSum(model, None, 0, NOW, metered, unmetered, counts)
 
 
 class TestSums:
@@ -129,13 +146,13 @@ class TestSums:
     def test_they_cost_exactly_what_their_requests_cost_one_by_one(
         self, price: Price, tier: str | None, usages: list[Usage]
     ) -> None:
-        one_by_one = [cost_usd(usage, price, tier) for usage in usages]
+        one_by_one = [cost_of(usage, price, tier) for usage in usages]
         total = sum((usd for usd in one_by_one if usd is not None), Decimal(0))
         assert price_sums(PriceBook([price]), summed(usages, tier)) == Spend(total)
 
     @given(price=PRICES, tier=TIERS, usage=METERED)
     def test_no_request_costs_less_than_nothing(self, price: Price, tier: str | None, usage: Usage) -> None:
-        usd = cost_usd(usage, price, tier)
+        usd = cost_of(usage, price, tier)
         assert usd is not None
         assert usd >= 0
 
@@ -153,7 +170,7 @@ class TestSums:
         assert price_sum(SEEDED, row) == spend
 
     def test_a_model_that_is_priced_as_unknown_is_still_no_model(self) -> None:
-        prices = PriceBook([Price("unknown", DAWN, Decimal(1), Decimal(1))])
+        prices = PriceBook([flat("unknown", DAWN, Decimal(1), Decimal(1))])
         assert price_sum(prices, sum_of("unknown", 1, 0)) == Spend(Decimal(0), 1)
 
     def test_many_add_up(self) -> None:

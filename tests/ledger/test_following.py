@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from sqlalchemy.engine import URL
 
 from ledger.pricing.cost import price_request
-from ledger.pricing.prices import DAWN, Price, PriceBook
+from ledger.pricing.prices import DAWN, Card, Price, PriceBook, Rates, flat
 from ledger.quota.cycle import Cycle, Reading, current, cycles_of
 from ledger.quota.estimate import PERIOD, QuotaRules, estimate
 from ledger.quota.estimates import Estimates
@@ -86,10 +86,9 @@ def exhausted(steps: Iterator[None]) -> int:
 
 
 def price_book(cents: int) -> PriceBook:
-    prices = [
-        Price(m, DAWN, Decimal(cents) / 100, Decimal(10), tiers={"flex": Decimal("0.5")}) for m in ("m",)
-    ]
-    return PriceBook([*prices, Price("dear", DAWN, Decimal(30), Decimal(180), Decimal(3))])
+    half = Card(Rates(Decimal(cents) / 200, Decimal(5)))
+    plain = Price("m", DAWN, Card(Rates(Decimal(cents) / 100, Decimal(10))), tiers={"flex": half})
+    return PriceBook([plain, flat("dear", DAWN, Decimal(30), Decimal(180), Decimal(3))])
 
 
 def text(at: datetime) -> str:

@@ -33,6 +33,8 @@ anything = st.one_of(
 def request(**changes: Any) -> parsed.Request | None:
     row = {"id": 1, "account": "one", "at": TIME, "model": "m", "tier": None, "input": 5, "output": 6}
     row |= {"cached": 0, "reasoning": None, "status": "success", "kind": None, "usd": None, "deleted": None}
+    row |= {"provider": None, "write": None, "write_1h": None, "audio_in": None, "audio_out": None}
+    row |= {"image_in": None, "image_out": None, "units": None}
     return parsed.request(tuple({**row, **changes}.values()))
 
 
@@ -65,6 +67,18 @@ def test_a_request_as_it_should_be() -> None:
 )
 def test_a_request_that_is_none(change: dict[str, Any]) -> None:
     assert request(**change) is None
+
+
+def test_a_request_with_all_that_is_billed() -> None:
+    found = request(provider="OpenAI", write=3, write_1h=2, audio_in=1, units='{"web_search": 2, "x": "y"}')
+    assert found is not None
+    assert (found.provider, found.writes, found.others) == ("openai", (3, 2), (1, None, None, None))
+    assert found.units == {"web_search": Decimal(2)}
+
+
+@pytest.mark.parametrize("units", ["{", "[1]", "7", b"x", "NaN"])
+def test_units_that_are_none_cost_the_row(units: object) -> None:
+    assert request(units=units) is None
 
 
 @pytest.mark.parametrize(("stored", "tier"), [("PRIORITY", "priority"), ("", None), (None, None)])

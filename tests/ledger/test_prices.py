@@ -1,39 +1,28 @@
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
 from ledger.errors import PriceError
-from ledger.pricing.prices import DAWN, Price, PriceBook, book, configured, load_seed, plausible
+from ledger.pricing.files import book, configured, load_seed
+from ledger.pricing.names import fits
+from ledger.pricing.prices import DAWN, Card, Price, PriceBook, Rates, flat
+from ledger.pricing.records import plausible
 
 NOW = datetime(2026, 9, 30, tzinfo=UTC)
-CHANGE = datetime(2026, 8, 22, tzinfo=UTC)
-FILE = """
-[long_context]
-input_factor = 2
-output_factor = 1.5
-[tiers]
-flex = 0.5
-[[price]]
-model = "Big-1"
-effective_from = 2026-01-01
-input = "2"
-output = "10"
-long_context = true
-tiers = { priority = 2.5 }
-"""
+CHANGE = datetime(2026, 8, 21, tzinfo=UTC)
 
 
 def price(model: str, usd: str, since: datetime = DAWN) -> Price:
-    return Price(model, since, Decimal(usd), Decimal(usd))
+    return flat(model, since, Decimal(usd), Decimal(usd))
 
 
 def found(prices: PriceBook, model: str, at: datetime = NOW) -> Decimal | None:
     entry = prices.find(model, at)
-    return None if entry is None else entry.input
+    return None if entry is None else entry.rates.input
 
 
 class TestLookup:
@@ -49,10 +38,12 @@ class TestLookup:
             ("GPT-9-Mini", 2),
             ("gpt-9-2026-03-05", 1),
             ("gpt-9-mini-20260305", 2),
-            ("gpt-9-max", 4),
-            ("gpt-9-max-2026-03-05", 4),
-            ("gpt-9-2026-3-5", 3),  # no date as snapshots write it, so only the pattern is left
-            ("gpt-8", 3),
+            ("gpt-9-m-latest", 4),
+            ("gpt-9-m-preview-2026-03-05", 4),
+            ("gpt-9-max", None),  # what goes on where a pattern ends is a longer name
+            ("gpt-9-m-max", None),  # another word is another model
+            ("gpt-9-2026-3-5", None),  # no date as snapshots write it
+            ("gpt-11", 3),
             ("claude-9", None),
             ("my-gpt-9", None),
             ("", None),
@@ -71,7 +62,7 @@ class TestLookup:
         assert [found(prices, "m", at) for at in (just_before, CHANGE, NOW)] == [5, 4, 3]
 
     def test_before_its_first_price_a_model_has_none(self) -> None:
-        prices = PriceBook([price("m", "4", CHANGE), price("m*", "9")])
+        prices = PriceBook([price("m", "4", CHANGE), price("m-*", "9")])
         assert found(prices, "m", CHANGE - timedelta(days=1)) is None
 
     def test_an_answer_is_the_same_when_asked_again(self) -> None:
@@ -87,36 +78,147 @@ class TestLookup:
         assert found(prices, "m") == 5
 
 
+@dataclass(frozen=True)
+class Given:
+    prompt_per_1m: Decimal
+    completion_per_1m: Decimal
+    cached_prompt_per_1m: Decimal | None = None
+    cache_write_per_1m: Decimal | None = None
+    cache_write_1h_per_1m: Decimal | None = None
+    provider: str | None = None
+
+
+class TestProviders:
+    PRICES = PriceBook(
+        [
+            flat("m-1", DAWN, Decimal(1), Decimal(1), provider="openai"),
+            flat("m-1", DAWN, Decimal(2), Decimal(2), provider="groq"),
+            flat("vendor/m-1", DAWN, Decimal(3), Decimal(3), provider="openrouter"),
+            flat("grok-9", DAWN, Decimal(4), Decimal(4), provider="xai"),
+        ]
+    )
+
+    @pytest.mark.parametrize(
+        ("model", "provider", "usd"),
+        [
+            ("m-1", None, 1),  # not known: whoever makes models
+            ("m-1", "", 1),
+            ("m-1", "a-gateway-of-ones-own", 1),
+            ("m-1", "openai", 1),
+            ("m-1", "groq", 2),
+            ("m-1", "Groq", 2),
+            ("groq/m-1", None, 2),
+            ("m-1", "azure", 1),  # sells them at their prices
+            ("azure/m-1", None, 1),
+            ("vendor/m-1", "openrouter", 3),
+            ("m-1", "openrouter", None),  # the price of another provider is a neighbour's
+            ("grok-9", "x-ai", 4),
+            ("x-ai/grok-9", None, 4),
+            ("models/m-1", None, 1),
+            ("nobody/m-1", None, None),
+            ("m-1", "ollama", None),  # one's own machine
+        ],
+    )
+    def test_a_price_is_that_of_the_provider(self, model: str, provider: str | None, usd: int | None) -> None:
+        entry = self.PRICES.find(model, NOW, provider)
+        assert (None if entry is None else entry.rates.input) == usd
+
+    def test_a_configured_price_without_a_provider_holds_for_all(self) -> None:
+        prices = book(self.PRICES.prices, [configured("M-1", Given(Decimal(9), Decimal(9)))])
+        for provider in (None, "openai", "groq", "ollama", "somebody"):
+            entry = prices.find("m-1", NOW, provider)
+            assert entry is not None
+            assert entry.rates.input == 9
+
+    def test_a_configured_price_with_a_provider_holds_for_that_alone(self) -> None:
+        prices = book(self.PRICES.prices, [configured("m-1", Given(Decimal(9), Decimal(9), provider="groq"))])
+        rates = [prices.find("m-1", NOW, provider) for provider in ("openai", "groq")]
+        assert [entry and entry.rates.input for entry in rates] == [1, 9]
+
+
+class TestHow:
+    PRICES = PriceBook(
+        [
+            Price("gpt-9", DAWN, Card(Rates()), provider="openai", names=("gpt-9-codex", "gpt-nine-*")),
+            Price("gpt-9", CHANGE, Card(Rates()), provider="openai", names=("gpt-9-codex",)),
+            replace(flat("reserve", DAWN, Decimal(1), Decimal(1)), alias_of="gpt-9", origin="override"),
+            flat("mine", DAWN, Decimal(1), Decimal(1), origin="config"),
+        ]
+    )
+
+    @pytest.mark.parametrize(
+        ("model", "how"),
+        [
+            ("gpt-9", ("exact",)),
+            ("GPT-9", ("exact",)),
+            ("gpt-9-codex", ("alias",)),
+            ("gpt-9-2026-03-05", ("date stripped",)),
+            ("gpt-9-codex-20260305", ("date stripped", "alias")),
+            ("openai/gpt-9", ("provider prefix stripped",)),
+            ("azure/gpt-9-2026-03-05", ("provider prefix stripped", "date stripped")),
+            ("gpt-nine-latest", ("prefix",)),
+            ("reserve", ("alias", "override")),
+            ("mine", ("config",)),
+        ],
+    )
+    def test_it_says_how_the_name_led_to_the_price(self, model: str, how: tuple[str, ...]) -> None:
+        found = self.PRICES.look_up(model, NOW)
+        assert found is not None
+        assert found.how == how
+
+
+class TestPatterns:
+    @pytest.mark.parametrize(
+        ("pattern", "name", "means"),
+        [
+            ("claude-opus-4-1*", "claude-opus-4-1-20250805", True),
+            ("claude-opus-4-1*", "claude-opus-4-1@20250805", True),
+            ("claude-opus-4-1*", "claude-opus-4-15", False),
+            ("claude-opus-4-1*", "claude-opus-4-1-5", False),
+            ("gemini-3.7-flash*", "gemini-3.7-flash-lite", False),
+            ("gemini-3.7-flash*", "gemini-3.7-flash-001", True),
+            ("*claude-opus-5", "us.anthropic.claude-opus-5", True),
+            ("*claude-opus-5", "my-claude-opus-5", False),
+            ("*claude-opus-5*", "arn:aws:bedrock:us.anthropic.claude-opus-5-20260901-v1:0", True),
+            ("ft:gpt-4o-2024-*", "ft:gpt-4o-2024-08-06:acme::abc123", True),
+            ("gpt-*", "gpt-" + "0" * 200 + "!", False),
+        ],
+    )
+    def test_what_is_left_over_says_a_version_and_no_other_word(
+        self, pattern: str, name: str, means: bool
+    ) -> None:
+        assert fits(pattern, name) is means
+
+
 class TestConfigured:
     def test_it_beats_every_seeded_price_of_its_name(self) -> None:
         seed = [price("gpt-9", "1"), price("gpt-9", "2", CHANGE), price("gpt-8", "3")]
-        prices = book(seed, [configured("GPT-9", Decimal(7), None, Decimal(8))])
+        prices = book(seed, [configured("GPT-9", Given(Decimal(7), Decimal(8)))])
         assert [found(prices, "gpt-9", at) for at in (DAWN, NOW)] == [7, 7]
         assert found(prices, "gpt-8") == 3
 
     def test_it_has_no_tiers_and_no_long_context(self) -> None:
-        entry = configured("Gpt-9", Decimal(7), Decimal("0.5"), Decimal(8))
-        assert entry == Price("gpt-9", DAWN, Decimal(7), Decimal(8), Decimal("0.5"), origin="config")
+        entry = configured("Gpt-9", Given(Decimal(7), Decimal(8), Decimal("0.5"), Decimal(9), Decimal(10)))
+        rates = Rates(Decimal(7), Decimal(8), Decimal("0.5"), Decimal(9), Decimal(10))
+        assert entry == Price("gpt-9", DAWN, Card(rates), origin="config")
 
     def test_a_name_given_twice_is_refused(self) -> None:
-        one, two = (configured(name, Decimal(1), None, Decimal(1)) for name in ("GPT-9", "gpt-9"))
+        one, two = (configured(name, Given(Decimal(1), Decimal(1))) for name in ("GPT-9", "gpt-9"))
         with pytest.raises(PriceError, match="'gpt-9' has two prices from 2000-01-01"):
             book([], [one, two])
 
     @pytest.mark.parametrize(
-        ("rates", "named"),
+        ("given", "named"),
         [
-            (("0.0000025", None, "10"), "prompt_per_1m"),
-            (("2.5", "20000", "10"), "cached_prompt_per_1m"),
-            (("2.5", "0.25", "-1"), "completion_per_1m"),
+            (Given(Decimal("0.0000025"), Decimal(10)), "prompt_per_1m"),
+            (Given(Decimal("2.5"), Decimal(10), Decimal(20_000)), "cached_prompt_per_1m"),
+            (Given(Decimal("2.5"), Decimal(10), None, Decimal("0.0001")), "cache_write_per_1m"),
+            (Given(Decimal("2.5"), Decimal(-1)), "completion_per_1m"),
         ],
     )
-    def test_a_rate_in_another_unit_is_refused(self, rates: tuple[str, str | None, str], named: str) -> None:
-        prompt, cached, completion = (None if rate is None else Decimal(rate) for rate in rates)
-        assert prompt is not None
-        assert completion is not None
+    def test_a_rate_in_another_unit_is_refused(self, given: Given, named: str) -> None:
         with pytest.raises(PriceError, match=rf"^model 'm': {named} = .* is implausible; give US dollars"):
-            configured("m", prompt, cached, completion)
+            configured("m", given)
 
 
 class TestPlausible:
@@ -135,64 +237,6 @@ class TestPlausible:
             plausible("m", "input", value)
 
 
-class TestFile:
-    def test_an_entry_has_all_it_says(self, tmp_path: Path) -> None:
-        path = tmp_path / "prices.toml"
-        path.write_text(FILE)
-        assert load_seed(path) == (
-            Price(
-                model="big-1",
-                effective_from=datetime(2026, 1, 1, tzinfo=UTC),
-                input=Decimal(2),
-                output=Decimal(10),
-                cached_input=None,
-                long_input_factor=Decimal(2),
-                long_output_factor=Decimal("1.5"),
-                tiers={"flex": Decimal("0.5"), "priority": Decimal("2.5")},
-            ),
-        )
-
-    @pytest.mark.parametrize(
-        ("old", "new", "says"),
-        [
-            ('model = "Big-1"', "", "KeyError('model')"),
-            ("[[price]]", "[[prices]]", "KeyError('price')"),
-            ("[[price]]", "[price]", "not a price file"),
-            ('"2"', '"two"', "model 'big-1': input = 'two' is not a number"),
-            ('"2"', '"0.000002"', "model 'big-1': input = 0.000002 is implausible"),
-            ('"2"', "nan", "model 'big-1': input = nan is implausible"),
-            ("2026-01-01", '"2026-01-01"', "effective_from = '2026-01-01' is not a day"),
-            ("2026-01-01", "2026-01-01T12:00:00", "is not a day like 2026-08-22"),
-            ("flex = 0.5", 'flex = "half"', "model 'big-1': tiers.flex = 'half' is not a factor"),
-            ("flex = 0.5", "flex = -1", "model 'big-1': tiers.flex = -1 is not a factor"),
-            ("input_factor = 2", "input_factor = nan", "long_context.input_factor = nan is not a factor"),
-            ("[tiers]", "[tiers", "not a price file"),
-            ('"10"', '"10"\n[[price]]\nmodel = "big-1"', "KeyError('effective_from')"),
-        ],
-    )
-    def test_a_malformed_one_is_named_with_what_is_wrong(
-        self, tmp_path: Path, old: str, new: str, says: str
-    ) -> None:
-        path = tmp_path / "prices.toml"
-        path.write_text(FILE.replace(old, new, 1))
-        with pytest.raises(PriceError) as caught:
-            load_seed(path)
-        text = str(caught.value)
-        assert text.startswith(f"{path}: ")
-        assert says in text
-        assert "\n" not in text
-
-    def test_a_missing_one_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(PriceError, match=r"nowhere\.toml: not a price file"):
-            load_seed(tmp_path / "nowhere.toml")
-
-    def test_one_that_is_no_text_is_named(self, tmp_path: Path) -> None:
-        path = tmp_path / "prices.toml"
-        path.write_bytes(b"\xff\xfe")
-        with pytest.raises(PriceError, match=r"prices\.toml: not a price file"):
-            load_seed(path)
-
-
 class TestShippedPrices:
     PRICES = book(load_seed())
 
@@ -200,20 +244,34 @@ class TestShippedPrices:
     def test_a_model_that_nobody_priced_stays_unpriced(self, model: str) -> None:
         assert self.PRICES.find(model, NOW) is None
 
-    def test_no_pattern_is_among_them(self) -> None:
-        assert [p.model for p in self.PRICES.prices if "*" in p.model] == []
-
-    def test_no_model_has_two_prices_from_one_day(self) -> None:
-        keys = [(p.model, p.effective_from) for p in self.PRICES.prices]
-        assert len(keys) == len(set(keys))
-
-    def test_the_price_of_august_changed_on_the_22nd(self) -> None:
+    def test_the_price_of_august_changed_on_the_21st(self) -> None:
         before = self.PRICES.find("gpt-5.6-sol", CHANGE - timedelta(seconds=1))
         after = self.PRICES.find("gpt-5.6-sol", CHANGE)
         assert before is not None
         assert after is not None
-        assert [before.input, before.cached_input, before.output] == [5, Decimal("0.5"), 30]
-        assert [after.input, after.cached_input, after.output] == [4, Decimal("0.4"), 20]
+        before_rates, after_rates = before.rates, after.rates
+        assert before_rates == replace(before_rates, input=Decimal(5), output=Decimal(30))
+        assert after_rates == replace(after_rates, input=Decimal(4), output=Decimal(20))
 
-    def test_cached_input_never_costs_more_than_input(self) -> None:
-        assert [p.model for p in self.PRICES.prices if p.cached_input and p.cached_input > p.input] == []
+    @pytest.mark.parametrize(
+        ("model", "at", "same_as"),
+        [
+            ("gpt-5.6", NOW, "gpt-5.6-sol"),
+            ("gpt-5-codex", NOW, "gpt-5"),
+            ("gpt-5.1-codex", NOW, "gpt-5.1"),
+            ("gpt-5.1-codex-max", NOW, "gpt-5.1"),
+            ("gpt-5.2-codex", NOW, "gpt-5.2"),
+            ("codex-auto-review", datetime(2026, 7, 8, 23, 59, tzinfo=UTC), "gpt-5.5"),
+            ("codex-auto-review", datetime(2026, 7, 9, tzinfo=UTC), "gpt-5.6-luna"),
+            ("codex-auto-review", NOW, "gpt-5.6-luna"),
+            ("gpt-reserve", NOW, "gpt-5.6-luna"),
+            ("gpt-5.4-2026-03-05", NOW, "gpt-5.4"),
+            ("openai/gpt-5.4", NOW, "gpt-5.4"),
+            ("azure/gpt-5.4-2026-03-05", NOW, "gpt-5.4"),
+        ],
+    )
+    def test_aliases_have_dated_meanings(self, model: str, at: datetime, same_as: str) -> None:
+        one, other = self.PRICES.find(model, at), self.PRICES.find(same_as, at)
+        assert one is not None
+        assert other is not None
+        assert (one.card, one.tiers) == (other.card, other.tiers)

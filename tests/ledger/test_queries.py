@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, delete, text
 from sqlalchemy.event import listen
 
-from ledger.pricing.cost import Spend, TokenSum, price_request, price_sums
-from ledger.pricing.prices import book, load_seed
+from ledger.pricing.cost import Spend, TokenSum, price_event, price_sums
+from ledger.pricing.counts import Counts
+from ledger.pricing.files import book, load_seed
 from ledger.requests.queries import account_sums, day_sums, list_accounts, newest_request
 from ledger.requests.writes import ensure_account, record
 from ledger.schema import daily_stats, request_logs
@@ -41,7 +43,7 @@ def refill(engine: Engine, events: list[RequestEvent]) -> None:
 
 def spend_of(event: RequestEvent) -> Spend:
     """One request priced by itself."""
-    cost = price_request(SEEDED, event.model, event.usage, event.requested_at, event.billed_tier)
+    cost = price_event(SEEDED, event)
     if isinstance(cost, Decimal):
         return Spend(cost)
     usage = event.usage
@@ -65,7 +67,7 @@ def spends(found: dict[str, tuple[TokenSum, ...]]) -> dict[str, Spend]:
 
 class TestAccountSums:
     def test_across_midnight_and_a_price_change(self, ledger: Engine, make_event: EventFactory) -> None:
-        change = datetime(2026, 8, 22, tzinfo=UTC)
+        change = datetime(2026, 8, 21, tzinfo=UTC)
         refill(
             ledger,
             [
@@ -130,15 +132,15 @@ class TestAccountSums:
         refill(ledger, [make_event()])
         (row,) = sums(ledger, FIRST, LAST)["default"]
         assert row == TokenSum(
-            "gpt-5.6-sol", None, False, datetime(2026, 8, 21, tzinfo=UTC), 1, 0, 1_000, 200, 400
+            "gpt-5.6-sol", None, 0, datetime(2026, 8, 21, tzinfo=UTC), 1, 0, Counts(1_000, 200, output=400)
         )
-        counts = (row.metered, row.unmetered, row.input, row.cached_input, row.output)
+        counts = (row.metered, row.unmetered, row.context_above, *astuple(row.counts))
         assert {type(count) for count in counts} == {int}
 
     def test_days_are_utc_days_whatever_the_zone_of_the_bounds(
         self, ledger: Engine, make_event: EventFactory
     ) -> None:
-        change = datetime(2026, 8, 22, tzinfo=UTC)
+        change = datetime(2026, 8, 21, tzinfo=UTC)
         refill(ledger, [make_event(requested_at=change + timedelta(minutes=m)) for m in (-1, 1)])
         west = timezone(timedelta(hours=-7))
         assert spends(sums(ledger, FIRST.astimezone(west), LAST.astimezone(west))) == spends(

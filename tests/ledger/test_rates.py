@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.pricing.cost import price_request
-from ledger.pricing.prices import DAWN, Price, PriceBook, book, load_seed
+from ledger.pricing.files import book, load_seed
+from ledger.pricing.prices import DAWN, PriceBook, flat
 from ledger.pricing.rates import RateTable
 from ledger.quota.running import PICO_PER_USD, SILENT, UNPRICED
 from ledger.reader.foreign import micros
@@ -43,7 +44,7 @@ def test_a_row_costs_what_the_rule_says_to_the_last_digit(
     hours: int,
     should: bool,
 ) -> None:
-    at = datetime(2026, 8, 19, 1, tzinfo=UTC) + timedelta(hours=hours)  # a price changes on the 22nd
+    at = datetime(2026, 8, 19, 1, tzinfo=UTC) + timedelta(hours=hours)  # a price changes on the 21st
     usage = Usage(input, output, cached, reasoning)
     expected = price_request(SEEDED, model, usage, at, tier)
     found = RateTable(SEEDED).cost(micros(at), model, tier, input, output, cached, reasoning, should)
@@ -64,7 +65,7 @@ def test_what_the_owner_stored_stands_in_where_no_price_is_known() -> None:
 
 
 def test_rates_with_many_digits_are_rounded_to_a_millionth_of_a_millionth() -> None:
-    table = RateTable(PriceBook([Price("odd", DAWN, Decimal("0.0012345678"), Decimal(0))]))
+    table = RateTable(PriceBook([flat("odd", DAWN, Decimal("0.0012345678"), Decimal(0))]))
     assert table.cost(AT, "odd", None, 3, 0, 0, 0, True) == 3704  # 3 * 1234.5678
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import Engine, delete, text
 from ledger.errors import FilterError, TooSlow
 from ledger.pricing.cost import price_request
 from ledger.pricing.counts import Counts, counts_of, is_metered
-from ledger.pricing.prices import book, load_seed
+from ledger.pricing.files import book, load_seed
 from ledger.pricing.steps import context_step
 from ledger.requests import queries
 from ledger.requests.answers import Cursor, Totals

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
-from ledger.pricing.prices import DAWN, Price, book, configured, load_seed
-from ledger.requests.queries import list_accounts, price_book
-from ledger.requests.writes import day_rows, ensure_account, record, replace_prices
+from ledger.requests.queries import list_accounts
+from ledger.requests.writes import day_rows, ensure_account, record
 from ledger.schema import daily_stats, request_logs
 from ledger.values import RequestEvent, Usage
 
@@ -301,32 +300,6 @@ class TestEventLog:
         with ledger.begin() as connection:
             connection.execute(text("UPDATE request_logs SET deleted_at = requested_at WHERE id = 1"))
             assert connection.execute(text("SELECT count(*) FROM event_log")).scalar() == 1
-
-
-class TestPrices:
-    def test_the_table_holds_exactly_the_book(self, ledger: Engine) -> None:
-        special = Price(
-            "x*",
-            DAWN,
-            Decimal("0.1"),
-            Decimal("1.10"),
-            long_input_factor=Decimal("2.5"),
-            tiers={"flex": Decimal("0.5"), "priority": Decimal(2)},
-        )
-        prices = book([*load_seed(), special], [configured("GPT-5", Decimal(1), Decimal(0), Decimal(2))])
-        for _ in range(2):  # replacing is no adding
-            with ledger.begin() as connection:
-                replace_prices(connection, prices.prices)
-        with ledger.connect() as connection:
-            found = price_book(connection).prices
-        assert sorted(found, key=repr) == sorted(prices.prices, key=repr)
-
-    def test_an_empty_book_empties_the_table(self, ledger: Engine) -> None:
-        for prices in (load_seed(), ()):
-            with ledger.begin() as connection:
-                replace_prices(connection, prices)
-        with ledger.connect() as connection:
-            assert price_book(connection).prices == ()
 
 
 class TestAccounts:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ledger.pricing import prices
-from ledger.pricing.cost import price_request
+from ledger.pricing.cost import price_event
+from ledger.pricing.current import CurrentPrices
+from ledger.pricing.files import load_seed
 from ledger.pricing.prices import PriceBook
 from ledger.values import NO_USAGE, RequestEvent, Usage
 from metrics.proxy import FAMILIES, HTTP_DURATION, LATENCY, TIME_TO_FIRST_TOKEN
@@ -29,11 +30,12 @@ Series = tuple[str, frozenset[tuple[str, str]]]
 
 @pytest.fixture(scope="session")
 def book() -> PriceBook:
-    return prices.book(prices.load_seed())
+    return PriceBook(load_seed())
 
 
 def observer(book: PriceBook, *, models: int = 100, keys: int = 100, codes: int = 100) -> MetricsObserver:
-    return MetricsObserver(Metrics(FAMILIES), book, most_models=models, most_keys=keys, most_codes=codes)
+    prices = CurrentPrices(book)
+    return MetricsObserver(Metrics(FAMILIES), prices, most_models=models, most_keys=keys, most_codes=codes)
 
 
 def samples(made: MetricsObserver) -> dict[Series, float]:
@@ -114,6 +116,7 @@ def recount(events: Sequence[RequestEvent], book: PriceBook) -> dict[Series, flo
             "input": u.input_tokens or 0,
             "output": u.billed_output or 0,
             "cached_input": u.billed_cached,
+            "cache_write": u.billed_cache_write + u.billed_cache_write_1h,
             "reasoning": u.reasoning_tokens or 0,
         }
         for token, count in counts.items():
@@ -123,7 +126,7 @@ def recount(events: Sequence[RequestEvent], book: PriceBook) -> dict[Series, flo
             n[at("token_usage_prompt_total", api_key=e.api_key_id)] += counts["input"]
             n[at("token_usage_completion_total", api_key=e.api_key_id)] += counts["output"]
             n[at("token_usage_total", api_key=e.api_key_id)] += counts["input"] + counts["output"]
-        cost = price_request(book, e.model, u, e.requested_at, e.service_tier)
+        cost = price_event(book, e)
         if isinstance(cost, Decimal):
             for series in (
                 at("codex_lb_proxy_cost_usd_total", model=model),

@@ -123,7 +123,8 @@ def test_the_file_of_the_working_directory_is_read(
         (
             "[pricing.models.m]\nprompt_per_1m = 1\ncompletion_per_1m = 1\nimages = 1",
             "pricing.models.m.images: unknown key; "
-            "allowed here: cached_prompt_per_1m, completion_per_1m, prompt_per_1m",
+            "allowed here: cache_write_1h_per_1m, cache_write_per_1m, cached_prompt_per_1m, "
+            "completion_per_1m, prompt_per_1m, provider",
         ),
         (
             "[pricing.models.m]\nprompt_per_1m = 1",

@@ -11,8 +11,9 @@ import aiohttp
 import pytest
 from openai import AsyncOpenAI
 
-from ledger.pricing.prices import PriceBook, load_seed
-from ledger.pricing.prices import book as price_book
+from ledger.pricing.files import book as price_book
+from ledger.pricing.files import load_seed
+from ledger.pricing.prices import PriceBook
 from ledger.values import RequestEvent, Usage
 from simulator.history.history import History, generate
 from simulator.history.plan import days

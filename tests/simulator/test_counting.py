@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ledger.pricing.current import CurrentPrices
 from ledger.pricing.prices import PriceBook
 from ledger.values import RequestEvent
 from metrics import proxy as m
@@ -25,7 +26,7 @@ def final(counted: Counted) -> dict[Key, float]:
 
 def test_it_counts_what_the_proxy_counts(history: History, book: PriceBook) -> None:
     metrics = Metrics(m.FAMILIES)
-    observe = MetricsObserver(metrics, book, most_models=100, most_keys=100, most_codes=100)
+    observe = MetricsObserver(metrics, CurrentPrices(book), most_models=100, most_keys=100, most_codes=100)
     events = history.events[:6_000]
     observe(events)
     order = {name: (*family.labels, "le") for family in COUNTED for name in family.series}

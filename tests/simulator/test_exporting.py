@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from ledger.pricing.prices import book, load_seed
+from ledger.pricing.files import book, load_seed
 from metrics import exporter as m
 from simulator.history.exporting import FAMILIES, WEEK_CREDITS, Exporter, export
 from simulator.history.history import generate

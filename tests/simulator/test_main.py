@@ -15,7 +15,8 @@ from urllib.request import Request, urlopen
 import pytest
 from sqlalchemy import func, select
 
-from ledger.requests.queries import newest_request, price_book
+from ledger.pricing.table import price_book
+from ledger.requests.queries import newest_request
 from ledger.schema import accounts, request_logs, usage_history
 from ledger.store import reader, sqlite_url
 from simulator.__main__ import main

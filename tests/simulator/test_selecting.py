@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import date
 
-from ledger.pricing.prices import book, load_seed
+from ledger.pricing.files import book, load_seed
 from metrics import proxy as m
 from simulator.failures import error_class
 from simulator.history.history import generate

@@ -12,8 +12,8 @@ from ledger.values import NO_USAGE, RequestEvent, Usage
 from simulator.history.totals import totals
 
 Make = Callable[..., RequestEvent]
-BEFORE = datetime(2026, 8, 21, 23, 59, 59, tzinfo=UTC)
-AFTER = datetime(2026, 8, 22, tzinfo=UTC)
+BEFORE = datetime(2026, 8, 20, 23, 59, 59, tzinfo=UTC)
+AFTER = datetime(2026, 8, 21, tzinfo=UTC)
 
 
 def test_a_plain_request(event: Make, book: PriceBook) -> None:
@@ -33,7 +33,7 @@ def test_a_plain_request(event: Make, book: PriceBook) -> None:
 def test_a_price_changes_at_midnight(event: Make, book: PriceBook) -> None:
     usage = Usage(1_000_000, 0)  # gpt-5.6-sol: 5 dollars until 21 August, then 4; doubled as a long context
     days = totals([event(model="gpt-5.6-sol", usage=usage, requested_at=at) for at in (BEFORE, AFTER)], book)
-    assert days.cost_by_day == {"2026-08-21": Spend(Decimal(10)), "2026-08-22": Spend(Decimal(8))}
+    assert days.cost_by_day == {"2026-08-20": Spend(Decimal(10)), "2026-08-21": Spend(Decimal(8))}
 
 
 def test_unpriced_successes_are_counted_and_failures_are_not(event: Make, book: PriceBook) -> None:
@@ -58,6 +58,6 @@ def test_counting_by_what_is_asked(event: Make, book: PriceBook) -> None:
         [event(requested_at=BEFORE), event(requested_at=AFTER, status="error"), event(model="m")], book
     )
     assert found.count() == 3
-    assert found.count(day="2026-08-22") == found.count(status="error") == found.count(model="m") == 1
+    assert found.count(day="2026-08-21") == found.count(status="error") == found.count(model="m") == 1
     assert found.count(status="success", model="gpt-5.4-mini") == 1
-    assert found.count(day="2026-08-22", status="success") == 0
+    assert found.count(day="2026-08-21", status="success") == 0

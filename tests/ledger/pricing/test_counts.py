@@ -54,6 +54,7 @@ class TestCounts:
             (Usage(1), None, False),
             (Usage(), {}, False),
             (Usage(), {"audio_seconds": Decimal(3)}, True),
+            (Usage(), {"web_search": Decimal(3)}, False),
         ],
     )
     def test_metered(self, usage: Usage, units: dict[str, Decimal] | None, metered: bool) -> None:

@@ -23,7 +23,9 @@ from ledger.accounts.affinity import Stay
 from ledger.accounts.configured import Description
 from ledger.accounts.marks import Mark
 from ledger.accounts.pool import read_fleet
-from ledger.pricing import prices
+from ledger.pricing.current import CurrentPrices
+from ledger.pricing.files import load_seed
+from ledger.pricing.prices import PriceBook
 from ledger.requests.writes import record
 from ledger.values import RequestEvent, Usage
 from metrics import proxy as metrics
@@ -39,7 +41,7 @@ from proxy.routing.score import Weights
 
 pytestmark = pytest.mark.slow
 
-BOOK = prices.PriceBook(prices.load_seed())
+BOOK = PriceBook(load_seed())
 
 
 @dataclass
@@ -68,7 +70,12 @@ async def process(engine: Engine, **how: float) -> AsyncIterator[Process]:
     marks.start()
     async with vault(KEY="key") as held:
         watch = Watch(
-            engine, router, held, BOOK, refresh_seconds=how.get("refresh", 60.0), budgeted=frozenset({"team"})
+            engine,
+            router,
+            held,
+            CurrentPrices(BOOK),
+            refresh_seconds=how.get("refresh", 60.0),
+            budgeted=frozenset({"team"}),
         )
         await watch.look()
         looking = asyncio.create_task(watch.run())
@@ -207,7 +214,7 @@ async def test_conversations_are_shared(ledger: Engine) -> None:
     StayStore(ledger)([Stay("k", "anna", now)], again=False)
     router = Router(Rules(Weights()), Counting(Metrics(metrics.FAMILIES), "db"), lambda _: None)
     async with vault(KEY="key") as held:
-        watch = Watch(ledger, router, held, BOOK, refresh_seconds=60.0, sticky_hours=1.0)
+        watch = Watch(ledger, router, held, CurrentPrices(BOOK), refresh_seconds=60.0, sticky_hours=1.0)
         assert await watch.account_of("k") == "anna"
         assert await watch.account_of("other") is None
         with ledger.begin() as connection:

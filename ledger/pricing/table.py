@@ -1,0 +1,131 @@
+"""The table `prices`: what running services price by. It is written when a proxy starts and when prices are
+updated, and read again when its version has changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from ledger.errors import PriceError
+from ledger.pricing.prices import PER, Card, Price, PriceBook, Rates
+from ledger.pricing.records import card_from, card_record, rates_from, rates_record
+from ledger.schema import prices, versions
+
+NAME = "prices"
+
+COLUMNS = {
+    "input": "prompt_per_1m",
+    "output": "completion_per_1m",
+    "cached_input": "cached_prompt_per_1m",
+    "cache_write": "cache_write_per_1m",
+    "cache_write_1h": "cache_write_1h_per_1m",
+    "audio_input": "audio_prompt_per_1m",
+    "audio_output": "audio_completion_per_1m",
+    "image_input": "image_prompt_per_1m",
+    "image_output": "image_completion_per_1m",
+}
+"""The plain rates of tokens that have a column of their own."""
+
+
+def version(connection: Connection) -> int:
+    """The number of the prices as they are now; it only ever grows. 0: never written."""
+    found = connection.execute(select(versions.c.version).where(versions.c.name == NAME)).scalar()
+    return int(found or 0)
+
+
+def replace_prices(connection: Connection, book: Iterable[Price], currency: str = "USD") -> bool:
+    """Make the table hold exactly these prices; whether that changed it.
+
+    Raises: PriceError where there are none: the table then stays as it is.
+    """
+    rows = [_row(price, currency) for price in book]
+    if not rows:
+        raise PriceError("there are no prices to store; those of before stay in force")
+    if _stored(connection) == sorted(map(_key, rows)):
+        return False
+    connection.execute(delete(prices))
+    connection.execute(insert(prices), rows)
+    _advance(connection)
+    return True
+
+
+def price_book(connection: Connection) -> PriceBook:
+    """The prices as stored. Raises: PriceError for a row that is none, and where there is no row."""
+    found = PriceBook(map(_price, connection.execute(select(prices).order_by(prices.c.id))))
+    if not found.prices:
+        raise PriceError("the table prices is empty")
+    return found
+
+
+def _advance(connection: Connection) -> None:
+    raised = versions.c.version + 1
+    connection.execute(update(versions).where(versions.c.name == NAME).values(version=raised))
+
+
+def _row(price: Price, currency: str) -> dict[str, Any]:
+    card = price.card
+    return {
+        "provider": price.provider,
+        "model_prefix": price.model,
+        "effective_from": price.effective_from,
+        "currency": currency,
+        **{column: getattr(card.rates, kind) for kind, column in COLUMNS.items()},
+        "context_tiers": _json({str(step): rates_record(rates) for step, rates in card.above}),
+        "tiers": _json({tier: card_record(tier_card) for tier, tier_card in sorted(price.tiers.items())}),
+        "units": _json({kind: rate for kind, rate in rates_record(card.rates).items() if kind in PER}),
+        "names": _json(list(price.names)),
+        "alias_of": price.alias_of,
+        "origin": price.origin,
+        "reason": price.reason,
+        "source": price.source,
+        "as_of": price.as_of,
+    }
+
+
+def _price(row: Any) -> Price:
+    model = row.model_prefix
+    try:
+        plain = {kind: getattr(row, column) for kind, column in COLUMNS.items()}
+        units = asdict(rates_from(model, json.loads(row.units)))
+        rates = Rates(**{**plain, **{kind: units[kind] for kind in PER}})
+        above = card_from(model, {"above": json.loads(row.context_tiers)}).above
+        tiers = {tier: card_from(model, card) for tier, card in json.loads(row.tiers).items()}
+        names = tuple(json.loads(row.names))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise PriceError(f"model {model!r}: its row in the table prices cannot be read: {error!r}") from error
+    return Price(
+        model=model,
+        effective_from=row.effective_from,
+        card=Card(rates, above),
+        tiers=tiers,
+        provider=row.provider,
+        names=names,
+        alias_of=row.alias_of,
+        origin=row.origin,
+        reason=row.reason,
+        source=row.source,
+        as_of=row.as_of,
+    )
+
+
+def _stored(connection: Connection) -> list[tuple[str, ...]]:
+    columns = [column for column in prices.c if column.name != "id"]
+    return sorted(_key(dict(row)) for row in connection.execute(select(*columns)).mappings())
+
+
+def _key(row: dict[str, Any]) -> tuple[str, ...]:
+    """A row as text, to compare; 12.50 and 12.5 are one."""
+    return tuple(_text(row[column.name]) for column in prices.c if column.name != "id")
+
+
+def _text(value: object) -> str:
+    return f"{value.normalize():f}" if isinstance(value, Decimal) else repr(value)
+
+
+def _json(value: dict[str, Any] | Sequence[str]) -> str:
+    return json.dumps(value, separators=(",", ":"))
