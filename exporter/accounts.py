@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from exporter.exposition import Samples
 from ledger.requests.queries import Account
 from metrics.exporter import ACCOUNTS, IDENTITY
+from metrics.exposition import Samples
 
 IdentityMode = Literal["email", "account_id"]
 

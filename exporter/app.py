@@ -13,9 +13,9 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from exporter.errors import ListenError
-from exporter.exposition import CONTENT_TYPE
 from exporter.scrape import Scrape
 from exporter.sharing import Afterwards, Shared, Watch
+from metrics.exposition import CONTENT_TYPE
 from settings.callers import LOCAL, Guard
 
 log = logging.getLogger("quotascope.exporter")

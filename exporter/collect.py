@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from exporter.exposition import Samples
 from ledger.errors import StoreError
 from metrics.exporter import COLLECTOR_DURATION, COLLECTOR_SUCCESS
+from metrics.exposition import Samples
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from exporter.collect import Collector
-from exporter.exposition import Samples
+from metrics.exposition import Samples
 
 
 def without_addresses(collector: Collector) -> Collector:

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 from exporter.accounts import IdentityMode, by_status, identities
 from exporter.collect import Collector, Outcome, health, run
-from exporter.exposition import Samples, render
 from exporter.log import Failures, without_addresses
 from exporter.source import Source
 from exporter.spend import newest, quota, spend
 from exporter.unreadable import Unreadable
 from exporter.windows import windows
+from metrics.exposition import Samples, render
 
 
 @dataclass(frozen=True, slots=True)

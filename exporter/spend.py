@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from exporter.exposition import Samples
 from ledger.quota.estimate import QuotaEstimate
 from metrics.exporter import (
     ACCOUNT_COST_7D,
@@ -14,6 +13,7 @@ from metrics.exporter import (
     NEWEST_REQUEST,
     USED_DELTA_7D,
 )
+from metrics.exposition import Samples
 
 
 def newest(ended: int | None) -> Samples:

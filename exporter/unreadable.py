@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from exporter.exposition import Samples
 from metrics.exporter import UNREADABLE_ROWS
+from metrics.exposition import Samples
 
 log = logging.getLogger("quotascope.exporter")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from exporter.exposition import Samples
 from exporter.source import Usage
 from ledger.quota.capacity import PRIMARY_MINUTES, SECONDARY_MINUTES, Capacity, remaining_credits
 from ledger.quota.windows import Window
@@ -19,6 +18,7 @@ from metrics.exporter import (
     SECONDARY_USED,
     SECONDARY_WINDOW,
 )
+from metrics.exposition import Samples
 from metrics.family import MetricFamily
 
 Values = dict[tuple[str, ...], float]

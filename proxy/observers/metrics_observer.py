@@ -17,9 +17,9 @@ from ledger.pricing.cost import TokenSum, Unpriced, price_metered
 from ledger.pricing.counts import Counts, count_values, is_metered
 from ledger.pricing.current import CurrentPrices
 from ledger.pricing.steps import context_step
+from ledger.requests.error_codes import ERROR_CLASSES, KNOWN_CODES, error_class
 from ledger.values import DEFAULT_ACCOUNT, NO_USAGE, UNKNOWN_MODEL, RequestEvent
 from metrics import proxy as m
-from proxy.error_codes import ERROR_CLASSES, KNOWN_CODES, error_class
 from proxy.http.routes import APIS, METHODS
 from proxy.observers.registry import Metrics, observe_all
 

@@ -12,9 +12,9 @@ import msgspec
 from aiohttp import ClientResponse
 
 from ledger.accounts.pool import Member
+from ledger.requests.error_codes import ErrorClass, error_class
 from proxy.accounts.credential_cache import Vault
 from proxy.accounts.credentials import Credential
-from proxy.error_codes import ErrorClass, error_class
 from proxy.errors import (
     CredentialError,
     ProxyError,

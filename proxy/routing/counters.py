@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Literal, get_args
 
 from ledger.accounts.budgets import Period
+from ledger.requests.error_codes import ERROR_CLASSES, ErrorClass
 from metrics import proxy as m
-from proxy.error_codes import ERROR_CLASSES, ErrorClass
 from proxy.http.routes import APIS
 from proxy.observers.registry import Metrics, observe_all
 from proxy.routing.failure import EVENTS, PERMANENT, Verdict

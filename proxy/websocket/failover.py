@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 from time import time
 
-from proxy.error_codes import error_class
+from ledger.requests.error_codes import error_class
 from proxy.routing.attempts import Attempts
 from proxy.routing.candidate import Host
 from proxy.routing.counters import Counting

@@ -8,9 +8,9 @@ from itertools import count
 import pytest
 
 from exporter.collect import Collector, Outcome, health, run
-from exporter.exposition import Samples
 from ledger.errors import StoreError
 from metrics.exporter import COLLECTOR_DURATION, COLLECTOR_SUCCESS, NEWEST_REQUEST
+from metrics.exposition import Samples
 
 NOW = datetime(2026, 9, 30, tzinfo=UTC)
 

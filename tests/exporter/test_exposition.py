@@ -9,8 +9,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from exporter.exposition import Samples, render
 from metrics.exporter import ACCOUNT_COST_7D, ACCOUNTS, FAMILIES, IDENTITY, NEWEST_REQUEST
+from metrics.exposition import Samples, render
 from metrics.family import MetricFamily
 
 

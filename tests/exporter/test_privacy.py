@@ -3,9 +3,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from exporter.collect import Collector
-from exporter.exposition import Samples
 from exporter.log import pseudonym, without_addresses
 from metrics.exporter import IDENTITY
+from metrics.exposition import Samples
 
 NOW = datetime(2026, 9, 30, tzinfo=UTC)
 

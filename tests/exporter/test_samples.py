@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.exposition import Samples
 from metrics.exporter import ACCOUNTS, IDENTITY, NEWEST_REQUEST
+from metrics.exposition import Samples
 from metrics.family import MetricFamily
 
 

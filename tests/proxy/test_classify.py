@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.error_codes import ERROR_CLASSES, KNOWN_CODES, ErrorClass, error_class
+from ledger.requests.error_codes import ERROR_CLASSES, KNOWN_CODES, ErrorClass, error_class
 from simulator.failures import FAILURES
 
 

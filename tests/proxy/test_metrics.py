@@ -17,8 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ledger.accounts.budgets import Period
 from ledger.pricing.cost import Unpriced
+from ledger.requests.error_codes import ERROR_CLASSES
 from metrics.proxy import FAMILIES
-from proxy.error_codes import ERROR_CLASSES
 from proxy.http.routes import APIS, METHODS
 from proxy.observers.metrics_observer import KINDS, STATUSES
 from proxy.routing.counters import Backend

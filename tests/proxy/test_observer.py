@@ -16,9 +16,9 @@ from ledger.pricing.cost import price_event
 from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import load_seed
 from ledger.pricing.prices import PriceBook
+from ledger.requests.error_codes import error_class
 from ledger.values import NO_USAGE, RequestEvent, Usage
 from metrics.proxy import FAMILIES, HTTP_DURATION, LATENCY, TIME_TO_FIRST_TOKEN
-from proxy.error_codes import error_class
 from proxy.observers.metrics_observer import MetricsObserver
 from proxy.observers.registry import Metrics
 

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from ledger.privacy import mask_key
-from proxy.error_codes import error_class as proxys_error_class
+from ledger.requests.error_codes import error_class as proxys_error_class
 from simulator.failures import FAILURES, Failure, error_class
 from simulator.history.fleet import FLEET, KEYS, SECRETS, busy_caller
 
