@@ -1,6 +1,6 @@
 #!/bin/sh
-# What the builder runs: everything that Prometheus and Grafana read, into the folder given.
+# What the builder runs: build.sh DIR CONFIG writes everything that Prometheus and Grafana read into DIR.
 set -eu
-python -m prometheus build --out "$1" --proxy-target proxy:8787 --exporter-target exporter:8789
-python -m dashboards build --out "$1"
-python -m provisioning build --out "$1" --prometheus-url http://prometheus:9090 --prometheus-version 3.5.0
+python -m prometheus build --config "$2" --out "$1" --proxy-target proxy:8787 --exporter-target exporter:8789
+python -m dashboards build --config "$2" --out "$1"
+python -m provisioning build --config "$2" --out "$1" --prometheus-url http://prometheus:9090 --prometheus-version 3.5.0

@@ -12,12 +12,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dashboards.build import FOLDER, dashboards, write
 from dashboards.delivery import commands
-from dashboards.delivery.commands import TOKEN, URL
+from dashboards.delivery.commands import TOKEN, URL, rule_config
 from dashboards.errors import DashboardError, TimeError
 from dashboards.preview.grafana_time import View
 from dashboards.preview.source import checked, fetch
 from prometheus.cli import OneLineParser
-from prometheus.config import RuleConfig
+from prometheus.errors import WatchroomError as PrometheusError
+from settings.errors import SettingsError
 
 BUILD = """\
 Writes every dashboard as JSON, DIR/dashboards/NAME.json, for Grafana 10 and later. The compose stack mounts
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
     arguments = _parser().parse_args(argv)
     try:
         return COMMANDS[arguments.command](arguments, environ)
-    except DashboardError as error:
+    except (DashboardError, PrometheusError, SettingsError) as error:
         print(f"dashboards: {error}", file=sys.stderr)
         return 2
 
@@ -80,19 +81,19 @@ def moment(text: str | None, timezone: str) -> datetime:
     return given.replace(tzinfo=zone) if given.tzinfo is None else given.astimezone(zone)
 
 
-def _build(arguments: argparse.Namespace, _: Mapping[str, str]) -> int:
-    for path in write(dashboards(RuleConfig()), arguments.out):
+def _build(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    for path in write(dashboards(rule_config(arguments, environ)), arguments.out):
         print(f"wrote {path}")
     print(f"next: let Grafana read {arguments.out / FOLDER}")
     return 0
 
 
-def _preview(arguments: argparse.Namespace, _: Mapping[str, str]) -> int:
+def _preview(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     try:
         from dashboards.preview import preview
     except ImportError as error:
         raise DashboardError(f"{error.name} is missing: pip install matplotlib") from error
-    config = RuleConfig()
+    config = rule_config(arguments, environ)
     view = View(
         now=moment(arguments.now, arguments.timezone),
         scrape_interval=config.scrape_interval,
@@ -116,6 +117,13 @@ def _parser() -> argparse.ArgumentParser:
     preview.add_argument("--timezone", metavar="NAME", default="UTC", help="of the viewer; default: UTC")
     diff = _command(choices, "diff", "say what a deployment would change", DIFF)
     deploy = _command(choices, "deploy", "bring the dashboards into a Grafana", DEPLOY)
+    for each in (build, preview, diff, deploy):
+        each.add_argument(
+            "--config",
+            metavar="FILE",
+            type=Path,
+            help="TOML file with [rules]; without it codex-usage.toml, if there is one",
+        )
     for each in (diff, deploy):
         each.add_argument("--grafana", metavar="URL", help=f"default: {URL} of the environment")
     deploy.add_argument("--keep", action="store_true", help="remove nothing, also not what was ours")

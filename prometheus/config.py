@@ -2,142 +2,89 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
+from typing import Any
 
 from prometheus.errors import ConfigError
 from prometheus.relabel import Relabel
 from prometheus.remote_write import RemoteWrite
+from settings.rules import AlertRule, Rules, span
 
 SAMPLES_PER_WINDOW = 4
 """A rate needs two samples; four scrapes leave room for two that were lost."""
+
+
+_DEFAULT = Rules()
 
 
 @dataclass(frozen=True, slots=True)
 class RuleConfig:
     """Names, intervals and thresholds; durations are positive, ratios run from 0 to 1.
 
+    All but the last three are the fields of `[rules]` in `settings/rules.py`, where each says its reason.
+
+    Attributes:
+        relabel: what is not to be stored as it was scraped; by default everything is.
+        remote_write: another store that gets the samples too; by default none leaves this machine.
+        alerts: single alerts that are switched off or re-levelled, by name.
+
     Raises: ConfigError.
     """
 
-    proxy_job: str = "quotascope-proxy"
-    exporter_job: str = "quotascope-exporter"
-    """Values of the label `job`: every alert and some panels select by them."""
-
-    scrape_interval: timedelta = timedelta(seconds=15)
-    """The datasource's `timeInterval` must say the same: Grafana computes its windows from it."""
-
-    scrape_timeout: timedelta = timedelta(seconds=10)
-    """A scrape that takes longer is lost; it may not outlast the interval."""
-
-    evaluation_interval: timedelta = timedelta(minutes=1)
-    """Rules and alerts. Nobody is woken sooner than after a minute, and a recorded day has 1,440 points."""
-
-    rate_window: timedelta = timedelta(minutes=5)
-    """Window of every rate in rules, and the shortest in panels: LLM requests are few and slow, and
-    in a shorter one a single request is a spike."""
-
-    error_ratio_above: float = 0.05
-    """Share of requests: providers fail by themselves about once in a hundred requests, five is trouble."""
-
-    error_requests_at_least: int = 20
-    """Requests within `rate_window`: below this, one failure alone would pass five in a hundred."""
-
-    error_ratio_for: timedelta = timedelta(minutes=5)
-    """One burst of rate limits passes by itself."""
-
-    scrape_lost_for: timedelta = timedelta(minutes=5)
-    """Twenty scrapes in a row: longer than a restart takes, short enough to lose little."""
-
-    collector_failing_for: timedelta = timedelta(minutes=10)
-    """A locked or migrating store frees itself within minutes."""
-
-    dropped_within: timedelta = timedelta(minutes=15)
-    """How long a lost request keeps its alert up, so that it is seen; the loss itself is final."""
-
-    latency_above: timedelta = timedelta(minutes=2)
-    """95 in 100 requests to the last byte: a long reasoning turn takes about a minute."""
-
-    latency_requests_at_least: int = 20
-    """Requests within `rate_window`: the slowest in twenty of fewer is a single one."""
-
-    latency_for: timedelta = timedelta(minutes=10)
-    """One batch of long turns ends sooner."""
-
-    ledger_stale_after: timedelta = timedelta(minutes=10)
-    """A finished request is stored within a second; ten minutes later nobody is writing."""
-
-    quota_used_percent_above: float = 90.0
-    """Percent of the weekly quota: the last tenth goes in hours."""
-
-    quota_reset_at_least: timedelta = timedelta(hours=6)
-    """A reset that is nearer than that solves it by itself."""
-
-    waste_percent_above: float = 30.0
-    """Percent of the weekly quota that will be left over: worth sending work there."""
-
-    waste_within: timedelta = timedelta(days=1)
-    """Before the reset: earlier the projection is a guess, later nobody can use it."""
-
-    cliff_share_above: float = 0.5
-    """Share of the accounts that reset together: quota then comes and goes for all at once."""
-
-    cliff_within: timedelta = timedelta(hours=6)
-    """How near to each other, and to now, the resets are."""
-
-    cliff_accounts_at_least: int = 4
-    """Of fewer accounts, half is no crowd."""
-
-    no_eligible_for: timedelta = timedelta(minutes=2)
-    """Longer than a rate limit that the provider asks to wait out."""
-
-    deactivated_at_least: int = 3
-    """Accounts: one that is deactivated is a customer's business, three are a pattern."""
-
-    deactivated_within: timedelta = timedelta(hours=1)
-    """How near to each other they are lost."""
-
-    permanent_failures_within: timedelta = timedelta(hours=1)
-    """How long one keeps its alert up, so that it is seen."""
-
-    spend_limit_usd: float = 100.0
-    """US dollars in 24 hours: put here what you are ready to pay."""
-
-    spend_times_usual_above: float = 3.0
-    """Times the mean day of the week before: weekends and releases stay below."""
-
-    spend_unusual_at_least_usd: float = 5.0
-    """US dollars in 24 hours: three times next to nothing is nothing."""
-
-    unpriced_share_above: float = 0.05
-    """Share of the successful requests: the true cost is then off by as much."""
-
-    unpriced_at_least: int = 10
-    """Requests within `unpriced_within`: one new model that somebody tries is not worth a page."""
-
-    unpriced_within: timedelta = timedelta(hours=1)
-    """Long enough for slow traffic."""
-
-    short_keys_above: int = 50
-    """Requests within `short_keys_within`: no real key is that short, and somebody is trying many."""
-
-    short_keys_within: timedelta = timedelta(minutes=10)
-    """A client with a wrong setting gives up sooner."""
-
-    budget_hits_within: timedelta = timedelta(hours=1)
-    """How long a refused request keeps its alert up: the caller may retry for hours, or never."""
-
+    proxy_job: str = _DEFAULT.proxy_job
+    exporter_job: str = _DEFAULT.exporter_job
+    scrape_interval: timedelta = span(_DEFAULT.scrape_interval)
+    scrape_timeout: timedelta = span(_DEFAULT.scrape_timeout)
+    evaluation_interval: timedelta = span(_DEFAULT.evaluation_interval)
+    rate_window: timedelta = span(_DEFAULT.rate_window)
+    error_ratio_above: float = _DEFAULT.error_ratio_above
+    error_requests_at_least: int = _DEFAULT.error_requests_at_least
+    error_ratio_for: timedelta = span(_DEFAULT.error_ratio_for)
+    scrape_lost_for: timedelta = span(_DEFAULT.scrape_lost_for)
+    collector_failing_for: timedelta = span(_DEFAULT.collector_failing_for)
+    dropped_within: timedelta = span(_DEFAULT.dropped_within)
+    latency_above: timedelta = span(_DEFAULT.latency_above)
+    latency_requests_at_least: int = _DEFAULT.latency_requests_at_least
+    latency_for: timedelta = span(_DEFAULT.latency_for)
+    ledger_stale_after: timedelta = span(_DEFAULT.ledger_stale_after)
+    quota_used_percent_above: float = _DEFAULT.quota_used_percent_above
+    quota_reset_at_least: timedelta = span(_DEFAULT.quota_reset_at_least)
+    waste_percent_above: float = _DEFAULT.waste_percent_above
+    waste_within: timedelta = span(_DEFAULT.waste_within)
+    cliff_share_above: float = _DEFAULT.cliff_share_above
+    cliff_within: timedelta = span(_DEFAULT.cliff_within)
+    cliff_accounts_at_least: int = _DEFAULT.cliff_accounts_at_least
+    no_eligible_for: timedelta = span(_DEFAULT.no_eligible_for)
+    deactivated_at_least: int = _DEFAULT.deactivated_at_least
+    deactivated_within: timedelta = span(_DEFAULT.deactivated_within)
+    permanent_failures_within: timedelta = span(_DEFAULT.permanent_failures_within)
+    spend_limit_usd: float = _DEFAULT.spend_limit_usd
+    spend_times_usual_above: float = _DEFAULT.spend_times_usual_above
+    spend_unusual_at_least_usd: float = _DEFAULT.spend_unusual_at_least_usd
+    unpriced_share_above: float = _DEFAULT.unpriced_share_above
+    unpriced_at_least: int = _DEFAULT.unpriced_at_least
+    unpriced_within: timedelta = span(_DEFAULT.unpriced_within)
+    short_keys_above: int = _DEFAULT.short_keys_above
+    short_keys_within: timedelta = span(_DEFAULT.short_keys_within)
+    budget_hits_within: timedelta = span(_DEFAULT.budget_hits_within)
+    runbook_base_url: str = _DEFAULT.runbook_base_url
+    dashboard_base_url: str = _DEFAULT.dashboard_base_url
     relabel: tuple[Relabel, ...] = ()
-    """What is not to be stored as it was scraped; by default everything is."""
-
     remote_write: RemoteWrite | None = None
-    """Another store that gets the samples too; by default none leaves this machine."""
+    alerts: Mapping[str, AlertRule] = field(default_factory=dict)
 
-    runbook_base_url: str = "https://github.com/quotascope/quotascope/blob/main/runbooks"
-    """Where the alerts' pages are read; an installation with its own copy puts its address here."""
+    @classmethod
+    def of(cls, rules: Rules, **others: Any) -> RuleConfig:
+        """The configuration that `[rules]` describes.
 
-    dashboard_base_url: str = "http://127.0.0.1:3000/d"
-    """Where the alerts' dashboards are; the compose stack's Grafana."""
+        Raises: ConfigError.
+        """
+        durations = {f.name for f in fields(cls) if f.type == "timedelta"}
+        values: dict[str, Any] = {name: getattr(rules, name) for name in type(rules).model_fields}
+        values |= {name: span(values[name]) for name in durations}
+        return cls(**values, **others)
 
     def __post_init__(self) -> None:
         for name, value in self._durations():

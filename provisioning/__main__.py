@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from prometheus.cli import OneLineParser
-from prometheus.config import RuleConfig
-from prometheus.durations import promql
 from provisioning.build import Values, files, write
 from provisioning.errors import ProvisioningError
+from settings.errors import SettingsError
+from settings.load import load
 
 DESCRIPTION = """\
 Writes Grafana's provisioning files.
@@ -33,7 +34,7 @@ exit codes: 0 written; 2 bad arguments, or the files cannot be written
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """Run one command; returns the exit code."""
     arguments = _parser().parse_args(argv)
     out: Path = arguments.out
@@ -41,13 +42,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         values = Values(
             prometheus_url=arguments.prometheus_url,
             prometheus_version=arguments.prometheus_version,
-            scrape_interval=promql(RuleConfig().scrape_interval),
+            scrape_interval=load(arguments.config, environ).rules.scrape_interval,
             dashboards_path=arguments.dashboards_path or PurePosixPath(out.absolute() / "dashboards"),
             webhook_url=arguments.webhook_url,
         )
         for path in write(files(values), out):
             print(f"wrote {path}")
-    except ProvisioningError as error:
+    except (ProvisioningError, SettingsError) as error:
         print(f"provisioning: {error}", file=sys.stderr)
         return 2
     return 0
@@ -64,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     build.add_argument("--out", metavar="DIR", type=Path, default=Path("build"), help="default: build")
+    build.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="TOML file with [rules]; without it codex-usage.toml, if there is one",
+    )
     build.add_argument(
         "--prometheus-url",
         metavar="URL",

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from settings.access import Callers
 from settings.callers import Guard
+from settings.rules import Rules
 from settings.section import Section
 from settings.urls import base_url
 
@@ -268,6 +269,7 @@ class Settings(Section):
     pricing: Pricing = Pricing()
     metrics: Metrics = Metrics()
     quota: Quota = Quota()
+    rules: Rules = Rules()
     routing: Routing = Routing()
     accounts: dict[str, AccountTable] = Field(
         default_factory=dict, description="accounts that requests are routed to, by id"

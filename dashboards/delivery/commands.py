@@ -12,6 +12,7 @@ from dashboards.delivery.grafana import Grafana
 from dashboards.errors import GrafanaError
 from dashboards.preview.source import checked
 from prometheus.config import RuleConfig
+from settings.load import load
 
 URL, TOKEN = "GRAFANA_URL", "GRAFANA_TOKEN"
 
@@ -28,7 +29,7 @@ _DONE = _WOULD | {"create": "created", "update": "updated"}
 def diff(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Say what a deployment would change; 1 where something would."""
     with connected(arguments.grafana, environ) as grafana:
-        found = compare(grafana, dashboards(RuleConfig()))
+        found = compare(grafana, dashboards(rule_config(arguments, environ)))
     print(table(found, _WOULD))
     return int(any(change.is_drift for change in found))
 
@@ -36,11 +37,16 @@ def diff(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 def bring(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Deploy, and say what was done."""
     with connected(arguments.grafana, environ) as grafana:
-        done = deploy(grafana, dashboards(RuleConfig()), prune=not arguments.keep)
+        done = deploy(grafana, dashboards(rule_config(arguments, environ)), prune=not arguments.keep)
         version = grafana.version()
     print(table(done, _DONE | {"prune": "kept" if arguments.keep else "removed"}))
     print(f"Grafana {version} shows what this repository says")
     return 0
+
+
+def rule_config(arguments: argparse.Namespace, environ: Mapping[str, str]) -> RuleConfig:
+    """What `[rules]` of the configuration says. Raises: SettingsError."""
+    return RuleConfig.of(load(arguments.config, environ).rules)
 
 
 @contextmanager

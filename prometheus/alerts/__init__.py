@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from prometheus.alerts import accounts, keys, pipeline, quota, spend, traffic
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
+from prometheus.errors import ConfigError
 
 __all__ = ["Alert", "alerts", "document"]
 
@@ -16,8 +18,19 @@ _SUBJECTS = (traffic, pipeline, quota, accounts, spend, keys)
 
 
 def alerts(config: RuleConfig) -> tuple[Alert, ...]:
-    """All alerts."""
-    return tuple(alert for subject in _SUBJECTS for alert in subject.alerts(config))
+    """All alerts that are switched on, at the level that the configuration gives them.
+
+    Raises: ConfigError where it names an alert that does not exist.
+    """
+    known = {alert.short_name: alert for subject in _SUBJECTS for alert in subject.alerts(config)}
+    for name in config.alerts.keys() - known.keys():
+        raise ConfigError(f"rules.alerts.{name}: no such alert; allowed: {', '.join(sorted(known))}")
+    chosen = ((alert, config.alerts.get(name)) for name, alert in known.items())
+    return tuple(
+        alert if choice is None or choice.severity is None else replace(alert, severity=choice.severity)
+        for alert, choice in chosen
+        if choice is None or choice.enabled
+    )
 
 
 def document(config: RuleConfig) -> dict[str, Any]:

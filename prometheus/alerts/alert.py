@@ -20,7 +20,8 @@ class Alert:
         signal: the value that people know; alone it always has data.
         threshold: comparison and number, like `> 0.05`.
         lasting: how long it must hold; None fires at the first evaluation.
-        severity: `critical` loses data or blinds us now, `warning` can wait for the morning.
+        severity: `critical` loses data or blinds us now, `warning` can wait for the morning,
+            `info` is for a channel that nobody is woken by.
         description: Prometheus' template text; `$value` is the signal.
         dashboard: uid of the dashboard that shows the signal.
         choice: values of the dashboard's variables, a template too.
@@ -29,7 +30,7 @@ class Alert:
     name: str
     signal: str
     threshold: str
-    severity: Literal["critical", "warning"]
+    severity: Literal["critical", "warning", "info"]
     summary: str
     description: str
     lasting: timedelta | None = None
@@ -43,6 +44,11 @@ class Alert:
         # In parentheses always: a comparison binds tighter than the `or` that a signal may end with.
         condition = f"({self.signal}) {self.threshold}"
         return f"{condition} and {self.only_if}" if self.only_if else condition
+
+    @property
+    def short_name(self) -> str:
+        """Its name in `[rules.alerts]`."""
+        return self.name.removeprefix("Quotascope")
 
     @property
     def page(self) -> str:

@@ -50,7 +50,7 @@ def test_foreign_images_are_pinned(services: dict[str, Any], name: str, major: s
 def test_what_reads_the_build_waits_for_it(services: dict[str, Any], name: str) -> None:
     assert services[name]["depends_on"] == {"builder": {"condition": "service_completed_successfully"}}
     assert "build:/build:ro" in services[name]["volumes"]
-    assert services["builder"]["volumes"] == ["build:/build:rw"]
+    assert "build:/build:rw" in services["builder"]["volumes"]
     assert services["builder"]["restart"] == "no"
 
 

@@ -60,10 +60,14 @@ def built(
     """The volume `build`, written by the builder's own command."""
     out = tmp_path_factory.mktemp("volume") / "build"
     command = services["builder"]["command"]
-    assert command[1:] == ["/app/compose/build.sh", "/build"]
+    assert command[1:] == [
+        "/app/compose/build.sh",
+        "/build",
+        "/etc/quotascope/codex-usage.toml",
+    ]
     script = image / Path(command[1]).relative_to("/app")
     done = subprocess.run(
-        [command[0], str(script), str(out)],
+        [command[0], str(script), str(out), str(ROOT / "compose/codex-usage.toml")],
         cwd=image,
         env=dict(environ),
         capture_output=True,

@@ -13,6 +13,8 @@ import pytest
 from dashboards.build import dashboards
 from prometheus.alerts import Alert, alerts, document
 from prometheus.config import RuleConfig
+from prometheus.errors import ConfigError
+from settings.rules import Rules
 
 CONFIG = RuleConfig()
 
@@ -62,3 +64,23 @@ def test_thresholds_come_from_the_configuration() -> None:
     assert thresholds["QuotascopeSpendAboveLimit"] == "> 7.5"
     assert thresholds["QuotascopeLatencyHigh"] == "> 90"
     assert thresholds["QuotascopeShortKeySurge"] == "> 9"
+
+
+def test_an_alert_is_switched_off_or_re_levelled_by_one_line() -> None:
+    rules = Rules.model_validate(
+        {
+            "spend_limit_usd": 250.0,
+            "alerts": {"QuotaGoingToWaste": {"enabled": False}, "SpendAboveLimit": {"severity": "info"}},
+        }
+    )
+    found = {alert.name: alert for alert in alerts(RuleConfig.of(rules))}
+    assert "QuotascopeQuotaGoingToWaste" not in found
+    assert found["QuotascopeSpendAboveLimit"].severity == "info"
+    assert found["QuotascopeSpendAboveLimit"].threshold == "> 250"
+    assert len(found) == len(alerts(RuleConfig())) - 1
+
+
+def test_an_alert_that_does_not_exist_is_named() -> None:
+    rules = Rules.model_validate({"alerts": {"SpendAboveLimitt": {"enabled": False}}})
+    with pytest.raises(ConfigError, match=r"^rules\.alerts\.SpendAboveLimitt: no such alert; "):
+        alerts(RuleConfig.of(rules))

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from settings.errors import SettingsError
 from settings.model import Settings, is_loopback, split_address
+from settings.rules import Rules
 
 ADDRESS = "allowed: HOST:PORT with a port from 0 to 65535"
 URL = "allowed: http://HOST or https://HOST"
@@ -206,6 +207,36 @@ def value(settings: Settings, key: str) -> object:
     for part in key.split("."):
         found = found[part] if isinstance(found, dict) else getattr(found, part)
     return found
+
+
+def rule_keys() -> Iterator[tuple[str, tuple[str, Any], list[tuple[str, str]]]]:
+    """Every key of `[rules]` with a value that it takes and some that it does not, by its kind."""
+    for name, field in Rules.model_fields.items():
+        key = f"rules.{name}"
+        if name.endswith("_url"):
+            yield key, ('"https://h/x"', "https://h/x"), [('"h"', URL), ("1", "string")]
+        elif name.endswith("_job"):
+            yield key, ('"my-job.2"', "my-job.2"), [('"a b"', "1 to 100 letters"), ("1", "string")]
+        elif isinstance(field.default, str):
+            yield (
+                key,
+                ('"90s"', "90s"),
+                [('"1.5m"', "a duration like 30s"), ('"0s"', "a duration"), ("5", "string")],
+            )
+        elif isinstance(field.default, int):
+            yield key, ("7", 7), [("0", "greater than or equal to 1"), ("1.5", "integer")]
+        elif isinstance(field.default, float):
+            yield (
+                key,
+                ("0.25", 0.25),
+                [("-0.1", "greater than"), ("20000000", "less than"), ('"1"', "number")],
+            )
+    yield "rules.alerts.m.enabled", ("false", False), [("0", "boolean")]
+    yield "rules.alerts.m.severity", ('"info"', "info"), [('"page"', "'critical', 'warning' or 'info'")]
+
+
+for _key, _good, _bad in rule_keys():
+    GOOD[_key], BAD[_key] = _good, _bad
 
 
 def test_every_key_is_tried_below() -> None:

@@ -1,0 +1,199 @@
+"""`[rules]`: what Prometheus scrapes, records and alerts on, and from when on somebody is woken.
+
+The description of each field says why its default is what it is.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from settings.section import Section
+from settings.urls import base_url
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def _duration(text: str) -> str:
+    if not re.fullmatch(r"[1-9]\d{0,5}[smhd]", text):
+        raise ValueError("allowed: a duration like 30s, 5m, 6h or 1d")
+    return text
+
+
+def _label_value(text: str) -> str:
+    if not re.fullmatch(r"[\w.-]{1,100}", text):
+        raise ValueError("allowed: 1 to 100 letters, digits, dots, dashes and underscores")
+    return text
+
+
+Duration = Annotated[str, AfterValidator(_duration)]
+Name = Annotated[str, AfterValidator(_label_value)]
+BaseUrl = Annotated[str, AfterValidator(base_url)]
+
+
+def span(duration: str) -> timedelta:
+    """A `Duration` of the file as a timedelta."""
+    return timedelta(**{_UNITS[duration[-1]]: int(duration[:-1])})
+
+
+class AlertRule(Section):
+    """`[rules.alerts.NAME]`: one alert, by its name without `Quotascope`, changed."""
+
+    enabled: bool = Field(True, description="false: it is not written, and nobody is woken by it")
+    severity: Literal["critical", "warning", "info"] | None = Field(
+        None, description="its label severity; without it the alert's own"
+    )
+
+
+class Rules(Section):
+    proxy_job: Name = Field(
+        "quotascope-proxy", description="value of the label job of the proxy; alerts and panels select by it"
+    )
+    exporter_job: Name = Field(
+        "quotascope-exporter",
+        description="value of the label job of the exporter; alerts and panels select by it",
+    )
+    scrape_interval: Duration = Field(
+        "15s",
+        description="the datasource's timeInterval must say the same: Grafana computes its windows from it",
+    )
+    scrape_timeout: Duration = Field(
+        "10s", description="a scrape that takes longer is lost; it may not outlast the interval"
+    )
+    evaluation_interval: Duration = Field(
+        "1m",
+        description="rules and alerts. Nobody is woken sooner than after a minute, and a recorded "
+        "day has 1,440 "
+        "points",
+    )
+    rate_window: Duration = Field(
+        "5m",
+        description="window of every rate in rules, and the shortest in panels: LLM requests are few "
+        "and slow, "
+        "and in a shorter one a single request is a spike",
+    )
+    error_ratio_above: float = Field(
+        0.05,
+        ge=0,
+        lt=1,
+        description="share of requests: providers fail by themselves about once in a hundred "
+        "requests, five is "
+        "trouble",
+    )
+    error_requests_at_least: int = Field(
+        20,
+        ge=1,
+        le=1_000_000,
+        description="requests within rate_window: below this, one failure alone would pass five in a hundred",
+    )
+    error_ratio_for: Duration = Field("5m", description="one burst of rate limits passes by itself")
+    scrape_lost_for: Duration = Field(
+        "5m", description="twenty scrapes in a row: longer than a restart takes, short enough to lose little"
+    )
+    collector_failing_for: Duration = Field(
+        "10m", description="a locked or migrating store frees itself within minutes"
+    )
+    dropped_within: Duration = Field(
+        "15m",
+        description="how long a lost request keeps its alert up, so that it is seen; the loss itself "
+        "is final",
+    )
+    latency_above: Duration = Field(
+        "2m", description="95 in 100 requests to the last byte: a long reasoning turn takes about a minute"
+    )
+    latency_requests_at_least: int = Field(
+        20,
+        ge=1,
+        le=1_000_000,
+        description="requests within rate_window: the slowest in twenty of fewer is a single one",
+    )
+    latency_for: Duration = Field("10m", description="one batch of long turns ends sooner")
+    ledger_stale_after: Duration = Field(
+        "10m", description="a finished request is stored within a second; ten minutes later nobody is writing"
+    )
+    quota_used_percent_above: float = Field(
+        90.0, ge=0, lt=100, description="percent of the weekly quota: the last tenth goes in hours"
+    )
+    quota_reset_at_least: Duration = Field(
+        "6h", description="a reset that is nearer than that solves it by itself"
+    )
+    waste_percent_above: float = Field(
+        30.0,
+        ge=0,
+        lt=100,
+        description="percent of the weekly quota that will be left over: worth sending work there",
+    )
+    waste_within: Duration = Field(
+        "1d", description="before the reset: earlier the projection is a guess, later nobody can use it"
+    )
+    cliff_share_above: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="share of the accounts that reset together: quota then comes and goes for all at once",
+    )
+    cliff_within: Duration = Field("6h", description="how near to each other, and to now, the resets are")
+    cliff_accounts_at_least: int = Field(
+        4, ge=1, le=1_000_000, description="of fewer accounts, half is no crowd"
+    )
+    no_eligible_for: Duration = Field(
+        "2m", description="longer than a rate limit that the provider asks to wait out"
+    )
+    deactivated_at_least: int = Field(
+        3,
+        ge=1,
+        le=1_000_000,
+        description="accounts: one that is deactivated is a customer's business, three are a pattern",
+    )
+    deactivated_within: Duration = Field("1h", description="how near to each other they are lost")
+    permanent_failures_within: Duration = Field(
+        "1h", description="how long one keeps its alert up, so that it is seen"
+    )
+    spend_limit_usd: float = Field(
+        100.0, gt=0, le=10_000_000, description="US dollars in 24 hours: put here what you are ready to pay"
+    )
+    spend_times_usual_above: float = Field(
+        3.0,
+        gt=0,
+        le=10_000_000,
+        description="times the mean day of the week before: weekends and releases stay below",
+    )
+    spend_unusual_at_least_usd: float = Field(
+        5.0, gt=0, le=10_000_000, description="US dollars in 24 hours: three times next to nothing is nothing"
+    )
+    unpriced_share_above: float = Field(
+        0.05, ge=0, lt=1, description="share of the successful requests: the true cost is then off by as much"
+    )
+    unpriced_at_least: int = Field(
+        10,
+        ge=1,
+        le=1_000_000,
+        description="requests within unpriced_within: one new model that somebody tries is not worth a page",
+    )
+    unpriced_within: Duration = Field("1h", description="long enough for slow traffic")
+    short_keys_above: int = Field(
+        50,
+        ge=1,
+        le=1_000_000,
+        description="requests within short_keys_within: no real key is that short, and somebody is "
+        "trying many",
+    )
+    short_keys_within: Duration = Field("10m", description="a client with a wrong setting gives up sooner")
+    budget_hits_within: Duration = Field(
+        "1h",
+        description="how long a refused request keeps its alert up: the caller may retry for hours, or never",
+    )
+    runbook_base_url: BaseUrl = Field(
+        "https://github.com/quotascope/quotascope/blob/main/runbooks",
+        description="where the alerts' pages are read; an installation with its own copy puts its "
+        "address here",
+    )
+    dashboard_base_url: BaseUrl = Field(
+        "http://127.0.0.1:3000/d", description="where the alerts' dashboards are; the compose stack's Grafana"
+    )
+    alerts: dict[str, AlertRule] = Field(
+        default_factory=dict, description="single alerts switched off or re-levelled, by name"
+    )
