@@ -197,7 +197,7 @@ def fields(table: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tupl
 def document(key: str, text: str) -> str:
     """A file that sets one key, and what it cannot do without."""
     *table, name = key.split(".")
-    needed = NEEDED[table[0]] if "m" in table else {}
+    needed = NEEDED.get(table[0], {}) if "m" in table else {}
     lines = [f"{k} = {v}" for k, v in {**needed, name: text}.items()]
     return "\n".join([f"[{'.'.join(table)}]", *lines, *BESIDES.get(key, ())])
 
