@@ -171,6 +171,12 @@ BUDGET_HITS = MetricFamily(
     "Requests that were refused because a proxy key's budget is spent.",
     ("api_key", "period"),
 )
+BUDGET_CHARGED = MetricFamily(
+    "codex_lb_proxy_budget_charged_usd_total",
+    "counter",
+    "US dollars charged to the budgets of proxy keys, by reported counts or by estimate.",
+    ("api_key", "basis"),
+)
 BUFFER_SIZE = MetricFamily(
     "codex_lb_request_log_buffer_size", "gauge", "Finished requests that wait to be stored in the ledger."
 )
@@ -247,6 +253,7 @@ FAMILIES: tuple[MetricFamily, ...] = (
     LB_UPDATED_AT,
     USAGE_REFRESH_FAILURES,
     BUDGET_HITS,
+    BUDGET_CHARGED,
     BUFFER_SIZE,
     BUFFER_DROPPED,
     BODY_LOG_DROPPED,

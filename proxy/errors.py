@@ -11,7 +11,10 @@ ProxyError
 ├── PollFailed       a quota could not be asked for
 ├── ClientGone       the caller closed its connection
 └── Refused          answered here, without asking the provider
-    └── BudgetSpent
+    └── BudgetRefused
+        ├── BudgetSpent
+        ├── BudgetReserved
+        └── BudgetUnavailable
 """
 
 from __future__ import annotations
@@ -99,10 +102,35 @@ class Refused(ProxyError):
         self.retry_after = retry_after
 
 
-class BudgetSpent(Refused):
-    """The caller's proxy key may spend no more in this period; `key` is its name."""
+class BudgetRefused(Refused):
+    """The caller's proxy key may not spend more now."""
+
+
+class BudgetSpent(BudgetRefused):
+    """Its budget is spent for this period; `key` is its name."""
 
     def __init__(self, message: str, key: str, period: Period, *, retry_after: int) -> None:
         super().__init__(429, "budget_exceeded", message, retry_after=retry_after)
         self.key = key
         self.period = period
+
+
+class BudgetReserved(BudgetRefused):
+    """What is left of its budget is reserved by requests that run; some of that comes back."""
+
+    def __init__(self, key: str, period: Period, limit: str) -> None:
+        message = (
+            f"what is left of the {period} budget of ${limit} of the proxy key {key!r} is reserved by "
+            "requests that run; try again soon"
+        )
+        super().__init__(429, "budget_reserved", message, retry_after=1)
+        self.key = key
+        self.period = period
+
+
+class BudgetUnavailable(BudgetRefused):
+    """The ledger does not answer, so it cannot be known what is left."""
+
+    def __init__(self) -> None:
+        message = "the ledger does not answer, so the budget of this proxy key cannot be checked"
+        super().__init__(503, "budget_unavailable", message, retry_after=2)

@@ -20,6 +20,8 @@ from proxy.http.upstream import Limits, Upstream, base_url
 from proxy.metering.meter import Tell
 from proxy.observers.ledger_writer import LedgerWriter, OpenLedger
 from proxy.observers.registry import Metrics
+from proxy.relay.admission import Admission
+from proxy.relay.budgets import Budgets
 from proxy.relay.dispatch import Dispatch
 from proxy.routing.affinity import Memory, Shared, Sticky
 from proxy.routing.configured import key_ring, rules
@@ -79,12 +81,15 @@ class Accounts:
         return Dispatch(
             self._router,
             vault,
-            self._watch,
-            self._keys,
+            Admission(
+                self._keys,
+                await self._budgeted(stack),
+                self._counting,
+                exposed=not is_loopback(self._settings.server.listen_addr),
+            ),
             self._counting,
             self._upstream_of,
             self._settings.routing.most_attempts,
-            exposed=not is_loopback(self._settings.server.listen_addr),
         )
 
     def tell(self, samples: Sequence[UsageSample]) -> None:
@@ -96,6 +101,22 @@ class Accounts:
         """Count what was collected; brings the metrics up to date."""
         self._counting.deliver()
 
+    async def _budgeted(self, stack: AsyncExitStack) -> Budgets:
+        """The budgets, settled until the stack unwinds. Raises: StoreError."""
+        routing = self._settings.routing
+        budgets = Budgets(
+            self._keys.budgeted,
+            self._ledger,
+            self._prices,
+            self._counting.charged,
+            open_without_ledger=routing.budget_without_ledger == "allow",
+            unpriced=routing.budget_unpriced_models == "allow",
+        )
+        await budgets.start()
+        stack.push_async_callback(budgets.close)
+        stack.push_async_callback(_end, asyncio.create_task(budgets.run()))
+        return budgets
+
     async def _watching(self, vault: Vault) -> Watch:
         """The watch, after its first look. Raises: StoreError, CredentialError."""
         routing = self._settings.routing
@@ -105,7 +126,6 @@ class Accounts:
             vault,
             self._prices,
             refresh_seconds=routing.snapshot_refresh_seconds,
-            budgeted=self._keys.budgeted,
             sticky_hours=routing.sticky_hours if routing.sticky == "db" else None,
         )
         await watch.look()

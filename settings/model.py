@@ -235,6 +235,12 @@ class Routing(Section):
     require_proxy_key: bool = Field(
         False, description="refuse callers that do not present one of the proxy keys"
     )
+    budget_without_ledger: Literal["refuse", "allow"] = Field(
+        "refuse", description="what becomes of requests under a budget while the ledger does not answer"
+    )
+    budget_unpriced_models: Literal["refuse", "allow"] = Field(
+        "refuse", description="what becomes of requests under a budget for models without a known price"
+    )
 
 
 class ProxyKey(Section):

@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ledger.accounts.budgets import Period, day_start, week_start
+from ledger.accounts.budgets import LoggedDay, Period, day_start, week_start
 from ledger.schema import key_holds, key_spend
 
 NANO_PER_USD = 10**9
@@ -83,7 +83,8 @@ class Allowance:
     """What a process may spend from now on.
 
     Attributes:
-        held: in all, what it keeps included.
+        held: in all, what it keeps included, but nothing that goes beyond the budget: what the last request
+            may cost more than is left is for that one alone.
         granted: how many of the requests that waited may begin.
         exhausted: the budget that leaves nothing for the next one; None while there is some left.
         today, this_week: charged so far, by all processes.
@@ -116,8 +117,9 @@ def settle(connection: Connection, holder: str, settlement: Settlement, now: dat
         _charge(connection, settlement.key, day, charge)
     today, week, requests = _spent(connection, settlement.key, now)
     others = _held_by_others(connection, settlement.key, holder)
-    lefts = _lefts(settlement.limits, today, week, others + settlement.keep)
-    period, left = min(lefts, key=lambda one: one[1], default=(None, 2**62))
+    lefts = _lefts(settlement.limits, today, week, others)
+    period, in_all = min(lefts, key=lambda one: one[1], default=(None, 2**62))
+    left = in_all - settlement.keep
     granted, sum_granted = grant(settlement.wanted, left)
     held = settlement.keep + sum_granted
     left -= sum_granted
@@ -127,7 +129,7 @@ def settle(connection: Connection, holder: str, settlement: Settlement, now: dat
     _hold(connection, settlement.key, holder, held, expires_at)
     exhausted = period if left <= 0 else None
     usual = week // requests if requests else None
-    return Allowance(held, granted, exhausted, today, week, usual, expires_at)
+    return Allowance(min(held, max(in_all, 0)), granted, exhausted, today, week, usual, expires_at)
 
 
 def grant(wanted: Sequence[int], left: int) -> tuple[int, int]:
@@ -146,20 +148,22 @@ def release(connection: Connection, holder: str, keys: Sequence[str]) -> None:
     connection.execute(delete(key_holds).where(key_holds.c.holder == holder, key_holds.c.key.in_(list(keys))))
 
 
-def catch_up(connection: Connection, key: str, known: Mapping[str, int], now: datetime) -> None:
+def catch_up(connection: Connection, key: str, known: Mapping[str, LoggedDay], now: datetime) -> None:
     """Take over what the request log knows of a key and no process has charged, as after a crash, or before
     the key had a budget. While a process holds an allowance, it is about to charge that by itself.
 
     Args:
-        known: by UTC day, what its requests of this week cost, as the log has it.
+        known: by UTC day, what its requests of this week cost.
     """
     _one_at_a_time(connection, key, now)
     if connection.execute(select(key_holds.c.key).where(key_holds.c.key == key).limit(1)).first():
         return
-    charged = {row.day: row.nano_usd for row in connection.execute(_week(key, now))}
-    for day, nano in known.items():
-        if nano > charged.get(day, 0):
-            _charge(connection, key, day, Charge(nano - charged.get(day, 0)))
+    charged = {row.day: row for row in connection.execute(_week(key, now))}
+    for day, logged in known.items():
+        nano, requests = (charged[day].nano_usd, charged[day].requests) if day in charged else (0, 0)
+        missing = nano_usd(logged.usd) - nano
+        if missing > 0:
+            _charge(connection, key, day, Charge(missing, 0, max(0, logged.requests - requests)))
 
 
 def _one_at_a_time(connection: Connection, key: str, now: datetime) -> None:

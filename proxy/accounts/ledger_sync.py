@@ -1,4 +1,4 @@
-"""The router and the ledger, kept together: marks and conversations out, accounts and spending in.
+"""The router and the ledger, kept together: marks and conversations out, accounts in.
 
 A look every half second at one number tells whether anything has changed, so that what a person or another
 process decides holds here well within two seconds. All reading and writing happens in threads.
@@ -18,7 +18,6 @@ from ledger import store
 from ledger.accounts import affinity as sticky
 from ledger.accounts import marks, versions
 from ledger.accounts.affinity import Stay
-from ledger.accounts.budgets import KeySpend, read_spend
 from ledger.accounts.marks import Mark
 from ledger.accounts.pool import Fleet, read_fleet
 from ledger.errors import LedgerError
@@ -27,7 +26,6 @@ from proxy.accounts.credential_cache import Vault
 from proxy.routing.router import Router
 
 LOOK_SECONDS = 0.5
-SPEND_SECONDS = 2.0
 FORGET_SECONDS = 3_600.0
 
 log = logging.getLogger("quotascope.routing")
@@ -38,7 +36,6 @@ class Watch:
 
     Args:
         refresh_seconds: how often everything is read even if nothing seems to have changed.
-        budgeted: proxy keys whose spending is read.
         sticky_hours: how long the ledger keeps a conversation; None where it keeps none.
     """
 
@@ -50,7 +47,6 @@ class Watch:
         prices: CurrentPrices,
         *,
         refresh_seconds: float,
-        budgeted: frozenset[str] = frozenset(),
         sticky_hours: float | None = None,
     ) -> None:
         self._engine = engine
@@ -58,10 +54,8 @@ class Watch:
         self._vault = vault
         self._prices = prices
         self._refresh = refresh_seconds
-        self._budgeted = budgeted
         self._sticky_hours = sticky_hours
-        self._loaded = self._read_spend_at = self._forgot = float("-inf")
-        self.spend: KeySpend | None = None
+        self._loaded = self._forgot = float("-inf")
 
     async def run(self) -> None:
         """Look again and again, until cancelled; what goes wrong is told once, and tried again."""
@@ -84,9 +78,6 @@ class Watch:
         if fleet is not None:
             self._router.load(fleet, await self._vault.load(fleet.members))
             self._loaded = monotonic()
-        if self._budgeted and monotonic() - self._read_spend_at >= SPEND_SECONDS:
-            self.spend = await asyncio.to_thread(self._spend, datetime.now(UTC))
-            self._read_spend_at = monotonic()
         if self._sticky_hours and monotonic() - self._forgot >= FORGET_SECONDS:
             await asyncio.to_thread(self._forget, datetime.now(UTC))
             self._forgot = monotonic()
@@ -102,16 +93,11 @@ class Watch:
         """The accounts, where they are not of this version any more."""
         engine = self._engine
         with store.translated(engine.url, "cannot read"), engine.begin() as connection:
-            if self._prices.follow(connection):
-                self.spend = None  # what was spent costs something else now
+            self._prices.follow(connection)
             if version is not None and versions.current(connection) == version:
                 return None
             marks.restore(connection, datetime.now(UTC))
             return read_fleet(connection)
-
-    def _spend(self, now: datetime) -> KeySpend:
-        with store.translated(self._engine.url, "cannot read"), self._engine.connect() as connection:
-            return read_spend(connection, self._prices.book, self._budgeted, now, self.spend)
 
     def _find(self, conversation: str, now: datetime) -> str | None:
         since = now - timedelta(hours=self._sticky_hours or 0)

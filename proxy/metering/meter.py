@@ -93,6 +93,10 @@ class Meter:
         """The caller is known better."""
         self._caller = caller
 
+    def emit_to(self, emit: Emit) -> None:
+        """The event goes to somebody else."""
+        self._emit = emit
+
     def learn(self, asked: Asked) -> None:
         """What the request asks for, once its body is complete."""
         self.asked = asked

@@ -55,7 +55,7 @@ async def body(
         assert isinstance(request.writer, StreamWriter)
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
-    encoding = request.headers.get("Content-Encoding", "")
+    encoding = content_encoding(request)
     begun: list[bytes] = []
     if replay if length is None else length <= (REPLAYED_BODY if replay else WHOLE_BODY):
         begun, complete = await _read(request, min(REPLAYED_BODY, most_bytes))
@@ -70,13 +70,22 @@ async def body(
 
 def asked(whole: bytes, content_encoding: str) -> Asked:
     """What a complete body asks for; nothing where it cannot be read."""
+    plain = decoded(whole, content_encoding)
+    return NOTHING_ASKED if plain is None else read_request(plain)
+
+
+def decoded(whole: bytes, content_encoding: str) -> bytes | None:
+    """A complete body without its coding; None where it cannot be read."""
     decode = decoder(content_encoding)
-    if decode is None:
-        return NOTHING_ASKED
     try:
-        return read_request(decode(whole))
+        return decode(whole) if decode else None
     except Undecodable:
-        return NOTHING_ASKED
+        return None
+
+
+def content_encoding(request: web.BaseRequest) -> str:
+    """The codings of the body, of all headers that name some."""
+    return ", ".join(request.headers.getall("Content-Encoding", ()))
 
 
 async def _passing(

@@ -8,11 +8,11 @@ from dataclasses import replace
 from time import time
 
 from proxy.accounts.credential_cache import Vault
-from proxy.accounts.ledger_sync import Watch
 from proxy.errors import Refused
 from proxy.http.upstream import Upstream
 from proxy.metering.meter import Meter
-from proxy.relay.access import Admission, Key, KeyRing
+from proxy.relay.access import Key
+from proxy.relay.admission import Admission
 from proxy.relay.exchange import Exchanges, Outcome, Question
 from proxy.routing.attempts import Attempts
 from proxy.routing.candidate import Host, Standing
@@ -29,22 +29,18 @@ class Dispatch:
     Args:
         upstream_of: the provider of an account, or the default one, for a target's.
         most: accounts that one request may be sent to.
-        exposed: the proxy can be reached from other hosts: accounts are then for known callers alone.
     """
 
     def __init__(
         self,
         router: Router,
         vault: Vault,
-        watch: Watch,
-        keys: KeyRing,
+        admission: Admission,
         counting: Counting,
         upstream_of: Callable[[Upstream, str | None], Upstream],
         most: int,
-        *,
-        exposed: bool,
     ) -> None:
-        self.admission = Admission(keys, watch, counting, exposed=exposed)
+        self.admission = admission
         self.moves = Moves(router, counting, most)
         self._router = router
         self._exchanges = Exchanges(router, vault, upstream_of)
@@ -100,7 +96,7 @@ class Dispatch:
     def standing(self, account_id: str | None, host: Host, key: Key | None) -> Refused | None:
         """What stands against one more turn on a connection that an account has taken, or that has none:
         the budget of the caller's key, or the account; None where nothing does."""
-        refusal = self.admission.spent(key) if key is not None else None
+        refusal = self.admission.budgets.standing(key) if key is not None and key.periods else None
         if refusal is not None or account_id is None:
             return refusal
         snapshot = self._router.snapshot(host)

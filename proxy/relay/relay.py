@@ -16,7 +16,7 @@ from proxy.relay.access import Key
 from proxy.relay.context import Passage, Target
 from proxy.relay.dispatch import Dispatch
 from proxy.relay.exchange import Question
-from proxy.relay.request import Options, caller, lend, question
+from proxy.relay.request import Options, caller, lend, pay, question
 from proxy.relay.response import join_turns, pass_back
 from proxy.routing.attempts import Attempts
 from proxy.websocket.gate import terms
@@ -71,6 +71,7 @@ class Relay:
             raise
         finally:
             self.running -= 1
+            attempts.end()
             if record:
                 record.end()
 
@@ -82,7 +83,11 @@ class Relay:
             passage.record.request(request.method, request.raw_path, request.headers.items())
         routed = dispatch is not None and dispatch.active(passage.target.host)
         key = self._admit(passage, routed=routed)
-        asked = await question(passage, options, anonymous=routed or key is not None, replay=routed)
+        budget = key is not None and bool(key.periods)
+        asked = await question(passage, options, anonymous=routed or key is not None, replay=routed or budget)
+        if budget:
+            assert dispatch is not None and key is not None
+            await pay(passage, asked, dispatch.admission, key)
         if routed:
             assert dispatch is not None
             return await self._routed(passage, asked, dispatch)
@@ -100,7 +105,7 @@ class Relay:
         key = admission.key_of(credential(passage.request.headers))
         if key is not None:
             passage.attempts.by_key(key)
-        admission.admit(key, routed=routed)
+        admission.admit(key, passage.target.route.work, routed=routed)
         return key
 
     async def _routed(self, passage: Passage, asked: Question, dispatch: Dispatch) -> web.StreamResponse:

@@ -8,16 +8,16 @@ from aiohttp import web
 
 from ledger.privacy import mask_key
 from proxy.errors import Refused
-from proxy.http.headers import credential, replaced, request_lines, session_id
+from proxy.http.headers import credential, replaced, request_lines, session_id, without
 from proxy.http.routes import Route
-from proxy.http.wire import Body
 from proxy.metering.meter import Caller, new_id
 from proxy.relay import body as inbound
 from proxy.relay import include_usage
 from proxy.relay.access import Key
+from proxy.relay.admission import Admission
+from proxy.relay.charge import read_ask
 from proxy.relay.context import Passage
 from proxy.relay.exchange import Question
-from proxy.routing.attempts import Attempts
 from proxy.websocket import handler as websocket
 
 
@@ -61,16 +61,31 @@ async def question(passage: Passage, options: Options, *, anonymous: bool, repla
     """
     request, attempts, record = passage.request, passage.attempts, passage.record
     hear = record.feed if record else None
-    body = await inbound.body(request, attempts.learn, hear, options.most_bytes, replay=replay)
+    counts = options.include_usage and passage.target.route.api in include_usage.APIS
+    body = await inbound.body(request, attempts.learn, hear, options.most_bytes, replay=replay or counts)
     lines = request_lines(request.raw_headers, anonymous=anonymous)
-    if options.include_usage and _wants_usage(request, passage.target.route, attempts, body):
-        assert isinstance(body, bytes)
-        body, passage.strip = include_usage.asking(body), include_usage.Strip()
-        lines = replaced(lines, b"Accept-Encoding", b"identity")
+    if counts and attempts.asked.stream and not attempts.asked.include_usage and isinstance(body, bytes):
+        plain = inbound.decoded(body, inbound.content_encoding(request))
+        if plain is not None:
+            body, passage.strip = include_usage.asking(plain), include_usage.Strip()
+            lines = replaced(without(lines, b"content-encoding:"), b"Accept-Encoding", b"identity")
     if websocket.is_upgrade(request.headers):
         lines = websocket.upgrade_lines(lines)
     length = None if body is None or isinstance(body, bytes) else request.content_length
     return Question(request.method, passage.target.path, lines, body, length)
+
+
+async def pay(passage: Passage, asked: Question, admission: Admission, key: Key) -> None:
+    """Reserve what a request may cost from its key's budget. Raises: Refused."""
+    request, work = passage.request, passage.target.route.work
+    if websocket.is_upgrade(request.headers):
+        await admission.connect(key)  # each turn is paid by itself
+    elif work not in ("reads", "free"):
+        body = asked.body if isinstance(asked.body, bytes) else None
+        encoded = any(line.lower().startswith(b"content-encoding:") for line in asked.lines)
+        plain = inbound.decoded(body, inbound.content_encoding(request)) if body and encoded else body
+        size = len(plain or body or b"") or request.content_length or 0
+        passage.attempts.paid_from(await admission.reserve(key, work, read_ask(plain, size)))
 
 
 def lend(passage: Passage, asked: Question, key: Key | None, options: Options) -> Question:
@@ -87,12 +102,6 @@ def lend(passage: Passage, asked: Question, key: Key | None, options: Options) -
     if key is not None:
         raise Refused(503, "no_account", "no account is there for this path, and a proxy key ends here")
     return asked
-
-
-def _wants_usage(request: web.BaseRequest, route: Route, attempts: Attempts, body: Body) -> bool:
-    asked = attempts.asked
-    wants = route.api in include_usage.APIS and asked.stream and not asked.include_usage
-    return wants and isinstance(body, bytes) and "Content-Encoding" not in request.headers
 
 
 def _may_borrow(request: web.BaseRequest) -> bool:

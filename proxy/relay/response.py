@@ -71,7 +71,7 @@ async def join_turns(
     if not websocket.is_upgrade(request.headers):
         raise UpstreamError("the provider switched protocols unasked", "upstream_broken")
     attempts.meter.discard()
-    turns = Turns(attempts.turn(), agreed.turned if agreed else None)
+    turns = Turns(attempts.turn(agreed.reserve if agreed else None), agreed.turned if agreed else None)
     between = Gate(turns, agreed) if agreed else websocket.Listening(turns)
     out = RelayResponse(101, answer.reason, answer.raw_headers)
     writer = await out.prepare(request)
@@ -86,6 +86,7 @@ async def join_turns(
             between.from_client,
             between.from_upstream,
             between.parting if isinstance(between, Gate) else None,
+            agreed.ready if agreed else None,
         )
     finally:
         turns.closed(side, stopping=is_stopping())

@@ -11,7 +11,11 @@ import msgspec
 from proxy.metering.meter import Caller, Emit, Meter, Tell
 from proxy.metering.usage import NOTHING_ASKED, Asked
 from proxy.relay.access import Key
+from proxy.relay.budgets import Reservation
 from proxy.routing.affinity import sticky_key
+
+Reserve = Callable[[bytes | None], Reservation]
+"""Reserves money for a turn, given the message that asks for it."""
 
 
 class Attempts:
@@ -26,6 +30,7 @@ class Attempts:
         self.asked: Asked = NOTHING_ASKED
         self.routed = False
         self.key: Key | None = None
+        self._reservation: Reservation | None = None
         self._emit = emit
         self._tell = tell
         self.meter = Meter(caller, emit, start, tell)
@@ -46,6 +51,17 @@ class Attempts:
         self.caller = msgspec.structs.replace(self.caller, api_key_id=key.name)
         self.meter.move(self.caller)
 
+    def paid_from(self, reservation: Reservation) -> None:
+        """What the attempts cost is charged to a budget, where money for them is reserved."""
+        self._reservation = reservation
+        self._emit = reservation.charging(self._emit)
+        self.meter.emit_to(self._emit)
+
+    def end(self) -> None:
+        """The request is over; what was reserved for it is free again."""
+        if self._reservation is not None:
+            self._reservation.close()
+
     def on(self, account_id: str, *, again: bool) -> Meter:
         """The attempt with an account begins.
 
@@ -59,9 +75,18 @@ class Attempts:
         self.routed = True
         return self.meter
 
-    def turn(self) -> Callable[[float], Meter]:
-        """Makes the meters of the turns of a WebSocket."""
+    def turn(self, reserve: Reserve | None = None) -> Callable[[float, bytes | None], Meter]:
+        """Makes the meters of the turns of a WebSocket, from when a turn begins and what asks for it.
+
+        Args:
+            reserve: reserves money for a turn, where it is paid from a budget.
+        """
         route = replace(self.caller.route, billable=True, work="generates")
         caller = msgspec.structs.replace(self.caller, route=route)
         account_id = self.meter.account_id
-        return lambda start: Meter(caller, self._emit, start, self._tell, account_id)
+
+        def meter(start: float, message: bytes | None) -> Meter:
+            emit = reserve(message).charging(self._emit, last=True) if reserve else self._emit
+            return Meter(caller, emit, start, self._tell, account_id)
+
+        return meter

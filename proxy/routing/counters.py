@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, get_args
 
+from ledger.accounts.allowances import NANO_PER_USD, Charge
 from ledger.accounts.budgets import Period
 from ledger.requests.error_codes import ERROR_CLASSES, ErrorClass
 from metrics import proxy as m
@@ -41,6 +42,8 @@ class Counting:
         _start_at_zero(metrics, {backend, "none"})
         for key, period in limits:
             metrics.counter(m.BUDGET_HITS, key, period)
+            for basis in ("metered", "estimated"):
+                metrics.counter(m.BUDGET_CHARGED, key, basis)
 
     def selected(self, selection: Selection, *, sticky: bool, retry: bool) -> None:
         """Take a selection, and the try in the pinned pool before it.
@@ -98,6 +101,12 @@ class Counting:
     def budget_hit(self, key: str, period: Period) -> None:
         """Count a request that a spent budget refused; `key` is the proxy key's name."""
         self._metrics.counter(m.BUDGET_HITS, key, period).inc()
+
+    def charged(self, key: str, charge: Charge) -> None:
+        """Count what a request charged to its key's budget."""
+        metered, estimated = charge.nano - charge.estimated, charge.estimated
+        self._metrics.counter(m.BUDGET_CHARGED, key, "metered").inc(metered / NANO_PER_USD)
+        self._metrics.counter(m.BUDGET_CHARGED, key, "estimated").inc(estimated / NANO_PER_USD)
 
 
 def _start_at_zero(metrics: Metrics, backends: Iterable[str]) -> None:

@@ -16,13 +16,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from proxy.errors import BudgetSpent, Refused
+from proxy.errors import BudgetRefused, Refused
+from proxy.relay.access import Key
+from proxy.relay.budgets import Reservation
+from proxy.relay.charge import read_ask
 from proxy.relay.dispatch import Dispatch
-from proxy.routing.attempts import Attempts
+from proxy.routing.attempts import Attempts, Reserve
 from proxy.routing.candidate import Host
 from proxy.websocket.frames import CLOSE, PROTOCOL_ERROR, TEXT, TRY_AGAIN_LATER, close_frame
 from proxy.websocket.handler import Text
 from proxy.websocket.reader import Part, Reader
+from proxy.websocket.tunnel import Ready
 from proxy.websocket.turns import Lost, Turned, Turns, begins
 
 
@@ -49,12 +53,16 @@ class Terms:
         refused: hears of each turn that is refused.
         turned: hears how each turn went; None where no account was chosen for them.
         leaving: None where no other account can be.
+        ready, reserve: what is done before bytes of the client pass, and for each turn, where turns are
+            paid from a budget.
     """
 
     standing: Callable[[], Refused | None]
     refused: Callable[[Refused], None]
     turned: Turned | None = None
     leaving: Leaving | None = None
+    ready: Ready | None = None
+    reserve: Reserve | None = None
 
 
 def terms(dispatch: Dispatch | None, host: Host, attempts: Attempts) -> Terms | None:
@@ -64,12 +72,25 @@ def terms(dispatch: Dispatch | None, host: Host, attempts: Attempts) -> Terms | 
         return None
     standing = partial(dispatch.standing, account, host, key)
     refused = dispatch.admission.refused
+    ready, reserve = _paid(dispatch, key)
     if account is None:
-        return Terms(standing, refused)
+        return Terms(standing, refused, ready=ready, reserve=reserve)
     move = partial(dispatch.moves.move, account, host, attempts)
     settle = partial(dispatch.moves.settle, account, host, attempts)
     leaving = Leaving(partial(_against, standing, move), settle)
-    return Terms(standing, refused, partial(dispatch.turned, account), leaving)
+    return Terms(standing, refused, partial(dispatch.turned, account), leaving, ready, reserve)
+
+
+def _paid(dispatch: Dispatch, key: Key | None) -> tuple[Ready | None, Reserve | None]:
+    """How the turns are paid."""
+    if key is None or not key.periods:
+        return None, None
+    budgets = dispatch.admission.budgets
+
+    def reserve(message: bytes | None) -> Reservation:
+        return budgets.take(key, read_ask(message, len(message or b"")))
+
+    return partial(budgets.ready, key), reserve
 
 
 def _against(
@@ -77,7 +98,7 @@ def _against(
 ) -> Refused | None:
     """What keeps the account from turns now that it failed one, where others are there for it."""
     against = standing()
-    if against is None or isinstance(against, BudgetSpent) or not move(lost):
+    if against is None or isinstance(against, BudgetRefused) or not move(lost):
         return None
     return Refused(against.status, against.code, f"{against}; another one is free, connect again")
 

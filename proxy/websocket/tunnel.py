@@ -9,6 +9,9 @@ from typing import Any, Literal
 Sieve = Callable[[bytes], bytes]
 """Takes the bytes of one side as they come, gives those that go on to the other; must not raise."""
 
+Ready = Callable[[], Coroutine[Any, Any, None]]
+"""Called before bytes of the client pass; must not raise."""
+
 Parting = Callable[[], Coroutine[Any, Any, bytes]]
 """Waits until the connection is to be ended from here; gives the last bytes for the client."""
 
@@ -28,10 +31,11 @@ class Pipe:
         source, sink: aiohttp protocols of the two connections.
     """
 
-    def __init__(self, source: Any, sink: Any, sieve: Sieve) -> None:
+    def __init__(self, source: Any, sink: Any, sieve: Sieve, ready: Ready | None = None) -> None:
         self._source = source
         self._sink = sink
         self._sieve = sieve
+        self._ready = ready
         self._chunks: list[bytes] = []
         self._waiting = 0
         self._wake = asyncio.Event()
@@ -58,6 +62,8 @@ class Pipe:
             self._wake.clear()
             data, self._chunks, self._waiting = b"".join(self._chunks), [], 0
             if data:
+                if self._ready is not None:
+                    await self._ready()
                 passing = self._sieve(data)
                 if self._sink.transport is None or self._sink.transport.is_closing():
                     return
@@ -70,14 +76,19 @@ class Pipe:
 
 
 async def join(
-    client: Any, upstream: Any, from_client: Sieve, from_upstream: Sieve, parting: Parting | None = None
+    client: Any,
+    upstream: Any,
+    from_client: Sieve,
+    from_upstream: Sieve,
+    parting: Parting | None = None,
+    ready: Ready | None = None,
 ) -> Side:
     """Pass bytes both ways until one side closes, then close the other; returns who closed first.
 
     Args:
         client, upstream: aiohttp protocols of connections that have both switched.
     """
-    up, down = Pipe(client, upstream, from_client), Pipe(upstream, client, from_upstream)
+    up, down = Pipe(client, upstream, from_client, ready), Pipe(upstream, client, from_upstream)
     client.set_parser(up)
     upstream.set_parser(down, None)
     tasks = {asyncio.create_task(up.run()): "client", asyncio.create_task(down.run()): "upstream"}

@@ -77,11 +77,14 @@ class Turns:
     """The turns of one connection.
 
     Args:
-        new_meter: makes the meter of a turn, given the moment (`perf_counter`) of its beginning.
+        new_meter: makes the meter of a turn, given the moment (`perf_counter`) of its beginning and the
+            message that asks for it.
         turned: hears of each turn that is over, where somebody chose the account that took it.
     """
 
-    def __init__(self, new_meter: Callable[[float], Meter], turned: Turned | None = None) -> None:
+    def __init__(
+        self, new_meter: Callable[[float, bytes | None], Meter], turned: Turned | None = None
+    ) -> None:
         self._new_meter = new_meter
         self._turned = turned
         self._running: deque[Turn] = deque()  # a client may ask again before it was answered
@@ -179,7 +182,7 @@ class Turns:
         return Lost(turn.began, failure, verdict) if failure and verdict else None
 
     def _meter(self, message: bytes | None) -> Meter:
-        meter = self._new_meter(perf_counter())
+        meter = self._new_meter(perf_counter(), message)
         if message is not None:
             meter.learn(read_request(message))
         return meter

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.values import RequestEvent
-from proxy.errors import Refused
+from proxy.errors import BudgetReserved, Refused
 from proxy.http.routes import Route
 from proxy.metering.meter import Caller, Meter
 from proxy.routing.failure import Failure, Verdict, classify
 from proxy.websocket import gate
 from proxy.websocket import handler as websocket
-from proxy.websocket.gate import Gate, Leaving, Terms
+from proxy.websocket.gate import Gate, Leaving, Terms, _against
 from proxy.websocket.turns import Lost, Turns
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING = 0, 1, 2, 8, 9
@@ -111,7 +111,7 @@ class Connection:
     async def _settle(self) -> None:
         self.settled += 1
 
-    def _meter(self, start: float) -> Meter:
+    def _meter(self, start: float, message: bytes | None) -> Meter:
         caller = Caller("GET", Route("responses", "/v1/responses", True), "team", "req", None, None)
         return Meter(caller, self.events.append, start, lambda samples: None, "anna")
 
@@ -406,3 +406,16 @@ def test_an_error_that_another_turns_answer_could_be_taken_for_is_the_clients(
     assert connection.answers(said(failed)) == said(failed)
     assert connection.lost == []
     assert connection.turns.running
+
+
+@pytest.mark.parametrize(
+    ("against", "moves"), [(None, False), (BudgetReserved("team", "daily", "5"), False), (PAUSED, True)]
+)
+def test_a_caller_that_may_spend_no_more_is_told_how_its_turn_failed(
+    against: Refused | None, moves: bool
+) -> None:
+    failure = Failure(429, "usage_limit_reached")
+    verdict = classify(failure, 0.0)
+    assert verdict is not None
+    found = _against(lambda: against, lambda lost: True, Lost(0.0, failure, verdict))
+    assert (found is not None) is moves

@@ -47,6 +47,7 @@ LABELS = {
     "event": EVENTS,
     "phase": ("usage", "token"),
     "period": get_args(Period),
+    "basis": ("metered", "estimated"),
     "method": (*sorted(METHODS), "other"),
 }
 
@@ -96,7 +97,7 @@ OF_ROUTING = (
     "codex_lb_usage_refresh_",
     "codex_lb_proxy_retries",
     "codex_lb_proxy_account_retries",
-    "codex_lb_proxy_budget_hits",
+    "codex_lb_proxy_budget_",
 )
 """Families that have no series until accounts or budgets are configured."""
 

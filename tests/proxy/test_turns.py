@@ -27,7 +27,7 @@ class Bench:
         self.told: list[tuple[float, Failure | None]] = []
         self.turns = Turns(self._meter, lambda began, failure: self.told.append((began, failure)))
 
-    def _meter(self, start: float) -> Meter:
+    def _meter(self, start: float, message: bytes | None) -> Meter:
         caller = Caller("GET", Route("responses", "/v1/responses", True), "team", "req", None, None)
         return Meter(caller, self.events.append, start, lambda samples: None, "anna")
 

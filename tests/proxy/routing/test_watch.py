@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from time import monotonic, time
@@ -26,8 +25,6 @@ from ledger.accounts.pool import read_fleet
 from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import load_seed
 from ledger.pricing.prices import PriceBook
-from ledger.requests.writes import record
-from ledger.values import RequestEvent, Usage
 from metrics import proxy as metrics
 from proxy.accounts.credential_cache import Vault
 from proxy.accounts.ledger_sync import MarkStore, StayStore, Watch
@@ -69,14 +66,7 @@ async def process(engine: Engine, **how: float) -> AsyncIterator[Process]:
     router = Router(Rules(Weights()), counting, lambda mark: marks([mark]))
     marks.start()
     async with vault(KEY="key") as held:
-        watch = Watch(
-            engine,
-            router,
-            held,
-            CurrentPrices(BOOK),
-            refresh_seconds=how.get("refresh", 60.0),
-            budgeted=frozenset({"team"}),
-        )
+        watch = Watch(engine, router, held, CurrentPrices(BOOK), refresh_seconds=how.get("refresh", 60.0))
         await watch.look()
         looking = asyncio.create_task(watch.run())
         try:
@@ -146,19 +136,6 @@ async def test_an_unchanged_ledger_is_read_once(ledger: Engine) -> None:
         first = one.router.snapshot()
         await asyncio.sleep(1.2)
         assert one.router.snapshot() is first
-
-
-async def test_what_a_key_has_spent_is_read(ledger: Engine) -> None:
-    now = datetime.now(UTC)
-    event = RequestEvent(
-        "e1", "anna", "team", "r1", now, "POST", "/v1/responses", "responses", "gpt-5.5",
-        Usage(1_000_000, 0), "success", 200, "done", 1.0,
-    )  # fmt: skip
-    with ledger.begin() as connection:
-        record(connection, [event])
-    async with process(ledger) as one:
-        assert one.watch.spend is not None
-        assert one.watch.spend.today("team", now).usd > Decimal(1)
 
 
 async def test_a_ledger_that_cannot_be_read_leaves_the_accounts_in_use(

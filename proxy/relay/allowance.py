@@ -1,0 +1,148 @@
+"""What this process may spend of one proxy key's budget: reserved from and charged without asking anybody.
+Pure; `proxy.relay.budgets` settles it with the ledger."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from datetime import datetime, timedelta
+
+from ledger.accounts.allowances import HOLD_SECONDS, Allowance, Charge, Limits, Settlement, utc_day
+from ledger.accounts.budgets import Period, day_start, week_start
+from proxy.errors import BudgetReserved, BudgetSpent, Refused
+from proxy.relay.access import Key
+
+IDLE_SECONDS = 1.0
+"""How long a key may be unused before this process gives back what it holds beyond running requests."""
+
+DECAY = 10
+"""A request that costs less than the usual one lowers that by a tenth of the difference; one that costs more
+raises it at once."""
+
+MAX_MODELS = 100
+"""Models whose usual cost is known, of one key; callers choose the names."""
+
+
+class KeyAllowance:
+    """One key's share of its budget.
+
+    Attributes:
+        reserved: of running requests.
+        used_at: epoch seconds at which a request asked for money last.
+    """
+
+    def __init__(self, key: Key, limits: Limits) -> None:
+        self.key = key
+        self.limits = limits
+        self.reserved = 0
+        self.used_at = 0.0
+        self._held = self._held_before = 0
+        self._expires_at = 0.0
+        self._charges: dict[str, Charge] = {}
+        self._sent: dict[str, Charge] = {}
+        self._last: Allowance | None = None
+        self._settled_at: datetime | None = None
+        self._usual: OrderedDict[str | None, int] = OrderedDict()
+
+    def room(self, now: float) -> int:
+        """What requests may reserve without settling; `now` in epoch seconds."""
+        if now >= self._expires_at:
+            return 0  # others may have got it by now
+        return self._held - self.reserved - self._unsettled()
+
+    def charge(self, model: str | None, cost: Charge, now: datetime) -> None:
+        """A request, or an attempt at one, is over."""
+        day = utc_day(now)
+        self._charges[day] = self._charges.get(day, Charge()) + cost
+        if cost.nano > cost.estimated:
+            self._learn(model, cost.nano)
+            self._learn(None, cost.nano)
+
+    def usual(self, model: str | None) -> int | None:
+        """What a request of this key costs, rather more than less: of this model, else of any, else as the
+        ledger has it. None where nothing is known."""
+        found = self._usual.get(model, self._usual.get(None))
+        return found if found is not None or self._last is None else self._last.usual
+
+    def refusal(self, now: datetime) -> BudgetSpent | None:
+        """What the key is refused with, where its budget is known to be spent. It is so for every process,
+        and until its reset."""
+        last, at = self._last, self._settled_at
+        if last is None or at is None:
+            return None
+        limits = self.limits
+        week = self._unsettled() + (last.this_week if week_start(at) == week_start(now) else 0)
+        today = self._unsettled() + (last.today if day_start(at) == day_start(now) else 0)
+        if limits.weekly is not None and week >= limits.weekly:
+            return self._spent("weekly", now)
+        if limits.daily is not None and today >= limits.daily:
+            return self._spent("daily", now)
+        return None
+
+    def exhausted(self, now: datetime) -> Refused | None:
+        """The same, also where running requests have reserved what is left."""
+        refusal = self.refusal(now)
+        if refusal is not None or self._last is None or self._last.exhausted is None:
+            return refusal
+        return BudgetReserved(self.key.name, self._last.exhausted, self._limit(self._last.exhausted))
+
+    def due(self, now: float) -> bool:
+        """Whether there is something to settle though no request waits."""
+        if self._charges:
+            return True
+        renew = self._held > 0 and self._expires_at - now < HOLD_SECONDS * 2 / 3
+        return renew or self._idle(now)
+
+    def settlement(self, wanted: list[int], now: float) -> Settlement:
+        """What to settle now. What is given back, and what requests that wait may get instead, is not spent
+        until `settled` or `failed` says how that went."""
+        self._sent, self._charges = self._charges, {}
+        sent, self._held_before = _sum(self._sent), self._held
+        if wanted or self._idle(now) or now >= self._expires_at:
+            self._held = min(self._held, self.reserved + sent)
+        keep = max(self.reserved, self._held - sent)
+        return Settlement(self.key.name, self.limits, self._sent, keep, wanted, spare=bool(wanted))
+
+    def settled(self, allowance: Allowance, at: datetime) -> None:
+        """The ledger took it."""
+        self._sent = {}
+        self._held, self._expires_at = allowance.held, allowance.expires_at
+        self._last, self._settled_at = allowance, at
+
+    def failed(self) -> None:
+        """The ledger did not take it: it is to be charged the next time."""
+        for day, charge in self._sent.items():
+            self._charges[day] = self._charges.get(day, Charge()) + charge
+        self._sent, self._held = {}, self._held_before
+
+    def _unsettled(self) -> int:
+        """What was spent since the ledger was last told."""
+        return _sum(self._charges) + _sum(self._sent)
+
+    def _idle(self, now: float) -> bool:
+        unused = self._held - self.reserved - self._unsettled()
+        return unused > 0 and now - self.used_at >= IDLE_SECONDS
+
+    def _learn(self, model: str | None, nano: int) -> None:
+        before = self._usual.get(model, 0)
+        self._usual[model] = max(nano, before - (before - nano) // DECAY)
+        self._usual.move_to_end(model)
+        if len(self._usual) > MAX_MODELS:
+            self._usual.popitem(last=False)
+
+    def _spent(self, period: Period, now: datetime) -> BudgetSpent:
+        resets_at = (
+            day_start(now) + timedelta(days=1) if period == "daily" else week_start(now) + timedelta(days=7)
+        )
+        message = (
+            f"the {period} budget of ${self._limit(period)} of the proxy key {self.key.name!r} is spent; "
+            f"it resets at {resets_at:%Y-%m-%dT%H:%M:%SZ}"
+        )
+        wait = max(1, -int(-(resets_at - now).total_seconds() // 1))
+        return BudgetSpent(message, self.key.name, period, retry_after=wait)
+
+    def _limit(self, period: Period) -> str:
+        return str(self.key.daily if period == "daily" else self.key.weekly)
+
+
+def _sum(charges: dict[str, Charge]) -> int:
+    return sum(charge.nano for charge in charges.values()) if charges else 0

@@ -1,0 +1,333 @@
+"""The budgets of proxy keys: requests are reserved before they are sent and charged once they are over,
+settled with the ledger and so with all other processes.
+
+Most requests are reserved from what this process already holds. The others wait for one short transaction,
+which takes all that wait at once. While the ledger does not answer, what this process holds is all there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from functools import partial
+from time import monotonic, time
+from typing import Protocol, TypeVar
+from uuid import uuid4
+
+from sqlalchemy import Connection
+
+from ledger.accounts import allowances
+from ledger.accounts.allowances import Allowance, Charge, Limits, Settlement, nano_usd
+from ledger.accounts.budgets import read_spend
+from ledger.errors import LedgerError
+from ledger.pricing.current import CurrentPrices
+from ledger.values import RequestEvent
+from proxy.errors import BudgetUnavailable, Refused
+from proxy.http.routes import Work
+from proxy.metering.meter import Emit
+from proxy.relay.access import Key
+from proxy.relay.allowance import KeyAllowance
+from proxy.relay.charge import Ask, charge, estimate, is_priced
+
+ANSWER_SECONDS = 2.0
+"""How long a request waits for the ledger."""
+
+LOOK_SECONDS = 0.5
+"""How soon what requests cost is charged in the ledger."""
+
+REFUSED_SECONDS = 0.05
+"""How long it holds that nothing is left of a budget: a crowd must not ask the ledger one by one."""
+
+CLOSE_SECONDS = 5.0
+
+log = logging.getLogger("quotascope.budgets")
+
+Result = TypeVar("Result")
+_Batch = dict[str, tuple[Settlement, list["_Waiting"]]]
+
+
+class Ledger(Protocol):
+    """Where budgets are kept."""
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """A transaction. Raises: LedgerError."""
+
+
+class Reservation:
+    """Money for one request, or one turn on a WebSocket: charged by each of its events, given back at its
+    end."""
+
+    def __init__(self, budgets: Budgets, allowance: KeyAllowance, work: Work, ask: Ask, nano: int) -> None:
+        self._budgets = budgets
+        self._allowance = allowance
+        self._work: Work = work
+        self._ask = ask
+        self._nano = nano
+        self._open = True
+
+    def charging(self, emit: Emit, *, last: bool = False) -> Emit:
+        """Charges each event, then passes it on; `last`: one will come, and ends it."""
+
+        def charged(event: RequestEvent) -> None:
+            cost = charge(self._budgets.prices.book, event, self._work, self._ask, self._nano)
+            if cost.requests:
+                self._allowance.charge(event.model, cost, event.requested_at)
+                self._budgets.charged(self._allowance.key.name, cost)
+            if last:
+                self.close()
+            emit(event)
+
+        return charged
+
+    def close(self) -> None:
+        """Give back what was reserved; what it cost is charged."""
+        if self._open:
+            self._open = False
+            self._allowance.reserved -= self._nano
+
+
+class _Waiting:
+    """A request that waits for the ledger."""
+
+    def __init__(self, nano: int, *, reserves: bool) -> None:
+        self.nano = nano
+        self.reserves = reserves
+        self.granted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+
+class Budgets:
+    """All budgets, as one process knows them.
+
+    Args:
+        charged: hears what each request of a key cost.
+        open_without_ledger: whether requests go on while the ledger does not answer.
+        unpriced: whether models without a known price may be used.
+    """
+
+    def __init__(
+        self,
+        keys: Iterable[Key],
+        ledger: Ledger,
+        prices: CurrentPrices,
+        charged: Callable[[str, Charge], None],
+        *,
+        open_without_ledger: bool = False,
+        unpriced: bool = False,
+    ) -> None:
+        self.prices = prices
+        self.charged = charged
+        self._ledger = ledger
+        self._open = open_without_ledger
+        self._unpriced = unpriced
+        self._keys = {key.name: KeyAllowance(key, _limits(key)) for key in keys if key.periods}
+        self._waiting: dict[str, list[_Waiting]] = {name: [] for name in self._keys}
+        self._refused_at: dict[str, float] = {}
+        self._holder = uuid4().hex
+        self._thread = ThreadPoolExecutor(1, "budgets")
+        self._settling: asyncio.Task[None] | None = None
+        self._asked_at: float | None = None
+        self._failing = False
+
+    async def start(self) -> None:
+        """Take over what the request log knows. Raises: LedgerError."""
+        if self._keys:
+            await self._in_thread(self._catch_up)
+
+    async def run(self) -> None:
+        """Charge what was spent and renew what is held, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if any(one.due(time()) for one in self._keys.values()):
+                self._settle_soon()
+
+    async def close(self) -> None:
+        """Charge what is left and give back what is held."""
+        if self._settling is not None:
+            await asyncio.wait([self._settling], timeout=CLOSE_SECONDS)
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                if self._keys:
+                    await self._in_thread(self._leave)
+        except (LedgerError, TimeoutError) as error:
+            log.error("what proxy keys spent last could not be charged to their budgets: %s", error)
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def reserve(self, key: Key, work: Work, ask: Ask) -> Reservation:
+        """Let a request begin.
+
+        Raises: BudgetSpent, BudgetReserved where nothing is left; BudgetUnavailable where the ledger does
+            not answer; Refused for a model without a price.
+        """
+        one, now = self._keys[key.name], datetime.now(UTC)
+        self._check_price(key, ask, now)
+        nano = self._estimate(one, ask, now)
+        one.used_at = now.timestamp()
+        if one.room(one.used_at) < nano:
+            await self._ask(one, _Waiting(nano, reserves=True), now)
+        else:
+            one.reserved += nano
+        return Reservation(self, one, work, ask, nano)
+
+    async def ready(self, key: Key) -> None:
+        """Get ready for a turn that may begin, so that `standing` knows. Never raises."""
+        one, now = self._keys[key.name], datetime.now(UTC)
+        one.used_at = now.timestamp()
+        if one.room(one.used_at) <= 0:
+            try:
+                await self._ask(one, _Waiting(self._estimate(one, Ask(), now), reserves=False), now)
+            except Refused:
+                return
+
+    def standing(self, key: Key) -> Refused | None:
+        """What stands against a turn that begins now; None where nothing does."""
+        one, now = self._keys[key.name], datetime.now(UTC)
+        refusal = one.refusal(now)
+        if refusal is not None or one.room(now.timestamp()) > 0:
+            return refusal
+        if self._failing or self._stuck:
+            return None if self._open else BudgetUnavailable()
+        return one.exhausted(now)
+
+    def spent(self, key: Key) -> Refused | None:
+        """What a request is refused with whose budget is known to be spent, whatever it asks for."""
+        one = self._keys.get(key.name)
+        return one.refusal(datetime.now(UTC)) if one is not None else None
+
+    def take(self, key: Key, ask: Ask) -> Reservation:
+        """Reserve for a turn against which nothing stands."""
+        one, now = self._keys[key.name], datetime.now(UTC)
+        nano = self._estimate(one, ask, now)
+        one.reserved += nano
+        one.used_at = now.timestamp()
+        return Reservation(self, one, "generates", ask, nano)
+
+    @property
+    def _stuck(self) -> bool:
+        """Whether the ledger has been asked and does not answer."""
+        return self._asked_at is not None and monotonic() - self._asked_at > ANSWER_SECONDS
+
+    def _estimate(self, one: KeyAllowance, ask: Ask, now: datetime) -> int:
+        return estimate(self.prices.book, ask, one.usual(ask.model), now)
+
+    def _check_price(self, key: Key, ask: Ask, now: datetime) -> None:
+        if ask.model is not None and not self._unpriced and not is_priced(self.prices.book, ask.model, now):
+            text = (
+                f"the price of model {ask.model[:100]!r} is not known, and the proxy key {key.name!r} has a "
+                "budget; it can be set in [pricing.models]"
+            )
+            raise Refused(403, "model_without_price", text)
+
+    async def _ask(self, one: KeyAllowance, waiting: _Waiting, now: datetime) -> None:
+        """Wait for the ledger's word. Raises: as `reserve` does."""
+        refusal: Refused | None = one.refusal(now)
+        if refusal is None and monotonic() - self._refused_at.get(one.key.name, -1e9) < REFUSED_SECONDS:
+            refusal = one.exhausted(now)
+        if refusal is not None:
+            raise refusal
+        try:
+            if self._stuck:
+                raise TimeoutError
+            self._waiting[one.key.name].append(waiting)
+            self._settle_soon()
+            async with asyncio.timeout(ANSWER_SECONDS):
+                granted = await waiting.granted
+        except (LedgerError, TimeoutError) as error:
+            if not self._open:
+                raise BudgetUnavailable from error
+            one.reserved += waiting.nano if waiting.reserves else 0
+            return
+        if not granted:
+            raise one.exhausted(datetime.now(UTC)) or BudgetUnavailable()
+
+    def _settle_soon(self) -> None:
+        if self._settling is None or self._settling.done():
+            self._settling = asyncio.create_task(self._settle())
+
+    async def _settle(self) -> None:
+        """Settle until no request waits."""
+        while batch := self._batch():
+            self._asked_at = monotonic()
+            try:
+                found = await self._in_thread(partial(self._write, [one for one, _ in batch.values()]))
+                self._settled(batch, found)
+                self._tell(None)
+            except LedgerError as error:
+                self._not_settled(batch, error)
+                self._tell(error)
+            finally:
+                self._asked_at = None
+            if not any(self._waiting.values()):
+                return
+
+    def _batch(self) -> _Batch:
+        batch: _Batch = {}
+        now = time()
+        for name, one in self._keys.items():
+            waiting = [w for w in self._waiting[name] if not w.granted.done()]
+            self._waiting[name] = []
+            if waiting or one.due(now):
+                batch[name] = one.settlement([w.nano for w in waiting], now), waiting
+        return batch
+
+    def _settled(self, batch: _Batch, found: Mapping[str, Allowance]) -> None:
+        now = datetime.now(UTC)
+        for name, (_, waiting) in batch.items():
+            one, allowance = self._keys[name], found[name]
+            one.settled(allowance, now)
+            if allowance.granted < len(waiting):
+                self._refused_at[name] = monotonic()
+            for number, request in enumerate(waiting):
+                if request.granted.done():
+                    continue  # it has given up
+                if number < allowance.granted and request.reserves:
+                    one.reserved += request.nano
+                request.granted.set_result(number < allowance.granted)
+
+    def _not_settled(self, batch: _Batch, error: LedgerError) -> None:
+        for name, (_, waiting) in batch.items():
+            self._keys[name].failed()
+            for request in waiting:
+                if not request.granted.done():
+                    request.granted.set_exception(error)
+
+    def _tell(self, error: LedgerError | None) -> None:
+        if error is not None and not self._failing:
+            log.error("budgets cannot be settled: %s", error)
+        self._failing = error is not None
+
+    async def _in_thread(self, do: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, do)
+
+    def _write(self, settlements: Sequence[Settlement]) -> dict[str, Allowance]:
+        now = datetime.now(UTC)
+        with self._ledger.writing() as connection:
+            return {
+                one.key: allowances.settle(connection, self._holder, one, now)
+                for one in sorted(settlements, key=lambda one: one.key)
+            }
+
+    def _leave(self) -> None:
+        now = time()
+        with self._ledger.writing() as connection:
+            for _, one in sorted(self._keys.items()):
+                last = one.settlement([], now)
+                if last.charges:
+                    allowances.settle(connection, self._holder, last, datetime.now(UTC))
+            allowances.release(connection, self._holder, list(self._keys))
+
+    def _catch_up(self) -> None:
+        now = datetime.now(UTC)
+        with self._ledger.writing() as connection:
+            spend = read_spend(connection, self.prices.book, frozenset(self._keys), now)
+        with self._ledger.writing() as connection:
+            for name in sorted(self._keys):
+                allowances.catch_up(connection, name, spend[name], now)
+
+
+def _limits(key: Key) -> Limits:
+    daily, weekly = (None if usd is None else nano_usd(usd) for usd in (key.daily, key.weekly))
+    return Limits(daily, weekly)

@@ -1,0 +1,135 @@
+"""What a request may cost, before it is sent, and what it did cost, once it is over. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from ledger.accounts.allowances import Charge, nano_usd
+from ledger.pricing.ceilings import DEFAULT_WINDOW
+from ledger.pricing.cost import price_event, price_request
+from ledger.pricing.prices import PriceBook
+from ledger.values import NO_USAGE, RequestEvent, Usage
+from proxy.http.routes import Work
+from proxy.metering.usage import UNREADABLE
+
+BYTES_PER_TOKEN = 4
+"""Of a request's body, JSON and all; a token of English is about that long."""
+
+DEFAULT_OUTPUT = 8_192
+"""Tokens of an answer whose request sets no limit, before anything is known of its key."""
+
+UNKNOWN_REQUEST = nano_usd(Decimal("0.10"))
+"""The same for a request that does not say for which model it is."""
+
+MAX_CHOICES = 128
+"""Answers that one request may ask for."""
+
+
+class _Body(msgspec.Struct):
+    model: Any = None
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
+    max_output_tokens: Any = None
+    n: Any = None
+    best_of: Any = None
+    previous_response_id: Any = None
+    conversation: Any = None
+    prompt: Any = None
+    response: Any = None
+
+
+_bodies = msgspec.json.Decoder(_Body)
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """What a request's body says about what it may cost.
+
+    Attributes:
+        input: tokens, by the body's size.
+        output: tokens, at most, of all answers together; None where it sets no limit.
+        hidden: part of its input is kept by the provider, so its size is not known.
+    """
+
+    model: str | None = None
+    input: int = 0
+    output: int | None = None
+    hidden: bool = True
+
+
+def read_ask(body: bytes | None, size: int) -> Ask:
+    """What a request asks for.
+
+    Args:
+        body: decoded; None where it is not at hand.
+        size: its bytes, as far as they are known.
+    """
+    tokens = min(size // BYTES_PER_TOKEN, DEFAULT_WINDOW)
+    try:
+        found = _bodies.decode(body or b"")
+    except UNREADABLE:
+        return Ask(input=tokens)
+    inner = found.response.get("max_output_tokens") if isinstance(found.response, dict) else None
+    limits = (found.max_tokens, found.max_completion_tokens, found.max_output_tokens, inner)
+    given = [limit for limit in limits if type(limit) is int and limit > 0]
+    choices = max((n for n in (found.n, found.best_of) if type(n) is int and 0 < n <= MAX_CHOICES), default=1)
+    return Ask(
+        model=found.model if isinstance(found.model, str) and found.model else None,
+        input=tokens,
+        output=min(max(given), DEFAULT_WINDOW) * choices if given else None,
+        hidden=any((found.previous_response_id, found.conversation, isinstance(found.prompt, dict))),
+    )
+
+
+def estimate(book: PriceBook, ask: Ask, usual: int | None, at: datetime) -> int:
+    """What a request costs at most, by its own limits; where it has none, what it is likely to cost.
+
+    Args:
+        usual: what a request of this key costs; None where that is not known.
+    Returns: 10^-9 US dollars.
+    """
+    output = ask.output if ask.output is not None else 0 if usual is not None else DEFAULT_OUTPUT
+    own = price_request(book, ask.model, Usage(ask.input, output), at)
+    if not isinstance(own, Decimal):
+        return UNKNOWN_REQUEST if usual is None else usual
+    if ask.output is not None and not ask.hidden:
+        return nano_usd(own)
+    return max(nano_usd(own), usual or 0)
+
+
+def is_priced(book: PriceBook, model: str, at: datetime) -> bool:
+    """Whether it can be known what a model costs."""
+    return isinstance(price_request(book, model, Usage(1, 1), at), Decimal)
+
+
+def charge(book: PriceBook, event: RequestEvent, work: Work, ask: Ask, reserved: int) -> Charge:
+    """What a request, or an attempt at one, cost. Without counts it is what was reserved for it, if the
+    provider may have worked on it.
+
+    Args:
+        reserved: 10^-9 US dollars.
+    """
+    for named in (event, replace(event, model=ask.model)):
+        cost = price_event(book, named)
+        if isinstance(cost, Decimal):
+            return Charge(nano_usd(cost), 0, 1)
+    if _is_billed(event, work, ask):
+        return Charge(reserved, reserved, 1)
+    return Charge()
+
+
+def _is_billed(event: RequestEvent, work: Work, ask: Ask) -> bool:
+    """Whether the provider bills what it has not counted, as far as can be told."""
+    if event.usage is not NO_USAGE:
+        return True
+    if event.end_reason in ("client_gone", "timeout", "shutdown"):
+        return True  # it may have gone on without us
+    if event.end_reason == "refused" or event.http_status >= 400:
+        return False
+    if event.status == "error" and event.end_reason != "upstream_error":
+        return False  # the answer says by itself that it failed
+    return work == "generates" or (work == "unknown" and ask.model is not None)

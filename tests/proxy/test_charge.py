@@ -1,0 +1,151 @@
+"""What a request may cost, and what it did cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.accounts.allowances import Charge, nano_usd
+from ledger.pricing.files import configured
+from ledger.pricing.prices import PriceBook
+from ledger.values import NO_USAGE, RequestEvent, Usage
+from proxy.http.routes import Work
+from proxy.relay.charge import DEFAULT_OUTPUT, UNKNOWN_REQUEST, Ask, charge, estimate, is_priced, read_ask
+from settings.model import ModelPrice
+
+NOW = datetime(2026, 11, 27, 15, tzinfo=UTC)
+BOOK = PriceBook(
+    configured(model, ModelPrice(prompt_per_1m=Decimal(prompt), completion_per_1m=Decimal(completion)))
+    for model, prompt, completion in (("priced", 1, 10), ("free", 0, 0))
+)
+RESERVED = nano_usd(Decimal("0.5"))
+
+
+@pytest.mark.parametrize(
+    ("body", "output", "hidden"),
+    [
+        ({"max_tokens": 100}, 100, False),
+        ({"max_completion_tokens": 100, "max_tokens": 7}, 100, False),
+        ({"max_output_tokens": 100}, 100, False),
+        ({"response": {"max_output_tokens": 100}}, 100, False),
+        ({"max_tokens": 100, "n": 3}, 300, False),
+        ({"max_tokens": 100, "best_of": 4, "n": 2}, 400, False),
+        ({"max_tokens": 10**12}, 2_000_000, False),
+        ({"max_tokens": 100, "n": 10**9}, 100, False),
+        ({"max_tokens": 100, "previous_response_id": "resp_1"}, 100, True),
+        ({"max_tokens": 100, "conversation": "c"}, 100, True),
+        ({"max_tokens": 100, "prompt": {"id": "p"}}, 100, True),
+        ({"max_tokens": 100, "prompt": "once upon"}, 100, False),
+        ({"max_tokens": None}, None, False),
+        ({"max_tokens": "100"}, None, False),
+        ({"max_tokens": -1}, None, False),
+        ({"max_tokens": True}, None, False),
+        ({}, None, False),
+    ],
+)  # fmt: skip
+def test_what_a_body_limits(body: dict[str, Any], output: int | None, hidden: bool) -> None:
+    data = json.dumps({"model": "priced", **body}).encode()
+    assert read_ask(data, len(data)) == Ask("priced", len(data) // 4, output, hidden)
+
+
+@pytest.mark.parametrize("body", [None, b"", b"[]", b"{", b'"x"', b"\xff", b"[" * 10_000])
+def test_a_body_that_cannot_be_read_has_a_size_alone(body: bytes | None) -> None:
+    assert read_ask(body, 4_000) == Ask(None, 1_000, None, True)
+
+
+@pytest.mark.parametrize(
+    ("ask", "usual", "expected"),
+    [
+        (Ask("priced", 1_000, 100, False), None, Decimal("0.002")),
+        (Ask("priced", 1_000, 100, False), 10**12, Decimal("0.002")),  # its own limits go first
+        (Ask("priced", 1_000, 100, True), RESERVED, Decimal("0.5")),
+        (Ask("priced", 1_000, None, False), RESERVED, Decimal("0.5")),
+        (Ask("priced", 2_000_000, None, False), RESERVED, Decimal(2)),
+        (Ask("priced", 0, None, False), None, Decimal(DEFAULT_OUTPUT) / 10**5),
+        (Ask("unknown-model", 0, 100, False), None, Decimal(UNKNOWN_REQUEST) / 10**9),
+        (Ask(None, 0, None), RESERVED, Decimal("0.5")),
+        (Ask("free", 10**6, 10**6, False), None, Decimal(0)),
+    ],
+)
+def test_what_a_request_may_cost(ask: Ask, usual: int | None, expected: Decimal) -> None:
+    assert estimate(BOOK, ask, usual, NOW) == nano_usd(expected)
+
+
+@given(
+    st.integers(0, 10**7),
+    st.one_of(st.none(), st.integers(0, 10**7)),
+    st.one_of(st.none(), st.integers(0, 10**12)),
+)
+def test_no_estimate_is_less_than_the_size_of_the_body(
+    size: int, output: int | None, usual: int | None
+) -> None:
+    assert estimate(BOOK, Ask("priced", size, output, False), usual, NOW) >= size * 1_000
+
+
+def test_which_models_have_a_price() -> None:
+    assert [is_priced(BOOK, name, NOW) for name in ("priced", "free", "other")] == [True, True, False]
+
+
+ALL_WORK: tuple[Work, ...] = ("generates", "deferred", "free", "unknown", "reads")
+
+
+@pytest.mark.parametrize("work", ALL_WORK)
+def test_whatever_comes_back_with_counts_is_charged_by_them(
+    make_event: Callable[..., RequestEvent], work: Work
+) -> None:
+    for changes in (
+        {},
+        {"status": "cancelled", "end_reason": "client_gone"},
+        {"status": "error", "http_status": 500},
+    ):
+        event = make_event(model="priced", usage=Usage(1_000, 100), **changes)
+        assert charge(BOOK, event, work, Ask(), RESERVED) == Charge(nano_usd(Decimal("0.002")), 0, 1)
+
+
+def test_a_served_model_without_a_price_costs_as_the_requested_one(
+    make_event: Callable[..., RequestEvent],
+) -> None:
+    event = make_event(model="priced-2027-exp", usage=Usage(1_000, 100))
+    assert charge(BOOK, event, "generates", Ask("priced"), RESERVED) == Charge(2_000_000, 0, 1)
+    assert charge(BOOK, event, "generates", Ask("unknown"), RESERVED) == Charge(RESERVED, RESERVED, 1)
+
+
+BY_ESTIMATE, NOTHING = Charge(RESERVED, RESERVED, 1), Charge()
+
+
+@pytest.mark.parametrize(
+    ("changes", "work", "model", "expected"),
+    [
+        ({}, "generates", None, BY_ESTIMATE),
+        ({}, "unknown", "priced", BY_ESTIMATE),
+        ({}, "unknown", None, NOTHING),
+        ({}, "free", "priced", NOTHING),
+        ({"end_reason": "eof"}, "generates", None, BY_ESTIMATE),
+        ({"status": "cancelled", "end_reason": "client_gone"}, "generates", None, BY_ESTIMATE),
+        ({"status": "cancelled", "end_reason": "client_gone", "http_status": 0},
+         "generates", None, BY_ESTIMATE),
+        ({"status": "error", "end_reason": "timeout", "http_status": 504}, "generates", None, BY_ESTIMATE),
+        ({"status": "error", "end_reason": "shutdown"}, "generates", None, BY_ESTIMATE),
+        ({"status": "error", "end_reason": "upstream_error"}, "generates", None, BY_ESTIMATE),
+        ({"status": "error", "end_reason": "upstream_error", "http_status": 502}, "generates", None, NOTHING),
+        ({"status": "error", "error_code": "server_error"}, "generates", None, NOTHING),
+        ({"status": "error", "http_status": 429}, "generates", None, NOTHING),
+        ({"status": "error", "http_status": 429, "end_reason": "refused"}, "generates", None, NOTHING),
+    ],
+)  # fmt: skip
+def test_without_counts_it_is_what_was_reserved_where_the_provider_may_have_worked(
+    make_event: Callable[..., RequestEvent],
+    changes: dict[str, Any],
+    work: Work,
+    model: str | None,
+    expected: Charge,
+) -> None:
+    event = make_event(model="priced", usage=NO_USAGE, **changes)
+    assert charge(BOOK, event, work, Ask(model), RESERVED) == expected
