@@ -53,6 +53,14 @@ def accounts(session: nox.Session) -> None:
 
 
 @nox.session
+def prices(session: nox.Session) -> None:
+    """What newer price data would change (-- diff), and taking it (-- update)."""
+    _install(session, "prices")
+    session.install("--quiet", "--upgrade", *nox.project.dependency_groups(PROJECT, "prices"))
+    session.run("python", "-m", "ledger", "prices", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and layout."""
     _install(session, "lint", project=False)

@@ -1,4 +1,4 @@
-"""`python -m ledger`: the accounts that requests are routed to."""
+"""`python -m ledger`: the accounts that requests are routed to, and what requests cost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import URL, Connection
@@ -17,8 +17,16 @@ from ledger.accounts import changes as accounts
 from ledger.accounts.configured import checked, described
 from ledger.accounts.pool import read_fleet
 from ledger.cli.arguments import parser
+from ledger.cli.price import price
+from ledger.cli.prices import UNPRICED_DAYS, changes_text, price_list, unpriced, unpriced_text
 from ledger.cli.tables import fleet_table, history_table
 from ledger.errors import AccountConflict, AccountExists, LedgerError, UnknownAccount
+from ledger.pricing.current import CurrentPrices
+from ledger.pricing.files import catalogue_source, current_book, load_catalogue
+from ledger.pricing.library import library_prices, library_version
+from ledger.pricing.prices import PriceBook
+from ledger.pricing.table import replace_prices
+from ledger.pricing.updates import changes, take
 from ledger.store import ledger_url, migrate, translated, writer
 from settings.errors import SettingsError
 from settings.load import account_table, load
@@ -55,6 +63,48 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
 
 
 def _answer(settings: Settings, asked: argparse.Namespace, now: datetime) -> str:
+    if asked.subject == "price":
+        return price(_book(settings), asked, now)
+    if asked.subject == "prices":
+        return _prices(settings, asked, now)
+    return _accounts(settings, asked, now)
+
+
+def _prices(settings: Settings, asked: argparse.Namespace, now: datetime) -> str:
+    if asked.command == "list":
+        return price_list(_book(settings), asked.model, asked.provider)
+    if asked.command == "unpriced":
+        book = _book(settings)
+        with _ledger(settings) as connection:
+            return unpriced_text(unpriced(connection, book, now - timedelta(days=UNPRICED_DAYS)))
+    if asked.command == "diff":
+        return changes_text(changes(load_catalogue(), library_prices()), library_version())
+    if asked.command == "apply":
+        return _apply(settings)
+    found = take(today=now.date())
+    return "\n".join([changes_text(found, catalogue_source()), _apply(settings)])
+
+
+def _apply(settings: Settings) -> str:
+    """Hand the prices of the files to what runs on the ledger."""
+    book = current_book(settings.pricing.models)
+    url = ledger_url(settings.storage.database_url, settings.storage.database_path)
+    if not _is_there(url):
+        return "there is no ledger yet; a proxy that starts takes these prices"
+    with _ledger(settings) as connection:
+        changed = replace_prices(connection, book.prices, settings.pricing.currency)
+    return "the ledger has them; what runs follows within seconds" if changed else "the ledger had them"
+
+
+def _book(settings: Settings) -> PriceBook:
+    """The prices of the ledger, or what a proxy that starts would give it."""
+    current = CurrentPrices(current_book(settings.pricing.models))
+    with _ledger(settings) as connection:
+        current.follow(connection)
+    return current.book
+
+
+def _accounts(settings: Settings, asked: argparse.Namespace, now: datetime) -> str:
     if asked.command == "list":
         return _listed(settings, now)
     if asked.command == "history":

@@ -137,10 +137,14 @@ class RequestEvent:
 
     @property
     def billed_tier(self) -> str | None:
-        """The tier that decides the price: the served one, but with a ChatGPT login the requested one (there
-        the answer always says `default`); the other one where the first was not said."""
-        served, requested = self.service_tier or None, self.requested_service_tier or None
-        return (requested or served) if self.login else (served or requested)
+        """The tier that decides the price."""
+        return billed_tier(self.service_tier, self.requested_service_tier, self.login)
+
+
+def billed_tier(served: str | None, requested: str | None, login: bool | None) -> str | None:
+    """The tier that decides the price: the served one, but with a ChatGPT login the requested one (there the
+    answer always says `default`); the other one where the first was not said."""
+    return (requested or served or None) if login else (served or requested or None)
 
 
 @dataclass(frozen=True, slots=True)

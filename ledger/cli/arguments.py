@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from ledger.accounts.configured import PLANS
+from ledger.cli.price import add_price
 
-DESCRIPTION = "Add, list and change the accounts that the proxy routes requests to."
+DESCRIPTION = "The ledger: accounts that the proxy routes requests to, and what requests cost."
 
 EPILOG = """\
 examples:
@@ -16,6 +18,8 @@ examples:
   python -m ledger accounts pause anna        the proxies stop using it within 2 s
   python -m ledger accounts reauth anna       after its credential was renewed
   python -m ledger accounts history anna      what was done to it, and by whom
+  python -m ledger price --model gpt-5.6-sol --input 18014 --cache-write 18011 --output 500
+  python -m ledger prices unpriced            models that were used and have no price
 
 A credential is a reference, never the secret: env:NAME is read by the proxy from its environment, so set it
 before the proxy starts; file:PATH from a file that holds the key alone; codex:PATH from the auth.json that
@@ -31,6 +35,14 @@ ACTIONS = {
     "remove": "take it out of use; its requests stay in the books",
 }
 """What can be done to an account that is there."""
+
+PRICE_ACTIONS = {
+    "list": "show the prices that hold",
+    "unpriced": "show models that were used and have no price, with the lines to paste",
+    "diff": "show what the price library that is installed would change",
+    "update": "take the prices of the library that is installed, for proxies that run too",
+    "apply": "hand the prices of files and configuration to proxies and exporters that run",
+}
 
 MOST_ENTRIES = 50
 LARGEST = 1_000_000
@@ -51,7 +63,24 @@ def parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help_text, description=help_text)
         sub.add_argument("id", help="the account, as `list` shows it")
         _config(sub)
+    _pricing(subjects)
     return top
+
+
+def _pricing(subjects: Any) -> None:
+    help_text = "what a request costs, and why"
+    price = subjects.add_parser("price", help=help_text, description=help_text)
+    add_price(price)
+    _config(price)
+    help_text = "which prices hold, and which are missing"
+    prices = subjects.add_parser("prices", help=help_text, description=help_text)
+    commands = prices.add_subparsers(dest="command", required=True, metavar="ACTION")
+    for name, help_text in PRICE_ACTIONS.items():
+        sub = commands.add_parser(name, help=help_text, description=help_text)
+        _config(sub)
+        if name == "list":
+            sub.add_argument("model", nargs="?", help="show names that hold this text")
+            sub.add_argument("--provider", help="of this provider alone")
 
 
 def _with_examples(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:

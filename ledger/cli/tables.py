@@ -30,12 +30,12 @@ def fleet_table(members: Sequence[Member], awaited: Sequence[Description], now: 
     rows = [
         _row(m.account, _used(m.primary, now), _used(m.secondary, now), standing(m, now)) for m in members
     ]
-    return _table(_HEAD, [*rows, *(_row(account, "-", "-", NOT_YET) for account in awaited)])
+    return table(_HEAD, [*rows, *(_row(account, "-", "-", NOT_YET) for account in awaited)])
 
 
 def history_table(entries: Sequence[Entry]) -> str:
     """One line for each change, in the order that they come in."""
-    return _table(_HISTORY, [_change(entry) for entry in entries])
+    return table(_HISTORY, [_change(entry) for entry in entries])
 
 
 def standing(member: Member, now: datetime) -> str:
@@ -77,7 +77,8 @@ def _change(entry: Entry) -> tuple[str, ...]:
     return (f"{entry.at:%Y-%m-%d %H:%M:%SZ}", entry.account_id, *(text or "-" for text in told))
 
 
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Columns as wide as their widest cell."""
     lines = [head, *(tuple(map(_printable, row)) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(

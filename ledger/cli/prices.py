@@ -1,0 +1,109 @@
+"""`python -m ledger prices`: which prices hold, which are missing, and what newer data would change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from ledger.cli.price import day_of
+from ledger.cli.tables import table
+from ledger.pricing.prices import Card, Price, PriceBook
+from ledger.pricing.records import rates_record
+from ledger.pricing.updates import Change
+from ledger.requests.billed import is_metered
+from ledger.schema import request_logs
+from ledger.values import UNKNOWN_MODEL
+
+UNPRICED_DAYS = 30
+"""How far back `unpriced` looks for models that are used."""
+
+_LIST_HEAD = (
+    *("PROVIDER", "MODEL", "FROM", "INPUT", "CACHED", "WRITE", "WRITE 1H", "OUTPUT", "ABOVE", "TIERS"),
+    "ORIGIN",
+)
+_UNPRICED_HEAD = ("MODEL", "PROVIDER", "REQUESTS", "LAST")
+
+
+def price_list(book: PriceBook, model: str | None, provider: str | None) -> str:
+    """The prices whose model or other name holds a text, one line each."""
+    text = (model or "").lower()
+    rows = [
+        _listed(price)
+        for price in sorted(book.prices, key=lambda p: (p.provider, p.model, p.effective_from))
+        if provider in (None, price.provider) and any(text in name for name in _names(price))
+    ]
+    return table(_LIST_HEAD, rows) if rows else "no price of that name"
+
+
+def _names(price: Price) -> tuple[str, ...]:
+    return (price.model, *price.names, price.alias_of or "")
+
+
+def _listed(price: Price) -> tuple[str, ...]:
+    rates = rates_record(price.rates)
+    kinds = ("input", "cached_input", "cache_write", "cache_write_1h", "output")
+    return (
+        price.provider or "-",
+        price.model if price.alias_of is None else f"{price.model} = {price.alias_of}",
+        day_of(price),
+        *(rates.get(kind, "-") for kind in kinds),
+        _steps(price.card),
+        " ".join(f"{tier} {rates_record(card.rates)['input']}" for tier, card in sorted(price.tiers.items()))
+        or "-",
+        price.origin,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Unpriced:
+    """A model that was used and has no price."""
+
+    model: str
+    provider: str | None
+    requests: int
+    last: datetime
+
+
+def unpriced(connection: Connection, book: PriceBook, since: datetime) -> list[Unpriced]:
+    """Models of requests that reported their usage, without a price when they were used last; the most used
+    first."""
+    log = request_logs.c
+    query = (
+        select(log.model, log.provider, func.count(), func.max(log.requested_at))
+        .where(log.requested_at >= since, log.deleted_at.is_(None), is_metered())
+        .group_by(log.model, log.provider)
+    )
+    rows = (Unpriced(*row) for row in connection.execute(query))
+    found = [r for r in rows if r.model != UNKNOWN_MODEL and book.find(r.model, r.last, r.provider) is None]
+    return sorted(found, key=lambda r: (-r.requests, r.model))
+
+
+def unpriced_text(found: Sequence[Unpriced]) -> str:
+    """What has no price, and the TOML to paste; its question marks are refused until they are replaced."""
+    if not found:
+        return f"every model of the last {UNPRICED_DAYS} days has a price"
+    rows = [(r.model, r.provider or "-", f"{r.requests:,}", f"{r.last:%Y-%m-%d %H:%MZ}") for r in found]
+    head = "# into codex-usage.toml, with what your provider asks, in US dollars per million tokens:"
+    return "\n".join([table(_UNPRICED_HEAD, rows), "", head, *map(_toml, found)])
+
+
+def _toml(row: Unpriced) -> str:
+    lines = [f"[pricing.models.{json.dumps(row.model)}]"]
+    if row.provider:
+        lines.append(f"provider = {json.dumps(row.provider)}")
+    return "\n".join([*lines, 'prompt_per_1m = "?"', 'completion_per_1m = "?"', ""])
+
+
+def _steps(card: Card) -> str:
+    return " ".join(f"{step}: {rates_record(rates)['input']}" for step, rates in card.above) or "-"
+
+
+def changes_text(found: Sequence[Change], source: str) -> str:
+    """What newer data has otherwise, a line each."""
+    if not found:
+        return f"no change: the prices are those of {source}"
+    return "\n".join([*map(str, found), f"{len(found)} changes, against {source}"])
