@@ -64,7 +64,8 @@ class Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         begins = self._body is None or self._body.is_eof()
-        if begins and self._in_target and not data.isascii():
+        switched = self._upgraded or self._payload_parser is not None  # what comes is no request any more
+        if begins and self._in_target and not switched and not data.isascii():
             data = encoded_target(data)
         before = self._request_count
         super().data_received(data)
