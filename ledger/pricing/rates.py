@@ -3,7 +3,7 @@ numbers. Costs are in 10^-12 US dollars, in which the rates of the price pages h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -21,6 +21,9 @@ DAY = 86_400_000_000
 
 MOST_KINDS = 20_000
 """Kinds of rows remembered; callers choose model names, so there is no natural end."""
+
+_Kind = tuple[str | None, str | None, str | None, int, int]
+"""What rows of one price share: model, provider, tier, context step and day since 1970."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -48,7 +51,7 @@ class RateTable:
 
     def __init__(self, book: PriceBook) -> None:
         self.book = book
-        self._known: dict[tuple[str | None, str | None, str | None, int, int], RowRates | None] = {}
+        self._known: dict[_Kind, RowRates | None] = {}
 
     def cost(
         self,
@@ -61,10 +64,10 @@ class RateTable:
         reasoning_tokens: int | None,
         should_cost: bool,
         stored_usd: Any = None,
-        *,
         provider: str | None = None,
-        writes: tuple[int | None, int | None] = (None, None),
-        others: tuple[int | None, int | None, int | None, int | None] | None = None,
+        write: int | None = None,
+        write_1h: int | None = None,
+        others: Sequence[int | None] | None = None,
         extra_units: Mapping[str, Decimal] | None = None,
     ) -> int:
         """The cost of one row in 10^-12 US dollars, UNPRICED or SILENT. More than MOST_PICO is no cost.
@@ -75,39 +78,38 @@ class RateTable:
             should_cost: it succeeded and was not just a read; without counts it is then UNPRICED.
             stored_usd: what the owner of a foreign store took it to cost; stands in where the price book
                 has no price. Whatever is no amount of dollars is no cost.
-            writes: tokens written to a cache for five minutes, and for an hour.
+            write, write_1h: tokens written to a cache for five minutes, and for an hour.
             others: audio in and out, images in and out; None where none are told.
         """
         output = reasoning_tokens if output_tokens is None else output_tokens
         counted = input_tokens is not None and output is not None
         if not counted and not (extra_units and is_metered(Usage(), extra_units)):
             return UNPRICED if should_cost else SILENT
-        rates = self._rates(model, provider, tier, context_step(input_tokens), at // DAY)
+        key = (model, provider, tier, context_step(input_tokens), at // DAY)
+        rates = self._known[key] if key in self._known else self._remembered(key)
         if rates is None:
             return _stored(stored_usd)
         if others is not None or extra_units or input_tokens is None or output is None:
-            usage = Usage(input_tokens, output, cached_tokens, None, *writes, *(others or ()))
+            usage = Usage(input_tokens, output, cached_tokens, None, write, write_1h, *(others or ()))
             return _bounded(usd(counts_of(usage, extra_units), rates.rates) * PICO_PER_USD)
-        cached = max(0, min(cached_tokens or 0, input_tokens))
+        cached = cached_tokens or 0
+        if not 0 <= cached <= input_tokens:
+            cached = max(0, min(cached, input_tokens))
         cost = (input_tokens - cached) * rates.input + cached * rates.cached + output * rates.output
-        if writes != (None, None):
-            write, write_1h = _written(input_tokens - cached, *writes)
-            cost += write * (rates.write - rates.input) + write_1h * (rates.write_1h - rates.input)
-        return _bounded(cost + rates.fee)
+        if write or write_1h:
+            first, second = _written(input_tokens - cached, write, write_1h)
+            cost += first * (rates.write - rates.input) + second * (rates.write_1h - rates.input)
+        cost += rates.fee
+        return cost if type(cost) is int and 0 <= cost <= MOST_PICO else _bounded(cost)
 
-    def _rates(
-        self, model: str | None, provider: str | None, tier: str | None, step: int, day: int
-    ) -> RowRates | None:
-        key = (model, provider, tier, step, day)
-        if key not in self._known:
-            if len(self._known) >= MOST_KINDS:
-                self._known.clear()
-            self._known[key] = self._found(*key)
+    def _remembered(self, key: _Kind) -> RowRates | None:
+        if len(self._known) >= MOST_KINDS:
+            self._known.clear()
+        self._known[key] = self._found(key)
         return self._known[key]
 
-    def _found(
-        self, model: str | None, provider: str | None, tier: str | None, step: int, day: int
-    ) -> RowRates | None:
+    def _found(self, key: _Kind) -> RowRates | None:
+        model, provider, tier, step, day = key
         price = None
         if model and model != UNKNOWN_MODEL:
             price = self.book.find(model, _EPOCH + timedelta(days=day), provider or None)

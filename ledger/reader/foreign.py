@@ -36,9 +36,6 @@ milliseconds in place of seconds, say nothing."""
 _TEXTS, _NUMBERS = frozenset({str, NoneType}), frozenset({int, NoneType})
 """What stands in nearly all rows, and needs no look at each value: there are a million of them."""
 
-_NOTHING_MORE = [None] * 8
-"""Of the columns that few requests fill: provider, cache writes, audio, images, units."""
-
 _NOT_UNDERSTOOD = (StoreError, ValueError, TypeError, ArithmeticError)
 
 
@@ -48,7 +45,7 @@ class Request(NamedTuple):
     Attributes:
         at: when it ended, microseconds since 1970.
         tier: in lower case; None where none was told.
-        provider: in lower case; None where none was told.
+        write, write_1h: tokens written to a cache for five minutes, and for an hour.
         others: audio in and out, images in and out; None where there are none.
         units: what is billed beside tokens; None where there is nothing.
         should_cost: it succeeded and was not just a read.
@@ -67,37 +64,35 @@ class Request(NamedTuple):
     should_cost: bool
     usd: Any
     provider: str | None = None
-    writes: tuple[int | None, int | None] = (None, None)
-    others: tuple[int | None, int | None, int | None, int | None] | None = None
+    write: int | None = None
+    write_1h: int | None = None
+    others: tuple[int, ...] | None = None
     units: Mapping[str, Decimal] | None = None
 
 
 def request(row: Stored) -> Request | None:
     """A row of RequestRows.page; None where it cannot be understood."""
-    id, account, ended, model, tier, input, output, cached, reasoning, status, kind, usd, _, *more = row
+    id, account, ended, model, tier, input, output, cached, reasoning, status, kind, usd, _ = row[:13]
+    provider, write, write_1h, units, others = row[13:]
     try:
-        of, by, tier = _texts((account, model, tier))
-        input, output, cached, reasoning = _wholes((input, output, cached, reasoning))
+        of, by, tier, provider, units, others = _texts((account, model, tier, provider, units, others))
+        input, output, cached, reasoning, write, write_1h = _wholes(
+            (input, output, cached, reasoning, write, write_1h)
+        )
         tier = tier.casefold() if tier else None
         should_cost = kind != "read" and str(status).casefold() == "success"
         counts = (input, output, cached, reasoning)
-        plain = (int(id), of, micros(ended), by, tier, *counts, should_cost, usd)
-        return Request(*plain) if more == _NOTHING_MORE else Request(*plain, *_more(more))
+        plain = (int(id), of, micros(ended), by, tier, *counts, should_cost, usd, provider, write, write_1h)
+        return Request(*plain, _others(others) if others else None, _units(units) if units else None)
     except _NOT_UNDERSTOOD:
         return None
 
 
-def _more(values: Sequence[Any]) -> tuple[Any, ...]:
-    """Provider, cache writes, other kinds and units of a row."""
-    provider, units = _text(values[0]), _text(values[7])
-    write, write_1h, *others = _wholes(values[1:7])
-    found = tuple(others) if any(others) else None
-    return (provider.casefold() if provider else None, (write, write_1h), found, _units(units))
+def _others(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(",")))
 
 
-def _units(text: str | None) -> Mapping[str, Decimal] | None:
-    if not text:
-        return None
+def _units(text: str) -> Mapping[str, Decimal]:
     found = json.loads(text, parse_float=Decimal, parse_int=Decimal)
     if not isinstance(found, dict):
         raise ValueError("something else stands where units should")

@@ -183,10 +183,11 @@ class RequestPages:
             row.reasoning,
             row.should_cost,
             row.usd,
-            provider=row.provider,
-            writes=row.writes,
-            others=row.others,
-            extra_units=row.units,
+            row.provider,
+            row.write,
+            row.write_1h,
+            row.others,
+            row.units,
         )
         return row.id, self._number(row.account or NO_ACCOUNT), row.at, cost
 

@@ -30,17 +30,9 @@ hidden or completed."""
 
 _TIERS = ("actual_service_tier", "service_tier", "requested_service_tier")
 _COUNTS = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
-_MORE = (
-    "provider",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "audio_input_tokens",
-    "audio_output_tokens",
-    "image_input_tokens",
-    "image_output_tokens",
-    "extra_units",
-)
-_REQUEST = (*_COUNTS, "status", "request_kind", "cost_usd", "deleted_at", *_MORE)
+_OTHERS = ("audio_input_tokens", "audio_output_tokens", "image_input_tokens", "image_output_tokens")
+_REQUEST = (*_COUNTS, "status", "request_kind", "cost_usd", "deleted_at")
+_MORE = ("provider", "cache_write_tokens", "cache_write_1h_tokens", "extra_units")
 
 
 class RequestRows:
@@ -55,7 +47,8 @@ class RequestRows:
         parts = [
             f"id, account_id, {time_or_null(connection, 'requested_at')}, model",
             f"coalesce({tiers}NULL, NULL)",
-            *(or_null(name, have) for name in _REQUEST),
+            *(or_null(name, have) for name in (*_REQUEST, *_MORE)),
+            _joined(_OTHERS, have),
         ]
         sums = ", ".join(_summed(or_null(name, have, "bigint")) for name in _COUNTS)
         self._select = f"SELECT {', '.join(parts)} FROM request_logs WHERE"  # noqa: S608
@@ -72,8 +65,9 @@ class RequestRows:
 
     def page(self, low: int, high: int | None, most: int) -> Sequence[Stored]:
         """Rows of the ids [low, high), at most so many: id, account_id, requested_at as stored, model,
-        billed tier, the four counts, status, request_kind, cost_usd, deleted_at, and `_MORE`. The deleted
-        ones are among them: to leave them out, the database may have to look at any number of rows."""
+        billed tier, the four counts, status, request_kind, cost_usd, deleted_at, provider, the two of
+        cache writes, units, and the four of audio and images with commas between. The deleted ones are among
+        them: to leave them out, the database may have to look at any number of rows."""
         until = "" if high is None else "AND id < :high"
         query = text(f"{self._select} id >= :low {until} ORDER BY id LIMIT :most")
         return self._connection.execute(query, {"low": low, "high": high, "most": most}).fetchall()
@@ -83,6 +77,15 @@ class RequestRows:
         fetch them."""
         found = self._connection.execute(text(self._digest), {"low": low, "high": high}).one()
         return tuple(int(value) for value in found)
+
+
+def _joined(names: Sequence[str], have: frozenset[str]) -> str:
+    """Counts as one text; NULL where there is none of them, as in nearly all rows: a value less to fetch
+    each."""
+    if not have.issuperset(names):
+        return "NULL"
+    text = " || ',' || ".join(f"coalesce({name}, 0)" for name in names)
+    return f"CASE WHEN coalesce({', '.join(names)}) IS NOT NULL THEN {text} END"
 
 
 def _summed(count: str) -> str:

@@ -175,7 +175,8 @@ def test_the_table_of_rates_says_the_same_to_a_millionth_of_a_millionth(
             usage.reasoning_tokens,
             True,
             provider=provider,
-            writes=(usage.cache_write_tokens, usage.cache_write_1h_tokens),
+            write=usage.cache_write_tokens,
+            write_1h=usage.cache_write_1h_tokens,
             others=told,
             extra_units=units,
         )
