@@ -83,8 +83,9 @@ class Allowance:
     """What a process may spend from now on.
 
     Attributes:
-        held: in all, what it keeps included, but nothing that goes beyond the budget: what the last request
-            may cost more than is left is for that one alone.
+        booked: what it holds as the ledger has it, what it keeps included.
+        held: the same without what goes beyond the budget: what the last request may cost more than is left
+            is for that one alone.
         granted: how many of the requests that waited may begin.
         exhausted: the budget that leaves nothing for the next one; None while there is some left.
         today, this_week: charged so far, by all processes.
@@ -92,6 +93,7 @@ class Allowance:
         expires_at: epoch seconds.
     """
 
+    booked: int
     held: int
     granted: int
     exhausted: Period | None
@@ -129,7 +131,7 @@ def settle(connection: Connection, holder: str, settlement: Settlement, now: dat
     _hold(connection, settlement.key, holder, held, expires_at)
     exhausted = period if left <= 0 else None
     usual = week // requests if requests else None
-    return Allowance(min(held, max(in_all, 0)), granted, exhausted, today, week, usual, expires_at)
+    return Allowance(held, min(held, max(in_all, 0)), granted, exhausted, today, week, usual, expires_at)
 
 
 def grant(wanted: Sequence[int], left: int) -> tuple[int, int]:

@@ -36,6 +36,7 @@ class KeyAllowance:
         self.reserved = 0
         self.used_at = 0.0
         self._held = self._held_before = 0
+        self._booked = 0
         self._expires_at = 0.0
         self._charges: dict[str, Charge] = {}
         self._sent: dict[str, Charge] = {}
@@ -89,7 +90,7 @@ class KeyAllowance:
         """Whether there is something to settle though no request waits."""
         if self._charges:
             return True
-        renew = self._held > 0 and self._expires_at - now < HOLD_SECONDS * 2 / 3
+        renew = self._booked > 0 and self._expires_at - now < HOLD_SECONDS * 2 / 3
         return renew or self._idle(now)
 
     def settlement(self, wanted: list[int], now: float) -> Settlement:
@@ -105,7 +106,8 @@ class KeyAllowance:
     def settled(self, allowance: Allowance, at: datetime) -> None:
         """The ledger took it."""
         self._sent = {}
-        self._held, self._expires_at = allowance.held, allowance.expires_at
+        self._booked, self._held = allowance.booked, allowance.held
+        self._expires_at = allowance.expires_at
         self._last, self._settled_at = allowance, at
 
     def failed(self) -> None:
@@ -119,7 +121,7 @@ class KeyAllowance:
         return _sum(self._charges) + _sum(self._sent)
 
     def _idle(self, now: float) -> bool:
-        unused = self._held - self.reserved - self._unsettled()
+        unused = self._booked - self.reserved - self._unsettled()
         return unused > 0 and now - self.used_at >= IDLE_SECONDS
 
     def _learn(self, model: str | None, nano: int) -> None:

@@ -258,6 +258,9 @@ class Budgets:
             except LedgerError as error:
                 self._not_settled(batch, error)
                 self._tell(error)
+            except BaseException:
+                self._not_settled(batch, LedgerError("settling budgets failed"))
+                raise
             finally:
                 self._asked_at = None
             if not any(self._waiting.values()):

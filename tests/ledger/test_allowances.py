@@ -88,6 +88,7 @@ def test_dollars_are_never_rounded_to_less() -> None:
 def test_what_one_process_holds_no_other_gets(ledger: Engine) -> None:
     first = ask(ledger, "one", DOLLAR * 6 // 10)
     assert (first.granted, first.held, first.exhausted) == (1, DOLLAR * 6 // 10, None)
+    assert first.booked == first.held
     second = ask(ledger, "two", DOLLAR * 6 // 10)
     assert (second.granted, second.exhausted) == (1, "daily")
     third = ask(ledger, "three", 1)
@@ -99,7 +100,7 @@ def test_what_one_process_holds_no_other_gets(ledger: Engine) -> None:
 
 def test_what_the_last_request_did_not_need_is_not_there_for_others(ledger: Engine) -> None:
     last = ask(ledger, "one", DOLLAR * 5, cost=DOLLAR * 9 // 10)
-    assert (last.granted, last.held) == (1, DOLLAR // 10)
+    assert (last.granted, last.held, last.booked) == (1, DOLLAR // 10, DOLLAR * 5)
     assert ask(ledger, "one", 1, keep=DOLLAR * 5).held == DOLLAR // 10
     assert ask(ledger, "two", 1).granted == 0
     assert ask(ledger, "one", cost=DOLLAR // 20).held == 0
