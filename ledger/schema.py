@@ -260,6 +260,52 @@ prices = Table(
     UniqueConstraint("provider", "model_prefix", "effective_from", "origin"),
 )
 
+collector_gateways = Table(
+    "collector_gateways",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("instance_id", String(200), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("transport", String(20)),
+    Column("problem", Text),
+    Column("version", String(100)),
+    Column("last_event_at", UtcDateTime),
+    Column("events", BigInteger, nullable=False),
+    Column("pending", BigInteger, nullable=False),
+    Column("undecodable", BigInteger, nullable=False),
+    Column("checks", Text, nullable=False),  # JSON list of name, result, detail
+)
+
+collector_gaps = Table(
+    "collector_gaps",
+    metadata,
+    Column("id", String(80), primary_key=True),  # the collector's own
+    Column("gateway", String(200), nullable=False),
+    Column("reason", String(20), nullable=False),
+    Column("began_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),  # null: it goes on
+    Index("idx_gaps_began", "began_at"),
+)
+
+collector_failures = Table(
+    "collector_failures",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("gateway", String(200), nullable=False),
+    Column("account_id", String(200), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("provider", String(40)),
+    Column("model", String(200)),
+    Column("http_status", Integer, nullable=False),
+    Column("code", String(100), nullable=False),
+    Column("error_class", String(40), nullable=False),
+    Column("message", Text),  # sanitised
+    Column("retryable", Boolean, nullable=False),
+    Index("idx_failures_at", "at"),
+)
+
 EVENT_LOG_VIEW = """
 CREATE VIEW event_log AS
 SELECT requested_at AS timestamp,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -15,7 +15,8 @@ from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -150,6 +151,23 @@ def translated(url: URL, doing: str) -> Iterator[None]:
         where = url.database if url.get_backend_name() == "sqlite" else url.render_as_string()
         reason = str(cause).partition("\n")[0] or type(cause).__name__
         raise StoreError(f"{doing} {where}: {reason}") from error
+
+
+def upsert(
+    connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Store rows, over those that are there with the same keys.
+
+    Args:
+        rows: all with the same columns.
+    """
+    if not rows:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    statement = statement.on_conflict_do_update(index_elements=list(keys), set_=changed)
+    connection.execute(statement, list(rows))
 
 
 def migrate(engine: Engine) -> None:

@@ -1,0 +1,1 @@
+"""Gateways that are collected from: how it stands with them, when events may be missing, what they report."""
