@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from decimal import Decimal
+from operator import attrgetter
 
 from ledger.values import Usage
 
@@ -19,7 +20,15 @@ UNITS = {
 INSTEAD_OF_TOKENS = ("audio_seconds", "characters", "pages")
 """What some requests are billed by alone; searches are billed beside tokens."""
 
+_OTHERS = (
+    *("cache_write_tokens", "cache_write_1h_tokens", "audio_input_tokens", "audio_output_tokens"),
+    *("image_input_tokens", "image_output_tokens"),
+)
+_others_of = attrgetter(*_OTHERS)
+_NONE = (None,) * len(_OTHERS)
 _NO_UNITS = (0,) * (len(UNITS) + 1)
+
+_NOTHING_ELSE = (0,) * (4 + len(_NO_UNITS))
 
 MOST_UNITS = 10**12
 """A count beyond it is a mistake, and adds nothing."""
@@ -69,7 +78,17 @@ def counts_of(usage: Usage, extra_units: Mapping[str, Decimal] | None = None) ->
 
 
 def count_values(usage: Usage, extra_units: Mapping[str, Decimal] | None = None) -> tuple[int, ...]:
-    """The fields of `counts_of` in their order: for every request that is metered, at half the time."""
+    """The fields of `counts_of` in their order, for every request that is metered: quick for the many that
+    have neither cache writes nor audio, images and units."""
+    if _others_of(usage) == _NONE and not extra_units:
+        total, cached = usage.input_tokens or 0, usage.cached_input_tokens or 0
+        output = (usage.reasoning_tokens if usage.output_tokens is None else usage.output_tokens) or 0
+        if 0 <= cached <= total and output >= 0:
+            return (total, cached, 0, 0, output, *_NOTHING_ELSE)
+    return _cut_values(usage, extra_units)
+
+
+def _cut_values(usage: Usage, extra_units: Mapping[str, Decimal] | None) -> tuple[int, ...]:
     left = total = max(0, usage.input_tokens or 0)
     parts = []
     for part in (
