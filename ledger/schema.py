@@ -254,6 +254,7 @@ prices = Table(
     Column("names", Text, nullable=False),  # JSON list: other names and patterns of the model
     Column("alias_of", String(200)),  # the model that this name stands for
     Column("origin", String(10), nullable=False),  # data | override | config
+    Column("context_window", Integer),  # the most input tokens that the model takes
     Column("reason", Text),
     Column("source", Text),
     Column("as_of", String(10)),

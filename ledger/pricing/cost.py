@@ -20,11 +20,12 @@ from typing import Literal
 
 from ledger.pricing.counts import Counts, counts_of, is_metered
 from ledger.pricing.prices import PER, PriceBook, Rates
-from ledger.pricing.steps import context_step
+from ledger.pricing.steps import NO_TOKENS, context_step
 from ledger.values import UNKNOWN_MODEL, RequestEvent, Usage
 
 Unpriced = Literal["missing_model", "missing_usage", "unknown_pricing", "unknown"]
 _MILLION = 1_000_000
+UNITS = tuple(kind for kind in PER if kind != "requests")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def price_request(
 ) -> Decimal | Unpriced:
     """The cost of a request in US dollars, or the reason why it has none; the tier is the billed one."""
     metered, counts = int(is_metered(usage, extra_units)), counts_of(usage, extra_units)
-    step = context_step(counts.input)
+    step = context_step(usage.input_tokens)
     return price_metered(
         book, TokenSum(model or UNKNOWN_MODEL, service_tier, step, at, metered, 0, counts, provider)
     )
@@ -142,7 +143,7 @@ def sum_of(event: RequestEvent) -> TokenSum:
     return TokenSum(
         model=event.model or UNKNOWN_MODEL,
         service_tier=event.billed_tier,
-        context_above=context_step(counts.input),
+        context_above=context_step(event.usage.input_tokens),
         at=event.requested_at,
         metered=int(is_metered(event.usage, event.extra_units)),
         unmetered=0,
@@ -160,7 +161,15 @@ def price_metered(book: PriceBook, row: TokenSum) -> Decimal | Unpriced:
         return "unknown_pricing"
     if not row.metered:
         return "missing_usage"
-    return usd(row.counts, price.rates_for(row.service_tier, row.context_above), row.metered)
+    rates = price.rates_for(row.service_tier, row.context_above)
+    if row.context_above == NO_TOKENS and not has_rate(row.counts, rates):
+        return "missing_usage"
+    return usd(row.counts, rates, row.metered)
+
+
+def has_rate(counts: Counts, rates: Rates) -> bool:
+    """Whether a price has a rate for something of what was counted beside tokens."""
+    return any(getattr(counts, kind) and getattr(rates, kind) is not None for kind in UNITS)
 
 
 def price_sum(book: PriceBook, row: TokenSum) -> Spend:

@@ -56,7 +56,7 @@ def explain(
         tier: the billed one: of a ChatGPT login the requested tier, else the served one.
     """
     named, counts = model or UNKNOWN_MODEL, counts_of(usage, extra_units)
-    step = context_step(counts.input)
+    step = context_step(usage.input_tokens)
     metered = int(is_metered(usage, extra_units))
     cost = price_metered(book, TokenSum(named, tier, step, at, metered, 0, counts, provider))
     found = None if named == UNKNOWN_MODEL else book.look_up(named, at, provider)

@@ -120,6 +120,8 @@ def _record(price: Price) -> dict[str, Any]:
         record["from"] = price.effective_from.date().isoformat()
     if price.names:
         record["names"] = list(price.names)
+    if price.context_window:
+        record["window"] = price.context_window
     record["rates"] = card_record(price.card)
     if price.tiers:
         record["tiers"] = {tier: card_record(card) for tier, card in sorted(price.tiers.items())}
@@ -136,6 +138,7 @@ def _from_record(record: Mapping[str, Any]) -> Price:
         tiers={tier: card_from(model, card) for tier, card in record.get("tiers", {}).items()},
         provider=record["provider"],
         names=tuple(record.get("names", ())),
+        context_window=record.get("window"),
     )
 
 
@@ -144,7 +147,9 @@ def _from_toml(entry: Mapping[str, Any]) -> Price:
     rates = {kind: value for kind, value in entry.items() if kind in (*KINDS, "above")}
     tiers = {tier: card_from(model, card) for tier, card in entry.get("tiers", {}).items()}
     names = tuple(str(name).lower() for name in entry.get("names", ()))
-    return Price(**_common(model, entry), card=card_from(model, rates), tiers=tiers, names=names)
+    window = entry.get("context_window")
+    card = card_from(model, rates)
+    return Price(**_common(model, entry), card=card, tiers=tiers, names=names, context_window=window)
 
 
 def _alias(entry: Mapping[str, Any]) -> Price:

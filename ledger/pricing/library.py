@@ -98,6 +98,7 @@ def _prices(provider: types.Provider, model: types.ModelInfo) -> Iterator[Price]
             tiers=_tiers(name, standard, periods, variants, day),
             provider=canonical(provider.id),
             names=_names(name, model.match),
+            context_window=model.context_window,
         )
         if before is None or (price.card, price.tiers) != (before.card, before.tiers):
             yield price

@@ -84,6 +84,7 @@ class Price:
         provider: whose price it is; "" where it holds for whatever provider.
         names: other names and patterns that mean this model.
         alias_of: the model that this name stands for from this moment on.
+        context_window: the most input tokens that the model takes; None where it is not known.
         reason, source, as_of: why it overrides the price data, and where and when that was read.
     """
 
@@ -95,6 +96,7 @@ class Price:
     names: tuple[str, ...] = ()
     alias_of: str | None = None
     origin: str = "data"
+    context_window: int | None = None
     reason: str | None = None
     source: str | None = None
     as_of: str | None = None
@@ -238,7 +240,10 @@ def expand_aliases(prices: Iterable[Price], aliases: Iterable[Price]) -> Iterato
         until = after.effective_from if same and after is not None else None
         for price in _during(named[alias.provider, alias.alias_of or ""], alias.effective_from, until):
             begin = max(alias.effective_from, price.effective_from)
-            yield replace(alias, card=price.card, tiers=price.tiers, effective_from=begin)
+            window = price.context_window
+            yield replace(
+                alias, card=price.card, tiers=price.tiers, effective_from=begin, context_window=window
+            )
 
 
 def _during(prices: Iterable[Price], begin: datetime, end: datetime | None) -> Iterator[Price]:

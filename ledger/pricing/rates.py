@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from ledger.pricing.cost import usd
+from ledger.pricing.cost import has_rate, usd
 from ledger.pricing.counts import Counts, counts_of, is_metered
 from ledger.pricing.prices import PriceBook, Rates
 from ledger.pricing.steps import context_step
@@ -91,6 +91,8 @@ class RateTable:
             return _stored(stored_usd)
         if others is not None or extra_units or input_tokens is None or output is None:
             usage = Usage(input_tokens, output, cached_tokens, None, write, write_1h, *(others or ()))
+            if input_tokens is None and not has_rate(counts_of(usage, extra_units), rates.rates):
+                return UNPRICED if should_cost else SILENT
             return _bounded(usd(counts_of(usage, extra_units), rates.rates) * PICO_PER_USD)
         cached = cached_tokens or 0
         if not 0 <= cached <= input_tokens:

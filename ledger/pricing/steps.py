@@ -12,9 +12,13 @@ CONTEXT_STEPS = (32_000, 100_000, 128_000, 199_999, 200_000, 256_000, 272_000, 5
 """Every step of any price, ascending, in input tokens. Price data with another one is refused: rows of
 `daily_stats` from before it could not be told apart by it."""
 
+NO_TOKENS = -1
+"""Stands for the step of a request that reports no input tokens: it may be billed by something else alone."""
+
 _WITH_NONE = (0, *CONTEXT_STEPS)
 
 
 def context_step(input_tokens: int | None) -> int:
-    """The highest step that an input is more than; 0 where it is more than none."""
-    return _WITH_NONE[bisect_left(CONTEXT_STEPS, input_tokens)] if input_tokens else 0
+    """The highest step that an input is more than; 0 where it is more than none, and NO_TOKENS where it is
+    not known."""
+    return NO_TOKENS if input_tokens is None else _WITH_NONE[bisect_left(CONTEXT_STEPS, input_tokens)]

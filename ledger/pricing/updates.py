@@ -109,6 +109,8 @@ def _flat(price: Price) -> dict[str, str]:
     """A price's figures by a name each: `input`, `above.272000.output`, `tiers.flex.input`."""
     cards = {"": price.card, **{f"tiers.{tier}.": card for tier, card in price.tiers.items()}}
     found = {name: text for start, card in cards.items() for name, text in _named(start, card_record(card))}
+    if price.context_window:
+        found["context_window"] = str(price.context_window)
     return found | ({"names": " ".join(sorted(price.names))} if price.names else {})
 
 

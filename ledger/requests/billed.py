@@ -12,7 +12,7 @@ from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import Numeric, Text
 
 from ledger.pricing.counts import INSTEAD_OF_TOKENS, MOST_UNITS, UNITS
-from ledger.pricing.steps import CONTEXT_STEPS
+from ledger.pricing.steps import CONTEXT_STEPS, NO_TOKENS
 from ledger.schema import request_logs
 
 
@@ -76,10 +76,10 @@ def is_metered(log: Any = request_logs.c) -> ColumnElement[bool]:
 
 def context_above(log: Any = request_logs.c) -> ColumnElement[int]:
     """`context_step` of the input."""
-    tokens = func.coalesce(log.input_tokens, 0)
+    tokens = log.input_tokens
     floors = (0, *CONTEXT_STEPS)
     steps = [(tokens <= step, literal(floor)) for floor, step in zip(floors, CONTEXT_STEPS, strict=False)]
-    return case(*steps, else_=literal(CONTEXT_STEPS[-1]))
+    return case((tokens.is_(None), literal(NO_TOKENS)), *steps, else_=literal(CONTEXT_STEPS[-1]))
 
 
 def counts(log: Any = request_logs.c) -> dict[str, ColumnElement[int]]:

@@ -275,3 +275,8 @@ class TestShippedPrices:
         assert one is not None
         assert other is not None
         assert (one.card, one.tiers) == (other.card, other.tiers)
+
+    def test_a_price_knows_the_context_window(self) -> None:
+        windows = {name: self.PRICES.find(name, NOW) for name in ("gpt-5.4", "gpt-reserve", "gpt-5.4-mini")}
+        found = {name: price and price.context_window for name, price in windows.items()}
+        assert found == {"gpt-5.4": 1_050_000, "gpt-reserve": 1_050_000, "gpt-5.4-mini": 400_000}

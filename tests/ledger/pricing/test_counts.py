@@ -68,7 +68,7 @@ class TestSteps:
     @pytest.mark.parametrize(
         ("tokens", "step"),
         [
-            (None, 0),
+            (None, -1),
             (0, 0),
             (-3, 0),
             (32_000, 0),

@@ -31,6 +31,7 @@ SPECIAL = Price(
     provider="somebody",
     names=("y", "y-*"),
     alias_of="z",
+    context_window=400_000,
     origin="override",
     reason="a reason",
     source="a source",

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import Engine
 
-from ledger.pricing.cost import price_event, price_request
+from ledger.pricing.cost import Spend, price_event, price_request, price_sums
 from ledger.pricing.counts import counts_of
 from ledger.pricing.explain import explain
 from ledger.pricing.files import book, load_seed
 from ledger.pricing.prices import DAWN, Card, Price, PriceBook, Rates
 from ledger.pricing.rates import RateTable
-from ledger.quota.running import PICO_PER_USD
+from ledger.quota.running import PICO_PER_USD, UNPRICED
 from ledger.reader.foreign import micros
+from ledger.requests.queries import account_sums
+from ledger.requests.writes import record
 from ledger.values import RequestEvent, Usage
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -182,6 +185,41 @@ def test_the_table_of_rates_says_the_same_to_a_millionth_of_a_millionth(
         )
         assert expected is not None
         assert cost == round(expected * PICO_PER_USD)
+
+
+class TestUnitsAlone:
+    """Requests that report no tokens, but something else that is billed."""
+
+    @pytest.mark.parametrize(
+        ("model", "units", "usd"),
+        [
+            ("tts-1", {"characters": Decimal(2_000)}, Decimal("0.03")),  # 15 dollars a million
+            ("gpt-4o-mini-tts", {"characters": Decimal(2_000)}, "missing_usage"),  # it is billed by tokens
+            ("gpt-5.5", {"audio_seconds": Decimal(3)}, "missing_usage"),
+            ("gpt-5.5", {"web_search": Decimal(3)}, "missing_usage"),  # the tokens beside it are missing
+            ("gpt-5.5", {"images": Decimal(1)}, "missing_usage"),
+        ],
+    )
+    def test_they_cost_something_only_where_that_has_a_rate(
+        self, make_event: Any, model: str, units: dict[str, Decimal], usd: Decimal | str
+    ) -> None:
+        assert price_event(BOOK, event(make_event, model=model, usage=Usage(), extra_units=units)) == usd
+        row = RateTable(BOOK).cost(
+            micros(NOW), model, None, None, None, None, None, True, provider="openai", extra_units=units
+        )
+        assert row == (UNPRICED if isinstance(usd, str) else usd * PICO_PER_USD)
+
+    def test_sums_keep_them_apart_from_requests_with_tokens(self, make_event: Any, ledger: Engine) -> None:
+        units = {"characters": Decimal(2_000)}
+        events = [
+            event(make_event, model="gpt-4o-mini-tts", usage=Usage(1_000, 0)),
+            event(make_event, model="gpt-4o-mini-tts", usage=Usage(), extra_units=units),
+            event(make_event, model="tts-1", usage=Usage(), extra_units=units),
+        ]
+        with ledger.begin() as connection:
+            record(connection, events)
+            found = account_sums(connection, NOW - timedelta(hours=1), NOW + timedelta(hours=1))
+        assert price_sums(BOOK, found["default"]) == Spend(Decimal("0.03") + Decimal("0.0006"), 1)
 
 
 class TestExplained:

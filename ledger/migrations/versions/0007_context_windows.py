@@ -1,0 +1,15 @@
+"""The context window of a priced model."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+
+
+def upgrade() -> None:
+    op.add_column("prices", sa.Column("context_window", sa.Integer(), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("prices", "context_window")
