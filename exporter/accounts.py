@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from ledger.requests.queries import Account
-from metrics.exporter import ACCOUNTS, IDENTITY
+from metrics.exporter import ACCOUNT_STATUS, ACCOUNTS, IDENTITY
 from metrics.exposition import Samples
 
 IdentityMode = Literal["email", "account_id"]
@@ -20,6 +20,11 @@ def by_status(accounts: Sequence[Account]) -> Samples:
     """How many accounts have each status; one that is not in STATUSES goes by its own name."""
     counts = Counter(account.status for account in accounts)
     return Samples(ACCOUNTS, {(status,): counts[status] for status in (*STATUSES, *counts)})
+
+
+def statuses(accounts: Sequence[Account]) -> Samples:
+    """A 1 for each account under the status that it has."""
+    return Samples(ACCOUNT_STATUS, {(a.id, a.status): 1.0 for a in accounts})
 
 
 def identities(accounts: Sequence[Account], mode: IdentityMode) -> Samples:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from exporter.accounts import IdentityMode, by_status, identities
+from exporter.accounts import IdentityMode, by_status, identities, statuses
 from exporter.collect import Collector, Outcome, health, run
 from exporter.log import Failures, without_addresses
 from exporter.source import Source
@@ -41,7 +41,7 @@ def collectors(source: Source, mode: IdentityMode) -> tuple[Collector, ...]:
     def read_accounts(now: datetime) -> tuple[Samples, ...]:
         found = source.accounts(now)
         counted = odd_accounts.samples(found.unreadable)
-        return by_status(found.shown), identities(found.shown, mode), counted
+        return by_status(found.shown), identities(found.shown, mode), statuses(found.shown), counted
 
     def read_windows(now: datetime) -> tuple[Samples, ...]:
         usage, odd = source.usage(now), source.unreadable_readings(now)

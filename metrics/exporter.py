@@ -11,6 +11,12 @@ IDENTITY = MetricFamily(
     "Always 1: joins account_id to the name that people know and to the plan.",
     ("account_id", "display", "plan_type"),
 )
+ACCOUNT_STATUS = MetricFamily(
+    "codex_lb_account_status",
+    "gauge",
+    "Always 1: the status that the account has now.",
+    ("account_id", "status"),
+)
 PRIMARY_USED = MetricFamily(
     "codex_lb_primary_used_percent",
     "gauge",
@@ -127,6 +133,7 @@ UNREADABLE_ROWS = MetricFamily(
 FAMILIES: tuple[MetricFamily, ...] = (
     ACCOUNTS,
     IDENTITY,
+    ACCOUNT_STATUS,
     PRIMARY_USED,
     SECONDARY_USED,
     PRIMARY_RESET,

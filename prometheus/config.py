@@ -41,6 +41,11 @@ class RuleConfig:
     rate_window: timedelta = span(_DEFAULT.rate_window)
     error_ratio_above: float = _DEFAULT.error_ratio_above
     error_requests_at_least: int = _DEFAULT.error_requests_at_least
+    traffic_gate_within: timedelta = span(_DEFAULT.traffic_gate_within)
+    traffic_keep_firing_for: timedelta = span(_DEFAULT.traffic_keep_firing_for)
+    quota_alerts_at_most: int = _DEFAULT.quota_alerts_at_most
+    budget_alerts_at_most: int = _DEFAULT.budget_alerts_at_most
+    eligible_accounts_at_least: int = _DEFAULT.eligible_accounts_at_least
     error_ratio_for: timedelta = span(_DEFAULT.error_ratio_for)
     scrape_lost_for: timedelta = span(_DEFAULT.scrape_lost_for)
     collector_failing_for: timedelta = span(_DEFAULT.collector_failing_for)

@@ -75,6 +75,18 @@ def increase(selector: str, window: str) -> str:
     return f"increase({selector}[{window}])"
 
 
+def increase_from_first(selector: str, window: str) -> str:
+    """Increase over the window; the first value of a series that appeared within it counts too.
+
+    It appeared where it has fewer samples than its process had successful scrapes. Where a whole process
+    is new, nobody knows what it had counted before, and nothing is added.
+    """
+    allowed = "# lint-ignore counter-without-rate: the first value of a new series is its rise\n"
+    scrapes = f"on (job, instance) group_left () sum_over_time(up[{window}])"
+    appeared = f"{selector} and count_over_time({selector}[{window}]) < {scrapes}"
+    return f"{allowed}(({appeared}) unless {selector} offset {window}) or {increase(selector, window)}"
+
+
 def total(expr: str, *by: str) -> str:
     """The sum, by these labels."""
     return f"sum by ({', '.join(by)}) ({expr})" if by else f"sum({expr})"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from metrics import exporter as exporter_metrics
-from prometheus.promql import select
+from prometheus.promql import one_of, select
+
+OUT_OF_USE = ("paused", "deactivated", "reauth_required")
 
 _LEAST_ELAPSED_SECONDS = 60
 """So that the first moments of a window do not divide by nothing."""
@@ -12,6 +14,12 @@ _LEAST_ELAPSED_SECONDS = 60
 def seconds_to_reset() -> str:
     """Seconds until the weekly window begins anew; below 0 where the exporter has heard nothing since."""
     return f"{select(exporter_metrics.SECONDARY_RESET)} - time()"
+
+
+def unless_out_of_use() -> str:
+    """Leaves out accounts that take no requests: paused ones, and those that are lost."""
+    status = select(exporter_metrics.ACCOUNT_STATUS, one_of("status", OUT_OF_USE))
+    return f"unless on (job, instance, account_id) {status}"
 
 
 def projected_unused_percent() -> str:

@@ -87,7 +87,17 @@ class Rules(Section):
         20,
         ge=1,
         le=1_000_000,
-        description="requests within rate_window: below this, one failure alone would pass five in a hundred",
+        description="requests within traffic_gate_within: of fewer, one failure alone is a high share",
+    )
+    traffic_gate_within: Duration = Field(
+        "30m",
+        description="how far back requests are counted before their errors and latency wake "
+        "somebody: in a shorter "
+        "time a total outage of slow traffic would never reach the number",
+    )
+    traffic_keep_firing_for: Duration = Field(
+        "10m",
+        description="callers that give up make the errors stop; the alert stays until it is really over",
     )
     error_ratio_for: Duration = Field("5m", description="one burst of rate limits passes by itself")
     scrape_lost_for: Duration = Field(
@@ -108,7 +118,7 @@ class Rules(Section):
         20,
         ge=1,
         le=1_000_000,
-        description="requests within rate_window: the slowest in twenty of fewer is a single one",
+        description="requests within traffic_gate_within: the slowest in twenty of fewer is a single one",
     )
     latency_for: Duration = Field("10m", description="one batch of long turns ends sooner")
     ledger_stale_after: Duration = Field(
@@ -129,6 +139,14 @@ class Rules(Section):
     waste_within: Duration = Field(
         "1d", description="before the reset: earlier the projection is a guess, later nobody can use it"
     )
+    quota_alerts_at_most: int = Field(
+        10,
+        ge=1,
+        le=1_000_000,
+        description="accounts that each get an alert about their quota; when there are more, one "
+        "alert gives their "
+        "number",
+    )
     cliff_share_above: float = Field(
         0.5,
         ge=0,
@@ -141,6 +159,12 @@ class Rules(Section):
     )
     no_eligible_for: Duration = Field(
         "2m", description="longer than a rate limit that the provider asks to wait out"
+    )
+    eligible_accounts_at_least: int = Field(
+        2,
+        ge=1,
+        le=1_000_000,
+        description="of fewer accounts, all being limited for a while is no outage; all being lost always is",
     )
     deactivated_at_least: int = Field(
         3,
@@ -185,6 +209,14 @@ class Rules(Section):
     budget_hits_within: Duration = Field(
         "1h",
         description="how long a refused request keeps its alert up: the caller may retry for hours, or never",
+    )
+    budget_alerts_at_most: int = Field(
+        10,
+        ge=1,
+        le=1_000_000,
+        description="keys that each get an alert about their budget; when there are more, one alert "
+        "gives their "
+        "number",
     )
     runbook_base_url: BaseUrl = Field(
         "https://github.com/quotascope/quotascope/blob/main/runbooks",

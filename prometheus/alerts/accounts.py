@@ -9,7 +9,7 @@ from prometheus import links
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
-from prometheus.promql import equal, increase, one_of, select, total
+from prometheus.promql import equal, increase_from_first, one_of, select, total
 
 LOST = ("deactivated", "reauth_required")
 """Statuses out of which no account comes by itself."""
@@ -23,11 +23,13 @@ def alerts(config: RuleConfig) -> tuple[Alert, ...]:
 def no_eligible_account(config: RuleConfig) -> Alert:
     """There are accounts, and not one is active."""
     accounts = exporter_metrics.ACCOUNTS
+    known = total(select(accounts), *JOB_AND_INSTANCE)
+    lost = total(select(accounts, one_of("status", LOST)), *JOB_AND_INSTANCE)
     return Alert(
         name="QuotascopeNoEligibleAccount",
         signal=total(select(accounts, equal("status", "active")), *JOB_AND_INSTANCE),
         threshold="== 0",
-        only_if=f"{total(select(accounts), *JOB_AND_INSTANCE)} > 0",
+        only_if=f"({known} >= {config.eligible_accounts_at_least} or {lost} > 0)",
         lasting=config.no_eligible_for,
         severity="critical",
         summary="No account can take requests",
@@ -40,11 +42,13 @@ def no_eligible_account(config: RuleConfig) -> Alert:
 def accounts_deactivated(config: RuleConfig) -> Alert:
     """Several accounts were lost within a short time: the provider acts, or a login has expired for all."""
     window = duration(config.deactivated_within)
-    lost = select(exporter_metrics.ACCOUNTS, one_of("status", LOST))
+    lost = total(select(exporter_metrics.ACCOUNTS, one_of("status", LOST)), *JOB_AND_INSTANCE)
     return Alert(
         name="QuotascopeAccountsDeactivated",
-        signal=total(f"{lost} - min_over_time({lost}[{window}])", *JOB_AND_INSTANCE),
+        # Of the sum, so that an account that changes from one of these statuses to the other is no new one.
+        signal=f"{lost} - min_over_time(({lost})[{window}:{duration(config.evaluation_interval)}])",
         threshold=f">= {config.deactivated_at_least}",
+        lasting=config.evaluation_interval,
         severity="critical",
         summary="A wave of accounts is lost",
         description='{{ $value | printf "%.0f" }} accounts were deactivated or have to log in again, '
@@ -58,7 +62,7 @@ def permanent_failures(config: RuleConfig) -> Alert:
     window = duration(config.permanent_failures_within)
     return Alert(
         name="QuotascopePermanentFailures",
-        signal=total(increase(select(proxy_metrics.LB_PERMANENT), window), "code"),
+        signal=total(increase_from_first(select(proxy_metrics.LB_PERMANENT), window), "code"),
         threshold="> 0",
         severity="warning",
         summary="An account has failed for good",

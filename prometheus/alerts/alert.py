@@ -12,6 +12,12 @@ from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
 
 
+def _each_or_number(condition: str, most: int) -> str:
+    """The series of a condition as long as they are few; of more than `most`, one series without labels that
+    says how many."""
+    return f"(({condition}) and on () (count({condition}) <= {most})) or count({condition}) > {most}"
+
+
 @dataclass(frozen=True, slots=True)
 class Alert:
     """One alert. It fires where `signal threshold` holds, and `only_if` has a series of the same labels.
@@ -20,6 +26,8 @@ class Alert:
         signal: the value that people know; alone it always has data.
         threshold: comparison and number, like `> 0.05`.
         lasting: how long it must hold; None fires at the first evaluation.
+        keeping: how long it goes on firing once it no longer holds: traffic that stops resolves nothing.
+        most: how many series fire each alone; of more, one alert gives the number. None: all do.
         severity: `critical` loses data or blinds us now, `warning` can wait for the morning,
             `info` is for a channel that nobody is woken by.
         description: Prometheus' template text; `$value` is the signal.
@@ -34,13 +42,20 @@ class Alert:
     summary: str
     description: str
     lasting: timedelta | None = None
+    keeping: timedelta | None = None
     only_if: str = ""
+    most: int | None = None
     dashboard: str = links.OVERVIEW
     choice: str = ""
 
     @property
     def expr(self) -> str:
         """The whole expression."""
+        return self.condition if self.most is None else _each_or_number(self.condition, self.most)
+
+    @property
+    def condition(self) -> str:
+        """What holds for each series that fires."""
         # In parentheses always: a comparison binds tighter than the `or` that a signal may end with.
         condition = f"({self.signal}) {self.threshold}"
         return f"{condition} and {self.only_if}" if self.only_if else condition
@@ -61,6 +76,8 @@ class Alert:
         rule: dict[str, Any] = {"alert": self.name, "expr": self.expr}
         if self.lasting is not None:
             rule["for"] = duration(self.lasting)
+        if self.keeping is not None:
+            rule["keep_firing_for"] = duration(self.keeping)
         rule["labels"] = {"severity": self.severity}
         rule["annotations"] = {
             "summary": self.summary,

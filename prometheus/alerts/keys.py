@@ -7,7 +7,7 @@ from prometheus import links
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
-from prometheus.promql import equal, increase, select, total
+from prometheus.promql import equal, increase_from_first, select, total
 
 
 def alerts(config: RuleConfig) -> tuple[Alert, ...]:
@@ -21,7 +21,7 @@ def short_key_surge(config: RuleConfig) -> Alert:
     short = select(proxy_metrics.API_KEY_REQUESTS, equal("api_key", "short_key"))
     return Alert(
         name="QuotascopeShortKeySurge",
-        signal=total(increase(short, window), "job"),
+        signal=total(increase_from_first(short, window), "job"),
         threshold=f"> {config.short_keys_above}",
         severity="warning",
         summary="Many requests with keys that are too short",
@@ -34,13 +34,18 @@ def short_key_surge(config: RuleConfig) -> Alert:
 def budget_hit(config: RuleConfig) -> Alert:
     """Requests are refused because what their key may spend is spent."""
     window = duration(config.budget_hits_within)
+    hits = total(increase_from_first(select(proxy_metrics.BUDGET_HITS), window), "api_key", "period")
     return Alert(
         name="QuotascopeBudgetHit",
-        signal=total(increase(select(proxy_metrics.BUDGET_HITS), window), "api_key", "period"),
+        signal=hits,
         threshold="> 0",
+        most=config.budget_alerts_at_most,
         severity="warning",
         summary="The budget of a key is spent",
-        description='{{ $value | printf "%.0f" }} requests of the key {{ $labels.api_key }} were refused in '
-        f"the last {window}: its budget ({{{{ $labels.period }}}}) is spent.",
+        description="{{ if $labels.api_key }}"
+        '{{ $value | printf "%.0f" }} requests of the key {{ $labels.api_key }} were refused in the last '
+        f"{window}: its budget ({{{{ $labels.period }}}}) is spent.{{{{ else }}}}"
+        'The budgets of {{ $value | printf "%.0f" }} keys were reached in the last '
+        f"{window}.{{{{ end }}}}",
         dashboard=links.API_KEYS,
     )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from metrics import exporter as exporter_metrics
 from metrics import proxy as proxy_metrics
 from metrics import recorded as names
+from metrics.recorded import JOB_AND_INSTANCE
 from prometheus import links
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
-from prometheus.promql import increase, one_of, select, total
+from prometheus.promql import equal, increase, one_of, select, total
 
 
 def alerts(config: RuleConfig) -> tuple[Alert, ...]:
@@ -60,17 +61,21 @@ def collector_failing(config: RuleConfig) -> Alert:
 def ledger_stale(config: RuleConfig) -> Alert:
     """Requests end, and none of them arrives in the ledger that the exporter reads."""
     window = duration(config.ledger_stale_after)
-    newest = select(exporter_metrics.NEWEST_REQUEST)
+    newest = total(select(exporter_metrics.NEWEST_REQUEST), *JOB_AND_INSTANCE)
+    # An exporter that reads the ledger well, and finds no request in it at all.
+    freshness = select(exporter_metrics.COLLECTOR_SUCCESS, equal("collector", "freshness"))
+    never = f"0 * {total(freshness, *JOB_AND_INSTANCE)}"
     return Alert(
         name="QuotascopeLedgerStale",
-        signal=f"time() - max({newest})",
+        signal=f"time() - ({newest} or {never})",
         threshold=f"> {config.ledger_stale_after.total_seconds():g}",
-        only_if=f"{total(increase(select(proxy_metrics.REQUESTS), window))} > 0",
+        only_if=f"on () {total(increase(select(proxy_metrics.REQUESTS), window))} > 0",
         lasting=config.evaluation_interval,
         severity="critical",
         summary="Requests are not stored",
-        description="The newest stored request ended {{ $value | humanizeDuration }} ago, though requests "
-        f"were answered in the last {window}.",
+        description="{{ if gt $value 1e9 }}No request was ever stored{{ else }}The newest stored request "
+        "ended {{ $value | humanizeDuration }} ago{{ end }} in the ledger that {{ $labels.instance }} "
+        f"reads, though requests were answered in the last {window}.",
         dashboard=links.PIPELINE,
     )
 

@@ -8,7 +8,7 @@ from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
 from prometheus.promql import select
-from prometheus.quota import projected_unused_percent, seconds_to_reset
+from prometheus.quota import projected_unused_percent, seconds_to_reset, unless_out_of_use
 
 THIS_ACCOUNT = "var-account={{ $labels.account_id | urlquery }}"
 
@@ -20,16 +20,20 @@ def alerts(config: RuleConfig) -> tuple[Alert, ...]:
 
 def quota_nearly_used(config: RuleConfig) -> Alert:
     """Little is left, and the reset is far away."""
+    far = config.quota_reset_at_least.total_seconds()
     return Alert(
         name="QuotascopeQuotaNearlyUsed",
         signal=select(exporter_metrics.SECONDARY_USED),
         threshold=f"> {config.quota_used_percent_above:g}",
-        only_if=f"{seconds_to_reset()} > {config.quota_reset_at_least.total_seconds():g}",
+        only_if=f"{seconds_to_reset()} > {far:g} {unless_out_of_use()}",
+        most=config.quota_alerts_at_most,
         lasting=config.evaluation_interval,
         severity="warning",
         summary="The weekly quota of an account is nearly used up",
-        description='{{ $value | printf "%.0f" }} % of the weekly quota of {{ $labels.account_id }} is used, '
-        f"and its reset is more than {duration(config.quota_reset_at_least)} away.",
+        description='{{ if $labels.account_id }}{{ $value | printf "%.0f" }} % of the weekly quota of '
+        "{{ $labels.account_id }} is used, and its reset is{{ else }}The weekly quota of "
+        '{{ $value | printf "%.0f" }} accounts is nearly used up, and their resets are{{ end }} more than '
+        f"{duration(config.quota_reset_at_least)} away.",
         dashboard=links.ACCOUNTS,
         choice=THIS_ACCOUNT,
     )
@@ -42,12 +46,15 @@ def quota_going_to_waste(config: RuleConfig) -> Alert:
         name="QuotascopeQuotaGoingToWaste",
         signal=projected_unused_percent(),
         threshold=f"> {config.waste_percent_above:g}",
-        only_if=f"{seconds_to_reset()} > 0 < {within:g}",
+        only_if=f"{seconds_to_reset()} > 0 < {within:g} {unless_out_of_use()}",
+        most=config.quota_alerts_at_most,
         lasting=config.evaluation_interval,
         severity="warning",
         summary="Quota of an account will be left over",
-        description='{{ $value | printf "%.0f" }} % of the weekly quota of {{ $labels.account_id }} will be '
-        f"left over at its reset, less than {duration(config.waste_within)} from now, at its pace so far.",
+        description='{{ if $labels.account_id }}{{ $value | printf "%.0f" }} % of the weekly quota of '
+        "{{ $labels.account_id }} will be left over at its reset{{ else }}Much of the weekly quota of "
+        '{{ $value | printf "%.0f" }} accounts will be left over at their resets{{ end }}, less than '
+        f"{duration(config.waste_within)} from now, at the pace so far.",
         dashboard=links.ACCOUNTS,
         choice=THIS_ACCOUNT,
     )
@@ -60,7 +67,7 @@ def reset_cliff(config: RuleConfig) -> Alert:
     soon = f"count({seconds_to_reset()} > 0 < {within:g})"
     return Alert(
         name="QuotascopeResetCliff",
-        signal=f"({soon} or vector(0)) / {known}",
+        signal=f"{soon} / {known}",
         threshold=f"> {config.cliff_share_above:g}",
         only_if=f"{known} >= {config.cliff_accounts_at_least}",
         lasting=config.evaluation_interval,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from metrics import proxy as proxy_metrics
 from metrics import recorded as names
+from metrics.recorded import JOB_AND_INSTANCE
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
@@ -21,13 +22,13 @@ def alerts(config: RuleConfig) -> tuple[Alert, ...]:
 
 
 def spend_above_limit(config: RuleConfig) -> Alert:
-    """More was spent in a day than somebody is ready to pay."""
+    """More was spent in 24 hours than somebody is ready to pay."""
     return Alert(
         name="QuotascopeSpendAboveLimit",
         signal=_spent(),
         threshold=f"> {config.spend_limit_usd:g}",
         severity="warning",
-        summary="The spend limit is passed",
+        summary="The spend limit of 24 hours is exceeded",
         description='{{ $value | printf "%.2f" }} US dollars were spent in the last 24 hours; '
         f"the limit is {config.spend_limit_usd:g}.",
     )
@@ -68,4 +69,7 @@ def requests_unpriced(config: RuleConfig) -> Alert:
 
 
 def _spent() -> str:
-    return total(increase(select(names.COST), DAY))
+    """US dollars of the last day. Of each process' sum, so that the first request of a new model counts."""
+    spent = total(select(names.COST), *JOB_AND_INSTANCE)
+    allowed = "# lint-ignore counter-without-rate: increase follows, over the sum of each process\n"
+    return f"{allowed}sum(increase(({spent})[{DAY}:1m]))"

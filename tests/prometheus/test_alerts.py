@@ -29,7 +29,7 @@ def test_promtool_accepts_the_alerts(
 @pytest.mark.parametrize("alert", alerts(CONFIG), ids=lambda alert: alert.name)
 def test_the_threshold_can_be_taken_off(alert: Alert) -> None:
     """So that a dashboard or a check can ask for the signal alone."""
-    comparison = promql_parser.parse(alert.expr)
+    comparison = promql_parser.parse(alert.condition)
     if alert.only_if:
         assert isinstance(comparison, promql_parser.BinaryExpr)
         comparison = comparison.lhs

@@ -110,7 +110,7 @@ def _fault(text: str) -> str:
     if text.count("{{") != text.count("}}"):
         return f"{{{{ and }}}} do not match in {text[:60]!r}"
     for action in _ACTION.findall(text):
-        words = re.sub(r'"(?:\\.|[^"\\])*"|`[^`]*`|[$.][\w.]*', " ", action)
+        words = re.sub(r'"(?:\\.|[^"\\])*"|`[^`]*`|[$.][\w.]*|\b\d[\w.]*', " ", action)
         unknown = [
             w for w in re.findall(r"[A-Za-z_]\w*", words) if w not in _FUNCTIONS | {"true", "false", "nil"}
         ]
