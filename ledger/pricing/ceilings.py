@@ -7,30 +7,65 @@ the window.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache, lru_cache
+from pathlib import Path
 
+from ledger.pricing.names import spellings
 from ledger.values import Usage
 
+CONTEXT_WINDOWS = Path(__file__).with_name("context_windows.json")
+"""Tokens by model, generated from the price library's data as the catalogue is."""
+
 DEFAULT_WINDOW = 2_000_000
-"""Tokens; no model that is known has a longer context window."""
+"""For models that are not known; hardly one that is known has a longer one."""
+
+MIN_WINDOW = 128_000
+"""What shorter windows are taken for: published ones are often those of an earlier version."""
 
 WINDOWS_PER_REQUEST = 32
 INPUTS_PER_EMBEDDING = 2_048
+EMBEDDING_WINDOW = 32_000
 
 _NAMES = tuple(field.name for field in fields(Usage))
 
 
-def ceiling(context_window: int | None, api: str) -> int:
-    """The most tokens of any kind that one request of a model may report.
-
-    Args:
-        context_window: of the model, in tokens; None where it is not known.
-    """
-    window = context_window or DEFAULT_WINDOW
-    return window * (INPUTS_PER_EMBEDDING if api == "embeddings" else WINDOWS_PER_REQUEST)
+def ceiling(model: str | None, api: str) -> int:
+    """The most tokens of any kind that one request of a model may report."""
+    if api == "embeddings":
+        return EMBEDDING_WINDOW * INPUTS_PER_EMBEDDING
+    return max(context_window(model), MIN_WINDOW) * WINDOWS_PER_REQUEST
 
 
-def plausible(usage: Usage, context_window: int | None, api: str) -> bool:
+def plausible(usage: Usage, model: str | None, api: str) -> bool:
     """Whether one request can have these counts."""
-    most = ceiling(context_window, api)
+    most = ceiling(model, api)
     return all((getattr(usage, name) or 0) <= most for name in _NAMES)
+
+
+@lru_cache(maxsize=1024)
+def context_window(model: str | None) -> int:
+    """A model's context window in tokens; where it is not known, that of the model whose name it extends."""
+    known = _windows()
+    for spelling in spellings(model or ""):
+        if spelling.name in known:
+            return known[spelling.name]
+    for spelling in spellings(model or ""):
+        parts = spelling.name.split("-")
+        for count in range(len(parts) - 1, 1, -1):
+            if (found := known.get("-".join(parts[:count]))) is not None:
+                return found
+    return DEFAULT_WINDOW
+
+
+def windows_text(windows: Mapping[str, int]) -> str:
+    """The file of windows: one model a line."""
+    return json.dumps(windows, indent=0, sort_keys=True) + "\n"
+
+
+@cache
+def _windows() -> dict[str, int]:
+    found: dict[str, int] = json.loads(CONTEXT_WINDOWS.read_text(encoding="utf-8"))
+    return found

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ledger.accounts.allowances import Charge, nano_usd
-from ledger.pricing.ceilings import DEFAULT_WINDOW
+from ledger.pricing.ceilings import context_window
 from ledger.pricing.cost import price_event, price_request
 from ledger.pricing.prices import PriceBook
 from ledger.values import NO_USAGE, RequestEvent, Usage
@@ -68,19 +68,20 @@ def read_ask(body: bytes | None, size: int) -> Ask:
         body: decoded; None where it is not at hand.
         size: its bytes, as far as they are known.
     """
-    tokens = min(size // BYTES_PER_TOKEN, DEFAULT_WINDOW)
     try:
         found = _bodies.decode(body or b"")
     except UNREADABLE:
-        return Ask(input=tokens)
+        return Ask(input=min(size // BYTES_PER_TOKEN, context_window(None)))
+    model = found.model if isinstance(found.model, str) and found.model else None
+    window = context_window(model)
     inner = found.response.get("max_output_tokens") if isinstance(found.response, dict) else None
     limits = (found.max_tokens, found.max_completion_tokens, found.max_output_tokens, inner)
     given = [limit for limit in limits if type(limit) is int and limit > 0]
     choices = max((n for n in (found.n, found.best_of) if type(n) is int and 0 < n <= MAX_CHOICES), default=1)
     return Ask(
-        model=found.model if isinstance(found.model, str) and found.model else None,
-        input=tokens,
-        output=min(max(given), DEFAULT_WINDOW) * choices if given else None,
+        model=model,
+        input=min(size // BYTES_PER_TOKEN, window),
+        output=min(max(given), window) * choices if given else None,
         hidden=any((found.previous_response_id, found.conversation, isinstance(found.prompt, dict))),
     )
 
