@@ -7,17 +7,13 @@ the window.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import fields
+from datetime import UTC, datetime
 from functools import cache, lru_cache
-from pathlib import Path
 
-from ledger.pricing.names import spellings
+from ledger.pricing.files import load_seed
+from ledger.pricing.prices import PriceBook
 from ledger.values import Usage
-
-CONTEXT_WINDOWS = Path(__file__).with_name("context_windows.json")
-"""Tokens by model, generated from the price library's data as the catalogue is."""
 
 DEFAULT_WINDOW = 2_000_000
 """For models that are not known; hardly one that is known has a longer one."""
@@ -29,6 +25,7 @@ WINDOWS_PER_REQUEST = 32
 INPUTS_PER_EMBEDDING = 2_048
 EMBEDDING_WINDOW = 32_000
 
+_NEWEST = datetime.max.replace(tzinfo=UTC)
 _NAMES = tuple(field.name for field in fields(Usage))
 
 
@@ -47,25 +44,11 @@ def plausible(usage: Usage, model: str | None, api: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def context_window(model: str | None) -> int:
-    """A model's context window in tokens; where it is not known, that of the model whose name it extends."""
-    known = _windows()
-    for spelling in spellings(model or ""):
-        if spelling.name in known:
-            return known[spelling.name]
-    for spelling in spellings(model or ""):
-        parts = spelling.name.split("-")
-        for count in range(len(parts) - 1, 1, -1):
-            if (found := known.get("-".join(parts[:count]))) is not None:
-                return found
-    return DEFAULT_WINDOW
-
-
-def windows_text(windows: Mapping[str, int]) -> str:
-    """The file of windows: one model a line."""
-    return json.dumps(windows, indent=0, sort_keys=True) + "\n"
+    """A model's context window in tokens, as the price data has it, whatever a configured price says."""
+    price = _shipped().find(model, _NEWEST) if model else None
+    return (price.context_window if price else None) or DEFAULT_WINDOW
 
 
 @cache
-def _windows() -> dict[str, int]:
-    found: dict[str, int] = json.loads(CONTEXT_WINDOWS.read_text(encoding="utf-8"))
-    return found
+def _shipped() -> PriceBook:
+    return PriceBook(load_seed())

@@ -84,19 +84,6 @@ def library_prices() -> tuple[Price, ...]:
     return tuple(sorted(unique.values(), key=lambda p: (p.provider, p.model, p.effective_from)))
 
 
-def library_windows() -> dict[str, int]:
-    """The longest context window of each model, whoever serves it. Raises: PriceError."""
-    library_version()
-    from genai_prices.data import providers
-
-    found: dict[str, int] = {}
-    for model in (model for provider in providers for model in provider.models):
-        if model.context_window:
-            name = model.id.lower()
-            found[name] = max(found.get(name, 0), model.context_window)
-    return found
-
-
 def _prices(provider: types.Provider, model: types.ModelInfo) -> Iterator[Price]:
     name = model.id.lower()
     periods, variants = _periods(model), list(_variants(model))

@@ -8,9 +8,8 @@ from datetime import date, datetime
 from pathlib import Path
 
 from ledger.errors import PriceError
-from ledger.pricing.ceilings import CONTEXT_WINDOWS, windows_text
 from ledger.pricing.files import CATALOGUE, catalogue_text, load_catalogue, write_catalogue
-from ledger.pricing.library import library_prices, library_version, library_windows
+from ledger.pricing.library import library_prices, library_version
 from ledger.pricing.prices import DAWN, Price
 from ledger.pricing.records import card_record
 
@@ -59,7 +58,6 @@ def take(path: Path = CATALOGUE, *, today: date) -> tuple[Change, ...]:
     found = changes(before, after)
     if found:
         write_catalogue(catalogue_text(after, library_version(), today), path)
-        write_catalogue(windows_text(library_windows()), path.with_name(CONTEXT_WINDOWS.name))
     return found
 
 
