@@ -18,6 +18,8 @@ DECAY = 10
 """A request that costs less than the usual one lowers that by a tenth of the difference; one that costs more
 raises it at once."""
 
+NO_LIMIT = 2**63
+
 MAX_MODELS = 100
 """Models whose usual cost is known, of one key; callers choose the names."""
 
@@ -70,9 +72,12 @@ class KeyAllowance:
         last, at = self._last, self._settled_at
         if last is None or at is None:
             return None
-        limits = self.limits
-        week = self._unsettled() + (last.this_week if week_start(at) == week_start(now) else 0)
-        today = self._unsettled() + (last.today if day_start(at) == day_start(now) else 0)
+        limits, unsettled = self.limits, self._unsettled()
+        week, today = last.this_week + unsettled, last.today + unsettled
+        if week < (limits.weekly or NO_LIMIT) and today < (limits.daily or NO_LIMIT):
+            return None
+        week -= last.this_week if week_start(at) != week_start(now) else 0
+        today -= last.today if day_start(at) != day_start(now) else 0
         if limits.weekly is not None and week >= limits.weekly:
             return self._spent("weekly", now)
         if limits.daily is not None and today >= limits.daily:

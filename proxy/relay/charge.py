@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import lru_cache
+from math import ceil
 from typing import Any
 
 import msgspec
 
-from ledger.accounts.allowances import Charge, nano_usd
+from ledger.accounts.allowances import NANO_PER_USD, Charge, nano_usd
 from ledger.pricing.ceilings import context_window
-from ledger.pricing.cost import price_event, price_request
+from ledger.pricing.cost import price_event
 from ledger.pricing.prices import PriceBook
-from ledger.values import NO_USAGE, RequestEvent, Usage
+from ledger.pricing.steps import context_step
+from ledger.values import NO_USAGE, RequestEvent
 from proxy.http.routes import Work
 from proxy.metering.usage import UNREADABLE
 
@@ -37,6 +40,7 @@ class _Body(msgspec.Struct):
     max_output_tokens: Any = None
     n: Any = None
     best_of: Any = None
+    service_tier: Any = None
     previous_response_id: Any = None
     conversation: Any = None
     prompt: Any = None
@@ -53,12 +57,14 @@ class Ask(msgspec.Struct, frozen=True):
         input: tokens, by the body's size.
         output: tokens, at most, of all answers together; None where it sets no limit.
         hidden: part of its input is kept by the provider, so its size is not known.
+        tier: the service tier that it asks for.
     """
 
     model: str | None = None
     input: int = 0
     output: int | None = None
     hidden: bool = True
+    tier: str | None = None
 
 
 def read_ask(body: bytes | None, size: int) -> Ask:
@@ -83,6 +89,7 @@ def read_ask(body: bytes | None, size: int) -> Ask:
         input=min(size // BYTES_PER_TOKEN, window),
         output=min(max(given), window) * choices if given else None,
         hidden=any((found.previous_response_id, found.conversation, isinstance(found.prompt, dict))),
+        tier=found.service_tier if isinstance(found.service_tier, str) else None,
     )
 
 
@@ -94,17 +101,28 @@ def estimate(book: PriceBook, ask: Ask, usual: int | None, at: datetime) -> int:
     Returns: 10^-9 US dollars.
     """
     output = ask.output if ask.output is not None else 0 if usual is not None else DEFAULT_OUTPUT
-    own = price_request(book, ask.model, Usage(ask.input, output), at)
-    if not isinstance(own, Decimal):
+    rates = _rates(book, ask.model, ask.tier, context_step(ask.input), at.date()) if ask.model else None
+    if rates is None:
         return UNKNOWN_REQUEST if usual is None else usual
-    if ask.output is not None and not ask.hidden:
-        return nano_usd(own)
-    return max(nano_usd(own), usual or 0)
+    own = ceil((ask.input * rates[0] + output * rates[1]) / 1_000_000)
+    return own if ask.output is not None and not ask.hidden else max(own, usual or 0)
 
 
 def is_priced(book: PriceBook, model: str, at: datetime) -> bool:
     """Whether it can be known what a model costs."""
-    return isinstance(price_request(book, model, Usage(1, 1), at), Decimal)
+    return _rates(book, model, None, 0, at.date()) is not None
+
+
+@lru_cache(maxsize=1024)
+def _rates(
+    book: PriceBook, model: str, tier: str | None, step: int, day: date
+) -> tuple[Decimal, Decimal] | None:
+    """What a million tokens of input and of output cost, in 10^-9 US dollars; None where it is not known."""
+    price = book.find(model, datetime.combine(day, time(), UTC))
+    if price is None:
+        return None
+    rates = price.rates_for(tier, step)
+    return rates.input * NANO_PER_USD, rates.output * NANO_PER_USD
 
 
 def charge(book: PriceBook, event: RequestEvent, work: Work, ask: Ask, reserved: int) -> Charge:
@@ -114,10 +132,11 @@ def charge(book: PriceBook, event: RequestEvent, work: Work, ask: Ask, reserved:
     Args:
         reserved: 10^-9 US dollars.
     """
-    for named in (event, replace(event, model=ask.model)):
-        cost = price_event(book, named)
-        if isinstance(cost, Decimal):
-            return Charge(nano_usd(cost), 0, 1)
+    cost = price_event(book, event)
+    if not isinstance(cost, Decimal) and event.model != ask.model:
+        cost = price_event(book, replace(event, model=ask.model))
+    if isinstance(cost, Decimal):
+        return Charge(nano_usd(cost), 0, 1)
     if _is_billed(event, work, ask):
         return Charge(reserved, reserved, 1)
     return Charge()

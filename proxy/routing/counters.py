@@ -39,6 +39,7 @@ class Counting:
         self._backend: Backend = backend
         self._accounts: frozenset[str] = frozenset()
         self._selections: dict[_Selected, int] = {}
+        self._charges: dict[str, Charge] = {}
         _start_at_zero(metrics, {backend, "none"})
         for key, period in limits:
             metrics.counter(m.BUDGET_HITS, key, period)
@@ -60,7 +61,12 @@ class Counting:
         self._selections[one] = self._selections.get(one, 0) + 1
 
     def deliver(self) -> None:
-        """Count the selections that were made since the last time."""
+        """Count the selections that were made, and what was charged, since the last time."""
+        charges, self._charges = self._charges, {}
+        for key, charge in charges.items():
+            metered, estimated = charge.nano - charge.estimated, charge.estimated
+            self._metrics.counter(m.BUDGET_CHARGED, key, "metered").inc(metered / NANO_PER_USD)
+            self._metrics.counter(m.BUDGET_CHARGED, key, "estimated").inc(estimated / NANO_PER_USD)
         selections, self._selections = self._selections, {}
         for (pool, backend, retry, outcome, tier, score), times in selections.items():
             labels = (pool, backend, retry)
@@ -103,10 +109,8 @@ class Counting:
         self._metrics.counter(m.BUDGET_HITS, key, period).inc()
 
     def charged(self, key: str, charge: Charge) -> None:
-        """Count what a request charged to its key's budget."""
-        metered, estimated = charge.nano - charge.estimated, charge.estimated
-        self._metrics.counter(m.BUDGET_CHARGED, key, "metered").inc(metered / NANO_PER_USD)
-        self._metrics.counter(m.BUDGET_CHARGED, key, "estimated").inc(estimated / NANO_PER_USD)
+        """Take what a request charged to its key's budget."""
+        self._charges[key] = self._charges.get(key, Charge()) + charge
 
 
 def _start_at_zero(metrics: Metrics, backends: Iterable[str]) -> None:

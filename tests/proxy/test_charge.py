@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.accounts.allowances import Charge, nano_usd
-from ledger.pricing.files import configured
+from ledger.pricing.files import configured, load_seed
 from ledger.pricing.prices import PriceBook
 from ledger.values import NO_USAGE, RequestEvent, Usage
 from proxy.http.routes import Work
@@ -21,10 +21,11 @@ from proxy.relay.charge import DEFAULT_OUTPUT, UNKNOWN_REQUEST, Ask, charge, est
 from settings.model import ModelPrice
 
 NOW = datetime(2026, 11, 27, 15, tzinfo=UTC)
-BOOK = PriceBook(
+CONFIGURED = (
     configured(model, ModelPrice(prompt_per_1m=Decimal(prompt), completion_per_1m=Decimal(completion)))
     for model, prompt, completion in (("priced", 1, 10), ("free", 0, 0))
 )
+BOOK = PriceBook([*load_seed(), *CONFIGURED])
 RESERVED = nano_usd(Decimal("0.5"))
 
 
@@ -53,6 +54,8 @@ RESERVED = nano_usd(Decimal("0.5"))
 def test_what_a_body_limits(body: dict[str, Any], output: int | None, hidden: bool) -> None:
     data = json.dumps({"model": "priced", **body}).encode()
     assert read_ask(data, len(data)) == Ask("priced", len(data) // 4, output, hidden)
+    data = json.dumps({"service_tier": "priority"}).encode()
+    assert read_ask(data, 4) == Ask(None, 1, None, False, "priority")
 
 
 @pytest.mark.parametrize("body", [None, b"", b"[]", b"{", b'"x"', b"\xff", b"[" * 10_000])
@@ -72,6 +75,9 @@ def test_a_body_that_cannot_be_read_has_a_size_alone(body: bytes | None) -> None
         (Ask("unknown-model", 0, 100, False), None, Decimal(UNKNOWN_REQUEST) / 10**9),
         (Ask(None, 0, None), RESERVED, Decimal("0.5")),
         (Ask("free", 10**6, 10**6, False), None, Decimal(0)),
+        (Ask("gpt-5.4", 1_000, 1_000, False), None, Decimal("0.0175")),
+        (Ask("gpt-5.4", 1_000, 1_000, False, "priority"), None, Decimal("0.035")),
+        (Ask("gpt-5.4", 300_000, 1_000, False), None, Decimal("1.5225")),
     ],
 )
 def test_what_a_request_may_cost(ask: Ask, usual: int | None, expected: Decimal) -> None:
