@@ -20,6 +20,10 @@ SUFFIX = ".j2"
 ALERTING = "alerting/"
 
 
+EXPECTED = (PurePosixPath("provisioning/plugins"), PurePosixPath("provisioning/alerting"))
+"""Folders that Grafana looks into at its start; it logs an error for each that is missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Values:
     """What the templates are filled with.
@@ -87,6 +91,10 @@ def write(contents: Mapping[PurePosixPath, str], out: Path) -> list[Path]:
     Raises: OutputError.
     """
     try:
+        for folder in EXPECTED:
+            (out / folder).mkdir(parents=True, exist_ok=True)
         return prometheus_build.write(contents, out)
+    except OSError as error:
+        raise OutputError(f"{error.filename or out}: cannot be written: {error.strerror}") from error
     except CannotWrite as error:
         raise OutputError(str(error)) from error

@@ -97,7 +97,8 @@ def reset(docker: str, container: str, password: str, running: Sequence[str]) ->
         if done.returncode == 0:
             return
         if done.returncode not in NO_SUCH_PROGRAM:
-            raise ContainerError(f"Grafana in {container} refuses: {_said(done)}. {_advice(running)}")
+            advice = "" if container in running else f" {_advice(running)}"
+            raise ContainerError(f"Grafana in {container} refuses: {_said(done)}.{advice}")
     raise ContainerError(f"{container} has neither grafana nor grafana-cli. {_advice(running)}")
 
 
@@ -117,4 +118,8 @@ def _run(command: Sequence[str], text: str = "") -> subprocess.CompletedProcess[
 
 
 def _said(done: subprocess.CompletedProcess[str]) -> str:
-    return " ".join((done.stderr or done.stdout).split())[-300:] or f"exit code {done.returncode}"
+    """What it says is wrong: what follows `Error:` where it says that among the lines of its log."""
+    text = " ".join(f"{done.stdout} {done.stderr}".split())
+    _, found, reason = text.rpartition("Error:")
+    said = reason if found else " ".join((done.stderr or done.stdout).split())[-300:]
+    return said.strip(" .\u2717")[:300] or f"exit code {done.returncode}"

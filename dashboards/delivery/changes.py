@@ -74,11 +74,34 @@ def differences(stored: Any, wanted: Any, path: str = "") -> Iterator[str]:
     if isinstance(stored, dict) and isinstance(wanted, dict):
         for key in sorted({*stored, *wanted}):
             yield from differences(stored.get(key), wanted.get(key), f"{path}.{key}".lstrip("."))
+    elif _have_ids(stored) and _have_ids(wanted):
+        yield from _by_id(stored, wanted, path)
     elif isinstance(stored, list) and isinstance(wanted, list) and len(stored) == len(wanted):
         for number, (left, right) in enumerate(zip(stored, wanted, strict=True)):
             yield from differences(left, right, f"{path}[{_name(right, number)}]")
     elif stored != wanted:
         yield f"{path}: {_short(stored)} -> {_short(wanted)}"
+
+
+def _have_ids(entries: Any) -> bool:
+    """Whether these are panels: each with an id of its own."""
+    if not isinstance(entries, list) or not all(isinstance(e, dict) and "id" in e for e in entries):
+        return False
+    return len({entry["id"] for entry in entries}) == len(entries)
+
+
+def _by_id(stored: list[Json], wanted: list[Json], path: str) -> Iterator[str]:
+    """Panels by their ids, so that one more of them does not hide what was done to the others."""
+    before, after = ({entry["id"]: entry for entry in entries} for entries in (stored, wanted))
+    for number, entry in after.items():
+        if number in before:
+            yield from differences(before[number], entry, f"{path}[{_name(entry, number)}]")
+        else:
+            yield f"{path}[{_name(entry, number)}]: missing -> there"
+    for number in before.keys() - after.keys():
+        yield f"{path}[{_name(before[number], number)}]: there -> gone"
+    if [n for n in before if n in after] != [n for n in after if n in before]:
+        yield f"{path}: in another order"
 
 
 def _name(entry: Any, number: int) -> str:

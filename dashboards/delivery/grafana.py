@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -68,25 +69,30 @@ class Grafana:
 
     def version(self) -> str:
         """Like `12.3.1`."""
-        about: Json = self._ask(self._api.health.check)
-        return str(about.get("version", "unknown"))
+        about: Json | None = self._ask(self._api.health.check)
+        return str((about or {}).get("version", "unknown"))
 
     def folder_title(self, uid: str) -> str | None:
-        """The title of a folder; None where there is none."""
-        found = self._ask(lambda: self._api.folder.get_folder(uid), missing=None)
+        """The title of a folder; None where there is none, or where this token may not see it: Grafana denies
+        an Editor access to a folder that does not exist."""
+        found = self._ask(lambda: self._api.folder.get_folder(uid), absent=(403, 404))
         return None if found is None else str(found["title"])
 
     def create_folder(self, uid: str, title: str) -> None:
-        """A folder at the top."""
-        self._ask(lambda: self._api.folder.create_folder(title, uid=uid))
+        """A folder at the top; one of that uid that already exists stays as it is."""
+        self._ask(lambda: self._api.folder.create_folder(title, uid=uid), absent=(409, 412))
 
     def rename_folder(self, uid: str, title: str) -> None:
         """Another title for a folder."""
         self._ask(lambda: self._api.folder.update_folder(uid, title=title, overwrite=True))
 
     def dashboard(self, uid: str) -> Stored | None:
-        """A dashboard; None where there is none."""
-        found = self._ask(lambda: self._api.dashboard.get_dashboard(uid), missing=None)
+        """A dashboard; None where there is none.
+
+        While a token has a right to no dashboard, Grafana denies access to one that does not exist, too: then
+        only a write tells.
+        """
+        found = self._ask(lambda: self._api.dashboard.get_dashboard(uid), absent=(403, 404))
         if found is None:
             return None
         meta = found.get("meta", {})
@@ -95,11 +101,11 @@ class Grafana:
     def save(self, dashboard: Json, folder: str, message: str) -> None:
         """Write a dashboard over what is there under its uid."""
         payload = {"dashboard": dashboard, "folderUid": folder, "overwrite": True, "message": message}
-        self._ask(lambda: self._api.dashboard.update_dashboard(payload))
+        self._ask(lambda: self._api.dashboard.update_dashboard(payload), what=f"dashboard {dashboard['uid']}")
 
     def delete(self, uid: str) -> None:
-        """Remove a dashboard."""
-        self._ask(lambda: self._api.dashboard.delete_dashboard(uid), missing=None)
+        """Remove a dashboard; where there is none, which Grafana says by 403, nothing is left to do."""
+        self._ask(lambda: self._api.dashboard.delete_dashboard(uid), absent=(403, 404))
 
     def tagged(self, tag: str, folder: str) -> dict[str, str]:
         """The titles of the dashboards in a folder that carry a tag, by uid."""
@@ -113,23 +119,24 @@ class Grafana:
 
     def _search(self, tag: str, page: int) -> list[Json]:
         asked = {"tag": tag, "type_": "dash-db", "limit": PAGE, "page": page}
-        found: list[Json] = self._ask(lambda: self._api.search.search_dashboards(**asked))
-        return found
+        found: list[Json] | None = self._ask(lambda: self._api.search.search_dashboards(**asked))
+        return found or []
 
-    def _ask(self, call: Callable[[], T], **missing: T) -> T:
+    def _ask(self, call: Callable[[], T], *, absent: tuple[int, ...] = (), what: str = "") -> T | None:
         """One call, tried again where that may help.
 
         Args:
-            missing: what to answer where Grafana says 404; without it that is an error.
+            absent: status codes that are answered with None; without them they are errors.
+            what: what the call is about, for errors.
         """
         for wait in (*self._retries.waits, None):
             try:
                 return call()
             except GrafanaClientError as error:
-                if error.status_code == 404 and "missing" in missing:
-                    return missing["missing"]
+                if error.status_code in absent:
+                    return None
                 if error.status_code != 429 or wait is None:
-                    raise GrafanaError(self._refused(error)) from error
+                    raise GrafanaError(self._refused(error, what)) from error
             except (GrafanaServerError, GrafanaTimeoutError, RequestException) as error:
                 if wait is None:
                     raise GrafanaError(f"{self._url}: {_reason(error)}") from error
@@ -138,15 +145,24 @@ class Grafana:
             self._retries.sleep(wait)
         raise AssertionError("unreachable")
 
-    def _refused(self, error: GrafanaClientError) -> str:
+    def _refused(self, error: GrafanaClientError, what: str) -> str:
+        where = f"{self._url}: {what}: " if what else f"{self._url}: "
         if isinstance(error, GrafanaUnauthorizedError) or error.status_code == 403:
             return (
-                f"{self._url}: refuses the token (HTTP {error.status_code}): GRAFANA_TOKEN must be a service "
+                f"{where}refuses the token (HTTP {error.status_code}): GRAFANA_TOKEN must be a service "
                 "account's, with the role Editor"
             )
-        return f"{self._url}: {_reason(error)}"
+        return f"{where}{_reason(error)}"
 
 
 def _reason(error: Exception) -> str:
-    text = error.message if isinstance(error, GrafanaException) else f"cannot be reached: {error}"
-    return " ".join(str(text).split())[:300]
+    """Why, in Grafana's words or the system's; libraries wrap those in their own objects."""
+    if isinstance(error, GrafanaException):
+        return " ".join(str(error.message).split())[:300]
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return f"cannot be reached: {cause.strerror}"
+        cause = cause.__cause__ or cause.__context__
+    found = re.search(r"\[Errno -?\d+\] ([^\"')]+)", str(error))
+    return f"cannot be reached: {found[1].strip() if found else type(error).__name__}"

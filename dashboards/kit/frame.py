@@ -43,7 +43,7 @@ def dashboard(
         templating=core.Templating(list=variables),
         time=core.Time("now-24h", "now"),
         timePicker=core.TimePicker(refreshIntervals=None, timeOptions=None),
-        timezone="browser",
+        timezone="",  # what each user has chosen
     )
     return without(plain(whole), _NO_LONGER_READ)
 

@@ -9,7 +9,7 @@ from dashboards.panels import quota, spenders
 from prometheus.config import RuleConfig
 
 UID = addresses.ACCOUNTS
-TITLE = "Quotascope / Accounts and quota"
+TITLE = "Accounts and quota"
 DESCRIPTION = "Quota windows, estimates, resets and traffic of every account."
 
 

@@ -11,7 +11,7 @@ from dashboards.queries import quota
 from prometheus.config import RuleConfig
 
 UID = addresses.ACTIVITY
-TITLE = "Quotascope / Activity by hour"
+TITLE = "Activity by hour"
 DESCRIPTION = "Cost, requests, tokens and errors of one account, hour by hour."
 
 STATUS_COLORS = {"success": "green", "error": "red", "cancelled": "yellow"}

@@ -9,7 +9,7 @@ from dashboards.panels import days, traffic
 from prometheus.config import RuleConfig
 
 UID = addresses.OVERVIEW
-TITLE = "Quotascope / Overview"
+TITLE = "Overview"
 DESCRIPTION = "Cost, requests, errors, speed and tokens of the LLM traffic through the proxy."
 
 

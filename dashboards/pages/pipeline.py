@@ -11,7 +11,7 @@ from dashboards.queries import pipeline as queries
 from prometheus.config import RuleConfig
 
 UID = addresses.PIPELINE
-TITLE = "Quotascope / Pipeline health"
+TITLE = "Pipeline health"
 DESCRIPTION = "Scrapes, the request log's buffer, the ledger's lag and the exporter's collectors."
 
 _NOT_SCRAPED = "Nothing is scraped: does Prometheus run with our scrape configuration?"

@@ -12,7 +12,7 @@ from dashboards.queries import routing as queries
 from prometheus.config import RuleConfig
 
 UID = addresses.ROUTING
-TITLE = "Quotascope / Routing"
+TITLE = "Routing"
 DESCRIPTION = "How accounts are chosen, marked and tried again, and requests that could not be priced."
 
 _ACCOUNTS = links.dashboard(addresses.ACCOUNTS, "Quota of the accounts")

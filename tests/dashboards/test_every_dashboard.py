@@ -77,7 +77,7 @@ def test_a_dashboard_is_ours_current_and_fixed(name: str) -> None:
     assert dashboard["schemaVersion"] == SCHEMA_VERSION
     assert dashboard["editable"] is False
     assert TAG in dashboard["tags"]
-    assert dashboard["timezone"] == "browser"
+    assert dashboard["timezone"] == ""
     assert dashboard["time"] == {"from": "now-24h", "to": "now"}
     assert list(nulls(dashboard)) == []
 

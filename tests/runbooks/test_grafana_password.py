@@ -23,7 +23,8 @@ case "$1" in
   exec)
     [ "$4" = "{program}" ] || {{ echo "OCI runtime exec failed: \\"$4\\": not found" >&2; exit 127; }}
     read -r password
-    [ "${{#password}}" -ge 4 ] || {{ echo "Error: new password is too short" >&2; exit 1; }}
+    [ "${{#password}}" -ge 4 ] || {{ echo "INFO Config loaded from defaults.ini" >&2
+        printf 'Error: \\342\\234\\227 new password is too short\\n\\n' >&2; exit 1; }}
     printf %s "$password" > {received} ;;
 esac
 """
@@ -104,6 +105,7 @@ def test_a_password_that_will_not_do(docker: Callable[..., Docker], password: st
     result = running.reset(password=password)
     assert result.returncode == 2
     assert said in result.stderr
+    assert "Config loaded" not in result.stderr and "--container" not in result.stderr
     assert running.received == ""
 
 

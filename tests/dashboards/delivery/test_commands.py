@@ -16,7 +16,7 @@ def test_diff_deploy_diff(local: Any, capsys: pytest.CaptureFixture[str]) -> Non
     server, url = local
     environ = {"GRAFANA_URL": url, "GRAFANA_TOKEN": TOKEN}
     assert main(["diff"], environ) == 1
-    assert "would create  Quotascope / Overview  (quotascope-overview)" in capsys.readouterr().out
+    assert "would create  Overview  (quotascope-overview)" in capsys.readouterr().out
     assert server.writes == []
     assert main(["deploy"], environ) == 0
     out = capsys.readouterr().out

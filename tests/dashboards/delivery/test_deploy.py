@@ -8,7 +8,7 @@ import pytest
 
 from dashboards.build import dashboards
 from dashboards.delivery.deploy import compare, deploy, table
-from dashboards.delivery.grafana import Grafana
+from dashboards.delivery.grafana import Grafana, Retries
 from dashboards.errors import GrafanaError
 from dashboards.kit.addresses import FOLDER
 from dashboards.kit.frame import TAG
@@ -133,4 +133,40 @@ def test_the_table_says_what_and_why(grafana: Grafana) -> None:
     assert lines[lines.index("updated  Other  (quotascope-tokens)") + 1].strip() == (
         "title: 'Token Usage Metrics' -> 'Other'"
     )
-    assert lines[0] == "same     Quotascope / Overview  (quotascope-overview)"
+    assert lines[0] == "same     Overview  (quotascope-overview)"
+
+
+def test_from_nothing_an_editor_sees_what_would_be_and_does_it(local: Any) -> None:
+    """In an empty Grafana every look is denied; only writes tell."""
+    _, url = local
+    grafana = Grafana(url, "glsa_test_token")
+    assert actions(compare(grafana, BUILT)) == dict.fromkeys(UIDS, "create")
+    assert actions(deploy(grafana, BUILT, prune=True)) == dict.fromkeys(UIDS, "create")
+    grafana.create_folder(FOLDER, "Quotascope")  # answered 412: it exists
+    assert actions(compare(grafana, BUILT)) == dict.fromkeys(UIDS, "unchanged")
+    grafana.close()
+
+
+def test_a_dashboard_that_may_not_be_written_is_named(local: Any) -> None:
+    server, url = local
+    grafana = Grafana(url, "glsa_test_token", Retries(()))
+    deploy(grafana, BUILT, prune=True)
+    server.hidden.add("quotascope-overview")
+    with pytest.raises(GrafanaError, match=r"dashboard quotascope-overview: refuses the token \(HTTP 403\)"):
+        deploy(grafana, BUILT, prune=True)
+    grafana.close()
+
+
+def test_a_panel_more_does_not_hide_what_was_done_to_another(grafana: Grafana) -> None:
+    deploy(grafana, BUILT, prune=True)
+    stored = grafana.dashboard("quotascope-overview")
+    assert stored is not None
+    edited = copy.deepcopy(stored.dashboard)
+    edited["panels"][1]["targets"][0]["expr"] = "vector(0)"
+    edited["panels"].append(
+        {"id": 9_999, "type": "text", "title": "By hand", "gridPos": {"x": 0, "y": 999, "w": 1, "h": 1}}
+    )
+    grafana.save(edited, FOLDER, "by hand")
+    (change,) = [c for c in compare(grafana, BUILT) if c.is_drift]
+    assert change.details[0].startswith("panels[Cost today so far (USD)].targets[0].expr: 'vector(0)' -> ")
+    assert change.details[1] == "panels[By hand]: there -> gone"
