@@ -186,6 +186,7 @@ EXPECTED_TODAY: Mapping[str, Mapping[str, Any]] = {
     "Tokens by kind": {
         "input": about(ANSWERED * 10_000 / WINDOW_MINUTES),
         "cached input": about(ANSWERED * 4_000 / WINDOW_MINUTES),
+        "cache write": about(0),
         "output": about(ANSWERED * 2_000 / WINDOW_MINUTES),
         "reasoning": about(ANSWERED * 500 / WINDOW_MINUTES),
     },

@@ -79,8 +79,8 @@ def tokens() -> Json:
     """What it used."""
     about = About(
         "Tokens per hour",
-        "Tokens of the account as the provider reported them: input that was new, input that came from the "
-        f"provider's cache, and output, reasoning included. {_HOURS}",
+        "Tokens of the account as the provider reported them: input that was new, that came from the "
+        f"provider's cache and that was written to it, and output, reasoning included. {_HOURS}",
         "short",
         "No tokens of this account reported in a full hour of this range",
         links=(links.dashboard(addresses.OVERVIEW, "Tokens of all accounts"),),

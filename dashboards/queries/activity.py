@@ -18,12 +18,13 @@ def requests() -> Query:
     return hourly(counts, "{{status}}")
 
 
-def tokens() -> tuple[Query, Query, Query]:
-    """Tokens of the hour: input that was new, input from the provider's cache, output."""
-    sent, cached, output = (_tokens(kind) for kind in ("input", "cached_input", "output"))
+def tokens() -> tuple[Query, Query, Query, Query]:
+    """Tokens of the hour: input that was new, input from the provider's cache and written to it, output."""
+    sent, cached, written, output = map(_tokens, ("input", "cached_input", "cache_write", "output"))
     return (
-        hourly(f"{sent} - ({cached} or 0 * {sent})", "new input"),
+        hourly(f"{sent} - ({cached} or 0 * {sent}) - ({written} or 0 * {sent})", "new input"),
         hourly(cached, "cached input"),
+        hourly(written, "cache write"),
         hourly(output, "output"),
     )
 

@@ -21,7 +21,7 @@ from prometheus.config import RuleConfig
 from prometheus.promql import buckets, equal, increase, quantile, rate, select, share, total
 
 _QUANTILES = (0.5, 0.95, 0.99)
-_KINDS = ("input", "cached_input", "output", "reasoning")
+_KINDS = ("input", "cached_input", "cache_write", "output", "reasoning")
 
 
 def cost_so_far() -> Query:

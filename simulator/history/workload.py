@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from ledger.values import Usage
@@ -19,6 +19,7 @@ class Workload:
         input_tokens, output_tokens: medians; the counts are spread log-normally around them. No output
             stands for embeddings.
         cached: mean share of the input that is cached.
+        written: mean share of the rest of the input that is written to a cache; 0 where that is not told.
         reasoning: mean share of the output that is reasoning; 0 for models that do not reason.
         first_token_ms: median time to the first token.
         tokens_per_second: median speed of the output.
@@ -31,6 +32,7 @@ class Workload:
     input_tokens: int
     output_tokens: int
     cached: float
+    written: float = 0.0
     reasoning: float = 0.0
     first_token_ms: float = 600.0
     tokens_per_second: float = 80.0
@@ -45,6 +47,7 @@ WORKLOADS: tuple[Workload, ...] = (
         input_tokens=14_000,
         output_tokens=650,
         cached=0.72,
+        written=0.8,
         reasoning=0.45,
         first_token_ms=1_400,
     ),
@@ -118,13 +121,17 @@ def draw(workload: Workload, streamed: bool, rng: Random) -> Draw:
     reasoning = part(output, workload.reasoning, rng)
     first = workload.first_token_ms * rng.lognormvariate(0, 0.4)
     rest = output / (workload.tokens_per_second * rng.lognormvariate(0, 0.25)) * 1_000
-    return Draw(
+    drawn = Draw(
         usage=Usage(input_tokens, output, cached, reasoning) if output else Usage(input_tokens, 0),
         latency_ms=round(first + rest, 3),
         first_token_ms=round(first, 3) if streamed and output else None,
         effort=rng.choice(EFFORTS) if workload.reasoning else None,
         tier=choose(workload.tiers, rng) if workload.tiers else None,
     )
+    if not workload.written:
+        return drawn
+    written = part(input_tokens - cached, workload.written, rng)
+    return replace(drawn, usage=replace(drawn.usage, cache_write_tokens=written))
 
 
 def spread(median: float, sigma: float, rng: Random) -> int:

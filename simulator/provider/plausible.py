@@ -45,7 +45,8 @@ class Plausible:
         whole = drawn.latency_ms / 1_000 / self.speed
         first = whole if drawn.first_token_ms is None else drawn.first_token_ms / 1_000 / self.speed
         pace = Pace(first, (whole - first) / events)
-        return Answer(usage=drawn.usage, service_tier=drawn.tier, events=events, pace=pace)
+        usage = replace(drawn.usage, cache_write_tokens=None)  # its answers tell of none
+        return Answer(usage=usage, service_tier=drawn.tier, events=events, pace=pace)
 
     def _fault(self, rng: Random) -> Fault | None:
         fate = rng.random()

@@ -207,7 +207,7 @@ def test_requests_flow_as_counted(shown: Shown, between: Any, now: datetime) -> 
 
 def test_tokens_flow_as_counted(shown: Shown, between: Any) -> None:
     kinds = [only([answer]) for answer in shown("Tokens by kind")]
-    assert [one.name for one in kinds] == ["input", "cached input", "output", "reasoning"]
+    assert [one.name for one in kinds] == ["input", "cached input", "cache write", "output", "reasoning"]
     window = timedelta(minutes=15) + STEP
     for series in kinds:
         for at, per_minute in series.points[1:]:

@@ -318,15 +318,16 @@ def test_an_accounts_hours(title: str, label: Label, asked: Asked, between: Any)
 
 def test_an_accounts_cost_and_tokens(asked: Asked, between: Any, prices: PriceBook) -> None:
     ((cost,),) = asked("activity", "Cost per hour (USD)", account=ANNA)
-    (fresh,), (cached,), (output,) = asked("activity", "Tokens per hour", account=ANNA)
+    (fresh,), (cached,), (written,), (output,) = asked("activity", "Tokens per hour", account=ANNA)
     assert len(cost.points) == 25
     for place, (at, usd) in enumerate(cost.points):
         mine = [e for e in between.events(at, HOUR) if e.account_id == ANNA]
         assert usd == between.increase(at, HOUR, sum(float(spend_of(e, prices).usd) for e in mine))
         counts = [token_counts(e) for e in mine if e.billable]
         for series, number in (
-            (fresh, sum(c[0] - c[2] for c in counts)),
+            (fresh, sum(c[0] - c[2] - c[3] for c in counts)),
             (cached, sum(c[2] for c in counts)),
+            (written, sum(c[3] for c in counts)),
             (output, sum(c[1] for c in counts)),
         ):
             assert series.points[place][1] == between.increase(at, HOUR, number)
