@@ -205,6 +205,10 @@ class Budgets:
         one.used_at = now.timestamp()
         return Reservation(self, one, "generates", ask, nano)
 
+    def unreserved(self, key: Key, work: Work) -> Reservation:
+        """Charge what a request costs after all that should cost nothing."""
+        return Reservation(self, self._keys[key.name], work, Ask(), 0)
+
     @property
     def _stuck(self) -> bool:
         """Whether the ledger has been asked and does not answer."""

@@ -80,7 +80,9 @@ async def pay(passage: Passage, asked: Question, admission: Admission, key: Key)
     request, work = passage.request, passage.target.route.work
     if websocket.is_upgrade(request.headers):
         await admission.connect(key)  # each turn is paid by itself
-    elif work not in ("reads", "free"):
+    elif work == "free":  # as far as is known: counts that come back are charged all the same
+        passage.attempts.paid_from(admission.budgets.unreserved(key, work))
+    elif work != "reads":
         body = asked.body if isinstance(asked.body, bytes) else None
         encoded = any(line.lower().startswith(b"content-encoding:") for line in asked.lines)
         plain = inbound.decoded(body, inbound.content_encoding(request)) if body and encoded else body
