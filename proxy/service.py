@@ -17,8 +17,6 @@ from ledger import store
 from ledger.accounts.changes import synchronise
 from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import current_book
-from ledger.pricing.prices import Price
-from ledger.pricing.table import replace_prices
 from ledger.requests import writes
 from ledger.values import DEFAULT_ACCOUNT, RequestEvent, UsageSample
 from metrics import proxy as metrics
@@ -79,7 +77,7 @@ class Service:
     async def _start(self, stack: AsyncExitStack) -> None:
         settings, storage = self.settings, self.settings.storage
         prices = CurrentPrices(current_book(settings.pricing.models))
-        ledger = await asyncio.to_thread(open_ledger, settings, prices.book.prices)
+        ledger = await asyncio.to_thread(open_ledger, settings, prices)
         stack.callback(ledger.close)
         wait = max(0.01, storage.flush_interval_seconds - DELIVER_SECONDS)
         self.writer: LedgerWriter[RequestEvent] = LedgerWriter(
@@ -169,7 +167,7 @@ class _Samples:
             writes.record_samples(connection, items)
 
 
-def open_ledger(settings: Settings, book: Sequence[Price]) -> OpenLedger:
+def open_ledger(settings: Settings, prices: CurrentPrices) -> OpenLedger:
     """The ledger, migrated, with today's prices and accounts. Raises: StoreError, AccountError."""
     storage = settings.storage
     url = store.ledger_url(storage.database_url, storage.database_path)
@@ -178,7 +176,7 @@ def open_ledger(settings: Settings, book: Sequence[Price]) -> OpenLedger:
     def prepare(engine: Engine) -> None:
         store.migrate(engine)
         with store.translated(url, "cannot write"), engine.begin() as connection:
-            replace_prices(connection, book, settings.pricing.currency)
+            prices.store(connection, settings.pricing.currency)
             now = datetime.now(UTC)
             writes.ensure_account(connection, id=DEFAULT_ACCOUNT, created_at=now)
             synchronise(connection, described, now)
