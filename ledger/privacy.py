@@ -23,8 +23,11 @@ MAX_CODE = 64
 MIN_SECRET = 6
 """Characters of a secret that is looked for by its value: shorter ones are words by chance."""
 
-MIN_PART = 8
-"""Characters that make a part of a known secret one: a mask shows as many, and no more."""
+MIN_PART = 12
+"""Characters of a known secret that are taken for it: words of fewer stand in both by chance."""
+
+MIN_RANDOM = 8
+"""Letters and digits in a row of which it can be told whether they are there by chance."""
 
 GONE = "[...]"
 
@@ -136,7 +139,7 @@ def _name_alone(found: re.Match[str]) -> str:
 
 def _unless_random(found: re.Match[str]) -> str:
     word = found[0]
-    if len(word) < MIN_PART or word == GONE:
+    if len(word) < MIN_RANDOM or word == GONE:
         return word
     if _MASKED.search(word) or any(map(_is_random, _SEGMENT.findall(word))):
         return GONE
@@ -146,7 +149,7 @@ def _unless_random(found: re.Match[str]) -> str:
 def _is_random(segment: str) -> bool:
     """Whether a run of letters and digits looks like chance. Names of models, dates and words do not."""
     size = len(segment)
-    if size < MIN_PART:
+    if size < MIN_RANDOM:
         return False
     digits = sum(map(str.isdigit, segment))
     if digits == size:

@@ -29,11 +29,12 @@ from proxy.observers.metrics_observer import MetricsObserver
 from proxy.observers.registry import Metrics
 from proxy.pool import Accounts
 from proxy.relay.dispatch import Dispatch
+from proxy.relay.lending import Lending
 from proxy.relay.relay import Relay
 from proxy.relay.request import Options
 from proxy.routing.configured import descriptions
 from proxy.server import Application, Server, Site
-from settings.model import Settings, split_address
+from settings.model import Settings, guard, split_address
 
 MOST_SAMPLES = 10_000
 """Quota samples that wait for the ledger."""
@@ -118,6 +119,7 @@ class Service:
             scrape=self.scrape,
             ready=self._problem,
             token=token.get_secret_value() if token else None,
+            guard=guard(self.settings, server.listen_addr),
         )
         listening = Server(Application(relay, site), relay, grace=server.shutdown_timeout_seconds)
         self.port = await listening.start(*split_address(server.listen_addr), shared=self._shared)
@@ -196,10 +198,13 @@ def _counted(made: Metrics, prices: CurrentPrices, settings: Settings) -> Metric
 
 
 def _options(settings: Settings) -> Options:
-    key, server = settings.openai_api_key, settings.server
+    key, server, routing = settings.openai_api_key, settings.server, settings.routing
+    rule = guard(settings, server.listen_addr, pages=True)
     return Options(
-        own_key=key.get_secret_value() if key else None,
+        lending=Lending(rule, key.get_secret_value() if key else None),
         include_usage=server.include_usage,
         most_bytes=server.max_request_bytes,
         most_requests=server.max_concurrent_requests,
+        forwarded_headers=frozenset(name.encode() for name in routing.forward_headers),
+        forwarded_parameters=frozenset(routing.forward_parameters),
     )

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from settings.access import Callers
+from settings.access import LIST, Callers
 from settings.callers import Guard
 from settings.rules import Rules
 from settings.section import Section
@@ -39,6 +39,19 @@ def _base_path(text: str) -> str:
     return text.rstrip("/")
 
 
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[\w$.-]{1,100}", text, re.ASCII):
+        raise ValueError("allowed: a name, like x-title")
+    return text.lower()
+
+
+def _key(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value().strip()
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("allowed: a key, one word on one line")
+    return SecretStr(text)
+
+
 def _digest(text: str) -> str:
     if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
         raise ValueError("allowed: 64 hexadecimal digits, as `printf %s KEY | sha256sum` gives them")
@@ -61,6 +74,8 @@ BasePath = Annotated[str, AfterValidator(_base_path)]
 File = Annotated[Path, Field(strict=False)]  # TOML knows text alone
 Rate = Annotated[Decimal, Field(ge=0, le=10_000, strict=False)]
 Budget = Annotated[Decimal, Field(gt=0, le=10_000_000, strict=False)]
+Name = Annotated[str, AfterValidator(_name)]
+Key = Annotated[SecretStr, AfterValidator(_key)]
 Weight = Annotated[float, Field(gt=0, le=1_000)]
 Digest = Annotated[str, AfterValidator(_digest)]
 KeyName = Annotated[str, AfterValidator(_key_name)]
@@ -241,6 +256,12 @@ class Routing(Section):
     budget_unpriced_models: Literal["refuse", "allow"] = Field(
         "refuse", description="what becomes of requests under a budget for models without a known price"
     )
+    forward_headers: Annotated[tuple[Name, ...], LIST] = Field(
+        (), description="names of headers that go on to an account's provider, besides those that are known"
+    )
+    forward_parameters: Annotated[tuple[Name, ...], LIST] = Field(
+        (), description="the same of parameters behind the ? of an address"
+    )
 
 
 class ProxyKey(Section):
@@ -283,7 +304,7 @@ class Settings(Section):
     proxy_keys: dict[KeyName, ProxyKey] = Field(
         default_factory=dict, description="keys that callers present to this proxy, by name"
     )
-    openai_api_key: SecretStr | None = Field(
+    openai_api_key: Key | None = Field(
         None,
         description="from OPENAI_API_KEY alone: goes upstream for local callers without a credential",
     )

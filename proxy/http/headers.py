@@ -27,28 +27,15 @@ _FRAMING = frozenset({b"content-length"})
 _REQUEST_DROPS = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
 """Host and Content-Length are written anew; Expect was answered here."""
 
-_ANONYMOUS_DROPS = _REQUEST_DROPS | {
-    b"authorization",
-    b"x-api-key",
-    b"api-key",
-    b"chatgpt-account-id",
-    b"openai-organization",
-    b"openai-project",
-    b"cookie",
-}
-"""Also without the names by which a caller is known."""
-
-OF_THE_ACCOUNT = frozenset({b"set-cookie", b"openai-organization", b"openai-project"})
+OF_THE_ACCOUNT = frozenset(
+    {b"set-cookie", b"openai-organization", b"openai-project", b"anthropic-organization-id"}
+)
 """Names in an answer that tell of the account, not of the answer."""
 
 
-def request_lines(headers: RawHeaders, *, anonymous: bool = False) -> list[bytes]:
-    """The client's header lines as they go upstream.
-
-    Args:
-        anonymous: without those by which the caller is known: an account's credential goes in their place.
-    """
-    return kept_lines(headers, _ANONYMOUS_DROPS if anonymous else _REQUEST_DROPS)
+def request_lines(headers: RawHeaders) -> list[bytes]:
+    """The client's header lines as they go upstream."""
+    return kept_lines(headers, _REQUEST_DROPS)
 
 
 def kept_lines(headers: RawHeaders, drops: frozenset[bytes]) -> list[bytes]:

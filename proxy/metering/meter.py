@@ -10,9 +10,10 @@ from time import perf_counter
 
 import msgspec
 
-from ledger.privacy import safe_message
+from ledger.privacy import safe_code, safe_message
 from ledger.values import DEFAULT_ACCOUNT, NO_USAGE, EndReason, RequestEvent, Status, UsageSample
 from proxy.errors import Refused, UpstreamError
+from proxy.http.identity import Secrets
 from proxy.http.routes import Route
 from proxy.metering import quota
 from proxy.metering.taps import NoTap, Tap, tap
@@ -21,6 +22,7 @@ from proxy.metering.usage import NOTHING, NOTHING_ASKED, Asked, Report
 Emit = Callable[[RequestEvent], None]
 Tell = Callable[[Sequence[UsageSample]], None]
 
+NO_SECRETS = Secrets()
 _PROCESS = os.urandom(10).hex()
 _numbers = itertools.count()
 
@@ -55,6 +57,7 @@ class Meter:
         "_emit",
         "_first_token",
         "_http_status",
+        "_secrets",
         "_start",
         "_tap",
         "_tell",
@@ -66,7 +69,13 @@ class Meter:
     )
 
     def __init__(
-        self, caller: Caller, emit: Emit, start: float, tell: Tell, account_id: str = DEFAULT_ACCOUNT
+        self,
+        caller: Caller,
+        emit: Emit,
+        start: float,
+        tell: Tell,
+        account_id: str = DEFAULT_ACCOUNT,
+        secrets: Secrets = NO_SECRETS,
     ) -> None:
         """
         Args:
@@ -74,7 +83,9 @@ class Meter:
             tell: takes what the provider said of the account's quota; must not block or raise.
             start: `perf_counter()` when the request's head had arrived.
             account_id: who takes the request.
+            secrets: what the event may not hold.
         """
+        self._secrets = secrets
         self._caller = caller
         self._emit = emit
         self._tell = tell
@@ -168,28 +179,31 @@ class Meter:
         self.error_code = code
         if reason == "done" and self._tap.streams and not report.final:
             reason = "eof"
+        message = error_message or report.error_message
+        secrets = self._secrets() if message or report.error_code else ()
+        hide = self._secrets.hide
         self._emit(
             RequestEvent(
                 id=new_id(),
                 account_id=self.account_id,
                 api_key_id=caller.api_key_id,
                 request_id=caller.request_id,
-                upstream_request_id=self._trace,
+                upstream_request_id=hide(self._trace),
                 requested_at=datetime.now(UTC),
                 method=caller.method,
                 route=caller.route.template,
                 api=caller.route.api,
-                model=report.model or asked.model,
+                model=hide(report.model or asked.model),
                 usage=usage,
                 status=_status(reason, status, code),
                 http_status=status,
                 end_reason=reason,
                 latency_ms=(end - self._start) * 1000,
                 latency_first_token_ms=self._milliseconds(self._first_token),
-                reasoning_effort=report.reasoning_effort or asked.reasoning_effort,
-                service_tier=report.service_tier or asked.service_tier,
-                error_code=code if reason != "client_gone" else None,
-                error_message=safe_message(error_message or report.error_message),
+                reasoning_effort=hide(report.reasoning_effort or asked.reasoning_effort),
+                service_tier=hide(report.service_tier or asked.service_tier),
+                error_code=safe_code(code, secrets) if reason != "client_gone" else None,
+                error_message=safe_message(message, secrets),
                 session_id=caller.session_id,
                 user_agent=caller.user_agent,
                 billable=caller.route.billable or usage is not NO_USAGE,

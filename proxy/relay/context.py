@@ -14,6 +14,7 @@ from proxy.relay.include_usage import Strip
 from proxy.relay.response_body import Hear
 from proxy.routing.attempts import Attempts
 from proxy.routing.candidate import Host
+from settings.callers import Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Passage:
     Attributes:
         record: the log of its bodies, where one is kept.
         strip: takes out of the answer what was asked for on the caller's behalf.
+        lent: a credential of ours goes along, and nothing of the caller's.
+        shared: headers by which a web page may read the answer.
     """
 
     request: web.BaseRequest
@@ -40,6 +43,8 @@ class Passage:
     attempts: Attempts
     record: Record | None
     strip: Strip | None = None
+    lent: bool = False
+    shared: Headers = ()
 
     def hear(self) -> Hear:
         """Hears the answer's bytes as they pass."""

@@ -71,6 +71,7 @@ class Dispatch:
                 meter = attempts.on(selection.account, again=last is not None)
                 member = self._router.members[selection.account]
                 last = await self._exchanges.attempt(default, member, question)
+                attempts.secrets.lend(*last.lent)
                 if last.answer is not None:
                     meter.answered(last.answer.status, last.answer.headers)
                     meter.feed(last.begun)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import time
 
 import msgspec
@@ -63,6 +63,7 @@ class Outcome:
         begun: the first bytes of an error answer's body.
         error: where there was no answer.
         verdict: what a failure says of the account; None for a success, and where the request is at fault.
+        lent: what went along, which nothing that is stored may hold.
     """
 
     account_id: str
@@ -71,6 +72,7 @@ class Outcome:
     begun: bytes = b""
     error: UpstreamError | None = None
     verdict: Verdict | None = None
+    lent: tuple[str | None, ...] = field(default=(), repr=False)
 
     @property
     def error_class(self) -> ErrorClass:
@@ -150,7 +152,7 @@ class Exchanges:
         last: bool = False,
     ) -> Outcome:
         """One exchange with the provider. `last`: the token is new, and refused it is refused for good."""
-        outcome = Outcome(member.account.id, began)
+        outcome = Outcome(member.account.id, began, lent=credential.secrets)
         upstream = self._upstream_of(default, member.account.upstream_base_url)
         lines = [*question.lines, *credential.lines]
         try:

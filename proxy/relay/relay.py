@@ -9,6 +9,7 @@ from aiohttp import ClientResponse, web
 
 from proxy.errors import ClientGone, Refused, UpstreamError
 from proxy.http.headers import credential
+from proxy.http.identity import Secrets
 from proxy.http.response_head import error_response
 from proxy.metering.meter import Emit, Tell
 from proxy.observers.body_log import BodyLog
@@ -20,6 +21,7 @@ from proxy.relay.request import Options, caller, lend, pay, question
 from proxy.relay.response import join_turns, pass_back
 from proxy.routing.attempts import Attempts
 from proxy.websocket.gate import terms
+from settings.callers import Headers
 
 
 class Relay:
@@ -49,18 +51,24 @@ class Relay:
 
     async def __call__(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         """Answer a request."""
-        asking = caller(request, target.route)
-        attempts = Attempts(asking, self._emit, self._tell, perf_counter())
+        lending = self._options.lending
+        if (answer := lending.preflight(request)) is not None and self._lends(target):
+            return answer
+        secrets = _secrets(request, target)
+        asking = caller(request, target.route, secrets)
+        attempts = Attempts(asking, self._emit, self._tell, perf_counter(), secrets)
         record = self._body_log.record(asking.request_id) if self._body_log else None
         self.running += 1
         try:
-            return await self._exchange(Passage(request, target, attempts, record))
+            passage = Passage(request, target, attempts, record, shared=lending.shared(request))
+            return await self._exchange(passage)
         except Refused as error:
             attempts.meter.refused(error)
-            return error_response(error, error.status, error.code, retry_after=error.retry_after)
+            refusal = error_response(error, error.status, error.code, retry_after=error.retry_after)
+            return _shared(refusal, lending.shared(request))
         except UpstreamError as error:
             attempts.meter.failed(error)
-            return error_response(error, error.status, error.code)
+            return _shared(error_response(error, error.status, error.code), lending.shared(request))
         except ClientGone as error:
             attempts.meter.finish("client_gone")
             raise ConnectionResetError from error
@@ -83,8 +91,10 @@ class Relay:
             passage.record.request(request.method, request.raw_path, request.headers.items())
         routed = dispatch is not None and dispatch.active(passage.target.host)
         key = self._admit(passage, routed=routed)
+        passage.lent = options.lending.lends(request, passage.target, key, routed=routed)
         budget = key is not None and bool(key.periods)
-        asked = await question(passage, options, anonymous=routed or key is not None, replay=routed or budget)
+        anonymous = passage.lent or key is not None
+        asked = await question(passage, options, anonymous=anonymous, replay=routed or budget)
         if budget:
             assert dispatch is not None and key is not None
             await pay(passage, asked, dispatch.admission, key)
@@ -96,6 +106,11 @@ class Relay:
         answer = await upstream.send(asked.method, asked.path, asked.lines, asked.body, asked.length)
         passage.attempts.meter.answered(answer.status, answer.headers)
         return await self._return(passage, answer)
+
+    def _lends(self, target: Target) -> bool:
+        """Whether callers borrow a credential of ours there."""
+        accounts = self._dispatch is not None and self._dispatch.active(target.host)
+        return accounts or self._options.lending.own_key is not None
 
     def _admit(self, passage: Passage, *, routed: bool) -> Key | None:
         """The caller's proxy key, if it has one. Raises: Refused."""
@@ -129,3 +144,13 @@ class Relay:
         finally:
             if not answer.content.at_eof() or answer.content.exception() is not None:
                 answer.close()
+
+
+def _secrets(request: web.BaseRequest, target: Target) -> Secrets:
+    headers = request.headers
+    return Secrets(headers, target.path.partition("?")[2], credential(headers))
+
+
+def _shared(answer: web.Response, headers: Headers) -> web.Response:
+    answer.headers.update(headers)
+    return answer

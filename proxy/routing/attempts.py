@@ -8,6 +8,7 @@ from time import perf_counter
 
 import msgspec
 
+from proxy.http.identity import Secrets
 from proxy.metering.meter import Caller, Emit, Meter, Tell
 from proxy.metering.usage import NOTHING_ASKED, Asked
 from proxy.relay.access import Key
@@ -23,9 +24,17 @@ class Attempts:
 
     Args:
         start: `perf_counter()` when the request's head had arrived; what the first attempt is timed from.
+        secrets: what nothing that is stored may hold.
     """
 
-    def __init__(self, caller: Caller, emit: Emit, tell: Tell, start: float) -> None:
+    def __init__(
+        self,
+        caller: Caller,
+        emit: Emit,
+        tell: Tell,
+        start: float,
+        secrets: Secrets | None = None,
+    ) -> None:
         self.caller = caller
         self.asked: Asked = NOTHING_ASKED
         self.routed = False
@@ -33,7 +42,8 @@ class Attempts:
         self._reservation: Reservation | None = None
         self._emit = emit
         self._tell = tell
-        self.meter = Meter(caller, emit, start, tell)
+        self.secrets = secrets or Secrets()
+        self.meter = Meter(caller, emit, start, tell, secrets=self.secrets)
 
     @property
     def conversation(self) -> str | None:
@@ -69,7 +79,7 @@ class Attempts:
             again: an attempt came before it; that one must be finished.
         """
         if again:
-            self.meter = Meter(self.caller, self._emit, perf_counter(), self._tell)
+            self.meter = Meter(self.caller, self._emit, perf_counter(), self._tell, secrets=self.secrets)
             self.meter.learn(self.asked)
         self.meter.account_id = account_id
         self.routed = True
@@ -87,6 +97,6 @@ class Attempts:
 
         def meter(start: float, message: bytes | None) -> Meter:
             emit = reserve(message).charging(self._emit, last=True) if reserve else self._emit
-            return Meter(caller, emit, start, self._tell, account_id)
+            return Meter(caller, emit, start, self._tell, account_id, secrets=self.secrets)
 
         return meter
