@@ -21,7 +21,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from ledger.errors import StoreError
+from ledger.errors import StoreError, StoreUnavailable
+from ledger.passing import passes
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -143,14 +144,16 @@ def _options(lock_seconds: float) -> str:
 
 @contextmanager
 def translated(url: URL, doing: str) -> Iterator[None]:
-    """The edge at which database errors become StoreErrors of one line."""
+    """The edge at which database errors become StoreErrors of one line; those that may be gone later are
+    StoreUnavailable."""
     try:
         yield
     except SQLAlchemyError as error:
         cause = getattr(error, "orig", None) or error
         where = url.database if url.get_backend_name() == "sqlite" else url.render_as_string()
         reason = str(cause).partition("\n")[0] or type(cause).__name__
-        raise StoreError(f"{doing} {where}: {reason}") from error
+        kind = StoreUnavailable if passes(cause) else StoreError
+        raise kind(f"{doing} {where}: {reason}") from error
 
 
 def upsert(

@@ -121,7 +121,7 @@ class Crew:
                 waiting.cancel()
 
     async def _keep(self, program: Program) -> None:
-        """Start a program again whenever it has ended, with longer and longer pauses where it keeps ending."""
+        """Start a program again whenever it has ended, with longer and longer pauses where it keeps so."""
         pause = self._limits.pause
         while True:
             began = monotonic()

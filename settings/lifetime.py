@@ -1,9 +1,9 @@
 """When a service ends: by a signal, and with the process that started it, also where that one was killed
 without a word.
 
-Who starts a service gives it an environment from `as_child`. The service then looks after its parent by itself
-(`end_with_parent`), on every system; on Linux `signalled_by_the_kernel` is quicker, and works for programs of
-others too.
+Who starts a service gives it an environment from `as_child`. The service then looks after its parent by
+itself (`end_with_parent`), on every system; on Linux `signalled_by_the_kernel` is quicker, and works for
+programs of others too.
 """
 
 from __future__ import annotations

@@ -55,7 +55,10 @@ time.sleep(60)
 
 
 async def test_one_that_is_restarted_comes_back_with_longer_and_longer_pauses(
-    script: Callable[..., Program], environ: Mapping[str, str], journal: Any, capfd: pytest.CaptureFixture[str]
+    script: Callable[..., Program],
+    environ: Mapping[str, str],
+    journal: Any,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     flaky = replace(script("flaky", FLAKY, str(journal.path)), restarted=True)
     async with together(environ, replace(SOON, pause=0.05)) as crew:
