@@ -21,6 +21,7 @@ ProxyError
 from __future__ import annotations
 
 import errno
+import os
 
 from ledger.accounts.budgets import Period
 from ledger.values import EndReason
@@ -56,7 +57,7 @@ class AddressTaken(ProxyError):
     """Somebody listens already at the address, or nobody can."""
 
     def __init__(self, address: str, error: OSError) -> None:
-        text = error.strerror or str(error)
+        text = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
         hint = "; an older proxy may still run" if error.errno == errno.EADDRINUSE else ""
         super().__init__(f"cannot listen on {address}: {text}{hint}")
 

@@ -9,6 +9,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -181,7 +182,7 @@ def test_when_up_is_killed_its_services_end_and_free_the_ports(running: Running)
     running.until_it_runs()
     running.process.kill()
     for url in (running.proxy, running.exporter):
-        until(lambda url=url: is_refused(url))
+        until(partial(is_refused, url))
 
 
 def test_a_taken_port_starts_nothing(tmp_path: Path, free_port: Callable[[], int]) -> None:
