@@ -57,8 +57,9 @@ class AddressTaken(ProxyError):
     """Somebody listens already at the address, or nobody can."""
 
     def __init__(self, address: str, error: OSError) -> None:
-        text = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
-        hint = "; an older proxy may still run" if error.errno == errno.EADDRINUSE else ""
+        number = error.errno or 0  # a name that leads nowhere has a negative one, of another table
+        text = os.strerror(number) if number > 0 else error.strerror or str(error)
+        hint = "; an older proxy may still run" if number == errno.EADDRINUSE else ""
         super().__init__(f"cannot listen on {address}: {text}{hint}")
 
 
