@@ -89,7 +89,7 @@ async def pay(passage: Passage, asked: Question, admission: Admission, key: Key)
     """Reserve what a request may cost from its key's budget. Raises: Refused."""
     request, work = passage.request, passage.target.route.work
     if websocket.is_upgrade(request.headers):
-        await admission.connect(key)  # each turn is paid by itself
+        await admission.connect(key, passage.target.route)  # each turn is paid by itself
     elif work == "free":  # as far as is known: counts that come back are charged all the same
         passage.attempts.paid_from(admission.budgets.unreserved(key, work))
     elif work != "reads":

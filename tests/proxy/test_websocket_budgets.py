@@ -175,3 +175,24 @@ async def test_while_the_ledger_does_not_answer_no_connection_begins(
     assert refused.value.status == 503
     lock.rollback()
     lock.close()
+
+
+async def test_a_turn_that_is_asked_for_in_another_way_is_none(clients: Any, provider: Provider) -> None:
+    _, connect = await clients("1")
+    ws = await connect()
+    await ws.send_json(CREATE)
+    assert (await ws.receive_json(timeout=5))["type"] == "response.completed"
+    await ws.send_bytes(json.dumps(CREATE).encode())
+    await ws.send_json(CREATE)
+    code, reason = await end_of(ws)
+    assert (code, reason.partition(":")[0]) == (1013, "not_within_a_budget")
+    assert provider.asked == 1
+
+
+@pytest.mark.parametrize("path", ["/realtime?model=m", "/audio", "/responses/resp_1", "//realtime"])
+async def test_turns_that_are_not_counted_are_not_for_a_key_with_a_budget(clients: Any, path: str) -> None:
+    proxy, _ = await clients("1")
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await session.ws_connect(f"{proxy.base_url}{path}")
+    assert refused.value.status == 403
