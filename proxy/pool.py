@@ -13,12 +13,13 @@ from ledger.accounts.affinity import Stay
 from ledger.accounts.marks import Mark
 from ledger.pricing.current import CurrentPrices
 from ledger.values import UsageSample
+from ledger.writing import OpenLedger
 from proxy.accounts.credential_cache import Vault
 from proxy.accounts.ledger_sync import MarkStore, StayStore, Watch
 from proxy.accounts.quota_poller import Polling
 from proxy.http.upstream import Limits, Upstream, base_url
 from proxy.metering.meter import Tell
-from proxy.observers.ledger_writer import LedgerWriter, OpenLedger
+from proxy.observers.ledger_writer import LedgerWriter
 from proxy.observers.registry import Metrics
 from proxy.relay.admission import Admission
 from proxy.relay.budgets import Budgets

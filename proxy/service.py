@@ -19,11 +19,12 @@ from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import current_book
 from ledger.requests import writes
 from ledger.values import DEFAULT_ACCOUNT, RequestEvent, UsageSample
+from ledger.writing import OpenLedger
 from metrics import proxy as metrics
 from proxy.http.upstream import Limits, Upstream, base_url
 from proxy.observers.body_log import BodyLog
 from proxy.observers.fanout import DELIVER_SECONDS, Fanout
-from proxy.observers.ledger_writer import LedgerWriter, OpenLedger
+from proxy.observers.ledger_writer import LedgerWriter
 from proxy.observers.log_line import LogLines
 from proxy.observers.metrics_observer import MetricsObserver
 from proxy.observers.registry import Metrics
