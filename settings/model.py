@@ -5,7 +5,6 @@ Field descriptions are the reference: `docs/configuration.md` is checked against
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +13,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from settings.access import LIST, Callers
+from settings.address import Address
+from settings.address import is_loopback as is_loopback
+from settings.address import split_address as split_address
 from settings.callers import Guard
+from settings.gateways import Collector
 from settings.rules import Rules
 from settings.section import Section
 from settings.urls import base_url
@@ -23,14 +26,6 @@ MOST_KEY_NAME = 40
 """Characters of a caller's name that the ledger keeps."""
 
 _OTHERS = ("unknown", "short_key", "other")
-
-
-def _address(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    number = int(port) if port.isascii() and port.isdecimal() else -1
-    if not host or not host.isprintable() or " " in host or not 0 <= number <= 65535:
-        raise ValueError("allowed: HOST:PORT with a port from 0 to 65535, like 127.0.0.1:8787 or [::1]:8787")
-    return text
 
 
 def _base_path(text: str) -> str:
@@ -68,7 +63,6 @@ def _key_name(text: str) -> str:
     return text
 
 
-Address = Annotated[str, AfterValidator(_address)]
 BaseUrl = Annotated[str, AfterValidator(base_url)]
 BasePath = Annotated[str, AfterValidator(_base_path)]
 File = Annotated[Path, Field(strict=False)]  # TOML knows text alone
@@ -292,6 +286,7 @@ class Settings(Section):
     storage: Storage = Storage()
     exporter: Exporter = Exporter()
     console: Console = Console()
+    collector: Collector = Collector()
     callers: Callers = Callers()
     pricing: Pricing = Pricing()
     metrics: Metrics = Metrics()
@@ -311,7 +306,8 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _open_metrics_are_a_decision(self) -> Settings:
-        for name, address in (("server", self.server.listen_addr), ("exporter", self.exporter.listen_addr)):
+        for name in ("server", "exporter", "collector"):
+            address = getattr(self, name).listen_addr
             if not (is_loopback(address) or self.metrics.token or self.metrics.public):
                 raise ValueError(
                     f"{name}.listen_addr = {address!r} is reachable from outside; "
@@ -360,18 +356,3 @@ def guard(settings: Settings, listen_addr: str, *, pages: bool = False) -> Guard
     """
     host, _ = split_address(listen_addr)
     return settings.callers.guard(host, exposed=not is_loopback(listen_addr), pages=pages)
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """HOST:PORT as host and port; brackets of IPv6 are taken off."""
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
-def is_loopback(address: str) -> bool:
-    """Whether HOST:PORT can be reached from this machine alone."""
-    host, _ = split_address(address)
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -80,6 +80,16 @@ GOOD: dict[str, tuple[str, object]] = {
     "accounts.m.plan": ('"pro"', "pro"),
     "accounts.m.upstream_base_url": ('"http://h/v1/"', "http://h/v1"),
     "accounts.m.pool": ('"pinned"', "pinned"),
+    "collector.listen_addr": ('"[::1]:0"', "[::1]:0"),
+    "collector.inbox_path": ('"/var/lib/inbox.db"', Path("/var/lib/inbox.db")),
+    "collector.keep_raw_days": ("0", 0),
+    "collector.batch_size": ("10000", 10_000),
+    "collector.poll_seconds": ("0.1", 0.1),
+    "collector.max_waiting": ("256", 256),
+    "collector.gateways.m.url": ('"https://h:8317/"', "https://h:8317"),
+    "collector.gateways.m.key": ('"file:~/key"', "file:~/key"),
+    "collector.gateways.m.transport": ('"http"', "http"),
+    "collector.gateways.m.ca_file": ('"/etc/ca.pem"', Path("/etc/ca.pem")),
     "callers.hosts": ('["Usage.example.org", "::1"]', ("usage.example.org", "::1")),
     "callers.origins": ('["https://a.example"]', ("https://a.example",)),
     "callers.proxies": ('["127.0.0.1", "10.0.0.0/8"]', ("127.0.0.1/32", "10.0.0.0/8")),
@@ -166,6 +176,16 @@ BAD: dict[str, list[tuple[str, str]]] = {
     "accounts.m.plan": [("1", "string")],
     "accounts.m.upstream_base_url": [('"h"', URL), ("1", "string")],
     "accounts.m.pool": [('"best"', "'pinned' or 'full'")],
+    "collector.listen_addr": [('"8790"', ADDRESS), ("8790", "string")],
+    "collector.inbox_path": [("1", "path")],
+    "collector.keep_raw_days": [("-1", "greater than"), ("3651", "less than"), ('"7"', "number")],
+    "collector.batch_size": [("0", "greater than"), ("10001", "less than"), ("1.5", "integer")],
+    "collector.poll_seconds": [("0", "greater than"), ("31", "less than"), ('"1"', "number")],
+    "collector.max_waiting": [("255", "greater than"), ("1000001", "less than"), ("true", "integer")],
+    "collector.gateways.m.url": [('"h:8317"', URL), ('"http://h/v1"', "without a path"), ("1", "string")],
+    "collector.gateways.m.key": [('"sk-19283"', "env:NAME"), ('"codex:x"', "env:NAME"), ("19283", "string")],
+    "collector.gateways.m.transport": [('"redis"', "'auto', 'subscribe', 'resp' or 'http'")],
+    "collector.gateways.m.ca_file": [("1", "path")],
     "callers.hosts": [('"a"', "an array"), ('["a:80"]', "without a port"), ('["*"]', "a host name")],
     "callers.origins": [("1", "array"), ('["null"]', "SCHEME://HOST"), ('["https://a/b"]', "SCHEME://HOST")],
     "callers.proxies": [("1", "array"), ('["nginx"]', "an IP address"), ('["10.0.0.1/8"]', "a network")],
@@ -175,13 +195,19 @@ BAD: dict[str, list[tuple[str, str]]] = {
 }
 """Key -> texts that it refuses, each with a part of the line that says what is allowed."""
 
-SECRETS = ("metrics.token", "accounts.m.credential", "proxy_keys.m.sha256")
+SECRETS = (
+    "metrics.token",
+    "accounts.m.credential",
+    "proxy_keys.m.sha256",
+    "collector.gateways.m.key",
+)
 """Keys whose values are never shown."""
 
 NEEDED = {
     "pricing": {"prompt_per_1m": "1", "completion_per_1m": "1"},
     "accounts": {"credential": '"env:KEY"'},
     "quota": {"primary_credits": "1", "secondary_credits": "1"},
+    "collector": {"url": '"http://h"', "key": '"env:KEY"'},
     "proxy_keys": {"sha256": f'"{"0" * 64}"'},
 }
 """What a table with a name of its own cannot do without."""
@@ -308,7 +334,7 @@ def test_by_default_nothing_is_reachable_from_outside(loaded: Callable[[str], Se
     assert is_loopback(str(value(loaded(""), key)))
 
 
-@pytest.mark.parametrize("table", ["server", "exporter"])
+@pytest.mark.parametrize("table", ["server", "exporter", "collector"])
 @pytest.mark.parametrize("address", ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "example.org:1"])
 def test_open_metrics_beyond_loopback_are_a_decision(
     loaded: Callable[[str], Settings], table: str, address: str
