@@ -69,6 +69,20 @@ COST = MetricFamily(
     ("model",),
     unit="usd",
 )
+REPORTED_COST = MetricFamily(
+    "codex_lb_proxy_reported_cost_usd_total",
+    "counter",
+    "US dollars that providers themselves say that their requests cost, of those that have a price here too.",
+    ("provider",),
+    unit="usd",
+)
+REPORTED_COST_OURS = MetricFamily(
+    "codex_lb_proxy_reported_cost_ours_usd_total",
+    "counter",
+    "What the same requests cost by our prices; the difference is what one of the two has wrong.",
+    ("provider",),
+    unit="usd",
+)
 UNPRICED = MetricFamily(
     "codex_lb_proxy_unpriced_success_total",
     "counter",
@@ -236,6 +250,8 @@ FAMILIES: tuple[MetricFamily, ...] = (
     TIME_TO_FIRST_TOKEN,
     TOKENS,
     COST,
+    REPORTED_COST,
+    REPORTED_COST_OURS,
     UNPRICED,
     ACCOUNT_REQUESTS,
     ACCOUNT_TOKENS,

@@ -25,6 +25,11 @@ from proxy.observers.registry import Metrics, observe_all
 
 OTHER = "other"
 
+MAX_PROVIDERS = 50
+
+REPORTING = ("openrouter", "xai")
+"""Providers that are known to say what a request cost."""
+
 MOST_LENGTH = 100
 """Characters of a label value: what is longer is no name."""
 
@@ -92,6 +97,7 @@ class Labels(NamedTuple):
     service_tier: str | None
     context_above: int
     day: date
+    reported: bool
 
 
 _NO_COUNTS = (0,) * len(fields(Counts))
@@ -104,6 +110,7 @@ class Sums:
     at: datetime
     requests: int = 0
     counts: tuple[int, ...] = _NO_COUNTS
+    reported_usd: Decimal = Decimal(0)
     reasoning: int = 0
     latencies: list[float] = field(default_factory=list)
     first_tokens: list[float] = field(default_factory=list)
@@ -118,6 +125,8 @@ class Sums:
         if usage is not NO_USAGE or event.extra_units:
             self.counts = tuple(map(add, self.counts, count_values(usage, event.extra_units)))
             self.reasoning += usage.reasoning_tokens or 0
+        if event.provider_cost_usd is not None:
+            self.reported_usd += event.provider_cost_usd
 
 
 class MetricsObserver:
@@ -136,6 +145,7 @@ class MetricsObserver:
         models = configured | {*COMMON_MODELS}
         self._model = BoundedLabel(most_models, (*models, UNKNOWN_MODEL))
         self._key = BoundedLabel(most_keys, ("unknown", "short_key"))
+        self._provider = BoundedLabel(MAX_PROVIDERS, REPORTING)
         self._code = BoundedLabel(most_codes, KNOWN_CODES)
         _start_at_zero(metrics, models)
 
@@ -209,6 +219,10 @@ class MetricsObserver:
         if isinstance(cost, Decimal):
             metrics.counter(m.COST, model).inc(float(cost))
             metrics.counter(m.ACCOUNT_COST, at.account, at.api).inc(float(cost))
+            if at.reported:
+                provider = self._provider(at.provider or "unknown")
+                metrics.counter(m.REPORTED_COST, provider).inc(float(sums.reported_usd))
+                metrics.counter(m.REPORTED_COST_OURS, provider).inc(float(cost))
         elif at.status == "success":
             metrics.counter(m.UNPRICED, at.api, cost).inc(sums.requests)
             metrics.counter(m.ACCOUNT_UNPRICED, at.account, at.api, cost).inc(sums.requests)
@@ -232,6 +246,7 @@ def _labels(event: RequestEvent) -> Labels:
         event.billed_tier,
         context_step(usage.input_tokens),
         event.requested_at.date(),
+        event.provider_cost_usd is not None,
     )
 
 
@@ -244,6 +259,9 @@ def _start_at_zero(metrics: Metrics, models: Iterable[str]) -> None:
         for api in _COMMON_APIS:
             for status in STATUSES:
                 metrics.counter(m.REQUESTS, status, model, api)
+    for provider in REPORTING:
+        metrics.counter(m.REPORTED_COST, provider)
+        metrics.counter(m.REPORTED_COST_OURS, provider)
     for api in APIS:
         metrics.counter(m.ACCOUNT_COST, DEFAULT_ACCOUNT, api)
         for reason in get_args(Unpriced):
