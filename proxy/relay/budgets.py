@@ -130,6 +130,7 @@ class Budgets:
         self._thread = ThreadPoolExecutor(1, "budgets")
         self._settling: asyncio.Task[None] | None = None
         self._asked_at: float | None = None
+        self._gave_up = False  # a request has, on what is being settled
         self._failing = False
 
     async def start(self) -> None:
@@ -212,7 +213,9 @@ class Budgets:
     @property
     def _stuck(self) -> bool:
         """Whether the ledger has been asked and does not answer."""
-        return self._asked_at is not None and monotonic() - self._asked_at > ANSWER_SECONDS
+        if self._asked_at is None:
+            return False
+        return self._gave_up or monotonic() - self._asked_at > ANSWER_SECONDS
 
     def _estimate(self, one: KeyAllowance, ask: Ask, now: datetime) -> int:
         return estimate(self.prices.book, ask, one.usual(ask.model), now)
@@ -240,6 +243,7 @@ class Budgets:
             async with asyncio.timeout(ANSWER_SECONDS):
                 granted = await waiting.granted
         except (LedgerError, TimeoutError) as error:
+            self._gave_up = self._asked_at is not None
             if not self._open:
                 raise BudgetUnavailable from error
             one.reserved += waiting.nano if waiting.reserves else 0
@@ -266,7 +270,7 @@ class Budgets:
                 self._not_settled(batch, LedgerError("settling budgets failed"))
                 raise
             finally:
-                self._asked_at = None
+                self._asked_at, self._gave_up = None, False
             if not any(self._waiting.values()):
                 return
 
