@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -82,11 +83,22 @@ def parse_url(text: str, key: str = "database_url") -> URL:
     return url.set(drivername=DRIVERS[url.drivername])
 
 
+def create_private(path: str | Path) -> None:
+    """Make an empty file that its owner alone can read, unless there is one; what SQLite puts beside it
+    (`-wal`, `-shm`, `-journal`) gets the same mode. Where none can be made, SQLite says why."""
+    with suppress(OSError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
 def writer(url: URL, *, busy_timeout_seconds: float = 5.0) -> Engine:
     """An engine that may write. SQLite runs in WAL mode, so readers never wait for the writer."""
     if url.get_backend_name() != "sqlite":
         return create_engine(url, pool_pre_ping=True)
     engine = create_engine(url, connect_args={"timeout": busy_timeout_seconds})
+
+    @event.listens_for(engine, "do_connect")
+    def _privately(*_: Any) -> None:
+        create_private(url.database or "")
 
     @event.listens_for(engine, "connect")
     def _pragmas(connection: sqlite3.Connection, _record: Any) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from ledger.privacy import safe_code, safe_message
 from ledger.values import DEFAULT_ACCOUNT, NO_USAGE, EndReason, RequestEvent, Status, UsageSample
 from proxy.errors import Refused, UpstreamError
-from proxy.http.identity import Secrets
+from proxy.http.caller_secrets import NO_SECRETS, Secrets
 from proxy.http.routes import Route
 from proxy.metering import quota
 from proxy.metering.taps import NoTap, Tap, tap
@@ -22,7 +22,6 @@ from proxy.metering.usage import NOTHING, NOTHING_ASKED, Asked, Report
 Emit = Callable[[RequestEvent], None]
 Tell = Callable[[Sequence[UsageSample]], None]
 
-NO_SECRETS = Secrets()
 _PROCESS = os.urandom(10).hex()
 _numbers = itertools.count()
 

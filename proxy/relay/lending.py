@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from proxy.errors import Refused
-from proxy.http.identity import brings_credential
+from proxy.http.caller_secrets import brings_credential
 from proxy.relay.access import Key
 from proxy.relay.context import Target
 from settings.callers import LOCAL, Guard, Headers, preflight, shared_with

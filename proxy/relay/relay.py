@@ -8,8 +8,8 @@ from time import perf_counter
 from aiohttp import ClientResponse, web
 
 from proxy.errors import ClientGone, Refused, UpstreamError
+from proxy.http.caller_secrets import Secrets
 from proxy.http.headers import credential
-from proxy.http.identity import Secrets
 from proxy.http.response_head import error_response
 from proxy.metering.meter import Emit, Tell
 from proxy.observers.body_log import BodyLog
@@ -57,7 +57,7 @@ class Relay:
         secrets = _secrets(request, target)
         asking = caller(request, target.route, secrets)
         attempts = Attempts(asking, self._emit, self._tell, perf_counter(), secrets)
-        record = self._body_log.record(asking.request_id) if self._body_log else None
+        record = self._body_log.record(asking.request_id, secrets) if self._body_log else None
         self.running += 1
         try:
             passage = Passage(request, target, attempts, record, shared=lending.shared(request))

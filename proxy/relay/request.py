@@ -8,8 +8,9 @@ from aiohttp import web
 
 from ledger.privacy import mask_key
 from proxy.errors import Refused
+from proxy.http.caller_secrets import Secrets
 from proxy.http.headers import credential, replaced, request_lines, session_id, without
-from proxy.http.identity import Secrets, anonymous_target, known_to_nobody
+from proxy.http.identity import anonymous_target, known_to_nobody
 from proxy.http.routes import Route
 from proxy.metering.meter import Caller, new_id
 from proxy.relay import body as inbound

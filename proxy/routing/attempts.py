@@ -8,7 +8,7 @@ from time import perf_counter
 
 import msgspec
 
-from proxy.http.identity import Secrets
+from proxy.http.caller_secrets import Secrets
 from proxy.metering.meter import Caller, Emit, Meter, Tell
 from proxy.metering.usage import NOTHING_ASKED, Asked
 from proxy.relay.access import Key

@@ -8,14 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.http.identity import (
-    FORWARDED_HEADERS,
-    Secrets,
-    anonymous_target,
-    brings_credential,
-    is_secret,
-    known_to_nobody,
-)
+from proxy.http.caller_secrets import Secrets, brings_credential, is_secret
+from proxy.http.identity import FORWARDED_HEADERS, anonymous_target, known_to_nobody
 
 if TYPE_CHECKING:
     from tests.proxy.conftest import Scene, Wire
