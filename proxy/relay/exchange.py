@@ -99,15 +99,20 @@ class Exchanges:
         self._vault = vault
         self._upstream_of = upstream_of
 
-    async def attempt(self, default: Upstream, member: Member, question: Question) -> Outcome:
+    async def attempt(
+        self, default: Upstream, member: Member, question: Question, model: str | None = None
+    ) -> Outcome:
         """Send a request with an account; a login whose token is refused gets a new one first.
+
+        Args:
+            model: that is asked for, where it is known.
 
         Raises: what a passing body raises; Refused where it is gone and would have to be sent again.
         """
         name, began = member.account.id, time()
         try:
             credential = self._vault.credential(member)
-            outcome = await self._send(default, member, question, credential, began)
+            outcome = await self._send(default, member, question, credential, began, model)
             for last in (False, True):  # a token that another process got may be too old by now as well
                 if outcome.verdict is None or not outcome.verdict.refresh:
                     break
@@ -115,7 +120,7 @@ class Exchanges:
                 credential = await self._vault.refreshed(member, credential)
                 if not question.repeatable:
                     raise _sent_once()
-                outcome = await self._send(default, member, question, credential, began, last=last)
+                outcome = await self._send(default, member, question, credential, began, model, last=last)
             return outcome
         except RefreshRefused as error:
             return self._failed(name, began, Failure(0, error.code, str(error)))
@@ -148,6 +153,7 @@ class Exchanges:
         question: Question,
         credential: Credential,
         began: float,
+        model: str | None,
         *,
         last: bool = False,
     ) -> Outcome:
@@ -161,7 +167,7 @@ class Exchanges:
             )
             if outcome.answer.status >= 400:
                 outcome.begun = await _begin(upstream, outcome.answer)
-                failure = _failure(outcome, credential.can_refresh and not last)
+                failure = _failure(outcome, credential.can_refresh and not last, model)
                 outcome.verdict = self._router.failed(outcome.account_id, failure, began)
         except UpstreamError as error:
             outcome.close()
@@ -184,11 +190,11 @@ def _sent_once() -> Refused:
     return Refused(503, "account_token_renewed", text, retry_after=1)
 
 
-def _failure(outcome: Outcome, can_refresh: bool) -> Failure:
+def _failure(outcome: Outcome, can_refresh: bool, model: str | None) -> Failure:
     answer = outcome.answer
     assert answer is not None
     body = _plain(answer, outcome.begun)
-    return read_failure(answer.status, answer.headers, body, time(), can_refresh=can_refresh)
+    return read_failure(answer.status, answer.headers, body, time(), can_refresh=can_refresh, model=model)
 
 
 async def _begin(upstream: Upstream, answer: ClientResponse) -> bytes:
