@@ -10,6 +10,7 @@ from time import perf_counter
 
 import msgspec
 
+from ledger.pricing.ceilings import plausible
 from ledger.privacy import safe_code, safe_message
 from ledger.values import DEFAULT_ACCOUNT, NO_USAGE, EndReason, RequestEvent, Status, UsageSample
 from proxy.errors import Refused, UpstreamError
@@ -172,7 +173,10 @@ class Meter:
         for event in dict.fromkeys(self._tap.quota_events):
             self._tell(quota.from_event(event, self.account_id, datetime.now(UTC)))
         caller, asked = self._caller, self.asked
+        model = report.model or asked.model
         usage = NO_USAGE if caller.route.work == "reads" else report.usage
+        if not plausible(usage, model, caller.route.api):
+            usage = NO_USAGE
         status = self._http_status if http_status is None else http_status
         code = error_code or report.error_code or (f"http_{status}" if status >= 400 else None)
         self.error_code = code
@@ -192,7 +196,7 @@ class Meter:
                 method=caller.method,
                 route=caller.route.template,
                 api=caller.route.api,
-                model=hide(report.model or asked.model),
+                model=hide(model),
                 usage=usage,
                 status=_status(reason, status, code),
                 http_status=status,

@@ -174,6 +174,22 @@ async def test_counts_are_asked_for_whatever_size_and_coding_a_body_has(
     assert charged(scene) == (0.01, 0.0)
 
 
+@pytest.mark.parametrize("count", [10**8, 10**9, 2**48, 2**63 - 1])
+@pytest.mark.parametrize("name", ["input_tokens", "output_tokens"])
+async def test_impossible_counts_are_never_added(scene: Any, wire: Any, name: str, count: int) -> None:
+    usage = {"input_tokens": 1, "output_tokens": 1_000, name: count}
+    await scene.begin(wire.answer(json.dumps({"model": "gpt-5.4", "usage": usage}).encode()), **budget("1"))
+    data = json.dumps({"model": "gpt-5.4", "max_output_tokens": 1_000}).encode()
+    assert status(await post(scene, wire, data)) == 200
+    row = await scene.row()
+    assert None in (row["input_tokens"], row["output_tokens"])
+    total, estimated = charged(scene)
+    assert 0.01 < total == estimated < 0.05
+    samples = scene.proxy.samples()
+    assert sum(value for key, value in samples.items() if key.startswith("token_usage_total")) < 2_000
+    assert samples['codex_lb_proxy_cost_usd_total{model="gpt-5.4"}'] == 0
+
+
 async def test_a_stream_that_is_cancelled_is_charged_by_estimate(scene: Any, wire: Any) -> None:
     async def play(line: Any) -> None:
         await line.message()
