@@ -17,6 +17,7 @@ from settings.address import Address
 from settings.address import is_loopback as is_loopback
 from settings.address import split_address as split_address
 from settings.callers import Guard
+from settings.console import Console
 from settings.gateways import Collector
 from settings.rules import Rules
 from settings.section import Section
@@ -169,10 +170,6 @@ class Quota(Section):
     )
 
 
-class Console(Section):
-    listen_addr: Address = Field("127.0.0.1:8788", description="where the monitoring page listens")
-
-
 class ModelPrice(Section):
     provider: str | None = Field(
         None, max_length=40, description="whose model it is; without it whatever the provider of a request"
@@ -313,6 +310,21 @@ class Settings(Section):
                     f"{name}.listen_addr = {address!r} is reachable from outside; "
                     "set metrics.token, or metrics.public = true to leave /metrics open"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _the_page_is_not_for_everybody(self) -> Settings:
+        console, proxies = self.console, self.callers.proxies
+        if not (is_loopback(console.listen_addr) or console.asks_for_login or console.public):
+            raise ValueError(
+                f"console.listen_addr = {console.listen_addr!r} is reachable from outside; set "
+                "console.operate_password_hash or console.user_header, or console.public = true"
+            )
+        if console.user_header and not proxies:
+            raise ValueError(
+                f"console.user_header = {console.user_header!r} is believed of a reverse proxy alone; "
+                "name its address in callers.proxies"
+            )
         return self
 
     @model_validator(mode="after")
