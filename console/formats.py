@@ -1,4 +1,4 @@
-"""How values are written on a page: units everywhere, and nothing that could play tricks on a reader. Pure."""
+"""How values are written on a page: units everywhere, nothing that plays tricks on a reader. Pure."""
 
 from __future__ import annotations
 
@@ -144,13 +144,12 @@ def offset(local: datetime) -> str:
 
 
 def change(now: float | None, before: float | None) -> str:
-    """How much more or less than before, in percent; empty where that says nothing."""
+    """How much more or less than before, neither below 0; empty where that says nothing."""
     if now is None or not before:
         return ""
-    percent = (now - before) / abs(before) * 100
-    if abs(percent) >= 1000:
-        return f"{'+' if percent > 0 else '-'}{abs(percent) / 100 + (1 if percent > 0 else 0):.0f}×"
-    return f"{percent:+.0f}%"
+    if now / before >= 10:
+        return f"×{now / before:.0f}"
+    return f"{(now - before) / before * 100:+.0f}%"
 
 
 def _three(value: float) -> str:

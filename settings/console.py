@@ -58,8 +58,8 @@ class Console(Section):
     )
     public: bool = Field(
         False,
-        description="let everybody who reaches an address beyond loopback look and act without a login, as in "
-        "a container whose port is published on 127.0.0.1 alone",
+        description="let everybody who reaches an address beyond loopback look and act without a login, "
+        "as in a container whose port is published on 127.0.0.1 alone",
     )
     session_hours: float = Field(12.0, gt=0, le=720, description="how long a login lasts")
 
