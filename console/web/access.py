@@ -160,7 +160,7 @@ def is_navigation(request: web.Request) -> bool:
 
 def operator(request: web.Request) -> Visitor:
     """Who acts. Raises: PageError for one who may only look."""
-    visitor = request.get(VISITOR)
+    visitor: Visitor | None = request.get(VISITOR)
     if visitor is None or not visitor.may_act:
         raise PageError(403, "you may look, not act: log in as an operator")
     return visitor

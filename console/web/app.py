@@ -93,10 +93,9 @@ class _Answers:
         try:
             response = await handler(request)
         except web.HTTPException as error:
-            if error.status >= 400:
-                response = self._problem(request, error.status, error.reason)
-            else:
-                response = error
+            if error.status < 400:
+                raise
+            response = self._problem(request, error.status, error.reason)
         except PageError as error:
             response = self._problem(request, error.status, str(error))
         except (ChoiceError, FilterError) as error:

@@ -1,4 +1,4 @@
-"""Is it empty? What has to be right for requests to be seen, tried out live: each with its finding and its fix."""
+"""Is it empty? What has to be right for requests to be seen, tried out: each with its finding and fix."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 from zoneinfo import available_timezones
 
 from aiohttp import web
@@ -45,7 +45,7 @@ class RequestPages:
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.get("/", self.overview),
+            web.get("/", self.front),
             web.get("/requests", self.older),
             web.get("/requests/{id:\\d{1,19}}", self.request),
             web.get("/part/summary", self.summary),
@@ -53,7 +53,7 @@ class RequestPages:
             web.post("/columns", self.columns),
         ]
 
-    async def overview(self, request: web.Request) -> web.StreamResponse:
+    async def front(self, request: web.Request) -> web.StreamResponse:
         """All parts are asked for at once, and sent in their order as soon as each is there."""
         chosen = self._context.selection(request)
         head, foot = self._frame(request, "overview.html", chosen)
@@ -183,7 +183,7 @@ class RequestPages:
         if dimension not in DIMENSIONS:
             raise ChoiceError(f"of = {dimension[:40]!r}: allowed: {', '.join(DIMENSIONS)}")
         chosen = self._context.selection(request, "of", *DIMENSIONS, "text", "cache")
-        asked = cast(Dimension, dimension)
+        asked = dimension
         found = await self._ledger.ask(lambda c, _book: queries.values(c, chosen.where, asked))
         shown = [(written(value), number) for value, number in found]
         return self._pages.page(request, "part_values.html", values=shown)
