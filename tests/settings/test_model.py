@@ -17,6 +17,7 @@ from settings.rules import Rules
 
 ADDRESS = "allowed: HOST:PORT with a port from 0 to 65535"
 URL = "allowed: http://HOST or https://HOST"
+HASH = "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA"
 
 GOOD: dict[str, tuple[str, object]] = {
     "server.listen_addr": ('"[::1]:80"', "[::1]:80"),
@@ -47,6 +48,14 @@ GOOD: dict[str, tuple[str, object]] = {
     "quota.capacity.m.primary_credits": ("0", 0.0),
     "quota.capacity.m.secondary_credits": ("1e12", 1e12),
     "console.listen_addr": ('"127.0.0.2:65535"', "127.0.0.2:65535"),
+    "console.base_url": ('"https://usage.example.org/q/"', "https://usage.example.org/q"),
+    "console.prometheus_url": ('"http://prometheus:9090/"', "http://prometheus:9090"),
+    "console.view_password_hash": (f'"{HASH}"', SecretStr(HASH)),
+    "console.operate_password_hash": (f'"{HASH}"', SecretStr(HASH)),
+    "console.user_header": ('"X-Forwarded-User"', "x-forwarded-user"),
+    "console.operators": ('["anna"]', ("anna",)),
+    "console.public": ("true", True),
+    "console.session_hours": ("720", 720.0),
     "pricing.currency": ('"USD"', "USD"),
     "pricing.models.m.provider": ('"groq"', "groq"),
     "pricing.models.m.prompt_per_1m": ("0", Decimal(0)),
@@ -143,6 +152,14 @@ BAD: dict[str, list[tuple[str, str]]] = {
     "quota.capacity.m.primary_credits": [("-1", "greater than"), ('"x"', "number")],
     "quota.capacity.m.secondary_credits": [("2000000000000.0", "less than"), ("true", "number")],
     "console.listen_addr": [('"x"', ADDRESS), ("1", "string")],
+    "console.base_url": [('"usage.example.org"', URL), ("1", "string")],
+    "console.prometheus_url": [('"ftp://h"', URL), ("1", "string")],
+    "console.view_password_hash": [('"hunter2hunter2"', "hash-password"), ("12345678", "string")],
+    "console.operate_password_hash": [('"$2b$12$abcdefghijklmnop"', "hash-password"), ("12345678", "string")],
+    "console.user_header": [('"X User"', "name of a header"), ("1", "string")],
+    "console.operators": [("1", "array"), ("[1]", "string")],
+    "console.public": [("1", "boolean"), ('"yes"', "boolean")],
+    "console.session_hours": [("0", "greater than 0"), ("721", "less than")],
     "pricing.currency": [('"EUR"', "'USD'")],
     "pricing.models.m.provider": [("7", "string"), (f'"{"x" * 41}"', "40")],
     "pricing.models.m.cache_write_per_1m": [("-0.1", "greater than"), ("true", "Decimal")],
@@ -200,6 +217,8 @@ SECRETS = (
     "accounts.m.credential",
     "proxy_keys.m.sha256",
     "collector.gateways.m.key",
+    "console.view_password_hash",
+    "console.operate_password_hash",
 )
 """Keys whose values are never shown."""
 
@@ -212,7 +231,10 @@ NEEDED = {
 }
 """What a table with a name of its own cannot do without."""
 
-BESIDES = {"routing.require_proxy_key": ("[proxy_keys.m]", f'sha256 = "{"0" * 64}"')}
+BESIDES = {
+    "routing.require_proxy_key": ("[proxy_keys.m]", f'sha256 = "{"0" * 64}"'),
+    "console.user_header": ("[callers]", 'proxies = ["127.0.0.1"]'),
+}
 """What a key asks for elsewhere in the file."""
 
 
@@ -332,6 +354,29 @@ def test_settings_do_not_change(loaded: Callable[[str], Settings]) -> None:
 @pytest.mark.parametrize("key", [key for key in GOOD if key.endswith("listen_addr")])
 def test_by_default_nothing_is_reachable_from_outside(loaded: Callable[[str], Settings], key: str) -> None:
     assert is_loopback(str(value(loaded(""), key)))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            '[console]\nlisten_addr = "0.0.0.0:1"',
+            "console.listen_addr = '0.0.0.0:1' is reachable from outside",
+        ),
+        ('[console]\nuser_header = "x-user"', "name its address in callers.proxies"),
+    ],
+)
+def test_the_page_is_not_for_everybody(loaded: Callable[[str], Settings], text: str, says: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        loaded(text)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("open_to", [f'operate_password_hash = "{HASH}"', "public = true"])
+def test_the_page_is_for_those_who_are_let_in(loaded: Callable[[str], Settings], open_to: str) -> None:
+    assert (
+        loaded(f'[console]\nlisten_addr = "0.0.0.0:1"\n{open_to}\n').console.address == "http://127.0.0.1:1"
+    )
 
 
 @pytest.mark.parametrize("table", ["server", "exporter", "collector"])
