@@ -314,16 +314,11 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _the_page_is_not_for_everybody(self) -> Settings:
-        console, proxies = self.console, self.callers.proxies
+        console = self.console
         if not (is_loopback(console.listen_addr) or console.asks_for_login or console.public):
             raise ValueError(
                 f"console.listen_addr = {console.listen_addr!r} is reachable from outside; set "
                 "console.operate_password_hash or console.user_header, or console.public = true"
-            )
-        if console.user_header and not proxies:
-            raise ValueError(
-                f"console.user_header = {console.user_header!r} is believed of a reverse proxy alone; "
-                "name its address in callers.proxies"
             )
         return self
 
