@@ -357,8 +357,7 @@ def test_by_default_nothing_is_reachable_from_outside(loaded: Callable[[str], Se
 
 def test_the_page_is_not_for_everybody(loaded: Callable[[str], Settings]) -> None:
     with pytest.raises(SettingsError) as caught:
-        loaded('[console]
-listen_addr = "0.0.0.0:1"')
+        loaded('[console]\nlisten_addr = "0.0.0.0:1"')
     assert "console.listen_addr = '0.0.0.0:1' is reachable from outside" in str(caught.value)
 
 
