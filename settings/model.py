@@ -26,6 +26,11 @@ from settings.urls import base_url
 MOST_KEY_NAME = 40
 """Characters of a caller's name that the ledger keeps."""
 
+_NOT_FORWARDED = frozenset(
+    {"authorization", "chatgpt-account-id", "connection", "content-length", "expect", "host", "keep-alive"}
+    | {"proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+
 _OTHERS = ("unknown", "short_key", "other")
 
 
@@ -38,6 +43,12 @@ def _base_path(text: str) -> str:
 def _name(text: str) -> str:
     if not re.fullmatch(r"[\w$.-]{1,100}", text, re.ASCII):
         raise ValueError("allowed: a name, like x-title")
+    return text.lower()
+
+
+def _header(text: str) -> str:
+    if _name(text) in _NOT_FORWARDED:
+        raise ValueError("allowed: a header that neither frames a request nor carries a credential of ours")
     return text.lower()
 
 
@@ -69,6 +80,7 @@ BasePath = Annotated[str, AfterValidator(_base_path)]
 File = Annotated[Path, Field(strict=False)]  # TOML knows text alone
 Rate = Annotated[Decimal, Field(ge=0, le=10_000, strict=False)]
 Budget = Annotated[Decimal, Field(gt=0, le=10_000_000, strict=False)]
+Header = Annotated[str, AfterValidator(_header)]
 Name = Annotated[str, AfterValidator(_name)]
 Key = Annotated[SecretStr, AfterValidator(_key)]
 Weight = Annotated[float, Field(gt=0, le=1_000)]
@@ -247,7 +259,7 @@ class Routing(Section):
     budget_unpriced_models: Literal["refuse", "allow"] = Field(
         "refuse", description="what becomes of requests under a budget for models without a known price"
     )
-    forward_headers: Annotated[tuple[Name, ...], LIST] = Field(
+    forward_headers: Annotated[tuple[Header, ...], LIST] = Field(
         (), description="names of headers that go on to an account's provider, besides those that are known"
     )
     forward_parameters: Annotated[tuple[Name, ...], LIST] = Field(

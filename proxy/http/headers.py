@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from settings.names import Names
+
 RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 HOP_BY_HOP = frozenset(
@@ -24,6 +26,11 @@ HOP_BY_HOP = frozenset(
 _FRAMING = frozenset({b"content-length"})
 """What a body's reader cannot do without, whatever `Connection` names."""
 
+_LOWER: Names[bytes, bytes] = Names(bytes.lower)
+
+PLAIN_CONNECTION = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Upgrade"})
+"""Values of `Connection` that name no header but such as do not travel anyway."""
+
 _REQUEST_DROPS = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
 """Host and Content-Length are written anew; Expect was answered here."""
 
@@ -33,17 +40,17 @@ OF_THE_ACCOUNT = frozenset(
 """Names in an answer that tell of the account, not of the answer."""
 
 
-def request_lines(headers: RawHeaders) -> list[bytes]:
+def request_lines(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
     """The client's header lines as they go upstream."""
     return kept_lines(headers, _REQUEST_DROPS)
 
 
-def kept_lines(headers: RawHeaders, drops: frozenset[bytes]) -> list[bytes]:
+def kept_lines(headers: Iterable[tuple[bytes, bytes]], drops: frozenset[bytes]) -> list[bytes]:
     """Header lines without the dropped names, and without those that `Connection` names."""
     for name, value in headers:
-        if len(name) == 10 and name.lower() == b"connection":
+        if len(name) == 10 and name.lower() == b"connection" and value not in PLAIN_CONNECTION:
             drops = drops | ({part.strip().lower() for part in value.split(b",")} - _FRAMING)
-    return [name + b": " + value for name, value in headers if name.lower() not in drops]
+    return [name + b": " + value for name, value in headers if _LOWER[name] not in drops]
 
 
 def replaced(lines: Iterable[bytes], name: bytes, value: bytes) -> list[bytes]:

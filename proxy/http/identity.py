@@ -6,10 +6,11 @@ Names that say nothing of who asks go on, whatever they hold; all others end her
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from typing import Literal
 from urllib.parse import unquote_plus
 
-from proxy.http.headers import RawHeaders
+from proxy.http.headers import PLAIN_CONNECTION, RawHeaders, request_lines
+from settings.names import Names
 
 FORWARDED_HEADERS = frozenset(
     {
@@ -20,7 +21,6 @@ FORWARDED_HEADERS = frozenset(
         b"anthropic-dangerous-direct-browser-access",
         b"anthropic-version",
         b"cache-control",
-        b"connection",
         b"content-digest",
         b"content-disposition",
         b"content-encoding",
@@ -100,29 +100,53 @@ FORWARDED_PARAMETERS = frozenset(
 )
 """Of their query strings; `include[]` is `include`."""
 
-SUBPROTOCOL = b"sec-websocket-protocol"
 _SUBPROTOCOLS = re.compile(r"realtime|openai-beta\.[\w.=-]+", re.ASCII)
 """Offers of a WebSocket client that say nothing of it; some say its key."""
 
 _PARAMETERS = re.compile(r"[&;]")
 
 
-def known_to_nobody(
-    headers: RawHeaders, besides: frozenset[bytes] = frozenset()
-) -> Iterator[tuple[bytes, bytes]]:
-    """The headers that say nothing of who asks.
+def anonymous_lines(headers: RawHeaders, besides: frozenset[bytes] = frozenset()) -> list[bytes]:
+    """The header lines that say nothing of who asks, as they go upstream.
 
     Args:
         besides: names, in lower case, that are configured to go on too.
     """
+    odd = [name for name, value in headers if _GOES[name] in _ODD and value not in PLAIN_CONNECTION]
+    if odd or besides:
+        return _by_one(headers, besides)
+    return [name + b": " + value for name, value in headers if _GOES[name] == "plain"]
+
+
+def _by_one(headers: RawHeaders, besides: frozenset[bytes]) -> list[bytes]:
+    """The same for headers of which some names or values need a closer look."""
+    kept: list[tuple[bytes, bytes]] = []
     for name, value in headers:
-        lower = name.lower()
-        if lower in FORWARDED_HEADERS or lower.startswith(FORWARDED_PREFIX) or lower in besides:
-            yield name, value
-        elif lower == SUBPROTOCOL:
-            offers = [offer.strip() for offer in value.decode("latin-1").split(",")]
-            if plain := ", ".join(filter(_SUBPROTOCOLS.fullmatch, offers)):
-                yield name, plain.encode("latin-1")
+        if _GOES[name] == "offers":
+            kept += [(name, offers)] if (offers := _plain_offers(value)) else []
+        elif _GOES[name] or name.lower() in besides:
+            kept.append((name, value))
+    return request_lines(kept)
+
+
+_ODD = frozenset({"offers", "connection"})
+
+
+def _goes(name: bytes) -> Literal["plain", "offers", "connection"] | None:
+    name = name.lower()
+    if name in FORWARDED_HEADERS or name.startswith(FORWARDED_PREFIX):
+        return "plain"
+    if name == b"connection":
+        return "connection"
+    return "offers" if name == b"sec-websocket-protocol" else None
+
+
+_GOES = Names(_goes)
+
+
+def _plain_offers(value: bytes) -> bytes:
+    offers = (offer.strip() for offer in value.decode("latin-1").split(","))
+    return ", ".join(filter(_SUBPROTOCOLS.fullmatch, offers)).encode("latin-1")
 
 
 def anonymous_target(target: str, besides: frozenset[str] = frozenset()) -> str:

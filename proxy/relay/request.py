@@ -10,7 +10,7 @@ from ledger.privacy import mask_key
 from proxy.errors import Refused
 from proxy.http.caller_secrets import Secrets
 from proxy.http.headers import credential, replaced, request_lines, session_id, without
-from proxy.http.identity import anonymous_target, known_to_nobody
+from proxy.http.identity import anonymous_lines, anonymous_target
 from proxy.http.routes import Route
 from proxy.metering.meter import Caller, new_id
 from proxy.relay import body as inbound
@@ -70,11 +70,11 @@ async def question(passage: Passage, options: Options, *, anonymous: bool, repla
     hear = record.feed if record else None
     counts = options.include_usage and passage.target.route.api in include_usage.APIS
     body = await inbound.body(request, attempts.learn, hear, options.most_bytes, replay=replay or counts)
-    headers, path = request.raw_headers, passage.target.path
     if anonymous:
-        headers = tuple(known_to_nobody(headers, options.forwarded_headers))
-        path = anonymous_target(path, options.forwarded_parameters)
-    lines = request_lines(headers)
+        lines = anonymous_lines(request.raw_headers, options.forwarded_headers)
+        path = anonymous_target(passage.target.path, options.forwarded_parameters)
+    else:
+        lines, path = request_lines(request.raw_headers), passage.target.path
     if counts and attempts.asked.stream and not attempts.asked.include_usage and isinstance(body, bytes):
         plain = inbound.decoded(body, inbound.content_encoding(request))
         if plain is not None:

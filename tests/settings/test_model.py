@@ -186,7 +186,7 @@ BAD: dict[str, list[tuple[str, str]]] = {
     "routing.require_proxy_key": [('"yes"', "boolean")],
     "routing.budget_without_ledger": [('"open"', "'refuse' or 'allow'")],
     "routing.budget_unpriced_models": [('"free"', "'refuse' or 'allow'")],
-    "routing.forward_headers": [('"x-title"', "array"), ('["a: b"]', "a name")],
+    "routing.forward_headers": [('"x-title"', "array"), ('["a: b"]', "a name"), ('["Host"]', "neither")],
     "routing.forward_parameters": [("1", "array"), ('["a=b"]', "a name"), ('[""]', "a name")],
     "accounts.m.credential": [("19283", "string")],
     "accounts.m.email": [("1", "string")],
