@@ -33,6 +33,7 @@ from proxy.relay.dispatch import Dispatch
 from proxy.relay.lending import Lending
 from proxy.relay.relay import Relay
 from proxy.relay.request import Options
+from proxy.relay.uploads import Pace
 from proxy.routing.configured import descriptions
 from proxy.server import Application, Server, Site
 from settings.model import Settings, guard, split_address
@@ -206,6 +207,7 @@ def _options(settings: Settings) -> Options:
         include_usage=server.include_usage,
         most_bytes=server.max_request_bytes,
         most_requests=server.max_concurrent_requests,
+        pace=Pace(server.body_timeout_seconds, server.min_body_bytes_per_second),
         forwarded_headers=frozenset(name.encode() for name in routing.forward_headers),
         forwarded_parameters=frozenset(routing.forward_parameters),
     )

@@ -119,6 +119,16 @@ class Server(Section):
     max_concurrent_requests: int = Field(
         4_096, ge=1, le=1_000_000, description="requests in flight in one process; more are refused with 503"
     )
+    body_timeout_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=3_600,
+        description="how long a request's body may keep the proxy waiting, beside what its bytes take at "
+        "`min_body_bytes_per_second`; then it is refused with 408",
+    )
+    min_body_bytes_per_second: int = Field(
+        1_024, ge=1, le=1_000_000, description="the rate at which a request's body must arrive, on average"
+    )
     workers: int = Field(1, ge=1, le=256, description="processes that share the address")
     shutdown_timeout_seconds: float = Field(
         30.0, ge=0, le=3_600, description="how long running requests may go on after SIGTERM or Ctrl-C"

@@ -12,6 +12,7 @@ from proxy.http.upstream import Upstream
 from proxy.observers.body_log import Record
 from proxy.relay.include_usage import Strip
 from proxy.relay.response_body import Hear
+from proxy.relay.uploads import Upload
 from proxy.routing.attempts import Attempts
 from proxy.routing.candidate import Host
 from settings.callers import Headers
@@ -32,6 +33,7 @@ class Passage:
     """One request.
 
     Attributes:
+        upload: its body, as it arrives.
         record: the log of its bodies, where one is kept.
         strip: takes out of the answer what was asked for on the caller's behalf.
         lent: a credential of ours goes along, and nothing of the caller's.
@@ -41,6 +43,7 @@ class Passage:
     request: web.BaseRequest
     target: Target
     attempts: Attempts
+    upload: Upload
     record: Record | None
     strip: Strip | None = None
     lent: bool = False

@@ -19,6 +19,7 @@ from proxy.relay.dispatch import Dispatch
 from proxy.relay.exchange import Question
 from proxy.relay.request import Options, caller, lend, pay, question
 from proxy.relay.response import join_turns, pass_back
+from proxy.relay.uploads import Upload, Uploads
 from proxy.routing.attempts import Attempts
 from proxy.websocket.gate import terms
 from settings.callers import Headers
@@ -46,6 +47,7 @@ class Relay:
         self._options = options
         self._dispatch = dispatch
         self._body_log = body_log
+        self._uploads = Uploads(options.pace)
         self.running = 0
         self.stopping = False
 
@@ -60,7 +62,8 @@ class Relay:
         record = self._body_log.record(asking.request_id, secrets) if self._body_log else None
         self.running += 1
         try:
-            passage = Passage(request, target, attempts, record, shared=lending.shared(request))
+            upload, shared = Upload(self._uploads), lending.shared(request)
+            passage = Passage(request, target, attempts, upload, record, shared=shared)
             return await self._exchange(passage)
         except Refused as error:
             attempts.meter.refused(error)
@@ -85,7 +88,7 @@ class Relay:
 
     async def _exchange(self, passage: Passage) -> web.StreamResponse:
         options, dispatch, request = self._options, self._dispatch, passage.request
-        if self.running > options.most_requests:
+        if self.running > options.most_requests and not self._uploads.make_room():
             raise Refused(503, "too_many_requests_in_flight", "too many requests in flight; try again soon")
         if passage.record:
             passage.record.request(request.method, request.raw_path, request.headers.items())

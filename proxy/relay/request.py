@@ -21,6 +21,7 @@ from proxy.relay.charge import read_ask
 from proxy.relay.context import Passage
 from proxy.relay.exchange import Question
 from proxy.relay.lending import NOTHING_LENT, Lending
+from proxy.relay.uploads import USUAL_PACE, Pace
 from proxy.websocket import handler as websocket
 
 
@@ -33,6 +34,7 @@ class Options:
         include_usage: ask for the counts of streamed chat completions on the client's behalf.
         most_bytes: of a request's body.
         most_requests: in flight at once.
+        pace: at which a request's body must arrive.
         forwarded_headers, forwarded_parameters: besides those that say nothing of who asks.
     """
 
@@ -40,6 +42,7 @@ class Options:
     include_usage: bool = False
     most_bytes: int = 2**30
     most_requests: int = 2**30
+    pace: Pace = USUAL_PACE
     forwarded_headers: frozenset[bytes] = frozenset()
     forwarded_parameters: frozenset[str] = frozenset()
 
@@ -69,7 +72,10 @@ async def question(passage: Passage, options: Options, *, anonymous: bool, repla
     request, attempts, record = passage.request, passage.attempts, passage.record
     hear = record.feed if record else None
     counts = options.include_usage and passage.target.route.api in include_usage.APIS
-    body = await inbound.body(request, attempts.learn, hear, options.most_bytes, replay=replay or counts)
+    replay = replay or counts
+    body = await inbound.body(
+        request, passage.upload, attempts.learn, hear, options.most_bytes, replay=replay
+    )
     if anonymous:
         lines = anonymous_lines(request.raw_headers, options.forwarded_headers)
         path = anonymous_target(passage.target.path, options.forwarded_parameters)
