@@ -33,7 +33,7 @@ from proxy.relay.access import Key
 from proxy.relay.allowance import KeyAllowance
 from proxy.relay.charge import Ask, charge, estimate, is_priced
 
-ANSWER_SECONDS = 2.0
+ANSWER_SECONDS = 3.0
 """How long a request waits for the ledger."""
 
 LOOK_SECONDS = 0.5

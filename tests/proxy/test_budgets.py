@@ -246,7 +246,7 @@ async def test_a_ledger_that_does_not_answer(scene: Any, wire: Any, policy: str,
     began = monotonic()
     messages = await asyncio.gather(*(post(scene, wire, body(max_output_tokens=1_500)) for _ in range(10)))
     assert {status(message) for message in messages} == {expected}
-    assert 1.5 < monotonic() - began < 4
+    assert 2.5 < monotonic() - began < 6
     began = monotonic()
     assert status(await post(scene, wire, body(max_output_tokens=1_500))) == expected
     assert monotonic() - began < 1  # it is known by now
