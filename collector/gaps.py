@@ -35,7 +35,7 @@ the collector was away for longer than the queue keeps. overflow: the gateway cu
 too slow. disconnected: a subscription broke. answer_lost: popped events never arrived. second_consumer:
 somebody else pops the queue. stop: a subscription was ended in order; what was on its way then is lost."""
 
-MARGIN_SECONDS = 1.0
+MARGIN_SECONDS = 0.25
 """By how much an event may be handed out before its own end says so, or after one that ended later."""
 
 
@@ -97,8 +97,10 @@ class Thread:
             restarted: the gateway was started anew since.
             retention: seconds that its queue keeps an event.
         """
-        if self.sound_at is None or self.gap is not None:
+        if self.gap is not None:
             return self
+        if self.sound_at is None:  # for the first time: all that the queue still keeps was handed to nobody
+            return replace(self, sound_at=now - retention)
         if self.stopped_at is None:
             return self.broken("crash", now)
         if restarted:
@@ -108,7 +110,7 @@ class Thread:
         return replace(self, stopped_at=None)
 
     def resumed(self, now: float, oldest: float | None, *, retention: float) -> tuple[Thread, Gap | None]:
-        """Events come without a break again, as of `now`.
+        """Events come without a break again; all that was handed out before `now` is in the inbox.
 
         Args:
             oldest: when the first event that the queue still had ended: lost ones were before it.

@@ -102,13 +102,14 @@ class Intake:
 
         await self._commit(step)
 
-    async def resumed(self, oldest: float | None, retention: float) -> None:
-        """Events come without a break from now on.
+    async def resumed(self, since: float, oldest: float | None, retention: float) -> None:
+        """Events come without a break.
 
         Args:
+            since: what was handed out before that moment is in the inbox; what came later may be under way.
             oldest: when the first event that the queue still had ended.
         """
-        gap = await self._commit(lambda thread: thread.resumed(self.clock(), oldest, retention=retention))
+        gap = await self._commit(lambda thread: thread.resumed(since, oldest, retention=retention))
         self._settled = True
         if gap is not None:
             seconds = gap.seconds(self.clock())

@@ -143,4 +143,5 @@ def _in_its_field(found: re.Match[bytes]) -> bytes:
     text = found[2].decode("utf-8", "replace")
     if not _is_secret(found[1].decode(), text) or "..." in text:
         return found[0]
-    return found[0].replace(b'"%s' % found[2], b'"%s' % token(text).encode(), 1)
+    begin, end = found.start(2) - found.start(), found.end(2) - found.start()
+    return found[0][:begin] + token(text).encode() + found[0][end:]

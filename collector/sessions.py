@@ -125,9 +125,10 @@ async def poll(line: Line, transport: Transport, *, until: float | None = None) 
         take = line.management.pop
     try:
         drain = Drain(line, transport, take)
-        if await drain() is None:
+        since = await drain()
+        if since is None:
             return
-        await line.intake.resumed(drain.oldest, line.retention)
+        await line.intake.resumed(since, drain.oldest, line.retention)
         line.status.tell("collecting", None, transport)
         while not await pause(line.stop, line.poll_seconds):
             await drain()
@@ -148,19 +149,26 @@ async def subscribe(line: Line) -> None:
     """Receive events as they happen, and take what the queue held before. Raises: GatewayError."""
     connection = await line.connect()
     try:
+        since = line.clock()
         answer = await connection.call("SUBSCRIBE", "usage")
         if isinstance(answer, ErrorReply):
             raise Unsupported(f"the gateway does not know SUBSCRIBE: {answer.text}")
         if not (isinstance(answer, list) and answer[:1] == [b"subscribe"]):
             raise NotRedis("SUBSCRIBE was not answered as Redis does")
-        await _Subscription(line, connection).run()
+        await _Subscription(line, connection, since).run()
     finally:
         connection.close()
 
 
 class _Subscription:
-    def __init__(self, line: Line, connection: Connection) -> None:
+    """
+    Args:
+        since: when it was asked for.
+    """
+
+    def __init__(self, line: Line, connection: Connection, since: float) -> None:
         self._line = line
+        self._since = since
         self._connection = connection
         self._waiting: deque[bytes | float] = deque()
         self._arrived = asyncio.Event()
@@ -219,7 +227,7 @@ class _Subscription:
                 return
         finally:
             connection.close()
-        await self._line.intake.resumed(drain.oldest, self._line.retention)
+        await self._line.intake.resumed(self._since, drain.oldest, self._line.retention)
         self._line.status.tell("collecting", None, "subscribe")
 
     async def _read(self) -> None:

@@ -66,7 +66,7 @@ class Collector(Section):
     keep_raw_days: float = Field(
         7.0, ge=0, le=3_650, description="how long received items are kept after they were decoded"
     )
-    batch_size: int = Field(1_000, ge=1, le=10_000, description="events that are asked for at once")
+    batch_size: int = Field(500, ge=1, le=10_000, description="events that are asked for at once")
     poll_seconds: float = Field(
         1.0, ge=0.1, le=30, description="how often a queue is asked that is not subscribed to"
     )
