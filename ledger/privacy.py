@@ -58,6 +58,7 @@ _SHAPED = re.compile(
 
 _SEGMENT = re.compile(r"[A-Za-z0-9]+")
 _TURNS = re.compile(r"(?<=[0-9])(?=[A-Za-z])|(?<=[A-Za-z])(?=[0-9])")
+_WORDED = re.compile(r"(?=.{1,40}$)[a-z]+(?:_[a-z]+)*(?:_\d{1,3})?")
 _MASKED = re.compile(r"\*{3,}|•{3,}")
 
 
@@ -94,6 +95,12 @@ def safe_code(code: str | None, secrets: Iterable[str] = ()) -> str | None:
     if len(code) > MAX_CODE or "[" in code:
         return "redacted"
     return code if safe_message(code, secrets) == code else "redacted"
+
+
+def worded_code(code: str) -> str:
+    """A provider's error code where nothing is known of the request that it is about: `other` for one that is
+    not made of words, as codes are."""
+    return code if _WORDED.fullmatch(code) and safe_code(code) == code else "other"
 
 
 def without_likely(text: str) -> str:

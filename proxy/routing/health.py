@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from math import ceil
 
 from ledger.accounts.marks import MARKABLE, Mark
+from ledger.privacy import worded_code
 from ledger.quota.samples import Told
 from ledger.quota.windows import Slot
 from proxy.routing.candidate import FULL, Candidate
@@ -94,7 +95,7 @@ def mark(before: Candidate, after: Candidate, verdict: Verdict | None) -> Mark:
         event=verdict.event if verdict else "cleared",
         status=after.status if changed else None,
         reset_at=after.reset_at if changed else None,
-        code=verdict.code if verdict else None,
+        code=worded_code(verdict.code) if verdict else None,
         wait_until=after.wait_until,
         cooldown_until=after.cooldown_until,
         errors=after.errors,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.privacy import GONE, MAX_MESSAGE, mask_key, safe_code, safe_message, without
+from ledger.privacy import GONE, MAX_MESSAGE, mask_key, safe_code, safe_message, without, worded_code
 
 
 @pytest.mark.parametrize(
@@ -231,6 +231,18 @@ def test_words_that_are_no_secret_of_this_request_stay() -> None:
 )
 def test_what_is_kept_of_a_code(code: str | None, kept: str | None) -> None:
     assert safe_code(code, ("swordfish",)) == kept
+
+
+@pytest.mark.parametrize("code", ["rate_limit_exceeded", "http_503", "server_error", "unknown"])
+def test_codes_made_of_words_stay(code: str) -> None:
+    assert worded_code(code) == code
+
+
+@pytest.mark.parametrize(
+    "code", [*SHAPES.values(), "a-secret-of-words", "x" * 41, "", "A_code", "a b", "a_\n"]
+)
+def test_other_codes_do_not(code: str) -> None:
+    assert worded_code(code) == "other"
 
 
 @given(st.one_of(st.none(), st.integers(), st.lists(st.text()), st.text(), st.text(alphabet="'\"`a. @sk-")))

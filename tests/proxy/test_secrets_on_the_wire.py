@@ -83,9 +83,12 @@ async def test_an_account_s_secret_is_kept_nowhere(
     secret = SECRETS["words"]
     monkeypatch.setenv("KEY_ANNA", secret)
     body = json.dumps(GOES[goes](secret)).encode()
-    await scene.begin(wire.answer(body, status="400 No"), accounts={"anna": {"credential": "env:KEY_ANNA"}})
-    await scene.ask(wire.request(b"{}"))
-    assert len(await scene.rows(1)) == 1
+    answers = [wire.answer(body, status=f"{status} No") for status in (400, 500, 429, 401)]
+    await scene.begin(*answers, accounts={"anna": {"credential": "env:KEY_ANNA"}})
+    for _ in answers:
+        await scene.ask(wire.request(b"{}"))
+    assert len(await scene.rows(4)) == 4
+    await scene.end()  # marks are written by then
     assert secret[:12] not in kept(scene, caplog)
 
 
