@@ -35,8 +35,7 @@ async def pass_back(passage: Passage, answer: ClientResponse, begun: bytes = b""
         answer.reason,
         answer.raw_headers,
         keep_length=strip is None,
-        anonymous=passage.lent,
-        shared=passage.shared if passage.lent else (),
+        anonymous=passage.attempts.routed,
     )
     writer = await out.prepare(request)
     assert isinstance(writer, StreamWriter)

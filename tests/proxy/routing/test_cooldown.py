@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.routing.error_text import MOST_WAIT, retry_after
-from proxy.routing.failure import backoff, error_pause
+from proxy.routing.failure import MOST_WAIT, backoff, error_pause, retry_after
 
 NOW = 1_800_000_000.0
 

@@ -1,1 +1,0 @@
-"""What a gateway published -> the ledger's own values. Pure: the same bytes always give the same event."""

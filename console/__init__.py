@@ -1,1 +1,0 @@
-"""The monitoring page and account actions; the same in a terminal."""

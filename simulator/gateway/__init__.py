@@ -1,1 +1,0 @@
-"""A simulated CLIProxyAPI: its usage queue by RESP and HTTP, and what it forgets."""
