@@ -25,13 +25,12 @@ from ledger.accounts.allowances import Allowance, Charge, Limits, Settlement, na
 from ledger.accounts.budgets import read_spend
 from ledger.errors import LedgerError
 from ledger.pricing.current import CurrentPrices
-from ledger.values import RequestEvent
 from proxy.errors import BudgetUnavailable, Refused
 from proxy.http.routes import Work
-from proxy.metering.meter import Emit
 from proxy.relay.access import Key
 from proxy.relay.allowance import KeyAllowance
-from proxy.relay.charge import Ask, charge, estimate, is_priced
+from proxy.relay.charge import Ask, estimate, is_priced
+from proxy.relay.reservation import Reservation
 
 ANSWER_SECONDS = 2.0
 """How long a request waits for the ledger."""
@@ -55,39 +54,6 @@ class Ledger(Protocol):
 
     def writing(self) -> AbstractContextManager[Connection]:
         """A transaction. Raises: LedgerError."""
-
-
-class Reservation:
-    """Money for one request, or one turn on a WebSocket: charged by each of its events, given back at its
-    end."""
-
-    def __init__(self, budgets: Budgets, allowance: KeyAllowance, work: Work, ask: Ask, nano: int) -> None:
-        self._budgets = budgets
-        self._allowance = allowance
-        self._work: Work = work
-        self._ask = ask
-        self._nano = nano
-        self._open = True
-
-    def charging(self, emit: Emit, *, last: bool = False) -> Emit:
-        """Charges each event, then passes it on; `last`: one will come, and ends it."""
-
-        def charged(event: RequestEvent) -> None:
-            cost = charge(self._budgets.prices.book, event, self._work, self._ask, self._nano)
-            if cost.requests:
-                self._allowance.charge(event.model, cost, event.requested_at)
-                self._budgets.charged(self._allowance.key.name, cost)
-            if last:
-                self.close()
-            emit(event)
-
-        return charged
-
-    def close(self) -> None:
-        """Give back what was reserved; what it cost is charged."""
-        if self._open:
-            self._open = False
-            self._allowance.reserved -= self._nano
 
 
 class _Waiting:
