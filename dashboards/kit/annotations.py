@@ -7,9 +7,10 @@ from dashboards.kit.plain import Json
 from metrics import recorded as names
 from prometheus.promql import select
 
-STEP, WINDOW = "5m", "10m"
-"""How far apart Prometheus is asked, and how long the windows are: they overlap, because a rise from the last
-sample of one window to the first of the next would be in neither. Grafana draws neighbours as one mark."""
+STEP, WINDOW = "1m", "$__rate_interval"
+"""How far apart Prometheus is asked at least, and how long the windows are. The step grows with the range, so
+the windows must: Grafana makes them overlap by a scrape, because a rise from the last sample of one window to
+the first of the next would be in neither. Neighbours are drawn as one mark."""
 
 _GRAFANA = {"type": "grafana", "uid": "-- Grafana --"}
 

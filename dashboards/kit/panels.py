@@ -12,9 +12,23 @@ from typing import Any
 
 from grafanalib import core
 
-from dashboards.kit.parts import About, Span, common, finished, fixed, mappings, override
+from dashboards.kit.parts import (
+    About,
+    Span,
+    common,
+    finished,
+    fixed,
+    mappings,
+    on_an_axis,
+    override,
+)
 from dashboards.kit.plain import Json, plain
 from dashboards.queries.query import Query
+
+SERIES_NAME = "${__series.name}"
+
+BAR_HEIGHT = 44
+"""Pixels: above 40, Grafana writes the name of a bar above it, where there is room for an e-mail address."""
 
 POINTS = 100
 """Of a line over the panel's range. LLM requests are few: with a point for each pixel, the windows of rates
@@ -54,7 +68,7 @@ def lights(about: About, query: Query, on: str, off: str) -> Json:
         reduceCalc="lastNotNull",
         textMode="value_and_name",
     )
-    return finished(made)
+    return finished(made, {"fieldConfig": {"defaults": {"displayName": SERIES_NAME}}})
 
 
 def timeseries(
@@ -66,6 +80,7 @@ def timeseries(
     most: int | None = None,
     limit: float | None = None,
     colors: Mapping[str, str] | None = None,
+    interval: str | None = None,
 ) -> Json:
     """Lines over time.
 
@@ -75,7 +90,9 @@ def timeseries(
         most: upper end of the axis.
         limit: a dashed line, where trouble begins.
         colors: by legend; others are Grafana's choice.
+        interval: the least time between two points, which Grafana's own windows grow with.
     """
+    about = on_an_axis(about, logarithmic=logarithmic)
     steps = [{"color": "green"}] + ([] if limit is None else [{"color": "red", "value": limit}])
     made = core.TimeSeries(
         **common(about, queries, None, steps) | {"maxDataPoints": POINTS},
@@ -91,11 +108,13 @@ def timeseries(
     )
     # The limit shall be in sight while all is well below it.
     soft = {} if limit is None else {"axisSoftMax": 2 * limit}
-    return finished(made, {"fieldConfig": {"defaults": {"custom": soft}}})
+    extra: Json = {"fieldConfig": {"defaults": {"custom": soft}}}
+    return finished(made, extra if interval is None else extra | {"interval": interval})
 
 
 def bars(about: About, bar: Query, line: Query, span: Span) -> Json:
     """Bars, each standing before the moment at which it was asked, and a line across them."""
+    about = on_an_axis(about)
     made = core.TimeSeries(
         **common(about, [bar, line], span, [{"color": "green"}]),
         **_axes(about),
@@ -119,6 +138,7 @@ def bars(about: About, bar: Query, line: Query, span: Span) -> Json:
 
 def hours(about: About, queries: Sequence[Query], colors: Mapping[str, str] | None = None) -> Json:
     """Stacked bars, each standing before the full hour at which it was asked."""
+    about = on_an_axis(about)
     made = core.TimeSeries(
         **common(about, queries, None, [{"color": "green"}]),
         **_axes(about),
@@ -149,12 +169,18 @@ def bar_gauge(
     steps: list[Json] = [{"color": color}]
     steps += [{"color": other, "value": value} for value, other in (limits or {}).items()]
     made = core.BarGauge(**common(about, queries, None, steps))
+    # Grafana names a lone bar by nothing, unless it is told to.
     defaults = {"unit": about.unit, "decimals": about.decimals, "min": 0, "mappings": mappings(about)}
+    defaults["displayName"] = SERIES_NAME
     options = {
         "displayMode": "basic",
+        "maxVizHeight": 300,
+        "minVizHeight": BAR_HEIGHT,
+        "namePlacement": "top",
         "orientation": "horizontal",
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
         "showUnfilled": True,
+        "sizing": "manual",
         "valueMode": "color",
     }
     # grafanalib's own options are those of Grafana 6.

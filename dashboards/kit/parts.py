@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from grafanalib import core
@@ -56,6 +56,14 @@ class Span:
     time_to: str | None = None
 
 
+def on_an_axis(about: About, *, logarithmic: bool = False) -> About:
+    """The words of a panel with an axis. Up to 11.3 Grafana writes the text for no value beside each hidden
+    tick of a logarithmic or whole-numbered axis: there the description says it."""
+    if not logarithmic and about.decimals != 0:
+        return about
+    return replace(about, description=f"{about.description} Empty: {about.no_value}.", no_value="")
+
+
 def common(
     about: About, queries: Sequence[Query], span: Span | None, thresholds: list[dict[str, Any]]
 ) -> dict[str, Any]:
@@ -65,7 +73,7 @@ def common(
         span: None shows the dashboard's time range.
         thresholds: steps in ascending order; the first has no value and gives the colour below the next.
     """
-    defaults: Json = {"noValue": about.no_value}
+    defaults: Json = {"noValue": about.no_value} if about.no_value else {}
     if about.value_links:
         defaults["links"] = [link.document() for link in about.value_links]
     return {

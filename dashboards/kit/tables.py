@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from grafanalib import core
 
 from dashboards.kit.parts import About, common, finished, override
 from dashboards.kit.plain import Json, plain
 from dashboards.queries.query import Query
+
+LEAST_WIDTH = 70
+"""Pixels of a column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +34,32 @@ class Column:
 def table(about: About, columns: Sequence[Column], labels: Mapping[str, str]) -> Json:
     """The answers of instant queries, by the first column, largest first.
 
+    Links stand on the first column alone. A label whose title is "" is there for links and not shown.
+
     Args:
         labels: title of each label's column, in the order in which they stand before the values.
     """
+    about = replace(about, description=f"{about.description} Empty: {about.no_value}.", no_value="-")
+    hidden = [name for name, title in labels.items() if not title]
+    labels = {name: title or name for name, title in labels.items()}
+    links = [link.document() for link in about.value_links]
     made = core.Table(
         **common(about, [column.query for column in columns], None, []),
-        overrides=[_look(column) for column in columns],
+        overrides=[
+            *(override(name, **{"custom.hidden": True}) for name in hidden),
+            *(override(title, links=links) for title in [*labels.values()][:1] if links),
+            *(_look(column) for column in columns),
+        ],
         sortBy=[core.TableSortByField(displayName=columns[0].title, desc=True)],
         transformations=_joined(columns, labels),
     )
     json = plain(made)
     json["targets"] = [{**target, "format": "table"} for target in json["targets"]]
     defaults = json["fieldConfig"]["defaults"]
-    kept = {key: defaults[key] for key in ("links", "noValue") if key in defaults}
     json["fieldConfig"]["defaults"] = {
-        **kept,
-        "custom": {"align": "auto"},
+        "noValue": defaults["noValue"],
+        # Grafana's own least width, 150 pixels, pushes the last columns out of sight.
+        "custom": {"align": "auto", "minWidth": LEAST_WIDTH},
         "decimals": about.decimals,
         "unit": about.unit,
     }

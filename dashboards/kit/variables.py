@@ -29,11 +29,6 @@ def accounts_of_all() -> Json:
     return frame.label_variable("account", "Account", *accounts())
 
 
-def one_account() -> Json:
-    """A single account, chosen by its name; the value is its id."""
-    return frame.single_variable("account", "Account", *accounts())
-
-
 def top() -> Json:
     """How many accounts a ranking shows."""
     return frame.choice_variable("top", "Top", ("5", "10", "20", "50"), "20")

@@ -1,4 +1,4 @@
-"""Activity by hour: what one account did, and what it cost, in each hour."""
+"""Activity by hour: what the chosen accounts did, and what it cost, in each hour."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from prometheus.config import RuleConfig
 
 UID = addresses.ACTIVITY
 TITLE = "Activity by hour"
-DESCRIPTION = "Cost, requests, tokens and errors of one account, hour by hour."
+DESCRIPTION = "Cost, requests, tokens and errors of the chosen accounts together, hour by hour."
 
 STATUS_COLORS = {"success": "green", "error": "red", "cancelled": "yellow"}
 _HOURS = (
     "Each bar is a full hour of the browser's time zone, and stands in it; the hour that is not over yet "
     "has none."
 )
-_NO_REQUESTS = "No request of this account in a full hour of this range: choose another account above"
+_NO_REQUESTS = "No request of these accounts in a full hour of this range: choose others above"
 _ACCOUNTS = links.dashboard(addresses.ACCOUNTS, "All accounts and their quota")
 
 
@@ -30,7 +30,7 @@ def dashboard(config: RuleConfig) -> Json:
         Row(panels.row("Quota"), 7, ((24, windows(config)),)),
         Row(panels.row("Tokens and failures"), 8, ((12, tokens()), (6, errors()), (6, unpriced()))),
     )
-    choices = [variables.datasource(), variables.one_account(), variables.api()]
+    choices = [variables.datasource(), variables.accounts_of_all(), variables.api()]
     return frame.dashboard(UID, TITLE, DESCRIPTION, place(rows), choices)
 
 
@@ -38,7 +38,7 @@ def cost() -> Json:
     """What it cost."""
     about = About(
         "Cost per hour (USD)",
-        f"US dollars of the account's priced requests. {_HOURS}",
+        f"US dollars of the accounts' priced requests. {_HOURS}",
         "currencyUSD",
         _NO_REQUESTS,
         decimals=2,
@@ -51,7 +51,7 @@ def requests() -> Json:
     """What it did."""
     about = About(
         "Requests per hour",
-        f"Requests of the account by outcome; cancelled means that the client went away. {_HOURS}",
+        f"Requests of the accounts by outcome; cancelled means that the client went away. {_HOURS}",
         "locale",
         _NO_REQUESTS,
         decimals=0,
@@ -64,25 +64,23 @@ def windows(config: RuleConfig) -> Json:
     """How much is used."""
     about = About(
         "Quota used",
-        "Percent of the account's short window and of its week that is used, as last told by the provider at "
+        "Percent of each account's short window and of its week that is used, as last reported at "
         "each moment. A fall to 0 is a reset.",
         "percent",
-        "The provider has told nothing about this account's quota",
+        "The provider has told nothing about these accounts' quota",
         links=(_ACCOUNTS, links.console()),
     )
-    return panels.timeseries(
-        about, quota.windows(config), most=100, colors={"short window": "blue", "week": "orange"}
-    )
+    return panels.timeseries(about, quota.windows(config), most=100)
 
 
 def tokens() -> Json:
     """What it used."""
     about = About(
         "Tokens per hour",
-        "Tokens of the account as the provider reported them: input that was new, that came from the "
+        "Tokens of the accounts as the provider reported them: input that was new, that came from the "
         f"provider's cache and that was written to it, and output, reasoning included. {_HOURS}",
         "short",
-        "No tokens of this account reported in a full hour of this range",
+        "No tokens of these accounts reported in a full hour of this range",
         links=(links.dashboard(addresses.OVERVIEW, "Tokens of all accounts"),),
     )
     return panels.hours(about, queries.tokens())
@@ -92,9 +90,9 @@ def errors() -> Json:
     """What failed."""
     about = About(
         "Errors per hour",
-        f"Failed requests of the account by class of error. {_HOURS}",
+        f"Failed requests of the accounts by class of error. {_HOURS}",
         "locale",
-        "No failed request of this account in this range",
+        "No failed request of these accounts in this range",
         decimals=0,
         links=(links.dashboard(addresses.ROUTING, "How errors are routed around"), links.console()),
     )
@@ -105,7 +103,7 @@ def unpriced() -> Json:
     """What the cost leaves out."""
     about = About(
         "Unpriced per hour",
-        f"Successful requests of the account without a price, by reason: its true cost is higher. {_HOURS}",
+        f"Successful requests of the accounts without a price, by reason: the true cost is higher. {_HOURS}",
         "locale",
         "None in this range: what succeeded has a price",
         decimals=0,

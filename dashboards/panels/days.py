@@ -15,8 +15,8 @@ LAST_WEEK = Span("now-7d/d", "now/d")
 PRICED_ONLY = "Requests without a price are not in it: see Unpriced requests. The API filter does not apply."
 _SPENDERS = links.dashboard(addresses.ACCOUNTS, "Who spends it")
 _KEYS = links.dashboard(addresses.API_KEYS, "Who calls")
-_NO_TODAY = "Nothing scraped since midnight"
-_NO_YESTERDAY = "Nothing scraped yesterday"
+_NO_TODAY = "Nothing since midnight, or zoomed"
+_NO_YESTERDAY = "Nothing yesterday, or zoomed"
 
 
 def cost_today() -> Json:
@@ -60,7 +60,7 @@ def cost_yesterday() -> Json:
         decimals=2,
         links=(_SPENDERS,),
     )
-    return panels.stat(about, queries.cost_per_day(), YESTERDAY)
+    return panels.stat(about, queries.cost_yesterday(), YESTERDAY)
 
 
 def requests_today() -> Json:
@@ -87,7 +87,7 @@ def requests_yesterday() -> Json:
         decimals=0,
         links=(_KEYS,),
     )
-    return panels.stat(about, queries.requests_per_day(), YESTERDAY)
+    return panels.stat(about, queries.requests_yesterday(), YESTERDAY)
 
 
 def cost_per_day() -> Json:
@@ -99,7 +99,7 @@ def cost_per_day() -> Json:
         "The line is the average of the seven days before each midnight; days without data count as 0. "
         "A day on which the clocks change is 24 hours here all the same.",
         "currencyUSD",
-        "No completed day with scrapes yet: the first bar appears after midnight",
+        "No completed day in the range: the first bar appears after midnight",
         decimals=2,
         links=(_SPENDERS,),
     )

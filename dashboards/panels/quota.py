@@ -79,7 +79,7 @@ def suppressed() -> Json:
         value_links=_ITS_HOURS_IN_TABLE,
     )
     column = Column(queries.suppressed(), "Used", "percent", 0)
-    return table(about, [column], {"display": "Account", "reason": "Reason", "account_id": "account_id"})
+    return table(about, [column], {"display": "Account", "reason": "Reason", "account_id": ""})
 
 
 def reset_accounts() -> Json:
@@ -155,10 +155,10 @@ def risk() -> Json:
     columns = [
         Column(used, "Week used", "percent", 0, limits),
         Column(short, "Short window used", "percent", 0, limits),
-        Column(reset, "Resets in", "s", 1),
+        Column(reset, "Resets in", "dtdurations", 1),
         Column(left, "Credits left", "short", 1),
         Column(waste, "Projected waste", "short", 1),
         Column(cost, "Cost of the week", "currencyUSD", 2),
         Column(worth, "Implied quota", "currencyUSD", 2),
     ]
-    return table(about, columns, {"display": "Account", "account_id": "account_id"})
+    return table(about, columns, {"display": "Account", "account_id": ""})

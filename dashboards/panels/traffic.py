@@ -10,6 +10,7 @@ from dashboards.kit.words import NO_TRAFFIC, averaged
 from dashboards.panels.days import PRICED_ONLY
 from dashboards.queries import overview as queries
 from prometheus.config import RuleConfig
+from prometheus.durations import promql as duration
 
 _QUANTILE_COLORS = {"p50": "green", "p95": "orange", "p99": "red"}
 
@@ -100,7 +101,13 @@ def latency(config: RuleConfig) -> Json:
         NO_TRAFFIC,
         links=(links.dashboard(addresses.PIPELINE, "Whether the proxy itself is slow"),),
     )
-    return panels.timeseries(about, queries.latency(config), logarithmic=True, colors=_QUANTILE_COLORS)
+    return panels.timeseries(
+        about,
+        queries.latency(config),
+        logarithmic=True,
+        colors=_QUANTILE_COLORS,
+        interval=duration(config.rate_window),
+    )
 
 
 def time_to_first_token(config: RuleConfig) -> Json:
@@ -114,7 +121,11 @@ def time_to_first_token(config: RuleConfig) -> Json:
         links=(links.dashboard(addresses.ROUTING, "Retries, which add to it"),),
     )
     return panels.timeseries(
-        about, queries.time_to_first_token(config), logarithmic=True, colors=_QUANTILE_COLORS
+        about,
+        queries.time_to_first_token(config),
+        logarithmic=True,
+        colors=_QUANTILE_COLORS,
+        interval=duration(config.rate_window),
     )
 
 

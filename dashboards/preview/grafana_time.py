@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from dashboards.errors import TimeError
 from dashboards.kit.plain import Json
 from dashboards.preview.date_math import is_relative, resolve, shifted
+from dashboards.queries.query import NOT_A_DAY_LATER, NOT_LATER
 from prometheus.durations import promql as duration
 
 MOST_POINTS = 11_000
@@ -43,6 +44,7 @@ class View:
         start, end: the dashboard's time range, as its time picker has it.
         scrape_interval: the datasource's `timeInterval`.
         variables: name -> text that stands for the choice, like `.*` or `(a|b)`.
+        replayed: `now` is a moment of a history that goes on: what follows it must not tell.
     """
 
     now: datetime
@@ -50,6 +52,7 @@ class View:
     end: str = "now"
     scrape_interval: timedelta = timedelta(seconds=15)
     variables: Mapping[str, str] = field(default_factory=dict)
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +145,11 @@ def _ask(target: Json, shown: Range, interval: timedelta, points: int, view: Vie
     # One offset for the whole query: that of the range's end.
     offset = shown.end.utcoffset() or timedelta(0)
     instant = bool(target.get("instant"))
+    expr = target["expr"]
+    if view.replayed:
+        expr = expr.replace(NOT_LATER, "").replace(NOT_A_DAY_LATER, "")
     return Ask(
-        expr=substitute(target["expr"], variables),
+        expr=substitute(expr, variables),
         start=shown.start if instant else aligned(shown.start, step, offset),
         end=shown.end if instant else aligned(shown.end, step, offset),
         step=step,

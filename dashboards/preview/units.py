@@ -62,6 +62,19 @@ def _seconds(value: float, decimals: int | None) -> str:
     return _milliseconds(value * 1_000, decimals)
 
 
+def _duration(value: float, decimals: int | None) -> str:
+    """The two largest parts, as Grafana writes a duration with one decimal: `2 days, 4 hours`."""
+    parts: list[str] = []
+    left = round(value)
+    for name, seconds in (("week", 604_800), ("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
+        number, left = divmod(left, seconds)
+        if number or parts:
+            parts.append(f"{number} {name}{'' if number == 1 else 's'}")
+        if len(parts) == 1 + (decimals or 0):
+            break
+    return ", ".join(parts) or "0 seconds"
+
+
 def _plain(value: float, decimals: int | None) -> str:
     return _number(value, decimals)
 
@@ -98,6 +111,7 @@ _FORMATS: dict[str, Callable[[float, int | None], str]] = {
     "reqpm": _per_minute,
     "reqps": _per_second,
     "s": _seconds,
+    "dtdurations": _duration,
     "sci": _scientific,
     "short": _short,
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dashboards.queries.query import (
     API,
     DAY,
@@ -9,8 +11,10 @@ from dashboards.queries.query import (
     RANGE,
     WINDOW,
     Query,
+    before_midnight,
     counted,
     per_minute,
+    since_midnight,
     stepped,
     thinned,
 )
@@ -26,7 +30,8 @@ _KINDS = ("input", "cached_input", "cache_write", "output", "reasoning")
 
 def cost_so_far() -> Query:
     """US dollars since the panel's range began."""
-    return Query(total(increase(select(proxy.COST, MODEL), RANGE)), "Cost", instant=True)
+    spent = total(increase(select(proxy.COST, MODEL), RANGE))
+    return Query(since_midnight(spent), "Cost", instant=True)
 
 
 def cost_projected() -> Query:
@@ -38,12 +43,14 @@ def cost_projected() -> Query:
     spent = select(names.COST, MODEL)
     day, early = (f"sum({increase(spent, window)[:-1]} offset 6d))" for window in (DAY, RANGE))
     projected = f"{total(increase(spent, RANGE))} + clamp_min({day} - {early}, 0)"
-    return Query(f"{projected} or {total(increase(spent, DAY))}", "Projected", instant=True)
+    whole = f"({projected} or {total(increase(spent, DAY))})"
+    return Query(since_midnight(whole), "Projected", instant=True)
 
 
 def requests_so_far() -> Query:
     """Requests of every outcome since the panel's range began."""
-    return Query(total(increase(select(proxy.REQUESTS, MODEL, API), RANGE)), "Requests", instant=True)
+    counted = total(increase(select(proxy.REQUESTS, MODEL, API), RANGE))
+    return Query(since_midnight(counted), "Requests", instant=True)
 
 
 def cost_per_day() -> Query:
@@ -51,9 +58,16 @@ def cost_per_day() -> Query:
     return Query(total(increase(select(proxy.COST, MODEL), DAY)), "Cost/day", min_step=DAY)
 
 
-def requests_per_day() -> Query:
-    """Requests of every outcome in the 24 hours before each midnight."""
-    return Query(total(increase(select(proxy.REQUESTS, MODEL, API), DAY)), "Requests/day", min_step=DAY)
+def cost_yesterday() -> Query:
+    """US dollars of the 24 hours before the last midnight, as the last of several days."""
+    days = cost_per_day()
+    return replace(days, expr=before_midnight(days.expr))
+
+
+def requests_yesterday() -> Query:
+    """Requests of every outcome in the 24 hours before the last midnight, as the last of several days."""
+    counted = total(increase(select(proxy.REQUESTS, MODEL, API), DAY))
+    return Query(before_midnight(counted), "Requests/day", min_step=DAY)
 
 
 def cost_per_day_averaged() -> Query:
@@ -108,7 +122,7 @@ def time_to_first_token(config: RuleConfig) -> tuple[Query, ...]:
 
 def _quantiles(family: MetricFamily, config: RuleConfig) -> tuple[Query, ...]:
     measured = rate(buckets(family, MODEL, API), f"{WINDOW}:{thinned(config)}")
-    return tuple(stepped(Query(quantile(q, measured), f"p{q * 100:g}"), config) for q in _QUANTILES)
+    return tuple(Query(quantile(q, measured), f"p{q * 100:g}") for q in _QUANTILES)
 
 
 def _tokens(kind: str) -> str:

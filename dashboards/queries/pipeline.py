@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.queries.query import RANGE, WINDOW, Query, stepped, thinned
+from dashboards.queries.query import RANGE, STEP, WINDOW, Query, stepped, thinned
 from metrics import exporter, proxy
 from metrics import recorded as names
 from metrics.family import MetricFamily
@@ -33,7 +33,8 @@ def scrape_samples(config: RuleConfig) -> Query:
 
 def buffer(config: RuleConfig) -> Query:
     """Finished requests that wait to be stored."""
-    return stepped(Query(total(select(proxy.BUFFER_SIZE)), "Waiting"), config)
+    # The most of each step: a peak between two points is what one looks for.
+    return stepped(Query(total(f"max_over_time({select(proxy.BUFFER_SIZE)}[{STEP}])"), "Waiting"), config)
 
 
 def dropped() -> tuple[Query, Query]:
@@ -46,7 +47,7 @@ def dropped() -> tuple[Query, Query]:
 
 def ledger_lag(config: RuleConfig) -> Query:
     """Seconds since the newest stored request, for as long as requests are counted."""
-    lag = f"clamp_min(time() - max({select(exporter.NEWEST_REQUEST)}), 0)"
+    lag = f"max_over_time(clamp_min(time() - max({select(exporter.NEWEST_REQUEST)}), 0)[{STEP}:1m])"
     traffic = f"{total(rate(select(proxy.REQUESTS), WINDOW))} > 0"
     return stepped(Query(f"{lag} and ({traffic})", "Behind"), config)
 

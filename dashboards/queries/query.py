@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from metrics import recorded as names
 from metrics.family import MetricFamily
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
@@ -18,6 +19,15 @@ DAY = "1d"
 HOUR = "1h"
 RANGE = "$__range"
 WINDOW = "$__rate_interval"
+STEP = "$__interval"
+
+_STORED = select(names.COST)
+"""A series that is there whenever a proxy was scraped, and is kept as long as anything."""
+
+FROM_MIDNIGHT = f" and on () (vector((time() - {RANGE}_s + 1) % 900) < 3)"
+NOT_LATER = f" unless on () {_STORED} offset -10m"
+NOT_A_DAY_LATER = f" unless on () present_over_time({_STORED}[2h] @ end() offset -26h)"
+"""Conditions of what is only true while the dashboard's range ends now: see `since_midnight`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +71,31 @@ def counted(selector: str, *by: str) -> str:
     return f"sort_desc({total(increase(selector, RANGE), *by)} > 0)"
 
 
+def since_midnight(expr: str) -> str:
+    """An instant answer over a range that Grafana was asked to begin at midnight; none in an absolute range.
+
+    While somebody has zoomed, Grafana drops a panel's own range without a word, and the number would be that
+    of the zoom. Two things tell: the range begins at no quarter of an hour, as midnights of all time zones
+    do, or there is a scrape from after its end.
+    """
+    return f"{expr}{FROM_MIDNIGHT}{NOT_LATER}"
+
+
+def before_midnight(expr: str) -> str:
+    """An answer by the day whose last point is the last midnight; none in an absolute range that ends before
+    it: of those, scrapes from a day after the end are there."""
+    return f"{expr}{NOT_A_DAY_LATER}"
+
+
 def per_minute(selector: str, *by: str) -> str:
-    """Growth by the minute."""
-    return f"{total(rate(selector, WINDOW), *by)} * 60"
+    """Growth by the minute; by labels, without what has never happened: that would only fill the legend."""
+    return f"{per_second(selector, *by)} * 60"
 
 
 def per_second(selector: str, *by: str) -> str:
-    """Growth by the second."""
-    return total(rate(selector, WINDOW), *by)
+    """Growth by the second; by labels, without what has never happened."""
+    growth = rate(selector, WINDOW)
+    return total(f"{growth} and {selector} > 0" if by else growth, *by)
 
 
 def highest(expr: str) -> str:

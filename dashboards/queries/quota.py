@@ -102,10 +102,11 @@ def at_risk() -> tuple[Query, ...]:
 
 
 def windows(config: RuleConfig) -> tuple[Query, Query]:
-    """Percent used of both windows of one account."""
+    """Percent used of both windows of each account."""
+    short, week = (named(latest(family)) for family in (exporter.PRIMARY_USED, exporter.SECONDARY_USED))
     return (
-        stepped(Query(latest(exporter.PRIMARY_USED), "short window"), config),
-        stepped(Query(latest(exporter.SECONDARY_USED), "week"), config),
+        stepped(Query(short, "{{display}} short window"), config),
+        stepped(Query(week, "{{display}} week"), config),
     )
 
 

@@ -57,7 +57,11 @@ def test_today_runs_from_midnight_to_now(title: str, series: str) -> None:
     (target,) = panel["targets"]
     assert (panel["timeFrom"], panel["hideTimeOverride"], target["instant"]) == ("now/d", True, True)
     assert "timeTo" not in panel
-    assert target["expr"] == f"sum(increase({series}[$__range]))"
+    zoomed = (
+        " and on () (vector((time() - $__range_s + 1) % 900) < 3)"
+        " unless on () job_instance_model:codex_lb_proxy_cost_usd:sum_total offset -10m"
+    )
+    assert target["expr"] == f"sum(increase({series}[$__range])){zoomed}"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +75,8 @@ def test_yesterday_is_the_last_point_of_the_daily_query(title: str, series: str)
     panel = by_title(title)
     (target,) = panel["targets"]
     assert (panel["timeFrom"], panel["timeTo"], panel["hideTimeOverride"]) == ("now-2d/d", "now/d", True)
-    assert target["expr"] == DAILY.format(series)
+    later = "job_instance_model:codex_lb_proxy_cost_usd:sum_total[2h] @ end() offset -26h"
+    assert target["expr"] == f"{DAILY.format(series)} unless on () present_over_time({later})"
     assert (target["interval"], target["range"]) == ("1d", True)
 
 
@@ -79,7 +84,7 @@ def test_cost_per_day_shows_completed_days_and_says_so() -> None:
     panel = by_title("Cost/day (USD, completed days + 7d avg)")
     assert panel["timeTo"] == "now/d"
     bar, line = panel["targets"]
-    assert bar["expr"] == by_title("Cost yesterday (USD)")["targets"][0]["expr"]
+    assert by_title("Cost yesterday (USD)")["targets"][0]["expr"].startswith(bar["expr"] + " unless")
     assert {bar["interval"], line["interval"]} == {"1d"}
     for phrase in ("completed day", "[1d]", "latest bar is usually yesterday", "Cost yesterday (USD)"):
         assert phrase in panel["description"]

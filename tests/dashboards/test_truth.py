@@ -43,7 +43,7 @@ def shown(built: dict[str, Any], seeded: str, now: datetime) -> Shown:
 
     def ask(title: str, start: str = "now-24h", at: datetime = now, **variables: str) -> list[list[Series]]:
         (panel,) = (p for p in built["overview"]["panels"] if p["title"] == title)
-        view = View(at, start, variables=EVERYTHING | variables)
+        view = View(at, start, variables=EVERYTHING | variables, replayed=True)
         return [fetch(seeded, one) for one in asks(panel, view, WIDTH)]
 
     return ask
@@ -228,7 +228,7 @@ def test_quantiles_lie_in_the_right_bucket(title: str, shown: Shown, between: An
     """They are read every other minute, and each reading is that of the scrape before. A histogram knows no
     more than its buckets. Right means: the bucket of the true quantile, or of the measurement next to it,
     because Prometheus extrapolates young series a little less than older ones."""
-    window = timedelta(minutes=15) + STEP
+    window = timedelta(minutes=15) + timedelta(seconds=15)
     answers = [only([answer]) for answer in shown(title)]
     assert [one.name for one in answers] == ["p50", "p95", "p99"]
     checked = 0
