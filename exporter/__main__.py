@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import logging
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -25,6 +24,7 @@ from exporter.source import Source
 from exporter.stores import source
 from ledger.errors import LedgerError
 from settings.errors import SettingsError
+from settings.lifetime import end_with_parent, stopping_signals
 from settings.load import load
 from settings.model import Settings, guard, split_address
 
@@ -67,6 +67,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
     """Run the exporter; returns the exit code."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(format=FORMAT)
+    end_with_parent(environ)
     try:
         settings = load(arguments.config, environ)
         mode = settings.metrics.account_identity_mode
@@ -102,7 +103,7 @@ def _watch(scraper: Scraper) -> Watch[Scrape]:
 
 async def _until_stopped(app: web.Application, address: str, last_resort: LastResort) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in stopping_signals():
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with listening(app, *split_address(address)) as port:
         print(f"exporter: http://{address.rpartition(':')[0]}:{port}/metrics", flush=True)

@@ -2,6 +2,7 @@
 
 LedgerError
 ├── StoreError   the database cannot be opened, migrated or read
+│   ├── StoreUnavailable   it is locked, full, or its server is down; it may well work later
 │   ├── StoreChanged   it was replaced or written to while it was read
 │   └── TooSlow        a question took longer than it may, or was cancelled
 ├── PriceError   a price is malformed or implausible
@@ -21,6 +22,10 @@ class LedgerError(Exception):
 
 class StoreError(LedgerError):
     """The store cannot be opened, migrated, written or read."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be used now, which says nothing against what it was asked."""
 
 
 class StoreChanged(StoreError):

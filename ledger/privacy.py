@@ -23,8 +23,11 @@ MAX_CODE = 64
 MIN_SECRET = 6
 """Characters of a secret that is looked for by its value: shorter ones are words by chance."""
 
-MIN_PART = 8
-"""Characters that make a part of a known secret one: a mask shows as many, and no more."""
+MIN_PART = 12
+"""Characters of a known secret that are taken for it: words of fewer stand in both by chance."""
+
+MIN_RANDOM = 8
+"""Letters and digits in a row of which it can be told whether they are there by chance."""
 
 GONE = "[...]"
 
@@ -55,6 +58,7 @@ _SHAPED = re.compile(
 
 _SEGMENT = re.compile(r"[A-Za-z0-9]+")
 _TURNS = re.compile(r"(?<=[0-9])(?=[A-Za-z])|(?<=[A-Za-z])(?=[0-9])")
+_WORDED = re.compile(r"(?=.{1,40}$)[a-z]+(?:_[a-z]+)*(?:_\d{1,3})?")
 _MASKED = re.compile(r"\*{3,}|•{3,}")
 
 
@@ -91,6 +95,12 @@ def safe_code(code: str | None, secrets: Iterable[str] = ()) -> str | None:
     if len(code) > MAX_CODE or "[" in code:
         return "redacted"
     return code if safe_message(code, secrets) == code else "redacted"
+
+
+def worded_code(code: str) -> str:
+    """A provider's error code where nothing is known of the request that it is about: `other` for one that is
+    not made of words, as codes are."""
+    return code if _WORDED.fullmatch(code) and safe_code(code) == code else "other"
 
 
 def without_likely(text: str) -> str:
@@ -136,7 +146,7 @@ def _name_alone(found: re.Match[str]) -> str:
 
 def _unless_random(found: re.Match[str]) -> str:
     word = found[0]
-    if len(word) < MIN_PART or word == GONE:
+    if len(word) < MIN_RANDOM or word == GONE:
         return word
     if _MASKED.search(word) or any(map(_is_random, _SEGMENT.findall(word))):
         return GONE
@@ -146,7 +156,7 @@ def _unless_random(found: re.Match[str]) -> str:
 def _is_random(segment: str) -> bool:
     """Whether a run of letters and digits looks like chance. Names of models, dates and words do not."""
     size = len(segment)
-    if size < MIN_PART:
+    if size < MIN_RANDOM:
         return False
     digits = sum(map(str.isdigit, segment))
     if digits == size:

@@ -84,8 +84,9 @@ account_marks = Table(
     Column("marked_at", UtcDateTime, nullable=False),
     Column("event", String(20), nullable=False),  # what was noticed last
     Column("code", String(100)),
-    Column("cooldown_until", Float, nullable=False),  # epoch seconds; 0: none
+    Column("cooldown_until", Float, nullable=False),  # epoch seconds: by our own caution; 0: none
     Column("errors", Integer, nullable=False),  # failures since the last success
+    Column("wait_until", Float, nullable=False, server_default="0"),  # epoch seconds: as the provider said
 )
 
 account_audit = Table(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -21,7 +22,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from ledger.errors import StoreError
+from ledger.errors import StoreError, StoreUnavailable
+from ledger.passing import passes
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -81,11 +83,22 @@ def parse_url(text: str, key: str = "database_url") -> URL:
     return url.set(drivername=DRIVERS[url.drivername])
 
 
+def create_private(path: str | Path) -> None:
+    """Make an empty file that its owner alone can read, unless there is one; what SQLite puts beside it
+    (`-wal`, `-shm`, `-journal`) gets the same mode. Where none can be made, SQLite says why."""
+    with suppress(OSError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
 def writer(url: URL, *, busy_timeout_seconds: float = 5.0) -> Engine:
     """An engine that may write. SQLite runs in WAL mode, so readers never wait for the writer."""
     if url.get_backend_name() != "sqlite":
         return create_engine(url, pool_pre_ping=True)
     engine = create_engine(url, connect_args={"timeout": busy_timeout_seconds})
+
+    @event.listens_for(engine, "do_connect")
+    def _privately(*_: Any) -> None:
+        create_private(url.database or "")
 
     @event.listens_for(engine, "connect")
     def _pragmas(connection: sqlite3.Connection, _record: Any) -> None:
@@ -143,14 +156,16 @@ def _options(lock_seconds: float) -> str:
 
 @contextmanager
 def translated(url: URL, doing: str) -> Iterator[None]:
-    """The edge at which database errors become StoreErrors of one line."""
+    """The edge at which database errors become StoreErrors of one line; those that may be gone later are
+    StoreUnavailable."""
     try:
         yield
     except SQLAlchemyError as error:
         cause = getattr(error, "orig", None) or error
         where = url.database if url.get_backend_name() == "sqlite" else url.render_as_string()
         reason = str(cause).partition("\n")[0] or type(cause).__name__
-        raise StoreError(f"{doing} {where}: {reason}") from error
+        kind = StoreUnavailable if passes(cause) else StoreError
+        raise kind(f"{doing} {where}: {reason}") from error
 
 
 def upsert(

@@ -82,3 +82,24 @@ def _head(family: MetricFamily) -> str:
 def _number(value: float) -> str:
     text = repr(float(value))
     return _ODD.get(text, text)
+
+
+def histogram(family: MetricFamily, values: Mapping[tuple[str, ...], tuple[Sequence[int], float]]) -> bytes:
+    """The text of one histogram.
+
+    Args:
+        values: label values -> the count of each bucket with those below it, the last one +Inf, and the sum.
+    """
+    lines = [_head(family)]
+    bounds = [*map(_number, family.buckets), "+Inf"]
+    for key, (counts, total) in values.items():
+        pairs = list(zip(family.labels, (value.translate(_ESCAPES) for value in key), strict=True))
+        labels = ",".join(f'{name}="{value}"' for name, value in pairs)
+        before = f"{labels}," if labels else ""
+        lines += [
+            f'{family.bucket}{{{before}le="{bound}"}} {count}\n'
+            for bound, count in zip(bounds, counts, strict=True)
+        ]
+        whole = f"{{{labels}}}" if labels else ""
+        lines += [f"{family.sum}{whole} {_number(total)}\n", f"{family.count}{whole} {counts[-1]}\n"]
+    return "".join(lines).encode()

@@ -69,37 +69,25 @@ COST = MetricFamily(
     ("model",),
     unit="usd",
 )
+REPORTED_COST = MetricFamily(
+    "codex_lb_proxy_reported_cost_usd_total",
+    "counter",
+    "US dollars that providers themselves say that their requests cost, of those that have a price here too.",
+    ("provider",),
+    unit="usd",
+)
+REPORTED_COST_OURS = MetricFamily(
+    "codex_lb_proxy_reported_cost_ours_usd_total",
+    "counter",
+    "What the same requests cost by our prices; the difference is what one of the two has wrong.",
+    ("provider",),
+    unit="usd",
+)
 UNPRICED = MetricFamily(
     "codex_lb_proxy_unpriced_success_total",
     "counter",
     "Successful requests that could not be priced, by reason.",
     ("api", "reason"),
-)
-UNMETERED = MetricFamily(
-    "codex_lb_proxy_unmetered_total",
-    "counter",
-    "Successful requests that cost, or may cost, and whose usage is not known, by route template.",
-    ("api", "path"),
-)
-IMPLAUSIBLE = MetricFamily(
-    "codex_lb_proxy_implausible_usage_total",
-    "counter",
-    "Requests with reported numbers that make no sense; these are left out of every sum.",
-    ("api",),
-)
-PROVIDER_COST = MetricFamily(
-    "codex_lb_proxy_provider_cost_usd_total",
-    "counter",
-    "US dollars as providers themselves report them, for the requests where they do.",
-    ("provider",),
-    unit="usd",
-)
-PROVIDER_COST_DIFFERENCE = MetricFamily(
-    "codex_lb_proxy_provider_cost_difference_usd",
-    "gauge",
-    "US dollars that providers report, less what our prices make of the same requests, since the start.",
-    ("provider",),
-    unit="usd",
 )
 ACCOUNT_REQUESTS = MetricFamily(
     "codex_lb_proxy_account_requests_total",
@@ -262,11 +250,9 @@ FAMILIES: tuple[MetricFamily, ...] = (
     TIME_TO_FIRST_TOKEN,
     TOKENS,
     COST,
+    REPORTED_COST,
+    REPORTED_COST_OURS,
     UNPRICED,
-    UNMETERED,
-    IMPLAUSIBLE,
-    PROVIDER_COST,
-    PROVIDER_COST_DIFFERENCE,
     ACCOUNT_REQUESTS,
     ACCOUNT_TOKENS,
     ACCOUNT_COST,

@@ -5,19 +5,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import uvloop
 
-from ledger.errors import LedgerError
-from proxy.errors import BodyLogError, CredentialError
+from ledger.errors import LedgerError, StoreUnavailable
+from proxy.errors import AddressTaken, BodyLogError, CredentialError
 from proxy.observers import process_log
 from proxy.service import Service
 from proxy.workers import WORKER, supervise
 from settings.errors import SettingsError
+from settings.lifetime import end_with_parent, stopping_signals
 from settings.load import load
 from settings.model import Settings, split_address
 
@@ -28,7 +28,8 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m proxy",
         description="Forward LLM requests to the upstream and meter each of them into the ledger.",
         epilog="Then point a client here: export OPENAI_BASE_URL=http://127.0.0.1:8787/v1. "
-        "Ctrl-C ends it; running requests may finish. Exit codes: 0 ended, 2 bad input.",
+        "Ctrl-C ends it; running requests may finish. "
+        "Exit codes: 0 ended, 1 the ledger cannot be used now, 2 bad input.",
     )
     made.add_argument(
         "--config",
@@ -44,23 +45,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run until a signal; returns the exit code."""
     options = parser().parse_args(arguments)
     process_log.set_up()
+    end_with_parent(os.environ)
     try:
         settings = load(options.config, os.environ)
         shared = WORKER in os.environ
         if settings.server.workers > 1 and not shared:
-            return supervise(settings.server.workers, arguments if arguments is not None else sys.argv[1:])
+            given = arguments if arguments is not None else sys.argv[1:]
+            return supervise(settings.server.workers, settings.server.listen_addr, given)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings, shared))
-    except (SettingsError, LedgerError, BodyLogError, CredentialError) as error:
+    except (SettingsError, LedgerError, AddressTaken, BodyLogError, CredentialError) as error:
         print(f"proxy: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, StoreUnavailable) else 2
     return 0
 
 
 async def _serve(settings: Settings, shared: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in stopping_signals():
         loop.add_signal_handler(number, stop.set)
     try:
         async with Service(settings, shared=shared) as service:
@@ -72,7 +75,7 @@ async def _serve(settings: Settings, shared: bool) -> None:
             )
             await stop.wait()
     except OSError as error:
-        raise SettingsError(f"cannot listen on {settings.server.listen_addr}: {error.strerror}") from error
+        raise AddressTaken(settings.server.listen_addr, error) from error
 
 
 if __name__ == "__main__":

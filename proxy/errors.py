@@ -4,6 +4,7 @@ ProxyError
 ├── UpstreamError    the provider cannot be reached, is too slow or breaks off
 │   └── UpstreamTimeout
 ├── BrokenFrames    bytes on a WebSocket that are no frames
+├── AddressTaken    somebody listens already where we are to listen
 ├── BodyLogError    the opt-in log of bodies cannot be opened
 ├── CredentialError  an account's credential cannot be read, or its token not be had anew
 │   ├── RefreshRefused
@@ -18,6 +19,9 @@ ProxyError
 """
 
 from __future__ import annotations
+
+import errno
+import os
 
 from ledger.accounts.budgets import Period
 from ledger.values import EndReason
@@ -47,6 +51,16 @@ class UpstreamTimeout(UpstreamError):
 
 class BrokenFrames(ProxyError):
     """Bytes on a WebSocket that are no frames, or frames in an impossible order."""
+
+
+class AddressTaken(ProxyError):
+    """Somebody listens already at the address, or nobody can."""
+
+    def __init__(self, address: str, error: OSError) -> None:
+        number = error.errno or 0  # a name that leads nowhere has a negative one, of another table
+        text = os.strerror(number) if number > 0 else error.strerror or str(error)
+        hint = "; an older proxy may still run" if number == errno.EADDRINUSE else ""
+        super().__init__(f"cannot listen on {address}: {text}{hint}")
 
 
 class BodyLogError(ProxyError):

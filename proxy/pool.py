@@ -13,12 +13,13 @@ from ledger.accounts.affinity import Stay
 from ledger.accounts.marks import Mark
 from ledger.pricing.current import CurrentPrices
 from ledger.values import UsageSample
+from ledger.writing import OpenLedger
 from proxy.accounts.credential_cache import Vault
 from proxy.accounts.ledger_sync import MarkStore, StayStore, Watch
 from proxy.accounts.quota_poller import Polling
 from proxy.http.upstream import Limits, Upstream, base_url
 from proxy.metering.meter import Tell
-from proxy.observers.ledger_writer import LedgerWriter, OpenLedger
+from proxy.observers.ledger_writer import LedgerWriter
 from proxy.observers.registry import Metrics
 from proxy.relay.admission import Admission
 from proxy.relay.budgets import Budgets
@@ -160,7 +161,7 @@ class Accounts:
         if own_base is None:
             return default
         backend = default.base == self._settings.server.backend_base_url
-        base = own_base if backend else base_url(own_base, exact=self._settings.server.upstream_exact_path)
+        base = own_base if backend else base_url(own_base)
         found = self._upstreams.get(base)
         if found is None:
             server = self._settings.server

@@ -18,6 +18,7 @@ from proxy.http.routes import METHODS, REFUSED_METHODS, backend_route, route
 from proxy.http.upstream import Upstream
 from proxy.relay.context import Target
 from proxy.relay.relay import Relay
+from settings.callers import Guard
 
 BACKEND = "/backend-api/"
 MOST_HEADER = 64 * 1024
@@ -35,6 +36,7 @@ class Site:
         scrape: makes the exposition text; called in a thread, so that requests go on meanwhile.
         ready: None when all is well, else what is not, for a person.
         token: what /metrics asks for; None leaves it open.
+        guard: who may see /metrics and /readyz.
     """
 
     base_path: str
@@ -44,6 +46,7 @@ class Site:
     scrape: Callable[[], bytes]
     ready: Callable[[], str | None]
     token: str | None
+    guard: Guard
 
 
 class Application:
@@ -78,7 +81,14 @@ class Application:
             "not_found",
         )
 
+    def _refusal(self, request: web.BaseRequest) -> web.StreamResponse | None:
+        known = self._site.token is not None and self._may_scrape(request)
+        refusal = self._site.guard.refusal(request.headers.items(), request.remote, known=known)
+        return None if refusal is None else error_response(ProxyError(refusal.message), 403, refusal.code)
+
     async def _metrics(self, request: web.BaseRequest) -> web.StreamResponse:
+        if (strange := self._refusal(request)) is not None:
+            return strange
         if not self._may_scrape(request):
             refusal = error_response(ProxyError("/metrics asks for the bearer token"), 401, "unauthorized")
             refusal.headers["WWW-Authenticate"] = "Bearer"
@@ -98,6 +108,8 @@ class Application:
         return json_response(200, {"status": "ok"})
 
     async def _readyz(self, request: web.BaseRequest) -> web.StreamResponse:
+        if (strange := self._refusal(request)) is not None:
+            return strange
         problem = self._site.ready()
         if problem is None:
             return json_response(200, {"status": "ready"})

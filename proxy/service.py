@@ -17,26 +17,26 @@ from ledger import store
 from ledger.accounts.changes import synchronise
 from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import current_book
-from ledger.pricing.prices import Price
-from ledger.pricing.table import replace_prices
 from ledger.requests import writes
 from ledger.values import DEFAULT_ACCOUNT, RequestEvent, UsageSample
+from ledger.writing import OpenLedger
 from metrics import proxy as metrics
 from proxy.http.upstream import Limits, Upstream, base_url
-from proxy.metering.once import CountedOnce, is_once
 from proxy.observers.body_log import BodyLog
 from proxy.observers.fanout import DELIVER_SECONDS, Fanout
-from proxy.observers.ledger_writer import LedgerWriter, OpenLedger
+from proxy.observers.ledger_writer import LedgerWriter
 from proxy.observers.log_line import LogLines
 from proxy.observers.metrics_observer import MetricsObserver
 from proxy.observers.registry import Metrics
 from proxy.pool import Accounts
 from proxy.relay.dispatch import Dispatch
+from proxy.relay.lending import Lending
 from proxy.relay.relay import Relay
 from proxy.relay.request import Options
+from proxy.relay.uploads import Pace
 from proxy.routing.configured import descriptions
 from proxy.server import Application, Server, Site
-from settings.model import Settings, split_address
+from settings.model import Settings, guard, split_address
 
 MOST_SAMPLES = 10_000
 """Quota samples that wait for the ledger."""
@@ -80,7 +80,7 @@ class Service:
     async def _start(self, stack: AsyncExitStack) -> None:
         settings, storage = self.settings, self.settings.storage
         prices = CurrentPrices(current_book(settings.pricing.models))
-        ledger = await asyncio.to_thread(open_ledger, settings, prices.book.prices)
+        ledger = await asyncio.to_thread(open_ledger, settings, prices)
         stack.callback(ledger.close)
         wait = max(0.01, storage.flush_interval_seconds - DELIVER_SECONDS)
         self.writer: LedgerWriter[RequestEvent] = LedgerWriter(
@@ -108,12 +108,11 @@ class Service:
         server = self.settings.server
         token = self.settings.metrics.token
         limits = Limits(connect=server.connect_timeout_seconds, idle=server.idle_timeout_seconds)
-        upstream = Upstream(base_url(server.upstream_base_url, exact=server.upstream_exact_path), limits)
+        upstream = Upstream(base_url(server.upstream_base_url), limits)
         stack.push_async_callback(upstream.close)
         backend = Upstream(server.backend_base_url, limits)
         stack.push_async_callback(backend.close)
-        emit = CountedOnce(self.events)
-        relay = Relay(emit, accounts.tell, _options(self.settings), dispatch, self._body_log)
+        relay = Relay(self.events, accounts.tell, _options(self.settings), dispatch, self._body_log)
         site = Site(
             base_path=server.public_base_path,
             upstream=upstream,
@@ -122,6 +121,7 @@ class Service:
             scrape=self.scrape,
             ready=self._problem,
             token=token.get_secret_value() if token else None,
+            guard=guard(self.settings, server.listen_addr),
         )
         listening = Server(Application(relay, site), relay, grace=server.shutdown_timeout_seconds)
         self.port = await listening.start(*split_address(server.listen_addr), shared=self._shared)
@@ -157,7 +157,7 @@ class _Events:
 
     def __call__(self, items: Sequence[RequestEvent], *, again: bool) -> None:
         with self._ledger.writing() as connection:
-            writes.record(connection, items, again=again or any(map(is_once, items)))
+            writes.record(connection, items, again=again)
 
 
 class _Samples:
@@ -171,7 +171,7 @@ class _Samples:
             writes.record_samples(connection, items)
 
 
-def open_ledger(settings: Settings, book: Sequence[Price]) -> OpenLedger:
+def open_ledger(settings: Settings, prices: CurrentPrices) -> OpenLedger:
     """The ledger, migrated, with today's prices and accounts. Raises: StoreError, AccountError."""
     storage = settings.storage
     url = store.ledger_url(storage.database_url, storage.database_path)
@@ -180,7 +180,7 @@ def open_ledger(settings: Settings, book: Sequence[Price]) -> OpenLedger:
     def prepare(engine: Engine) -> None:
         store.migrate(engine)
         with store.translated(url, "cannot write"), engine.begin() as connection:
-            replace_prices(connection, book, settings.pricing.currency)
+            prices.store(connection, settings.pricing.currency)
             now = datetime.now(UTC)
             writes.ensure_account(connection, id=DEFAULT_ACCOUNT, created_at=now)
             synchronise(connection, described, now)
@@ -200,12 +200,14 @@ def _counted(made: Metrics, prices: CurrentPrices, settings: Settings) -> Metric
 
 
 def _options(settings: Settings) -> Options:
-    key, server = settings.openai_api_key, settings.server
+    key, server, routing = settings.openai_api_key, settings.server, settings.routing
+    rule = guard(settings, server.listen_addr, pages=True)
     return Options(
-        own_key=key.get_secret_value() if key else None,
+        lending=Lending(rule, key.get_secret_value() if key else None),
         include_usage=server.include_usage,
         most_bytes=server.max_request_bytes,
         most_requests=server.max_concurrent_requests,
-        project_headers=settings.metering.project_headers,
-        trace_headers=settings.metering.trace_headers,
+        pace=Pace(server.body_timeout_seconds, server.min_body_bytes_per_second),
+        forwarded_headers=frozenset(name.encode() for name in routing.forward_headers),
+        forwarded_parameters=frozenset(routing.forward_parameters),
     )

@@ -1,4 +1,4 @@
-"""Several programs as one: they start in order, and when one ends, all end."""
+"""Several programs as one: they start in order, and when one ends that is not to be restarted, all end."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from run.errors import ProgramError
 from run.program import Program, end, ended_in_order, failure, how, start
 from run.readiness import answers
+from run.terminal import complain
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +24,14 @@ class Limits:
     Attributes:
         ready: from its start until its ready_url answers; a cold disk makes the first start slow.
         stop: from SIGTERM to SIGKILL.
+        pause: before one is started again; twice as long each time, `most_pause` at most, until it has run
+            for longer than that.
     """
 
     ready: float = 60.0
     stop: float = 10.0
+    pause: float = 1.0
+    most_pause: float = 60.0
 
 
 LIMITS = Limits()
@@ -51,28 +57,33 @@ class Crew:
     def __init__(self, environ: Mapping[str, str], limits: Limits) -> None:
         self._environ = environ
         self._limits = limits
-        self._running: list[tuple[Program, Process]] = []
+        self._running: dict[Program, Process] = {}  # in the order of their start
+        self._keepers: list[asyncio.Task[None]] = []
 
     async def add(self, program: Program) -> None:
         """Start a program and wait until it is ready.
 
         Raises: ProgramError when it does not get ready, or when any of the crew ends meanwhile.
         """
-        self._running.append((program, await start(program, self._environ)))
-        if program.ready_url is None:
-            return
+        self._running[program] = await start(program, self._environ)
+        if program.ready_url is not None:
+            await self._ready(program, program.ready_url)
+        if program.restarted:
+            self._keepers.append(asyncio.create_task(self._keep(program), name=program.name))
+
+    async def _ready(self, program: Program, url: str) -> None:
         try:
             async with asyncio.timeout(self._limits.ready):
-                await self._unless_one_ends(answers(program.ready_url))
+                await self._unless_one_ends(answers(url))
         except TimeoutError as error:
             raise ProgramError(
-                f"{program.name} did not answer on {program.ready_url} within {self._limits.ready:g} s"
+                f"{program.name} did not answer on {url} within {self._limits.ready:g} s"
             ) from error
 
     async def watch(self) -> None:
         """Return never.
 
-        Raises: ProgramError as soon as one of the crew ends.
+        Raises: ProgramError as soon as one of the crew ends that is not to be restarted.
         """
         await self._unless_one_ends(asyncio.Event().wait())
 
@@ -81,12 +92,24 @@ class Crew:
 
         Returns: a line for each that did not end in order.
         """
-        ends = [(p.name, await end(process, self._limits.stop)) for p, process in reversed(self._running)]
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        ends = [
+            (program.name, await end(process, self._limits.stop))
+            for program, process in reversed(self._running.items())
+            if process.returncode is None or not program.restarted  # else it was told already
+        ]
         return [f"told to end, {name} {how(code)}" for name, code in ends if not ended_in_order(code)]
 
     async def _unless_one_ends(self, work: Coroutine[Any, Any, object]) -> None:
         task = asyncio.create_task(work)
-        ends = [(program, asyncio.create_task(process.wait())) for program, process in self._running]
+        kept = {keeper.get_name() for keeper in self._keepers}
+        ends = [
+            (program, asyncio.create_task(process.wait()))
+            for program, process in self._running.items()
+            if program.name not in kept
+        ]
         try:
             await asyncio.wait((task, *(end for _, end in ends)), return_when=asyncio.FIRST_COMPLETED)
             for program, ended in ends:
@@ -96,6 +119,22 @@ class Crew:
         finally:
             for waiting in (task, *(end for _, end in ends)):
                 waiting.cancel()
+
+    async def _keep(self, program: Program) -> None:
+        """Start a program again whenever it has ended, with longer and longer pauses where it keeps so."""
+        pause = self._limits.pause
+        while True:
+            began = monotonic()
+            code = await self._running[program].wait()
+            if monotonic() - began > self._limits.most_pause:
+                pause = self._limits.pause
+            complain(f"{program.name} {how(code)}; it is started again in {pause:g} s")
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, self._limits.most_pause)
+            try:
+                self._running[program] = await start(program, self._environ)
+            except ProgramError as error:
+                complain(str(error))
 
 
 @asynccontextmanager

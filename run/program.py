@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import signal
-import sys
 from asyncio.subprocess import DEVNULL, STDOUT, Process
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from run.errors import ProgramError
-
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+from settings.lifetime import as_child, signalled_by_the_kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +23,14 @@ class Program:
         argv: the command and its arguments.
         ready_url: answers 200 as soon as the program is of use; None for one that is watched by nobody.
         log: the file for its output; None leaves it on our own standard output and error.
+        restarted: once it was ready it is started again whenever it ends; else its end is the end of all.
     """
 
     name: str
     argv: tuple[str, ...]
     ready_url: str | None = None
     log: Path | None = None
+    restarted: bool = False
 
 
 async def start(program: Program, environ: Mapping[str, str]) -> Process:
@@ -48,12 +46,12 @@ async def start(program: Program, environ: Mapping[str, str]) -> Process:
         try:
             return await asyncio.create_subprocess_exec(
                 *program.argv,
-                env=dict(environ),
+                env=as_child(environ),
                 stdin=DEVNULL,
                 stdout=output,
                 stderr=None if output is None else STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_the_parent,
+                preexec_fn=signalled_by_the_kernel(),
             )
         except OSError as error:
             raise ProgramError(f"{program.name} cannot be started: {error}", exit_code=2) from error
@@ -97,9 +95,3 @@ def how(returncode: int) -> str:
 
 def _last_lines(log: Path, count: int = 5) -> str:
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
-
-
-def _end_with_the_parent() -> None:
-    """Runs in the child: should we be killed without a word, Linux sends it SIGTERM for us."""
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -8,8 +8,7 @@ from collections.abc import Coroutine
 from types import FrameType
 
 from run.terminal import say
-
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from settings.lifetime import stopping_signals
 
 
 def run_until_signal(work: Coroutine[object, object, None]) -> None:
@@ -22,19 +21,20 @@ def run_until_signal(work: Coroutine[object, object, None]) -> None:
     async def cancellable() -> None:
         loop = asyncio.get_running_loop()
         task = asyncio.ensure_future(work)
+        stopping = stopping_signals()
 
         def end() -> None:
             say("ending ...")
             task.cancel()
 
         def stop(_number: int, _frame: FrameType | None) -> None:
-            for number in STOPPING:
+            for number in stopping:
                 signal.signal(number, signal.SIG_IGN)
             # A handler may run in the midst of a print, and a print within a print fails.
             loop.call_soon_threadsafe(end)
 
         # signal.signal, not loop.add_signal_handler: this one still holds after the loop has closed.
-        for number in STOPPING:
+        for number in stopping:
             signal.signal(number, stop)
         await asyncio.wait([task])
         if not task.cancelled():

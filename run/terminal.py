@@ -13,3 +13,8 @@ def say(text: str) -> None:
     except BrokenPipeError:
         # Python before 3.11.4 keeps the text in its buffer, and would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def complain(text: str) -> None:
+    """Tell on standard error what went wrong and was put right, or will be."""
+    print(f"run: {text}", file=sys.stderr, flush=True)

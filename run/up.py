@@ -15,7 +15,8 @@ from settings.model import Settings, split_address
 
 
 async def up(settings: Settings, config: Path | None, environ: Mapping[str, str]) -> None:
-    """Run proxy and exporter until one ends or this task is cancelled.
+    """Run proxy and exporter until the proxy ends or this task is cancelled; an exporter that ends is started
+    again.
 
     Raises: RunError.
     """
@@ -51,6 +52,7 @@ def programs(settings: Settings, config: Path | None, logs: Path | None = None) 
             (sys.executable, "-m", name, *arguments),
             ready_url=local_url(address) + "/healthz",
             log=logs and logs / f"{name}.log",
+            restarted=name == "exporter",
         )
         for name, address in (
             ("proxy", settings.server.listen_addr),

@@ -13,11 +13,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+from settings.names import Names
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Headers = tuple[tuple[str, str], ...]
+Kind = Literal["host", "origin", "site", "forwarded"]
 
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?", re.ASCII)
 _PORT = re.compile(r":[0-9]{1,5}$")
@@ -27,6 +30,7 @@ _FIELD_NAMES = re.compile(r"[\w\-, ]{0,2000}", re.ASCII)
 
 _FORWARDED = "x-forwarded-"
 _FORWARDED_TOO = frozenset({"forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"})
+_ASKED: dict[str, Kind] = {"host": "host", "origin": "origin", "sec-fetch-site": "site"}
 _OWN_SITES = frozenset({"none", "same-origin"})
 """Values of Sec-Fetch-Site: asked for by the user, or by a page of the same server. `same-site` is not among
 them: a page of any other port of this machine is of the same site."""
@@ -70,27 +74,18 @@ class Guard:
             known: the caller proved who it is with a secret that no page can have. By which name it came,
                 and through whom, does not matter then.
         """
-        hosts: list[str] = []
-        origins: list[str] = []
-        site = forwarded = ""
-        for name, value in headers:
-            name = name.lower()
-            if name == "host":
-                hosts.append(value)
-            elif name == "origin":
-                origins.append(value)
-            elif name == "sec-fetch-site":
-                site = value
-            elif name.startswith(_FORWARDED) or name in _FORWARDED_TOO:
-                forwarded = name
+        told: dict[Kind, list[str]] = {"host": [], "origin": [], "site": [], "forwarded": []}
+        for kind, name, value in [(k, n, v) for n, v in headers if (k := _KINDS[n]) is not None]:
+            told[kind].append(name.lower() if kind == "forwarded" else value)
+        hosts, origins, sites, forwarded = told.values()
         if not known and not (len(hosts) == 1 and self._is_ours(hosts[0])):
             return _foreign_host(hosts)
         if not all(self._may_page(origin, hosts) for origin in origins):
             return _foreign_page(origins)
-        if site and not origins and site not in _OWN_SITES:
-            return Refusal("origin_not_allowed", _PAGE.format(f"a {_shown(site)} page"))
+        if not origins and not _OWN_SITES.issuperset(sites):
+            return Refusal("origin_not_allowed", _PAGE.format(f"a {_shown(' and '.join(sites))} page"))
         if forwarded and not known and not self._is_trusted(peer):
-            return Refusal("proxy_not_allowed", _PASSED_ON.format(forwarded, peer or "the socket"))
+            return Refusal("proxy_not_allowed", _PASSED_ON.format(forwarded[0], peer or "the socket"))
         return None
 
     def shares(self, origin: str | None) -> bool:
@@ -103,10 +98,10 @@ class Guard:
             return False
         if name in self.hosts or name == "localhost" or name.endswith(".localhost"):
             return True
-        address = _address(name)
-        if address is None:
+        loopback = _is_loopback(name)
+        if loopback is None:
             return self.exposed and "." not in name
-        return self.exposed or address.is_loopback
+        return self.exposed or loopback
 
     def _may_page(self, origin: str, hosts: list[str]) -> bool:
         """A page may ask the server that it came from, and where it is configured."""
@@ -119,6 +114,16 @@ class Guard:
         address = _address(peer or "")
         return address is not None and any(address in network for network in self.proxies)
 
+
+def _kind(name: str) -> Kind | None:
+    """What a header's name is for here."""
+    name = name.lower()
+    if name.startswith(_FORWARDED) or name in _FORWARDED_TOO:
+        return "forwarded"
+    return _ASKED.get(name)
+
+
+_KINDS: Names[str, Kind | None] = Names(_kind)
 
 LOCAL = Guard()
 """The rule where nothing is configured, on loopback."""
@@ -198,3 +203,10 @@ def _address(text: str) -> Address | None:
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address  # sockets for both versions tell it like that
+
+
+@lru_cache(maxsize=256)
+def _is_loopback(text: str) -> bool | None:
+    """None for what is no address."""
+    address = _address(text)
+    return None if address is None else address.is_loopback

@@ -25,7 +25,10 @@ ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
 }
 """Environment variable -> the key it overrides. An empty value counts as not set."""
 
-_SECRET = ("token", "openai_api_key", "credential", "sha256")  # a key may stand there by mistake
+_SECRET = (
+    *("token", "openai_api_key", "credential", "sha256", "key"),
+    *("view_password_hash", "operate_password_hash"),
+)  # a key may stand there by mistake
 
 _PLAIN: Mapping[str, str] = {
     "model_type": "allowed: a table",

@@ -5,7 +5,6 @@ Field descriptions are the reference: `docs/configuration.md` is checked against
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -13,9 +12,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from settings.access import Callers
+from settings.access import LIST, Callers
+from settings.address import Address
+from settings.address import is_loopback as is_loopback
+from settings.address import split_address as split_address
 from settings.callers import Guard
-from settings.metering import Metering
+from settings.console import Console
+from settings.gateways import Collector
 from settings.rules import Rules
 from settings.section import Section
 from settings.urls import base_url
@@ -23,21 +26,37 @@ from settings.urls import base_url
 MOST_KEY_NAME = 40
 """Characters of a caller's name that the ledger keeps."""
 
+_NOT_FORWARDED = frozenset(
+    {"authorization", "chatgpt-account-id", "connection", "content-length", "expect", "host", "keep-alive"}
+    | {"proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+
 _OTHERS = ("unknown", "short_key", "other")
-
-
-def _address(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    number = int(port) if port.isascii() and port.isdecimal() else -1
-    if not host or not host.isprintable() or " " in host or not 0 <= number <= 65535:
-        raise ValueError("allowed: HOST:PORT with a port from 0 to 65535, like 127.0.0.1:8787 or [::1]:8787")
-    return text
 
 
 def _base_path(text: str) -> str:
     if not text.startswith("/") or text == "/" or "?" in text or "#" in text:
         raise ValueError("allowed: a path that begins with / and names a folder, like /v1")
     return text.rstrip("/")
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[\w$.-]{1,100}", text, re.ASCII):
+        raise ValueError("allowed: a name, like x-title")
+    return text.lower()
+
+
+def _header(text: str) -> str:
+    if _name(text) in _NOT_FORWARDED:
+        raise ValueError("allowed: a header that neither frames a request nor carries a credential of ours")
+    return text.lower()
+
+
+def _key(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value().strip()
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("allowed: a key, one word on one line")
+    return SecretStr(text)
 
 
 def _digest(text: str) -> str:
@@ -56,12 +75,14 @@ def _key_name(text: str) -> str:
     return text
 
 
-Address = Annotated[str, AfterValidator(_address)]
 BaseUrl = Annotated[str, AfterValidator(base_url)]
 BasePath = Annotated[str, AfterValidator(_base_path)]
 File = Annotated[Path, Field(strict=False)]  # TOML knows text alone
 Rate = Annotated[Decimal, Field(ge=0, le=10_000, strict=False)]
 Budget = Annotated[Decimal, Field(gt=0, le=10_000_000, strict=False)]
+Header = Annotated[str, AfterValidator(_header)]
+Name = Annotated[str, AfterValidator(_name)]
+Key = Annotated[SecretStr, AfterValidator(_key)]
 Weight = Annotated[float, Field(gt=0, le=1_000)]
 Digest = Annotated[str, AfterValidator(_digest)]
 KeyName = Annotated[str, AfterValidator(_key_name)]
@@ -71,11 +92,6 @@ class Server(Section):
     listen_addr: Address = Field("127.0.0.1:8787", description="where the proxy listens")
     upstream_base_url: BaseUrl = Field(
         "https://api.openai.com", description="the provider, with or without a trailing /v1"
-    )
-    upstream_exact_path: bool = Field(
-        False,
-        description="take every upstream_base_url as it is; else /v1 is put behind one without a version "
-        "in its path",
     )
     public_base_path: BasePath = Field("/v1", description="the path below which requests are forwarded")
     backend_base_url: BaseUrl = Field(
@@ -102,6 +118,16 @@ class Server(Section):
     )
     max_concurrent_requests: int = Field(
         4_096, ge=1, le=1_000_000, description="requests in flight in one process; more are refused with 503"
+    )
+    body_timeout_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=3_600,
+        description="how long a request's body may keep the proxy waiting, beside what its bytes take at "
+        "`min_body_bytes_per_second`; then it is refused with 408",
+    )
+    min_body_bytes_per_second: int = Field(
+        1_024, ge=1, le=1_000_000, description="the rate at which a request's body must arrive, on average"
     )
     workers: int = Field(1, ge=1, le=256, description="processes that share the address")
     shutdown_timeout_seconds: float = Field(
@@ -164,10 +190,6 @@ class Quota(Section):
     capacity: dict[str, Capacity] = Field(
         default_factory=dict, description="credits by plan; they override the known ones"
     )
-
-
-class Console(Section):
-    listen_addr: Address = Field("127.0.0.1:8788", description="where the monitoring page listens")
 
 
 class ModelPrice(Section):
@@ -247,6 +269,12 @@ class Routing(Section):
     budget_unpriced_models: Literal["refuse", "allow"] = Field(
         "refuse", description="what becomes of requests under a budget for models without a known price"
     )
+    forward_headers: Annotated[tuple[Header, ...], LIST] = Field(
+        (), description="names of headers that go on to an account's provider, besides those that are known"
+    )
+    forward_parameters: Annotated[tuple[Name, ...], LIST] = Field(
+        (), description="the same of parameters behind the ? of an address"
+    )
 
 
 class ProxyKey(Section):
@@ -277,10 +305,10 @@ class Settings(Section):
     storage: Storage = Storage()
     exporter: Exporter = Exporter()
     console: Console = Console()
+    collector: Collector = Collector()
     callers: Callers = Callers()
     pricing: Pricing = Pricing()
     metrics: Metrics = Metrics()
-    metering: Metering = Metering()
     quota: Quota = Quota()
     rules: Rules = Rules()
     routing: Routing = Routing()
@@ -290,19 +318,30 @@ class Settings(Section):
     proxy_keys: dict[KeyName, ProxyKey] = Field(
         default_factory=dict, description="keys that callers present to this proxy, by name"
     )
-    openai_api_key: SecretStr | None = Field(
+    openai_api_key: Key | None = Field(
         None,
         description="from OPENAI_API_KEY alone: goes upstream for local callers without a credential",
     )
 
     @model_validator(mode="after")
     def _open_metrics_are_a_decision(self) -> Settings:
-        for name, address in (("server", self.server.listen_addr), ("exporter", self.exporter.listen_addr)):
+        for name in ("server", "exporter", "collector"):
+            address = getattr(self, name).listen_addr
             if not (is_loopback(address) or self.metrics.token or self.metrics.public):
                 raise ValueError(
                     f"{name}.listen_addr = {address!r} is reachable from outside; "
                     "set metrics.token, or metrics.public = true to leave /metrics open"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _the_page_is_not_for_everybody(self) -> Settings:
+        console = self.console
+        if not (is_loopback(console.listen_addr) or console.asks_for_login or console.public):
+            raise ValueError(
+                f"console.listen_addr = {console.listen_addr!r} is reachable from outside; set "
+                "console.operate_password_hash or console.user_header, or console.public = true"
+            )
         return self
 
     @model_validator(mode="after")
@@ -346,18 +385,3 @@ def guard(settings: Settings, listen_addr: str, *, pages: bool = False) -> Guard
     """
     host, _ = split_address(listen_addr)
     return settings.callers.guard(host, exposed=not is_loopback(listen_addr), pages=pages)
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """HOST:PORT as host and port; brackets of IPv6 are taken off."""
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
-def is_loopback(address: str) -> bool:
-    """Whether HOST:PORT can be reached from this machine alone."""
-    host, _ = split_address(address)
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

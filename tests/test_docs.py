@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 import subprocess
 import sys
@@ -58,8 +57,8 @@ def default(field: FieldInfo) -> str:
         return "needed"
     if field.default in (None, ""):
         return "none"
-    if isinstance(field.default, tuple):
-        return f"`{json.dumps(field.default)}`"
+    if field.default == ():
+        return "`[]`"
     return f"`{str(field.default).lower() if field.default is False else field.default}`"
 
 

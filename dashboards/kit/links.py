@@ -9,7 +9,7 @@ from dashboards.kit import addresses
 from dashboards.kit.plain import Json
 from prometheus.alerts import alerts
 from prometheus.config import RuleConfig
-from settings.model import Console
+from settings.console import Console
 
 
 @dataclass(frozen=True, slots=True)

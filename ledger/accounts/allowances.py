@@ -25,13 +25,14 @@ from ledger.schema import key_holds, key_spend
 
 NANO_PER_USD = 10**9
 
+NO_LIMIT = 2**62
+
 HOLD_SECONDS = 60.0
 """How long a process that does not settle any more keeps what it holds."""
 
-SLICE_OF_BUDGET = 200
 SLICE_OF_REST = 16
-"""What a process holds beyond its running requests: at most so small a part of the budget, and of what is
-left of it."""
+"""What a process holds beyond its running requests: at most so small a part of what is left of the budget.
+It gives that back once it does not need it."""
 
 _LOCK = 7_182_820
 """The kind of PostgreSQL's advisory lock that settling takes; the key's name is its second number."""
@@ -120,13 +121,13 @@ def settle(connection: Connection, holder: str, settlement: Settlement, now: dat
     today, week, requests = _spent(connection, settlement.key, now)
     others = _held_by_others(connection, settlement.key, holder)
     lefts = _lefts(settlement.limits, today, week, others)
-    period, in_all = min(lefts, key=lambda one: one[1], default=(None, 2**62))
+    period, in_all = min(lefts, key=lambda one: one[1], default=(None, NO_LIMIT))
     left = in_all - settlement.keep
     granted, sum_granted = grant(settlement.wanted, left)
     held = settlement.keep + sum_granted
     left -= sum_granted
     if settlement.spare and left > 0:
-        held += min(left // SLICE_OF_REST, _smallest(settlement.limits) // SLICE_OF_BUDGET)
+        held += left // SLICE_OF_REST
     expires_at = now.timestamp() + HOLD_SECONDS
     _hold(connection, settlement.key, holder, held, expires_at)
     exhausted = period if left <= 0 else None
@@ -234,10 +235,6 @@ def _lefts(limits: Limits, today: int, week: int, held: int) -> list[tuple[Perio
     if limits.daily is not None:
         found.append(("daily", limits.daily - today - held))
     return found
-
-
-def _smallest(limits: Limits) -> int:
-    return min((one for one in (limits.daily, limits.weekly) if one is not None), default=0)
 
 
 def _insert(connection: Connection, table: Any) -> Any:

@@ -43,8 +43,9 @@ class Mark:
         status: what the account becomes; None leaves it as it is.
         reset_at: epoch seconds at which a passing status ends.
         code: the provider's error code.
-        cooldown_until: epoch seconds before which the account is not asked; 0: none.
+        cooldown_until: epoch seconds before which proxies leave it alone by their own caution; 0: none.
         errors: failures since the last success.
+        wait_until: epoch seconds before which the provider said not to ask it; 0: none.
     """
 
     account_id: str
@@ -56,6 +57,7 @@ class Mark:
     code: str | None = None
     cooldown_until: float = 0.0
     errors: int = 0
+    wait_until: float = 0.0
 
 
 def record_marks(connection: Connection, marks: Iterable[Mark], now: datetime | None = None) -> None:
@@ -167,6 +169,7 @@ def _upsert(connection: Connection, mark: Mark, where: ColumnElement[bool] | Non
         "marked_at": mark.at.astimezone(UTC),
         "event": mark.event,
         "code": mark.code,
+        "wait_until": mark.wait_until,
         "cooldown_until": mark.cooldown_until,
         "errors": mark.errors,
     }

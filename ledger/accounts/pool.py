@@ -26,7 +26,8 @@ class Member:
         renewed_at: when its credential was given or renewed; aware UTC.
         resumed_at: when a person last said that it is well, by adding or resuming it or by giving it a new
             credential; aware UTC, never before `renewed_at`. What was noticed before does not count.
-        event, marked_at, cooldown_until, errors: what was noticed last, as in `ledger.accounts.marks.Mark`.
+        event, marked_at, cooldown_until, errors, wait_until: what was noticed last, as in
+            `ledger.accounts.marks.Mark`.
         primary, secondary: its quota windows, where one was told after `resumed_at`.
     """
 
@@ -41,6 +42,7 @@ class Member:
     marked_at: datetime | None = None
     cooldown_until: float = 0.0
     errors: int = 0
+    wait_until: float = 0.0
     primary: Told | None = None
     secondary: Told | None = None
 
@@ -64,7 +66,7 @@ def read_fleet(connection: Connection) -> Fleet:
     windows = latest(connection)
     mark = account_marks.c
     rows = connection.execute(
-        select(accounts, mark.event, mark.marked_at, mark.cooldown_until, mark.errors)
+        select(accounts, mark.event, mark.marked_at, mark.wait_until, mark.cooldown_until, mark.errors)
         .select_from(accounts.outerjoin(account_marks, mark.account_id == accounts.c.id))
         .where(accounts.c.credential.is_not(None), accounts.c.delete_requested_at.is_(None))
         .order_by(accounts.c.id)
@@ -90,6 +92,7 @@ def _member(row: Any, windows: dict[tuple[str, Slot], Told]) -> Member:
         resumed_at=row.resumed_at,
         event=row.event,
         marked_at=row.marked_at,
+        wait_until=row.wait_until or 0.0,
         cooldown_until=row.cooldown_until or 0.0,
         errors=row.errors or 0,
         primary=_since(row.resumed_at, windows.get((row.id, "primary"))),

@@ -52,7 +52,7 @@ def _besides(member: Member, now: datetime) -> list[str]:
     windows = (("week", member.secondary), ("5 h", member.primary))
     full = ((name, told.reset_at) for name, told in windows if told and told.used_percent >= FULL)
     found = [f"{name} full{end}" for name, reset_at in full if (end := _until(reset_at, now))]
-    rests = _until(member.cooldown_until, now)
+    rests = _until(max(member.wait_until, member.cooldown_until), now)
     return [*found, f"rests{rests}"] if rests else found
 
 

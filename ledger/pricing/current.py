@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from ledger.errors import PriceError
 from ledger.pricing.prices import PriceBook
-from ledger.pricing.table import price_book, version
+from ledger.pricing.table import price_book, replace_prices, version
 
 log = logging.getLogger("quotascope.prices")
 
@@ -17,8 +17,13 @@ class CurrentPrices:
     """A price book that follows the table `prices`. Reading it is one attribute, from any thread."""
 
     def __init__(self, book: PriceBook) -> None:
-        self.book = book
+        self.book = self._own = book
         self._version = 0
+
+    def store(self, connection: Connection, currency: str = "USD") -> None:
+        """Make the prices that it began with those of the ledger. Raises: PriceError where there are none."""
+        replace_prices(connection, self._own.prices, currency)
+        self.book, self._version = self._own, version(connection)
 
     def follow(self, connection: Connection) -> bool:
         """Take the stored prices where they have changed; whether they had. Of a table that cannot be used

@@ -46,7 +46,7 @@ def replace_prices(connection: Connection, book: Iterable[Price], currency: str 
     rows = [_row(price, currency) for price in book]
     if not rows:
         raise PriceError("there are no prices to store; those of before stay in force")
-    if _stored(connection) == sorted(map(_key, rows)):
+    if version(connection) and _stored(connection) == sorted(map(_key, rows)):
         return False
     connection.execute(delete(prices))
     connection.execute(insert(prices), rows)
@@ -130,4 +130,4 @@ def _text(value: object) -> str:
 
 
 def _json(value: dict[str, Any] | Sequence[str]) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    return json.dumps(value, separators=(",", ":")) if value else str(value)  # most are empty

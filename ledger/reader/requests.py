@@ -42,8 +42,8 @@ class RequestRows:
         self._connection = connection
         have = columns(connection, "request_logs")
         tiers = "".join(f"nullif({name}, ''), " for name in _TIERS if name in have)
-        if {"login", "requested_service_tier"} <= have:  # the answer to a ChatGPT login never says its tier
-            tiers = f"CASE WHEN login THEN nullif(requested_service_tier, '') END, {tiers}"
+        if "requested_service_tier" in have:
+            tiers = f"CASE WHEN {_login(have)} THEN nullif(requested_service_tier, '') END, {tiers}"
         parts = [
             f"id, account_id, {time_or_null(connection, 'requested_at')}, model",
             f"coalesce({tiers}NULL, NULL)",
@@ -77,6 +77,14 @@ class RequestRows:
         fetch them."""
         found = self._connection.execute(text(self._digest), {"low": low, "high": high}).one()
         return tuple(int(value) for value in found)
+
+
+def _login(have: frozenset[str]) -> str:
+    """Whether a ChatGPT login made a request: the answer never says its tier, so the requested one decides.
+    The accounts of a codex-lb are logins; what it sends elsewhere has a source of its own."""
+    if "login" in have:
+        return "login"
+    return "account_id IS NOT NULL" + (" AND model_source_id IS NULL" if "model_source_id" in have else "")
 
 
 def _joined(names: Sequence[str], have: frozenset[str]) -> str:

@@ -250,7 +250,7 @@ def _log_row(
         usage.reasoning_tokens,
         _cut(event.reasoning_effort, 40),
         _cut(event.service_tier, 40),
-        None if event.batched else event.latency_ms,
+        event.latency_ms,
         event.latency_first_token_ms,
         event.status,
         event.http_status,

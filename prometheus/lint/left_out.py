@@ -9,6 +9,8 @@ from metrics import proxy as proxy_metrics
 
 _SHORT_WINDOW = "the five-hour window renews before anybody could plan by it; its used percent is charted"
 
+_FEW_REPORT = "few providers say what a request cost; docs/prices.md has the query that compares"
+
 LEFT_OUT: Mapping[str, str] = {
     exporter_metrics.PRIMARY_CREDITS.name: _SHORT_WINDOW,
     exporter_metrics.PRIMARY_RESET.name: _SHORT_WINDOW,
@@ -16,5 +18,7 @@ LEFT_OUT: Mapping[str, str] = {
     exporter_metrics.ACCOUNT_UNPRICED_7D.name: "the counter of unpriced requests is charted, with the reason",
     exporter_metrics.UNREADABLE_ROWS.name: "the log names table and row, which a count cannot",
     proxy_metrics.ERRORS.name: "the page of QuotascopeErrorRatioHigh asks for it when it matters",
+    proxy_metrics.REPORTED_COST.name: _FEW_REPORT,
+    proxy_metrics.REPORTED_COST_OURS.name: _FEW_REPORT,
     proxy_metrics.LB_REFRESHES.name: "the age of what was read last is charted, and says the same",
 }

@@ -48,6 +48,11 @@ class Credential:
         return self.refresh_token is not None
 
     @property
+    def secrets(self) -> tuple[str | None, ...]:
+        """What of it nothing that is stored may hold."""
+        return self.token, self.refresh_token, self.chatgpt_account
+
+    @property
     def headers(self) -> tuple[tuple[str, str], ...]:
         """The headers that present it."""
         bearer = ("Authorization", f"Bearer {self.token}")

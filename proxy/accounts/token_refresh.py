@@ -16,10 +16,10 @@ from typing import Any
 
 import aiohttp
 
+from ledger.requests.error_codes import PERMANENT
 from proxy.accounts.auth_file import keep, locked
 from proxy.accounts.credentials import Credential, from_auth, parse_auth, read_text
 from proxy.errors import CredentialError, RefreshRefused, TokenUnavailable
-from proxy.routing.failure import PERMANENT
 
 CLIENT_ID = "app_EMoamEEZ73f0CkXaXp7hrann"
 """Codex's own, as its login uses it."""

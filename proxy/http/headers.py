@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
+
+from settings.names import Names
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
 
@@ -25,39 +26,31 @@ HOP_BY_HOP = frozenset(
 _FRAMING = frozenset({b"content-length"})
 """What a body's reader cannot do without, whatever `Connection` names."""
 
+_LOWER: Names[bytes, bytes] = Names(bytes.lower)
+
+PLAIN_CONNECTION = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Upgrade"})
+"""Values of `Connection` that name no header but such as do not travel anyway."""
+
 _REQUEST_DROPS = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
 """Host and Content-Length are written anew; Expect was answered here."""
 
-_ANONYMOUS_DROPS = _REQUEST_DROPS | {
-    b"authorization",
-    b"x-api-key",
-    b"api-key",
-    b"chatgpt-account-id",
-    b"openai-organization",
-    b"openai-project",
-    b"cookie",
-}
-"""Also without the names by which a caller is known."""
-
-OF_THE_ACCOUNT = frozenset({b"set-cookie", b"openai-organization", b"openai-project"})
+OF_THE_ACCOUNT = frozenset(
+    {b"set-cookie", b"openai-organization", b"openai-project", b"anthropic-organization-id"}
+)
 """Names in an answer that tell of the account, not of the answer."""
 
 
-def request_lines(headers: RawHeaders, *, anonymous: bool = False) -> list[bytes]:
-    """The client's header lines as they go upstream.
-
-    Args:
-        anonymous: without those by which the caller is known: an account's credential goes in their place.
-    """
-    return kept_lines(headers, _ANONYMOUS_DROPS if anonymous else _REQUEST_DROPS)
+def request_lines(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+    """The client's header lines as they go upstream."""
+    return kept_lines(headers, _REQUEST_DROPS)
 
 
-def kept_lines(headers: RawHeaders, drops: frozenset[bytes]) -> list[bytes]:
+def kept_lines(headers: Iterable[tuple[bytes, bytes]], drops: frozenset[bytes]) -> list[bytes]:
     """Header lines without the dropped names, and without those that `Connection` names."""
     for name, value in headers:
-        if len(name) == 10 and name.lower() == b"connection":
+        if len(name) == 10 and name.lower() == b"connection" and value not in PLAIN_CONNECTION:
             drops = drops | ({part.strip().lower() for part in value.split(b",")} - _FRAMING)
-    return [name + b": " + value for name, value in headers if name.lower() not in drops]
+    return [name + b": " + value for name, value in headers if _LOWER[name] not in drops]
 
 
 def replaced(lines: Iterable[bytes], name: bytes, value: bytes) -> list[bytes]:
@@ -82,49 +75,10 @@ def credential(headers: Mapping[str, str]) -> str | None:
     return key if scheme.lower() == "bearer" and key and " " not in key else None
 
 
-_SESSIONS = (
-    "session_id",
-    "session-id",
-    "x-session-id",
-    "x-claude-code-session-id",
-    "conversation_id",
-)
-"""Headers that name a conversation: Codex', Claude Code's and others'."""
-
-MAX_NAME = 100
-"""Characters of a project's or a trace's name that are kept."""
-
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
-
-
 def session_id(headers: Mapping[str, str]) -> str | None:
-    """The conversation that a request belongs to."""
-    for name in _SESSIONS:
+    """The conversation that a request belongs to, as Codex and others name it."""
+    for name in ("session_id", "session-id", "x-session-id", "conversation_id"):
         value = headers.get(name)
         if value:
             return value
     return None
-
-
-def project(headers: Mapping[str, str], names: Iterable[str]) -> str | None:
-    """The project that a request belongs to, by the first of these headers that is there."""
-    return next((name for header in names if (name := _name(headers.get(header)))), None)
-
-
-def trace_id(headers: Mapping[str, str], names: Iterable[str]) -> str | None:
-    """The trace that a request belongs to; of a `traceparent` (W3C Trace Context) its trace id."""
-    for header in names:
-        value = _name(headers.get(header))
-        if value and header.lower() == "traceparent":
-            match = _TRACEPARENT.fullmatch(value)
-            value = match[1] if match and set(match[1]) != {"0"} else None
-        if value:
-            return value
-    return None
-
-
-def _name(value: str | None) -> str | None:
-    if not value:
-        return None
-    printable = "".join(c if c.isprintable() else " " for c in value[:MAX_NAME])
-    return printable.strip() or None

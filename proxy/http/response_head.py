@@ -10,6 +10,7 @@ from aiohttp.http_writer import StreamWriter
 
 from proxy.errors import ProxyError
 from proxy.http.headers import HOP_BY_HOP, OF_THE_ACCOUNT, RawHeaders, kept_lines
+from settings.callers import Headers
 
 _KINDS = {401: "authentication_error", 429: "rate_limit_error"}
 
@@ -23,6 +24,7 @@ class RelayResponse(web.StreamResponse):
     Args:
         keep_length: False where the body will be shorter than the provider's Content-Length says.
         anonymous: without the headers that tell of the account which answered.
+        shared: in place of those by which the provider lets pages read it.
     """
 
     def __init__(
@@ -33,17 +35,24 @@ class RelayResponse(web.StreamResponse):
         *,
         keep_length: bool = True,
         anonymous: bool = False,
+        shared: Headers = (),
     ) -> None:
         super().__init__(status=status, reason=reason or "")
         self._raw_headers = raw_headers
         self._keep_length = keep_length
         self._drops = HOP_BY_HOP | OF_THE_ACCOUNT if anonymous else HOP_BY_HOP
+        self._shared = [f"{name}: {value}".encode() for name, value in shared]
+        if shared:
+            self._drops |= {
+                name.lower() for name, _ in raw_headers if name.lower().startswith(b"access-control-")
+            }
 
     async def _start(self, request: web.BaseRequest) -> AbstractStreamWriter:
         self._req = request
         writer = self._payload_writer = request.writer
         assert isinstance(writer, StreamWriter)
         lines, length = self._kept()
+        lines += self._shared
         self._keep_alive = request.keep_alive
         if not self._must_be_empty_body:
             if length is not None:

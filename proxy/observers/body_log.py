@@ -12,16 +12,18 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ledger.privacy import MIN_SECRET
 from proxy.errors import BodyLogError
+from proxy.http.caller_secrets import HIDDEN, NO_SECRETS, Secrets, carries_secret, redacted_target
 
 log = logging.getLogger("quotascope.body_log")
 
-REDACTED = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie", "set-cookie"})
 MOST_BODY = 16 * 1024 * 1024
 """Bytes of one body that are kept; a longer one is cut and says so."""
 
@@ -31,18 +33,50 @@ MOST_WAITING = 1_000
 Headers = Iterable[tuple[str, str]]
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is written of one request or answer.
+
+    Attributes:
+        size: of the whole body, of which `body` may be the beginning.
+        secrets: what is left out of it.
+    """
+
+    head: Mapping[str, Any]
+    body: bytes
+    size: int
+    secrets: Sequence[str] = ()
+
+    def line(self) -> str:
+        """The entry as JSON."""
+        body = self.body
+        for secret in self.secrets:
+            if len(secret) >= MIN_SECRET:
+                body = body.replace(secret.encode("utf-8", "surrogateescape"), HIDDEN.encode())
+        cut = {"truncated_from_bytes": self.size} if self.size > len(self.body) else {}
+        fields: dict[str, Any]
+        try:
+            fields = {"body": body.decode("utf-8")}
+        except UnicodeDecodeError:
+            fields = {"body_base64": base64.b64encode(body).decode("ascii")}
+        return json.dumps({**self.head, **fields, **cut}, ensure_ascii=False)
+
+
 class Record:
     """One exchange as it passes: two entries, one when the request is complete and one for the answer."""
 
-    def __init__(self, owner: BodyLog, exchange_id: str) -> None:
+    def __init__(self, owner: BodyLog, exchange_id: str, secrets: Secrets) -> None:
         self._owner = owner
         self._id = exchange_id
+        self._secrets = secrets
         self._head: dict[str, Any] = {}
-        self._body = _Body()
+        self._chunks: list[bytes] = []
+        self._size = 0
 
     def request(self, method: str, target: str, headers: Headers) -> None:
         """The request's head; its body follows in `feed`."""
-        self._begin({"event": "request", "method": method, "target": target, "headers": redacted(headers)})
+        shown = redacted_target(target)
+        self._begin({"event": "request", "method": method, "target": shown, "headers": redacted(headers)})
 
     def response(self, status: int, headers: Headers) -> None:
         """The answer's head: ends the request's entry; the answer's body follows in `feed`."""
@@ -51,38 +85,20 @@ class Record:
 
     def feed(self, chunk: bytes) -> None:
         """Bytes of the body."""
-        self._body.add(chunk)
+        room = MOST_BODY - self._size
+        self._size += len(chunk)
+        if room > 0:
+            self._chunks.append(chunk[:room])
 
     def end(self) -> None:
         """Hand the entry over; once it is handed over, this does nothing."""
         if self._head:
-            self._owner.put({**self._head, **self._body.fields()})
+            self._owner.put(Entry(self._head, b"".join(self._chunks), self._size, self._secrets()))
             self._head = {}
 
     def _begin(self, head: dict[str, Any]) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._head, self._body = {"time": now, "id": self._id, **head}, _Body()
-
-
-class _Body:
-    def __init__(self) -> None:
-        self._chunks: list[bytes] = []
-        self._room = MOST_BODY
-        self._size = 0
-
-    def add(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._room > 0:
-            self._chunks.append(chunk[: self._room])
-            self._room -= len(chunk)
-
-    def fields(self) -> dict[str, Any]:
-        whole = b"".join(self._chunks)
-        cut = {"truncated_from_bytes": self._size} if self._size > len(whole) else {}
-        try:
-            return {"body": whole.decode("utf-8"), **cut}
-        except UnicodeDecodeError:
-            return {"body_base64": base64.b64encode(whole).decode("ascii"), **cut}
+        self._head, self._chunks, self._size = {"time": now, "id": self._id, **head}, [], 0
 
 
 class BodyLog:
@@ -98,7 +114,7 @@ class BodyLog:
         except OSError as error:
             raise BodyLogError(f"request_log_path {path}: {error.strerror}") from error
         self._file = os.fdopen(descriptor, "w", encoding="utf-8")
-        self._entries: queue.Queue[dict[str, Any] | None] = queue.Queue(MOST_WAITING)
+        self._entries: queue.Queue[Entry | None] = queue.Queue(MOST_WAITING)
         self._thread = threading.Thread(target=self._run, name="body-log", daemon=True)
         self._thread.start()
         self.dropped = 0
@@ -109,11 +125,11 @@ class BodyLog:
         new, self._told = self.dropped - self._told, self.dropped
         return new
 
-    def record(self, exchange_id: str) -> Record:
-        """A record for one exchange."""
-        return Record(self, exchange_id)
+    def record(self, exchange_id: str, secrets: Secrets = NO_SECRETS) -> Record:
+        """A record for one exchange, without its secrets."""
+        return Record(self, exchange_id, secrets)
 
-    def put(self, entry: dict[str, Any]) -> None:
+    def put(self, entry: Entry) -> None:
         """Write an entry soon, or drop it."""
         try:
             self._entries.put_nowait(entry)
@@ -129,7 +145,7 @@ class BodyLog:
     def _run(self) -> None:
         while (entry := self._entries.get()) is not None:
             try:
-                self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+                self._file.write(entry.line() + "\n")
                 self._file.flush()
             except (OSError, ValueError):
                 self._drop()
@@ -142,4 +158,4 @@ class BodyLog:
 
 def redacted(headers: Headers) -> list[tuple[str, str]]:
     """Headers with the values of those that carry secrets taken out."""
-    return [(k, "[redacted]" if k.lower() in REDACTED else v) for k, v in headers]
+    return [(name, HIDDEN if carries_secret(name, value) else value) for name, value in headers]

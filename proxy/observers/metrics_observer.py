@@ -25,6 +25,11 @@ from proxy.observers.registry import Metrics, observe_all
 
 OTHER = "other"
 
+MAX_PROVIDERS = 50
+
+REPORTING = ("openrouter", "xai")
+"""Providers that are known to say what a request cost."""
+
 MOST_LENGTH = 100
 """Characters of a label value: what is longer is no name."""
 
@@ -52,9 +57,6 @@ class BoundedLabel:
         self._values[value] = label
         return label
 
-
-MAX_PROVIDERS = 50
-UNKNOWN_PROVIDER = "unknown"
 
 STATUSES = ("success", "error", "cancelled")
 KINDS = ("input", "output", "cached_input", "cache_write", "reasoning")
@@ -95,8 +97,7 @@ class Labels(NamedTuple):
     service_tier: str | None
     context_above: int
     day: date
-    batched: bool
-    has_own_cost: bool
+    reported: bool
 
 
 _NO_COUNTS = (0,) * len(fields(Counts))
@@ -109,21 +110,14 @@ class Sums:
     at: datetime
     requests: int = 0
     counts: tuple[int, ...] = _NO_COUNTS
+    reported_usd: Decimal = Decimal(0)
     reasoning: int = 0
-    unmetered: int = 0
-    implausible: int = 0
-    provider_usd: Decimal = Decimal(0)
     latencies: list[float] = field(default_factory=list)
     first_tokens: list[float] = field(default_factory=list)
 
     def add(self, event: RequestEvent) -> None:
         self.requests += 1
-        self.unmetered += event.unmetered
-        self.implausible += event.implausible
-        if event.provider_cost_usd is not None:
-            self.provider_usd += event.provider_cost_usd
-        # How long people wait before they give up is no latency; of a batch it is not known.
-        if event.status != "cancelled" and not event.batched:
+        if event.status != "cancelled":  # how long people wait before they give up is no latency
             self.latencies.append(event.latency_ms)
             if event.latency_first_token_ms is not None:
                 self.first_tokens.append(event.latency_first_token_ms)
@@ -131,6 +125,8 @@ class Sums:
         if usage is not NO_USAGE or event.extra_units:
             self.counts = tuple(map(add, self.counts, count_values(usage, event.extra_units)))
             self.reasoning += usage.reasoning_tokens or 0
+        if event.provider_cost_usd is not None:
+            self.reported_usd += event.provider_cost_usd
 
 
 class MetricsObserver:
@@ -149,8 +145,8 @@ class MetricsObserver:
         models = configured | {*COMMON_MODELS}
         self._model = BoundedLabel(most_models, (*models, UNKNOWN_MODEL))
         self._key = BoundedLabel(most_keys, ("unknown", "short_key"))
+        self._provider = BoundedLabel(MAX_PROVIDERS, REPORTING)
         self._code = BoundedLabel(most_codes, KNOWN_CODES)
-        self._provider = BoundedLabel(MAX_PROVIDERS, (UNKNOWN_PROVIDER,))
         _start_at_zero(metrics, models)
 
     def __call__(self, events: Sequence[RequestEvent]) -> None:
@@ -170,10 +166,6 @@ class MetricsObserver:
         self._count_requests(at, sums, model, key)
         if at.status == "error":
             self._count_errors(at, sums)
-        if sums.unmetered:
-            self._metrics.counter(m.UNMETERED, at.api, at.route).inc(sums.unmetered)
-        if sums.implausible:
-            self._metrics.counter(m.IMPLAUSIBLE, at.api).inc(sums.implausible)
         if at.billable:
             self._count_tokens(at, sums, model, key)
             self._count_cost(at, sums, model)
@@ -189,8 +181,6 @@ class MetricsObserver:
         metrics.counter(m.REQUESTS, at.status, model, at.api).inc(sums.requests)
         metrics.counter(m.ACCOUNT_REQUESTS, at.account, at.status, at.api).inc(sums.requests)
         metrics.counter(m.API_KEY_REQUESTS, key).inc(sums.requests)
-        if at.batched:  # the request that reads them is counted by itself
-            return
         metrics.counter(m.HTTP_REQUESTS, str(at.http_status), method, at.route).inc(sums.requests)
         observe_all(metrics.histogram(m.LATENCY, model, at.api), sums.latencies)
         seconds = [ms / 1000 for ms in sums.latencies]
@@ -226,15 +216,13 @@ class MetricsObserver:
         )
         cost = price_metered(self._prices.book, row)
         metrics = self._metrics
-        provider = self._provider(at.provider or UNKNOWN_PROVIDER) if at.has_own_cost else None
-        if provider:
-            metrics.counter(m.PROVIDER_COST, provider).inc(float(sums.provider_usd))
         if isinstance(cost, Decimal):
             metrics.counter(m.COST, model).inc(float(cost))
             metrics.counter(m.ACCOUNT_COST, at.account, at.api).inc(float(cost))
-            if provider:
-                difference = metrics.gauge(m.PROVIDER_COST_DIFFERENCE, provider)
-                difference.inc(float(sums.provider_usd - cost))
+            if at.reported:
+                provider = self._provider(at.provider or "unknown")
+                metrics.counter(m.REPORTED_COST, provider).inc(float(sums.reported_usd))
+                metrics.counter(m.REPORTED_COST_OURS, provider).inc(float(cost))
         elif at.status == "success":
             metrics.counter(m.UNPRICED, at.api, cost).inc(sums.requests)
             metrics.counter(m.ACCOUNT_UNPRICED, at.account, at.api, cost).inc(sums.requests)
@@ -258,7 +246,6 @@ def _labels(event: RequestEvent) -> Labels:
         event.billed_tier,
         context_step(usage.input_tokens),
         event.requested_at.date(),
-        event.batched,
         event.provider_cost_usd is not None,
     )
 
@@ -272,6 +259,9 @@ def _start_at_zero(metrics: Metrics, models: Iterable[str]) -> None:
         for api in _COMMON_APIS:
             for status in STATUSES:
                 metrics.counter(m.REQUESTS, status, model, api)
+    for provider in REPORTING:
+        metrics.counter(m.REPORTED_COST, provider)
+        metrics.counter(m.REPORTED_COST_OURS, provider)
     for api in APIS:
         metrics.counter(m.ACCOUNT_COST, DEFAULT_ACCOUNT, api)
         for reason in get_args(Unpriced):
@@ -281,7 +271,6 @@ def _start_at_zero(metrics: Metrics, models: Iterable[str]) -> None:
             metrics.counter(m.ACCOUNT_TOKENS, DEFAULT_ACCOUNT, kind, api)
         for status in STATUSES:
             metrics.counter(m.ACCOUNT_REQUESTS, DEFAULT_ACCOUNT, status, api)
-        metrics.counter(m.IMPLAUSIBLE, api)
     for code in KNOWN_CODES:
         metrics.counter(m.ERRORS, code)
     for error in ERROR_CLASSES:

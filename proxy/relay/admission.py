@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.errors import BudgetReserved, BudgetSpent, Refused
-from proxy.http.routes import Work
+from proxy.http.routes import Route, Work
 from proxy.relay.access import Key, KeyRing
 from proxy.relay.budgets import Budgets
 from proxy.relay.charge import Ask
@@ -57,8 +57,11 @@ class Admission:
             self.refused(refusal)
             raise
 
-    async def connect(self, key: Key) -> None:
+    async def connect(self, key: Key, route: Route) -> None:
         """Let a connection begin on which a key with a budget has turns. Raises: Refused."""
+        if not route.template.endswith("/responses"):
+            text = "turns on this connection are not counted, so a proxy key with a budget may not have them"
+            raise Refused(403, "not_within_a_budget", text)
         await self.budgets.ready(key)
         refusal = self.budgets.standing(key)
         if refusal is not None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from datetime import datetime, timedelta
 
-from ledger.accounts.allowances import HOLD_SECONDS, Allowance, Charge, Limits, Settlement, utc_day
+from ledger.accounts.allowances import HOLD_SECONDS, NO_LIMIT, Allowance, Charge, Limits, Settlement, utc_day
 from ledger.accounts.budgets import Period, day_start, week_start
 from proxy.errors import BudgetReserved, BudgetSpent, Refused
 from proxy.relay.access import Key
@@ -17,8 +17,6 @@ IDLE_SECONDS = 1.0
 DECAY = 10
 """A request that costs less than the usual one lowers that by a tenth of the difference; one that costs more
 raises it at once."""
-
-NO_LIMIT = 2**63
 
 MAX_MODELS = 100
 """Models whose usual cost is known, of one key; callers choose the names."""

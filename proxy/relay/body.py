@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from aiohttp import web
@@ -11,7 +10,8 @@ from aiohttp.http_writer import StreamWriter
 from proxy.errors import ClientGone, Refused
 from proxy.http.decode import Undecodable, decoder
 from proxy.http.wire import Body
-from proxy.metering.asked import Asked, RequestReader, read_body
+from proxy.metering.usage import NOTHING_ASKED, Asked, read_request
+from proxy.relay.uploads import Upload
 
 WHOLE_BODY = 256 * 1024
 """Bodies up to this size are read before the provider is asked; larger ones pass as they arrive."""
@@ -20,8 +20,8 @@ REPLAYED_BODY = 32 * 1024 * 1024
 """The same where a request may have to be sent again, to another account; then also of bodies whose length
 is not told beforehand."""
 
-BODY_SECONDS = 60.0
-"""How long a body may pause before the client is taken for gone."""
+MOST_READ = 16 * 1024 * 1024
+"""Bytes of a request that are kept to read what it asks for."""
 
 Learn = Callable[[Asked], None]
 Hear = Callable[[bytes], None]
@@ -29,6 +29,7 @@ Hear = Callable[[bytes], None]
 
 async def body(
     request: web.BaseRequest,
+    upload: Upload,
     learn: Learn,
     hear: Hear | None = None,
     most_bytes: int = 2**40,
@@ -38,6 +39,7 @@ async def body(
     """The request's body: bytes where it is small, else an iterator that passes chunks on.
 
     Args:
+        upload: keeps the pace of what arrives.
         learn: is told what the request asks for, once its body is complete.
         hear: hears the body's bytes as they pass.
         replay: it may have to be sent again: read more of it before the provider is asked.
@@ -52,18 +54,23 @@ async def body(
         assert isinstance(request.writer, StreamWriter)
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
-    content_type = request.headers.get("Content-Type", "")
     encoding = content_encoding(request)
     begun: list[bytes] = []
     if replay if length is None else length <= (REPLAYED_BODY if replay else WHOLE_BODY):
-        begun, complete = await _read(request, min(REPLAYED_BODY, most_bytes))
+        begun, complete = await _read(request, upload, min(REPLAYED_BODY, most_bytes))
         if complete:
             whole = b"".join(begun)
-            learn(read_body(whole, content_type, encoding))
+            learn(asked(whole, encoding))
             if hear:
                 hear(whole)
             return whole
-    return _passing(request, begun, RequestReader(content_type, encoding), learn, hear, most_bytes)
+    return _passing(request, upload, begun, encoding, learn, hear, most_bytes)
+
+
+def asked(whole: bytes, content_encoding: str) -> Asked:
+    """What a complete body asks for; nothing where it cannot be read."""
+    plain = decoded(whole, content_encoding)
+    return NOTHING_ASKED if plain is None else read_request(plain)
 
 
 def decoded(whole: bytes, content_encoding: str) -> bytes | None:
@@ -82,29 +89,34 @@ def content_encoding(request: web.BaseRequest) -> str:
 
 async def _passing(
     request: web.BaseRequest,
+    upload: Upload,
     begun: Sequence[bytes],
-    reader: RequestReader,
+    encoding: str,
     learn: Learn,
     hear: Hear | None,
     most_bytes: int,
 ) -> AsyncIterator[bytes]:
     read = iter(begun)
+    kept: list[bytes] = []
     size = 0
-    while chunk := next(read, b"") or await _chunk(request):
+    most = MOST_READ if "json" in request.headers.get("Content-Type", "json") else 0
+    while chunk := next(read, b"") or await _chunk(request, upload):
         size += len(chunk)
         if size > most_bytes:
             raise _too_large(most_bytes)
-        reader.feed(chunk)
+        if size <= most:
+            kept.append(chunk)
         if hear:
             hear(chunk)
         yield chunk
-    learn(reader.end())
+    if size <= most:
+        learn(asked(b"".join(kept), encoding))
 
 
-async def _read(request: web.BaseRequest, most: int) -> tuple[list[bytes], bool]:
+async def _read(request: web.BaseRequest, upload: Upload, most: int) -> tuple[list[bytes], bool]:
     """The body's beginning, and whether that is all; reading ends soon after so many bytes."""
     chunks, size = [], 0
-    while chunk := await _chunk(request):
+    while chunk := await _chunk(request, upload):
         chunks.append(chunk)
         size += len(chunk)
         if size > most:
@@ -112,7 +124,7 @@ async def _read(request: web.BaseRequest, most: int) -> tuple[list[bytes], bool]
     return chunks, True
 
 
-async def _chunk(request: web.BaseRequest) -> bytes:
+async def _chunk(request: web.BaseRequest, upload: Upload) -> bytes:
     """The next bytes of the body; empty at its end. Raises: Refused, ClientGone."""
     content = request.content
     if content.at_eof():
@@ -120,10 +132,7 @@ async def _chunk(request: web.BaseRequest) -> bytes:
     if content.is_eof():  # all of it is here: no clock is needed
         return content.read_nowait()
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await content.readany()
-    except TimeoutError as error:
-        raise Refused(408, "request_timeout", "the request body stopped arriving") from error
+        return await upload.read(content)
     except (web.RequestPayloadError, ConnectionError) as error:
         raise ClientGone from error
 

@@ -32,7 +32,7 @@ from proxy.relay.allowance import KeyAllowance
 from proxy.relay.charge import Ask, estimate, is_priced
 from proxy.relay.reservation import Reservation
 
-ANSWER_SECONDS = 2.0
+ANSWER_SECONDS = 3.0
 """How long a request waits for the ledger."""
 
 LOOK_SECONDS = 0.5
@@ -96,6 +96,7 @@ class Budgets:
         self._thread = ThreadPoolExecutor(1, "budgets")
         self._settling: asyncio.Task[None] | None = None
         self._asked_at: float | None = None
+        self._gave_up = False  # a request has, on what is being settled
         self._failing = False
 
     async def start(self) -> None:
@@ -171,10 +172,16 @@ class Budgets:
         one.used_at = now.timestamp()
         return Reservation(self, one, "generates", ask, nano)
 
+    def unreserved(self, key: Key, work: Work) -> Reservation:
+        """Charge what a request costs after all that should cost nothing."""
+        return Reservation(self, self._keys[key.name], work, Ask(), 0)
+
     @property
     def _stuck(self) -> bool:
         """Whether the ledger has been asked and does not answer."""
-        return self._asked_at is not None and monotonic() - self._asked_at > ANSWER_SECONDS
+        if self._asked_at is None:
+            return False
+        return self._gave_up or monotonic() - self._asked_at > ANSWER_SECONDS
 
     def _estimate(self, one: KeyAllowance, ask: Ask, now: datetime) -> int:
         return estimate(self.prices.book, ask, one.usual(ask.model), now)
@@ -202,6 +209,7 @@ class Budgets:
             async with asyncio.timeout(ANSWER_SECONDS):
                 granted = await waiting.granted
         except (LedgerError, TimeoutError) as error:
+            self._gave_up = self._asked_at is not None
             if not self._open:
                 raise BudgetUnavailable from error
             one.reserved += waiting.nano if waiting.reserves else 0
@@ -228,7 +236,7 @@ class Budgets:
                 self._not_settled(batch, LedgerError("settling budgets failed"))
                 raise
             finally:
-                self._asked_at = None
+                self._asked_at, self._gave_up = None, False
             if not any(self._waiting.values()):
                 return
 

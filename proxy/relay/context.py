@@ -12,8 +12,10 @@ from proxy.http.upstream import Upstream
 from proxy.observers.body_log import Record
 from proxy.relay.include_usage import Strip
 from proxy.relay.response_body import Hear
+from proxy.relay.uploads import Upload
 from proxy.routing.attempts import Attempts
 from proxy.routing.candidate import Host
+from settings.callers import Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +33,21 @@ class Passage:
     """One request.
 
     Attributes:
+        upload: its body, as it arrives.
         record: the log of its bodies, where one is kept.
         strip: takes out of the answer what was asked for on the caller's behalf.
+        lent: a credential of ours goes along, and nothing of the caller's.
+        shared: headers by which a web page may read the answer.
     """
 
     request: web.BaseRequest
     target: Target
     attempts: Attempts
+    upload: Upload
     record: Record | None
     strip: Strip | None = None
+    lent: bool = False
+    shared: Headers = ()
 
     def hear(self) -> Hear:
         """Hears the answer's bytes as they pass."""

@@ -58,20 +58,20 @@ class Dispatch:
         Raises: Refused where no account can take it; UpstreamError of the last attempt; what a passing
             body raises.
         """
-        conversation = attempts.conversation
+        conversation, model = attempts.conversation, attempts.asked.model
         tried: set[str] = set()
         last: Outcome | None = None
         try:
             while True:
-                selection = await self._router.choose(conversation, tried, host)
+                selection = await self._router.choose(conversation, tried, host, model)
                 if selection.account is None:
                     return _settled(last, selection)
                 if last is not None:
                     self._leave(last, attempts)
+                meter = attempts.on(selection.account, again=last is not None)
                 member = self._router.members[selection.account]
-                base = member.account.upstream_base_url
-                meter = attempts.on(selection.account, again=last is not None, base_url=base)
-                last = await self._exchanges.attempt(default, member, question)
+                last = await self._exchanges.attempt(default, member, question, model)
+                attempts.secrets.lend(*last.lent)
                 if last.answer is not None:
                     meter.answered(last.answer.status, last.answer.headers)
                     meter.feed(last.begun)
@@ -89,9 +89,9 @@ class Dispatch:
         if outcome.verdict is not None or outcome.answer is None or outcome.answer.status >= 400:
             return
         if meter.error_code is None:
-            self._router.succeeded(outcome.account_id, outcome.began)
+            self._router.succeeded(outcome.account_id, outcome.began, meter.asked.model)
         else:
-            failure = told_failure(meter.error_code, meter.report, time())
+            failure = told_failure(meter.error_code, meter.report, time(), meter.asked.model)
             self._router.failed(outcome.account_id, failure, outcome.began)
 
     def standing(self, account_id: str | None, host: Host, key: Key | None) -> Refused | None:

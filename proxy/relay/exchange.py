@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import time
 
 import msgspec
@@ -63,6 +63,7 @@ class Outcome:
         begun: the first bytes of an error answer's body.
         error: where there was no answer.
         verdict: what a failure says of the account; None for a success, and where the request is at fault.
+        lent: what went along, which nothing that is stored may hold.
     """
 
     account_id: str
@@ -71,6 +72,7 @@ class Outcome:
     begun: bytes = b""
     error: UpstreamError | None = None
     verdict: Verdict | None = None
+    lent: tuple[str | None, ...] = field(default=(), repr=False)
 
     @property
     def error_class(self) -> ErrorClass:
@@ -97,15 +99,20 @@ class Exchanges:
         self._vault = vault
         self._upstream_of = upstream_of
 
-    async def attempt(self, default: Upstream, member: Member, question: Question) -> Outcome:
+    async def attempt(
+        self, default: Upstream, member: Member, question: Question, model: str | None = None
+    ) -> Outcome:
         """Send a request with an account; a login whose token is refused gets a new one first.
+
+        Args:
+            model: that is asked for, where it is known.
 
         Raises: what a passing body raises; Refused where it is gone and would have to be sent again.
         """
         name, began = member.account.id, time()
         try:
             credential = self._vault.credential(member)
-            outcome = await self._send(default, member, question, credential, began)
+            outcome = await self._send(default, member, question, credential, began, model)
             for last in (False, True):  # a token that another process got may be too old by now as well
                 if outcome.verdict is None or not outcome.verdict.refresh:
                     break
@@ -113,7 +120,7 @@ class Exchanges:
                 credential = await self._vault.refreshed(member, credential)
                 if not question.repeatable:
                     raise _sent_once()
-                outcome = await self._send(default, member, question, credential, began, last=last)
+                outcome = await self._send(default, member, question, credential, began, model, last=last)
             return outcome
         except RefreshRefused as error:
             return self._failed(name, began, Failure(0, error.code, str(error)))
@@ -146,11 +153,12 @@ class Exchanges:
         question: Question,
         credential: Credential,
         began: float,
+        model: str | None,
         *,
         last: bool = False,
     ) -> Outcome:
         """One exchange with the provider. `last`: the token is new, and refused it is refused for good."""
-        outcome = Outcome(member.account.id, began)
+        outcome = Outcome(member.account.id, began, lent=credential.secrets)
         upstream = self._upstream_of(default, member.account.upstream_base_url)
         lines = [*question.lines, *credential.lines]
         try:
@@ -159,7 +167,7 @@ class Exchanges:
             )
             if outcome.answer.status >= 400:
                 outcome.begun = await _begin(upstream, outcome.answer)
-                failure = _failure(outcome, credential.can_refresh and not last)
+                failure = _failure(outcome, credential.can_refresh and not last, model)
                 outcome.verdict = self._router.failed(outcome.account_id, failure, began)
         except UpstreamError as error:
             outcome.close()
@@ -182,11 +190,11 @@ def _sent_once() -> Refused:
     return Refused(503, "account_token_renewed", text, retry_after=1)
 
 
-def _failure(outcome: Outcome, can_refresh: bool) -> Failure:
+def _failure(outcome: Outcome, can_refresh: bool, model: str | None) -> Failure:
     answer = outcome.answer
     assert answer is not None
     body = _plain(answer, outcome.begun)
-    return read_failure(answer.status, answer.headers, body, time(), can_refresh=can_refresh)
+    return read_failure(answer.status, answer.headers, body, time(), can_refresh=can_refresh, model=model)
 
 
 async def _begin(upstream: Upstream, answer: ClientResponse) -> bytes:

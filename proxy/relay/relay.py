@@ -8,6 +8,7 @@ from time import perf_counter
 from aiohttp import ClientResponse, web
 
 from proxy.errors import ClientGone, Refused, UpstreamError
+from proxy.http.caller_secrets import Secrets
 from proxy.http.headers import credential
 from proxy.http.response_head import error_response
 from proxy.metering.meter import Emit, Tell
@@ -18,8 +19,10 @@ from proxy.relay.dispatch import Dispatch
 from proxy.relay.exchange import Question
 from proxy.relay.request import Options, caller, lend, pay, question
 from proxy.relay.response import join_turns, pass_back
+from proxy.relay.uploads import Upload, Uploads
 from proxy.routing.attempts import Attempts
 from proxy.websocket.gate import terms
+from settings.callers import Headers
 
 
 class Relay:
@@ -44,23 +47,31 @@ class Relay:
         self._options = options
         self._dispatch = dispatch
         self._body_log = body_log
+        self._uploads = Uploads(options.pace)
         self.running = 0
         self.stopping = False
 
     async def __call__(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         """Answer a request."""
-        asking = caller(request, target, self._options)
-        attempts = Attempts(asking, self._emit, self._tell, perf_counter())
-        record = self._body_log.record(asking.request_id) if self._body_log else None
+        lending = self._options.lending
+        if (answer := lending.preflight(request)) is not None and self._lends(target):
+            return answer
+        secrets = _secrets(request, target)
+        asking = caller(request, target.route, secrets)
+        attempts = Attempts(asking, self._emit, self._tell, perf_counter(), secrets)
+        record = self._body_log.record(asking.request_id, secrets) if self._body_log else None
         self.running += 1
         try:
-            return await self._exchange(Passage(request, target, attempts, record))
+            upload, shared = Upload(self._uploads), lending.shared(request)
+            passage = Passage(request, target, attempts, upload, record, shared=shared)
+            return await self._exchange(passage)
         except Refused as error:
             attempts.meter.refused(error)
-            return error_response(error, error.status, error.code, retry_after=error.retry_after)
+            refusal = error_response(error, error.status, error.code, retry_after=error.retry_after)
+            return _shared(refusal, lending.shared(request))
         except UpstreamError as error:
             attempts.meter.failed(error)
-            return error_response(error, error.status, error.code)
+            return _shared(error_response(error, error.status, error.code), lending.shared(request))
         except ClientGone as error:
             attempts.meter.finish("client_gone")
             raise ConnectionResetError from error
@@ -77,14 +88,16 @@ class Relay:
 
     async def _exchange(self, passage: Passage) -> web.StreamResponse:
         options, dispatch, request = self._options, self._dispatch, passage.request
-        if self.running > options.most_requests:
+        if self.running > options.most_requests and not self._uploads.make_room():
             raise Refused(503, "too_many_requests_in_flight", "too many requests in flight; try again soon")
         if passage.record:
             passage.record.request(request.method, request.raw_path, request.headers.items())
         routed = dispatch is not None and dispatch.active(passage.target.host)
         key = self._admit(passage, routed=routed)
+        passage.lent = options.lending.lends(request, passage.target, key, routed=routed)
         budget = key is not None and bool(key.periods)
-        asked = await question(passage, options, anonymous=routed or key is not None, replay=routed or budget)
+        anonymous = passage.lent or key is not None
+        asked = await question(passage, options, anonymous=anonymous, replay=routed or budget)
         if budget:
             assert dispatch is not None and key is not None
             await pay(passage, asked, dispatch.admission, key)
@@ -96,6 +109,11 @@ class Relay:
         answer = await upstream.send(asked.method, asked.path, asked.lines, asked.body, asked.length)
         passage.attempts.meter.answered(answer.status, answer.headers)
         return await self._return(passage, answer)
+
+    def _lends(self, target: Target) -> bool:
+        """Whether callers borrow a credential of ours there."""
+        accounts = self._dispatch is not None and self._dispatch.active(target.host)
+        return accounts or self._options.lending.own_key is not None
 
     def _admit(self, passage: Passage, *, routed: bool) -> Key | None:
         """The caller's proxy key, if it has one. Raises: Refused."""
@@ -129,3 +147,13 @@ class Relay:
         finally:
             if not answer.content.at_eof() or answer.content.exception() is not None:
                 answer.close()
+
+
+def _secrets(request: web.BaseRequest, target: Target) -> Secrets:
+    headers = request.headers
+    return Secrets(headers, target.path.partition("?")[2], credential(headers))
+
+
+def _shared(answer: web.Response, headers: Headers) -> web.Response:
+    answer.headers.update(headers)
+    return answer

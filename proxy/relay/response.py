@@ -35,7 +35,8 @@ async def pass_back(passage: Passage, answer: ClientResponse, begun: bytes = b""
         answer.reason,
         answer.raw_headers,
         keep_length=strip is None,
-        anonymous=passage.attempts.routed,
+        anonymous=passage.lent,
+        shared=passage.shared if passage.lent else (),
     )
     writer = await out.prepare(request)
     assert isinstance(writer, StreamWriter)

@@ -8,10 +8,9 @@ from time import perf_counter
 
 import msgspec
 
-from proxy.metering.asked import NOTHING_ASKED, Asked
-from proxy.metering.event import Caller
-from proxy.metering.meter import Emit, Meter, Tell
-from proxy.metering.place import provider_of_url
+from proxy.http.caller_secrets import Secrets
+from proxy.metering.meter import Caller, Emit, Meter, Tell
+from proxy.metering.usage import NOTHING_ASKED, Asked
 from proxy.relay.access import Key
 from proxy.relay.reservation import Reservation
 from proxy.routing.affinity import sticky_key
@@ -25,9 +24,17 @@ class Attempts:
 
     Args:
         start: `perf_counter()` when the request's head had arrived; what the first attempt is timed from.
+        secrets: what nothing that is stored may hold.
     """
 
-    def __init__(self, caller: Caller, emit: Emit, tell: Tell, start: float) -> None:
+    def __init__(
+        self,
+        caller: Caller,
+        emit: Emit,
+        tell: Tell,
+        start: float,
+        secrets: Secrets | None = None,
+    ) -> None:
         self.caller = caller
         self.asked: Asked = NOTHING_ASKED
         self.routed = False
@@ -35,8 +42,8 @@ class Attempts:
         self._reservation: Reservation | None = None
         self._emit = emit
         self._tell = tell
-        self._provider = caller.provider
-        self.meter = Meter(caller, emit, start, tell)
+        self.secrets = secrets or Secrets()
+        self.meter = Meter(caller, emit, start, tell, secrets=self.secrets)
 
     @property
     def conversation(self) -> str | None:
@@ -65,19 +72,14 @@ class Attempts:
         if self._reservation is not None:
             self._reservation.close()
 
-    def on(self, account_id: str, *, again: bool, base_url: str | None = None) -> Meter:
+    def on(self, account_id: str, *, again: bool) -> Meter:
         """The attempt with an account begins.
 
         Args:
             again: an attempt came before it; that one must be finished.
-            base_url: of the account's own provider.
         """
-        provider = provider_of_url(base_url) if base_url else self._provider
-        if provider != self.caller.provider:
-            self.caller = msgspec.structs.replace(self.caller, provider=provider)
-            self.meter.move(self.caller)
         if again:
-            self.meter = Meter(self.caller, self._emit, perf_counter(), self._tell)
+            self.meter = Meter(self.caller, self._emit, perf_counter(), self._tell, secrets=self.secrets)
             self.meter.learn(self.asked)
         self.meter.account_id = account_id
         self.routed = True
@@ -95,6 +97,6 @@ class Attempts:
 
         def meter(start: float, message: bytes | None) -> Meter:
             emit = reserve(message).charging(self._emit, last=True) if reserve else self._emit
-            return Meter(caller, emit, start, self._tell, account_id)
+            return Meter(caller, emit, start, self._tell, account_id, secrets=self.secrets)
 
         return meter

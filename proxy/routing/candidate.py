@@ -29,15 +29,16 @@ class Candidate:
     Attributes:
         status: as in the ledger.
         reset_at: epoch seconds at which a passing status (rate_limited, quota_exceeded) ends.
-        cooldown_until: epoch seconds before which it is left alone; 0: none.
+        wait_until: epoch seconds before which the provider said not to ask it; 0: none.
+        cooldown_until: epoch seconds before which it is left alone by our own caution after errors; nobody
+            asked for that. 0: none.
         errors: failures since the last success.
-        marked_at: epoch seconds of the last change to status, cooldown or errors.
+        marked_at: epoch seconds of the last change to status, waits or errors.
         began_at: epoch seconds at which the request was sent that led to that change.
         resumed_at: epoch seconds at which a person last said that it is well, or gave it a credential.
         primary, secondary: its quota windows as last told; None where nothing was.
         hosts: where its credential is good for anything.
         usable: whether this process holds its credential.
-        soft: `cooldown_until` is our own caution after an error; nobody asked for it.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Candidate:
     status: str = "active"
     pool: Pool = "full"
     reset_at: int | None = None
+    wait_until: float = 0.0
     cooldown_until: float = 0.0
     errors: int = 0
     marked_at: float = 0.0
@@ -54,7 +56,6 @@ class Candidate:
     secondary: Told | None = None
     hosts: tuple[Host, ...] = HOSTS
     usable: bool = True
-    soft: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,10 @@ def standing(account: Candidate, now: float) -> Standing | None:
         return Standing("quota_exceeded", reset)
     if (reset := _full_until(account.primary, now)) is not None:
         return Standing("rate_limited", reset)
+    if account.wait_until > now:
+        return Standing("cooldown", account.wait_until)
     if account.cooldown_until > now:
-        return Standing("cooldown", account.cooldown_until, account.soft)
+        return Standing("cooldown", account.cooldown_until, soft=True)
     return None
 
 
@@ -106,11 +109,11 @@ def candidate(member: Member, kind: Kind | None = "key") -> Candidate:
         status=member.status,
         pool=member.account.pool,
         reset_at=member.reset_at,
+        wait_until=member.wait_until,
         cooldown_until=member.cooldown_until,
         errors=member.errors,
         marked_at=member.marked_at.timestamp() if member.marked_at else 0.0,
         resumed_at=member.resumed_at.timestamp() if member.resumed_at else 0.0,
-        soft=member.event == "error",
         primary=member.primary,
         secondary=member.secondary,
     )

@@ -7,11 +7,11 @@ from typing import Literal, get_args
 
 from ledger.accounts.allowances import NANO_PER_USD, Charge
 from ledger.accounts.budgets import Period
-from ledger.requests.error_codes import ERROR_CLASSES, ErrorClass
+from ledger.requests.error_codes import ERROR_CLASSES, PERMANENT, ErrorClass
 from metrics import proxy as m
 from proxy.http.routes import APIS
 from proxy.observers.registry import Metrics, observe_all
-from proxy.routing.failure import EVENTS, PERMANENT, Verdict
+from proxy.routing.failure import EVENTS, Verdict
 from proxy.routing.score import TIERS, Tier
 from proxy.routing.selection import Selection
 from proxy.routing.snapshot import POOLS, Outcome

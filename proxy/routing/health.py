@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from math import ceil
 
 from ledger.accounts.marks import MARKABLE, Mark
+from ledger.privacy import worded_code
 from ledger.quota.samples import Told
 from ledger.quota.windows import Slot
 from proxy.routing.candidate import FULL, Candidate
@@ -45,11 +46,11 @@ def failed(
         future = verdict.resets_at is not None and verdict.resets_at > now
         reset_at = verdict.resets_at if future else ceil(now + wait)
         return replace(marked, status="quota_exceeded", reset_at=reset_at)
-    wait = verdict.retry_after or (error_pause if verdict.event == "error" else backoff)(errors, draw)
-    until = max(account.cooldown_until, now + wait)
-    hard = account.cooldown_until > now and not account.soft
-    soft = verdict.event == "error" and verdict.retry_after is None and not hard
-    marked = replace(marked, cooldown_until=until, soft=soft)
+    if verdict.event == "error" and not verdict.retry_after:
+        rest = now + error_pause(errors, draw)
+        return replace(marked, cooldown_until=max(account.cooldown_until, rest))
+    wait = verdict.retry_after or backoff(errors, draw)
+    marked = replace(marked, wait_until=max(account.wait_until, now + wait))
     if verdict.event == "rate_limit" and wait >= NAMED_SECONDS:
         return replace(marked, status="rate_limited", reset_at=ceil(now + wait))
     return marked
@@ -94,7 +95,8 @@ def mark(before: Candidate, after: Candidate, verdict: Verdict | None) -> Mark:
         event=verdict.event if verdict else "cleared",
         status=after.status if changed else None,
         reset_at=after.reset_at if changed else None,
-        code=verdict.code if verdict else None,
+        code=worded_code(verdict.code) if verdict else None,
+        wait_until=after.wait_until,
         cooldown_until=after.cooldown_until,
         errors=after.errors,
     )
@@ -119,8 +121,8 @@ def merged(stored: Candidate, local: Candidate | None) -> Candidate:
         windows,
         status=local.status,
         reset_at=local.reset_at,
+        wait_until=local.wait_until,
         cooldown_until=local.cooldown_until,
-        soft=local.soft,
         errors=local.errors,
         marked_at=local.marked_at,
         began_at=local.began_at,

@@ -24,8 +24,9 @@ from proxy.routing.candidate import FULL, Candidate, Host, candidate
 from proxy.routing.counters import Counting
 from proxy.routing.failure import Failure, Verdict, classify
 from proxy.routing.health import failed, informed, mark, merged, succeeded
+from proxy.routing.model_rests import ModelRests
 from proxy.routing.score import Weights
-from proxy.routing.selection import Selection, select, spread
+from proxy.routing.selection import Selection, limited, select, spread
 from proxy.routing.snapshot import Snapshot, snapshot
 
 LEARN_SECONDS = 1.0
@@ -70,6 +71,7 @@ class Router:
         self._numbers = count(self._random.randrange(1 << 20))  # processes do not choose in step
         self._accounts: dict[str, Candidate] = {}
         self._snapshots: dict[Host, Snapshot] = {}
+        self._model_rests = ModelRests()
         self._serves: frozenset[Host] = frozenset()
         self.members: Mapping[str, Member] = {}
         self.version = 0
@@ -96,7 +98,13 @@ class Router:
             candidate(member, "key" if usable is None else usable.get(member.account.id))
             for member in fleet.members
         ]
-        self._accounts = {known.id: merged(known, self._accounts.get(known.id)) for known in stored}
+        before = self._accounts
+        self._model_rests.resumed(
+            known.id
+            for known in stored
+            if known.id in before and known.resumed_at != before[known.id].resumed_at
+        )
+        self._accounts = {known.id: merged(known, before.get(known.id)) for known in stored}
         self._serves = frozenset(host for account in stored for host in account.hosts)
         self.members = {member.account.id: member for member in fleet.members}
         self.version = fleet.version
@@ -104,7 +112,11 @@ class Router:
         self._counting.refreshed(self.members, self._clock())
 
     async def choose(
-        self, conversation: str | None = None, tried: Set[str] = _NOBODY, host: Host = "api"
+        self,
+        conversation: str | None = None,
+        tried: Set[str] = _NOBODY,
+        host: Host = "api",
+        model: str | None = None,
     ) -> Selection:
         """Choose an account for a request, and count the choice.
 
@@ -112,10 +124,15 @@ class Router:
             conversation: what `sticky_key` gave for the request.
             tried: accounts that the request was sent to already; none of them is chosen again, and its
                 conversation moves.
+            model: that is asked for; accounts that rest for it alone are left out.
         """
         sticky = self._sticky if conversation is not None else None
         before = await sticky.find(conversation or "", self._clock()) if sticky and not tried else None
-        selection = select(self.snapshot(host), spread(next(self._numbers)), sticky=before, exclude=tried)
+        resting = self._model_rests.resting(model, self._clock())
+        out = tried | resting.keys() if resting else tried
+        selection = select(self.snapshot(host), spread(next(self._numbers)), sticky=before, exclude=out)
+        if resting and selection.account is None:
+            selection = limited(selection, self.snapshot(host), resting)
         if sticky and selection.account is not None:
             sticky.keep(conversation or "", selection.account, self._clock())
         self._counting.selected(selection, sticky=sticky is not None, retry=bool(tried))
@@ -128,21 +145,28 @@ class Router:
             began_at: epoch seconds at which the attempt was sent.
         Returns: what it means; None where the request itself is at fault and no account would do. A
             verdict with `refresh` has marked nothing: refresh the token, then say `failed` again by how
-            that went.
+            that went. One without `marks` has marked nothing either; another account may do.
         """
         now = self._clock()
         verdict = classify(failure, now)
-        if verdict is None or verdict.refresh:
+        if verdict is None or verdict.refresh or not verdict.marks:
             return verdict
         self._counting.marked(account_id, verdict)
         known = self._accounts.get(account_id)
-        if known is not None:
-            draw, rest = self._random.random(), self._rules.quota_rest
+        if known is None:
+            return verdict
+        draw, rest = self._random.random(), self._rules.quota_rest
+        if verdict.model is not None:
+            wait = verdict.retry_after
+            self._model_rests.limited(account_id, verdict.model, wait, began_at, now, draw)
+        else:
             self._put(known, failed(known, verdict, began_at, now, draw, rest), verdict)
         return verdict
 
-    def succeeded(self, account_id: str, began_at: float) -> None:
-        """An attempt went well; `began_at` as for `failed`."""
+    def succeeded(self, account_id: str, began_at: float, model: str | None = None) -> None:
+        """An attempt went well; `began_at` as for `failed`, `model` as for `choose`."""
+        if model is not None:
+            self._model_rests.succeeded(account_id, model, began_at)
         known = self._accounts.get(account_id)
         if known is not None and known.errors:
             self._put(known, succeeded(known, began_at, self._clock()), None)

@@ -7,7 +7,7 @@ a number from 0 to 1: `spread` gives numbers that keep to the shares without the
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 
 import msgspec
 
@@ -66,6 +66,18 @@ def select(
     assert before is not None
     resting = next((name for name in snapshot.pools["full"].resting if name not in exclude), None)
     return before if resting is None else _chosen(snapshot, resting, "full", before=before.before)
+
+
+def limited(refusal: Selection, snapshot: Snapshot, resting: Mapping[str, float]) -> Selection:
+    """A refusal, where accounts would take other models: it ends when the first of them takes this one.
+
+    Args:
+        resting: the accounts that rest for the model, and until when (epoch seconds).
+    """
+    ends = [until for name, until in resting.items() if snapshot.standings.get(name, _UNKNOWN) is None]
+    if not ends or (refusal.retry_at is not None and refusal.retry_at <= min(ends)):
+        return refusal
+    return msgspec.structs.replace(refusal, outcome="rate_limited", retry_at=min(ends))
 
 
 def spread(number: int) -> float:

@@ -23,7 +23,7 @@ from proxy.relay.dispatch import Dispatch
 from proxy.relay.reservation import Reservation
 from proxy.routing.attempts import Attempts, Reserve
 from proxy.routing.candidate import Host
-from proxy.websocket.frames import CLOSE, PROTOCOL_ERROR, TEXT, TRY_AGAIN_LATER, close_frame
+from proxy.websocket.frames import BINARY, CLOSE, PROTOCOL_ERROR, TEXT, TRY_AGAIN_LATER, close_frame
 from proxy.websocket.handler import Text
 from proxy.websocket.reader import Part, Reader
 from proxy.websocket.tunnel import Ready
@@ -103,6 +103,11 @@ def _against(
     return Refused(against.status, against.code, f"{against}; another one is free, connect again")
 
 
+def _not_text() -> Refused:
+    text = "a proxy key with a budget has its turns asked for in text messages"
+    return Refused(403, "not_within_a_budget", text)
+
+
 MOST_HELD = 256 * 1024
 """Bytes of a provider's message that are held. Errors are short, and longer messages need not wait."""
 
@@ -134,6 +139,7 @@ class Gate:
         self._asking: Held | None = None
         self._answer: Held | None = None
         self._refusal: Refused | None = None
+        self._muted = False
         self._leaving = False
         self._over = asyncio.Event()
 
@@ -185,6 +191,11 @@ class Gate:
             if piece.kind == CLOSE:
                 self._turns.closing("client")
             return (raw,)
+        if piece.kind == BINARY and self._terms.reserve is not None:
+            self._refusal = self._refusal or _not_text()
+            self._muted = True
+        if self._muted:
+            return ()
         if piece.kind == TEXT and piece.begins:
             against = self._refusal or self._terms.standing()
             self._asking = Held(against) if against else None

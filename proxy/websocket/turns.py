@@ -16,10 +16,9 @@ import msgspec
 
 from ledger.values import EndReason
 from proxy.errors import Refused
-from proxy.metering.asked import read_request
 from proxy.metering.meter import Meter
 from proxy.metering.taps import MessageTap
-from proxy.metering.usage import UNREADABLE
+from proxy.metering.usage import UNREADABLE, read_request
 from proxy.routing.failure import Failure, Verdict
 from proxy.websocket.error_event import turn_failure
 from proxy.websocket.tunnel import Side

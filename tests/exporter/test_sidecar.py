@@ -165,6 +165,26 @@ def test_a_new_store_with_tiers_hidden_rows_and_stored_costs(new: Path, taker: T
     shows_the_new_store(values(taken))
 
 
+def test_the_requested_tier_decides_for_an_account_and_the_served_one_for_another_source(
+    tmp_path: Path, taker: Taker, values: Values
+) -> None:
+    """An account is a ChatGPT login, whose answers always say `default`."""
+    tiers = {"requested_service_tier": "fast", "actual_service_tier": "default", "service_tier": "default"}
+    rows = [
+        insert("accounts", id="a", email="a@example.com", plan_type="plus", status="active"),
+        reading(1, 71.5, 0),
+        reading(2, 1, 40),
+        request(1, 71),
+        request(2, 2, **tiers),
+        request(3, 2, model_source_id="elsewhere", **tiers),
+        request(4, 2, requested_service_tier=None, actual_service_tier="default"),
+    ]
+    with_source = NEW.replace("request_kind TEXT,", "request_kind TEXT, model_source_id TEXT,")
+    store = fill(tmp_path / "store.db", with_source, rows=rows)
+    found = values(taker(store=f"codex-lb:{store}")())
+    assert found["codex_lb_proxy_account_cost_usd_7d", "a"] == pytest.approx((1 + 2.5 + 1 + 1) * COST)
+
+
 def test_the_same_on_postgresql(postgres_url: URL, taker: Taker, values: Values) -> None:
     with psycopg.connect(host=str(postgres_url.query["host"]), user="ledger", dbname="postgres") as server:
         server.execute(NEW)

@@ -138,10 +138,10 @@ def test_one_that_lives_renews_what_it_holds_and_one_that_ends_gives_it_back(led
 
 
 def test_what_is_held_to_spare_is_a_small_part_of_what_is_left(ledger: Engine) -> None:
-    assert ask(ledger, "one", 1, spare=True).held == 1 + DOLLAR // 200
-    near = ask(ledger, "two", 1, spare=True, cost=DOLLAR * 99 // 100)
-    assert near.granted == 1
-    assert near.held <= 1 + DOLLAR // 100 // 16
+    assert ask(ledger, "one", 1, spare=True).held == 1 + (DOLLAR - 1) // 16
+    second = ask(ledger, "two", 1, spare=True, cost=DOLLAR * 9 // 10)
+    assert second.granted == 1
+    assert second.held <= 1 + DOLLAR // 10 // 16
 
 
 def test_keys_and_their_budgets_are_apart(ledger: Engine) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.privacy import GONE, MAX_MESSAGE, mask_key, safe_code, safe_message, without
+from ledger.privacy import GONE, MAX_MESSAGE, mask_key, safe_code, safe_message, without, worded_code
 
 
 @pytest.mark.parametrize(
@@ -198,8 +198,8 @@ def test_a_known_secret_goes_by_its_value(secret: str, frame: str, spell: Callab
 @given(ANY_SECRET.filter(lambda s: len(s) >= 12), st.data())
 @settings(deadline=None)
 def test_so_does_a_part_of_one(secret: str, data: st.DataObject) -> None:
-    begin = data.draw(st.integers(0, len(secret) - 8))
-    end = data.draw(st.integers(begin + 8, len(secret)))
+    begin = data.draw(st.integers(0, len(secret) - 12))
+    end = data.draw(st.integers(begin + 12, len(secret)))
     found = without(f"it begins like <{secret[begin:end]}>", (secret,))
     assert secret[begin:end] not in found
 
@@ -208,7 +208,7 @@ def test_a_secret_across_the_end_of_what_is_examined_goes_as_well() -> None:
     secret = "my quite ordinary words as a secret"
     for at in range(4060, 4100):
         assert "ordinary" not in (safe_message("x " * (at // 2) + secret, (secret,)) or "")
-    assert "ordin" not in without("a" * 200 + secret[:12], (secret,))
+    assert "ordin" not in without("a" * 200 + secret[:14], (secret,))
 
 
 def test_words_that_are_no_secret_of_this_request_stay() -> None:
@@ -231,6 +231,18 @@ def test_words_that_are_no_secret_of_this_request_stay() -> None:
 )
 def test_what_is_kept_of_a_code(code: str | None, kept: str | None) -> None:
     assert safe_code(code, ("swordfish",)) == kept
+
+
+@pytest.mark.parametrize("code", ["rate_limit_exceeded", "http_503", "server_error", "unknown"])
+def test_codes_made_of_words_stay(code: str) -> None:
+    assert worded_code(code) == code
+
+
+@pytest.mark.parametrize(
+    "code", [*SHAPES.values(), "a-secret-of-words", "x" * 41, "", "A_code", "a b", "a_\n"]
+)
+def test_other_codes_do_not(code: str) -> None:
+    assert worded_code(code) == "other"
 
 
 @given(st.one_of(st.none(), st.integers(), st.lists(st.text()), st.text(), st.text(alphabet="'\"`a. @sk-")))

@@ -99,6 +99,7 @@ async def running(database: Path, upstream: str, sections: dict[str, dict[str, A
     server.setdefault("upstream_base_url", upstream)
     server.setdefault("shutdown_timeout_seconds", 1)
     document.setdefault("storage", {}).setdefault("database_path", str(database))
+    document.setdefault("callers", {"hosts": ["proxy"]})  # what the requests of `Wire` call it
     log = io.StringIO()
     async with Service(Settings.model_validate(document), log) as service:
         yield Proxy(service, database, log)

@@ -122,10 +122,10 @@ async def test_a_body_that_is_too_large_is_refused_also_where_it_may_be_sent_aga
 async def test_what_names_an_organization_stays_on_its_side(scene: Scene, wire: type[Wire]) -> None:
     told = ("Set-Cookie: a=1", "OpenAI-Organization: org-of-anna", "openai-project: p", "X-Kept: 1")
     await scene.begin(wire.answer(OK, "Content-Type: application/json", *told), accounts=described("anna"))
-    mine = ("OpenAI-Organization: org-of-the-caller", "openai-project: q", "X-Other: 1")
+    mine = ("OpenAI-Organization: org-of-the-caller", "openai-project: q", "OpenAI-Beta: 1")
     answer = await scene.ask(wire.request(QUESTION, *mine))
     (asked,) = scene.upstream.requests
-    for message, kept in ((asked, b"X-Other"), (answer, b"X-Kept")):
+    for message, kept in ((asked, b"OpenAI-Beta"), (answer, b"X-Kept")):
         names = {name.lower() for name, _ in message.fields}
         assert kept.lower() in names
         assert not names & {b"openai-organization", b"openai-project", b"set-cookie"}

@@ -14,7 +14,7 @@ import pytest
 
 from proxy.errors import BodyLogError
 from proxy.observers import body_log
-from proxy.observers.body_log import BodyLog
+from proxy.observers.body_log import BodyLog, Entry
 from simulator.provider.script import Answer, Refuse, Script
 from simulator.provider.upstream import serve
 
@@ -24,14 +24,20 @@ SECRETS = {
     "Proxy-Authorization": "Basic secret-proxy",
     "X-Api-Key": "secret-x-api-key",
     "api-key": "secret-api-key",
-    "Cookie": "secret-cookie",
+    "Cookie": "theme=secret-cookie",
+    "X-Goog-Api-Key": "secret-google",
+    "Ocp-Apim-Subscription-Key": "secret-azure",
+    "X-Auth-Token": "secret-token",
+    "Sec-WebSocket-Protocol": "realtime, openai-insecure-api-key.secret-insecure",
 }
 
 
 async def ask(proxy: Any, body: bytes) -> None:
     headers = {**SECRETS, "Content-Type": "application/json"}
     async with aiohttp.ClientSession() as session:
-        async with session.post(proxy.base_url + "/responses", data=body, headers=headers) as answer:
+        async with session.post(
+            proxy.base_url + "/responses?limit=1&key=secret-query", data=body, headers=headers
+        ) as answer:
             await answer.read()
 
 
@@ -51,7 +57,8 @@ async def test_requests_and_responses_are_logged_without_secrets(start_proxy: An
     assert entries[1]["body"].encode() == sent
     assert base64.b64decode(entries[2]["body_base64"]) == b"\xff\xfe not text"
     assert "secret" not in path.read_text(encoding="utf-8")
-    assert path.read_text(encoding="utf-8").count("[redacted]") >= 6
+    assert path.read_text(encoding="utf-8").count("[redacted]") >= 11
+    assert entries[0]["target"] == "/v1/responses?limit=1&key=[redacted]"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -80,7 +87,7 @@ def test_overflow_drops_and_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(body_log, "MOST_WAITING", 2)
     log = BodyLog(tmp_path / "bodies")
     for number in range(5_000):
-        log.put({"number": number})
+        log.put(Entry({"number": number}, b"", 0))
     log.close()
     written = (tmp_path / "bodies").read_text().splitlines()
     assert log.dropped > 0
@@ -105,3 +112,34 @@ def test_a_long_body_is_cut_and_says_so(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     with pytest.raises(BodyLogError, match=r"request_log_path .*: Is a directory"):
         BodyLog(tmp_path)
+
+
+@pytest.mark.parametrize("name", [*SECRETS, "?key"])
+async def test_a_secret_that_a_body_repeats_is_left_out(start_proxy: Any, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "bodies.ndjson"
+    secret = SECRETS.get(name, "secret-query").rpartition(" ")[2].rpartition("=")[2].rpartition("key.")[2]
+    said = Refuse(401, "invalid_api_key", "invalid_request_error", f"Incorrect API key: {secret}.")
+    async with serve(Script((Answer(fault=said),))) as upstream:
+        proxy = await start_proxy(upstream.base_url, server={"request_log_path": str(path)})
+        await ask(proxy, json.dumps({"model": "gpt-5.4", "input": f"I am {secret}"}).encode())
+        await proxy.service.__aexit__()
+    request, response = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    assert "I am [redacted]" in request["body"]
+    assert "Incorrect API key: [redacted]." in response["body"]
+
+
+async def test_so_is_an_account_s(start_proxy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY_ANNA", "a-secret-of-words")
+    path = tmp_path / "bodies.ndjson"
+    said = Refuse(400, "bad", "invalid_request_error", "Incorrect API key: a-secret-of-words.")
+    async with serve(Script((Answer(fault=said),))) as upstream:
+        accounts = {"anna": {"credential": "env:KEY_ANNA"}}
+        proxy = await start_proxy(
+            upstream.base_url, server={"request_log_path": str(path)}, accounts=accounts
+        )
+        async with aiohttp.ClientSession() as session:
+            async with session.post(proxy.base_url + "/responses", json={"model": "gpt-5.4"}) as answer:
+                assert "a-secret-of-words" in await answer.text()  # to the caller it goes as it came
+        await proxy.service.__aexit__()
+    assert "a-secret-of-words" not in path.read_text(encoding="utf-8")
+    assert "[redacted]" in path.read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import os
 import signal
+import sqlite3
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
@@ -33,6 +34,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 KEY = "sk-proxy-team-0001"
 WORKERS = 8
+LOCKED_SECONDS = 15
 COST = Decimal("0.099")
 """Of each request: 9,900 tokens at ten dollars a million."""
 
@@ -213,3 +215,34 @@ async def test_what_a_killed_process_held_comes_back(
         while not await served():
             assert monotonic() < deadline
             await asyncio.sleep(0.2)
+
+
+async def test_a_ledger_that_is_locked_for_long_lends_no_money(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    port, url = free_port(), store.sqlite_url(tmp_path / "usage.db")
+    async with providing() as provider, workers(tmp_path, port, provider, url):
+        provider.go_on.set()
+        for _ in range(10):
+            assert await ask(port) == 200
+        await until(lambda: dollars(url, key_spend) == 10 * COST)
+        lock = sqlite3.connect(tmp_path / "usage.db", isolation_level=None)
+        lock.execute("BEGIN IMMEDIATE")
+        found: Counter[int] = Counter()
+        deadline = monotonic() + LOCKED_SECONDS
+        while monotonic() < deadline:
+            found.update(await asyncio.gather(*(ask(port) for _ in range(8))))
+            await asyncio.sleep(0.1)
+        lock.rollback()
+        lock.close()
+        assert set(found) == {503}
+        assert provider.asked == 10
+
+        async def served() -> bool:
+            return await ask(port) == 200
+
+        deadline = monotonic() + 20
+        while not await served():
+            assert monotonic() < deadline
+            await asyncio.sleep(0.1)
+        await until(lambda: dollars(url, key_spend) == 11 * COST)

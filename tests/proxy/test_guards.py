@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.relay import body as inbound
-
 if TYPE_CHECKING:
     from tests.proxy.conftest import Line, Message, Scene, Wire
 
@@ -52,11 +50,9 @@ async def test_a_body_of_the_largest_size_passes(scene: Scene, wire: type[Wire])
 
 
 @pytest.mark.parametrize("size", [1_000, 1_000_000], ids=["small", "large"])
-async def test_a_body_that_stops_arriving(
-    scene: Scene, wire: type[Wire], monkeypatch: pytest.MonkeyPatch, size: int
-) -> None:
-    monkeypatch.setattr(inbound, "BODY_SECONDS", 0.2)
-    await scene.begin(wire.answer())
+async def test_a_body_that_stops_arriving(scene: Scene, wire: type[Wire], size: int) -> None:
+    pace = {"body_timeout_seconds": 0.2, "min_body_bytes_per_second": 1_000_000}
+    await scene.begin(wire.answer(), server=pace)
     client = await scene.connect()
     head = wire.head("POST /v1/responses HTTP/1.1", "Host: proxy", f"Content-Length: {size}")
     await client.send(head + b"x" * (size // 2))

@@ -6,7 +6,8 @@ import gzip
 
 import pytest
 
-from proxy.metering.asked import NOTHING_ASKED, read_body
+from proxy.metering.usage import NOTHING_ASKED
+from proxy.relay.body import asked
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,6 @@ from proxy.metering.asked import NOTHING_ASKED, read_body
     ],
 )
 def test_what_a_body_asks_for(body: bytes, encoding: str, model: str | None) -> None:
-    found = read_body(body, "", encoding)
+    found = asked(body, encoding)
     assert found.model == model
-    assert model or found == NOTHING_ASKED
+    assert model or found is NOTHING_ASKED

@@ -98,11 +98,8 @@ OF_ROUTING = (
     "codex_lb_proxy_retries",
     "codex_lb_proxy_account_retries",
     "codex_lb_proxy_budget_",
-    "codex_lb_proxy_provider_cost_",
-    "codex_lb_proxy_unmetered",
 )
-"""Families that have no series until accounts or budgets are configured, a provider reports its own cost, or
-something passes unmetered."""
+"""Families that have no series until accounts or budgets are configured."""
 
 
 CONTRACT_MILLISECONDS = {"codex_lb_proxy_latency_ms", "codex_lb_proxy_time_to_first_token_ms"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -225,3 +226,21 @@ def test_no_events_change_nothing(book: PriceBook) -> None:
     made = observer(book)
     made([])
     assert samples(made) == {}
+
+
+def test_what_a_provider_says_it_cost_is_counted_beside_our_price(
+    make_event: MakeEvent, book: PriceBook
+) -> None:
+    made = observer(book)
+    known = make_event(
+        model="openai/gpt-5.6-sol",
+        provider="openrouter",
+        usage=Usage(1_000, 100),
+        provider_cost_usd=Decimal("0.0055"),
+    )
+    unpriced = replace(known, model="nobody/knows", provider_cost_usd=Decimal(3))
+    made([known, replace(known, provider_cost_usd=None), unpriced])
+    found = samples(made)
+    # 1000 * 4 + 100 * 20
+    assert found[at("codex_lb_proxy_reported_cost_ours_usd_total", provider="openrouter")] == 0.006
+    assert found[at("codex_lb_proxy_reported_cost_usd_total", provider="openrouter")] == 0.0055

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,54 @@ async def test_when_one_ends_all_end(
             await crew.watch()
     assert caught.value.exit_code == 1
     assert journal.lines() == ["other is up", "other ends"]
+
+
+FLAKY = """
+import sys, time
+with open(sys.argv[1], "a+") as journal:
+    journal.write("ran\\n")
+    journal.flush()
+    journal.seek(0)
+    runs = len(journal.readlines())
+if runs < 5:
+    sys.exit(2)
+time.sleep(60)
+"""
+
+
+async def test_one_that_is_restarted_comes_back_with_longer_and_longer_pauses(
+    script: Callable[..., Program],
+    environ: Mapping[str, str],
+    journal: Any,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    flaky = replace(script("flaky", FLAKY, str(journal.path)), restarted=True)
+    async with together(environ, replace(SOON, pause=0.05)) as crew:
+        await crew.add(script("steady", "import time; time.sleep(60)"))
+        await crew.add(flaky)
+        watching = asyncio.create_task(crew.watch())
+        async with asyncio.timeout(20):
+            while len(journal.lines()) < 5:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert not watching.done()
+        watching.cancel()
+    assert [line.rpartition(" in ")[2] for line in capfd.readouterr().err.splitlines()[:4]] == [
+        "0.05 s",
+        "0.1 s",
+        "0.2 s",
+        "0.4 s",
+    ]
+
+
+async def test_the_end_of_another_ends_also_those_that_are_restarted(
+    server: Callable[..., Program], script: Callable[..., Program], environ: Mapping[str, str], journal: Any
+) -> None:
+    with pytest.raises(ProgramError, match="short-lived ended with exit code 3"):
+        async with together(environ, SOON) as crew:
+            await crew.add(replace(server("kept"), restarted=True))
+            await crew.add(script("short-lived", "raise SystemExit(3)"))
+            await crew.watch()
+    assert journal.lines() == ["kept is up", "kept ends"]
 
 
 async def test_a_program_that_refuses_its_input_ends_the_wait_at_once(

@@ -5,8 +5,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -82,6 +85,12 @@ class Running:
                 return "".join(lines)
         pytest.fail("".join(lines) + str(self.process.stderr and self.process.stderr.read()))
 
+    def child(self, name: str) -> int:
+        """The process id of a service; 0 while there is none."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        found = (int(pid) for pid in children if name in _module(pid))
+        return next(found, 0)
+
     def end(self) -> tuple[int, str]:
         """The exit code and what stood on standard error."""
         _, errors = self.process.communicate(timeout=60)
@@ -96,12 +105,39 @@ def running(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Running]:
         up.process.terminate()
 
 
+def _module(pid: str) -> str:
+    """What stands behind `-m` in a process's command line."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:  # it has just ended
+        return ""
+    return words[2] if len(words) > 2 else ""
+
+
+def until(what: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        with suppress(OSError):
+            if what():
+                return
+        assert time.monotonic() < deadline, "what was awaited does not come"
+        time.sleep(0.1)
+
+
+def is_refused(url: str) -> bool:
+    try:
+        get(url + "/healthz")
+    except OSError as error:
+        return "refused" in str(error)
+    return False
+
+
 def get(url: str) -> str:
     with urllib.request.urlopen(url, timeout=10) as response:
         return str(response.read().decode())
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_up_runs_both_until_a_signal(running: Running, number: signal.Signals) -> None:
     text = running.until_it_runs()
     assert f"export OPENAI_BASE_URL={running.proxy}/v1\n" in text
@@ -119,18 +155,34 @@ def test_up_runs_both_until_a_signal(running: Running, number: signal.Signals) -
             get(url + "/healthz")
 
 
-def test_when_a_service_dies_all_end(running: Running) -> None:
+def test_when_the_proxy_dies_all_end(running: Running) -> None:
     running.until_it_runs()
-    children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
-    (exporter,) = [
-        int(pid) for pid in children if b"\0exporter\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
-    os.kill(exporter, signal.SIGKILL)
+    os.kill(running.child("proxy"), signal.SIGKILL)
     code, errors = running.end()
     assert code == 1
-    assert errors.splitlines()[-1] == "run: exporter was ended by SIGKILL"
+    assert errors.splitlines()[-1] == "run: proxy was ended by SIGKILL"
     with pytest.raises(OSError, match="refused"):
-        get(running.proxy + "/healthz")
+        get(running.exporter + "/healthz")
+
+
+def test_an_exporter_that_dies_is_started_again_and_the_proxy_goes_on(running: Running) -> None:
+    running.until_it_runs()
+    proxy, exporter = running.child("proxy"), running.child("exporter")
+    os.kill(exporter, signal.SIGKILL)
+    until(lambda: running.child("exporter") != exporter and "ok" in get(running.exporter + "/healthz"))
+    assert running.child("proxy") == proxy
+    assert "ok" in get(running.proxy + "/healthz")
+    running.process.terminate()
+    code, errors = running.end()
+    assert code == 0
+    assert "run: exporter was ended by SIGKILL; it is started again in 1 s\n" in errors
+
+
+def test_when_up_is_killed_its_services_end_and_free_the_ports(running: Running) -> None:
+    running.until_it_runs()
+    running.process.kill()
+    for url in (running.proxy, running.exporter):
+        until(partial(is_refused, url))
 
 
 def test_a_taken_port_starts_nothing(tmp_path: Path, free_port: Callable[[], int]) -> None:

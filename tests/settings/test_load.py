@@ -116,7 +116,7 @@ def test_the_file_of_the_working_directory_is_read(
     [
         (
             "colour = 1",
-            "unknown key; allowed here: accounts, callers, console, exporter, metering, metrics, pricing, "
+            "unknown key; allowed here: accounts, callers, collector, console, exporter, metrics, pricing, "
             "proxy_keys, quota, routing, rules, server, storage",
         ),
         ("[exporter]\nport = 1", "exporter.port: unknown key; allowed here: listen_addr, store"),
@@ -167,3 +167,21 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match=r"cannot be read: .*utf-8"):
         load(path, {})
+
+
+@pytest.mark.parametrize(
+    "text", ["sk-OWN\r\nX-Evil: 1", "sk-a\nb", "sk-\x01", "sk-é", "sk a", "sk-\x7f", "sk-\u200b"]
+)
+def test_a_key_of_the_environment_is_one_word(text: str, tmp_path: Path) -> None:
+    (tmp_path / "usage.toml").write_text("")
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path / "usage.toml", {"OPENAI_API_KEY": text})
+    line = str(caught.value)
+    assert line == "OPENAI_API_KEY: openai_api_key = (hidden): allowed: a key, one word on one line"
+
+
+def test_white_space_around_a_key_is_none_of_it(tmp_path: Path) -> None:
+    (tmp_path / "usage.toml").write_text("")
+    key = load(tmp_path / "usage.toml", {"OPENAI_API_KEY": " sk-own\n"}).openai_api_key
+    assert key is not None
+    assert key.get_secret_value() == "sk-own"

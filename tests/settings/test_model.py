@@ -17,11 +17,11 @@ from settings.rules import Rules
 
 ADDRESS = "allowed: HOST:PORT with a port from 0 to 65535"
 URL = "allowed: http://HOST or https://HOST"
+HASH = "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA"
 
 GOOD: dict[str, tuple[str, object]] = {
     "server.listen_addr": ('"[::1]:80"', "[::1]:80"),
     "server.upstream_base_url": ('"http://10.0.0.1:9/base/v1/"', "http://10.0.0.1:9/base/v1"),
-    "server.upstream_exact_path": ("true", True),
     "server.public_base_path": ('"/openai/v1/"', "/openai/v1"),
     "server.backend_base_url": ('"https://h/base/"', "https://h/base"),
     "server.request_log_path": ('"log/bodies.jsonl"', Path("log/bodies.jsonl")),
@@ -30,6 +30,8 @@ GOOD: dict[str, tuple[str, object]] = {
     "server.include_usage": ("true", True),
     "server.max_request_bytes": ("1024", 1024),
     "server.max_concurrent_requests": ("1000000", 1_000_000),
+    "server.body_timeout_seconds": ("2.5", 2.5),
+    "server.min_body_bytes_per_second": ("1", 1),
     "server.workers": ("256", 256),
     "server.shutdown_timeout_seconds": ("0", 0.0),
     "storage.database_path": ('"/var/lib/usage.db"', Path("/var/lib/usage.db")),
@@ -48,6 +50,14 @@ GOOD: dict[str, tuple[str, object]] = {
     "quota.capacity.m.primary_credits": ("0", 0.0),
     "quota.capacity.m.secondary_credits": ("1e12", 1e12),
     "console.listen_addr": ('"127.0.0.2:65535"', "127.0.0.2:65535"),
+    "console.base_url": ('"https://usage.example.org/q/"', "https://usage.example.org/q"),
+    "console.prometheus_url": ('"http://prometheus:9090/"', "http://prometheus:9090"),
+    "console.view_password_hash": (f'"{HASH}"', SecretStr(HASH)),
+    "console.operate_password_hash": (f'"{HASH}"', SecretStr(HASH)),
+    "console.user_header": ('"X-Forwarded-User"', "x-forwarded-user"),
+    "console.operators": ('["anna"]', ("anna",)),
+    "console.public": ("true", True),
+    "console.session_hours": ("720", 720.0),
     "pricing.currency": ('"USD"', "USD"),
     "pricing.models.m.provider": ('"groq"', "groq"),
     "pricing.models.m.prompt_per_1m": ("0", Decimal(0)),
@@ -74,16 +84,26 @@ GOOD: dict[str, tuple[str, object]] = {
     "routing.require_proxy_key": ("true", True),
     "routing.budget_without_ledger": ('"allow"', "allow"),
     "routing.budget_unpriced_models": ('"allow"', "allow"),
+    "routing.forward_headers": ('["X-Title"]', ("x-title",)),
+    "routing.forward_parameters": ('["$Skip"]', ("$skip",)),
     "accounts.m.credential": ('"codex:~/.codex/auth.json"', "codex:~/.codex/auth.json"),
     "accounts.m.email": ('"a@example.com"', "a@example.com"),
     "accounts.m.plan": ('"pro"', "pro"),
     "accounts.m.upstream_base_url": ('"http://h/v1/"', "http://h/v1"),
     "accounts.m.pool": ('"pinned"', "pinned"),
+    "collector.listen_addr": ('"[::1]:0"', "[::1]:0"),
+    "collector.inbox_path": ('"/var/lib/inbox.db"', Path("/var/lib/inbox.db")),
+    "collector.keep_raw_days": ("0", 0),
+    "collector.batch_size": ("10000", 10_000),
+    "collector.poll_seconds": ("0.1", 0.1),
+    "collector.max_waiting": ("256", 256),
+    "collector.gateways.m.url": ('"https://h:8317/"', "https://h:8317"),
+    "collector.gateways.m.key": ('"file:~/key"', "file:~/key"),
+    "collector.gateways.m.transport": ('"http"', "http"),
+    "collector.gateways.m.ca_file": ('"/etc/ca.pem"', Path("/etc/ca.pem")),
     "callers.hosts": ('["Usage.example.org", "::1"]', ("usage.example.org", "::1")),
     "callers.origins": ('["https://a.example"]', ("https://a.example",)),
     "callers.proxies": ('["127.0.0.1", "10.0.0.0/8"]', ("127.0.0.1/32", "10.0.0.0/8")),
-    "metering.project_headers": ('["X-Team"]', ("X-Team",)),
-    "metering.trace_headers": ("[]", ()),
     "proxy_keys.m.sha256": (f'"{"AB" * 32}"', "ab" * 32),
     "proxy_keys.m.daily_usd": ("0.01", Decimal("0.01")),
     "proxy_keys.m.weekly_usd": ("10000000", Decimal(10_000_000)),
@@ -108,7 +128,6 @@ BAD: dict[str, list[tuple[str, str]]] = {
         ('"http://a..b"', URL),
         ("[]", "string"),
     ],
-    "server.upstream_exact_path": [("1", "boolean")],
     "server.public_base_path": [('"v1"', "begins with /"), ('"/"', "begins with /"), ("1", "string")],
     "server.backend_base_url": [('"ftp://h"', URL), ("1", "string")],
     "server.request_log_path": [("true", "path")],
@@ -117,6 +136,8 @@ BAD: dict[str, list[tuple[str, str]]] = {
     "server.include_usage": [("1", "boolean"), ('"yes"', "boolean")],
     "server.max_request_bytes": [("1023", "greater than or equal to 1024"), ("1e6", "integer")],
     "server.max_concurrent_requests": [("0", "greater than"), ("1000001", "less than")],
+    "server.body_timeout_seconds": [("0", "greater than"), ("3601", "less than")],
+    "server.min_body_bytes_per_second": [("0", "greater than"), ("1000001", "less than")],
     "server.workers": [("0", "greater than"), ("257", "less than"), ("true", "integer")],
     "server.shutdown_timeout_seconds": [("-1", "greater than or equal to 0"), ('"1"', "number")],
     "storage.database_path": [("1", "path")],
@@ -135,6 +156,14 @@ BAD: dict[str, list[tuple[str, str]]] = {
     "quota.capacity.m.primary_credits": [("-1", "greater than"), ('"x"', "number")],
     "quota.capacity.m.secondary_credits": [("2000000000000.0", "less than"), ("true", "number")],
     "console.listen_addr": [('"x"', ADDRESS), ("1", "string")],
+    "console.base_url": [('"usage.example.org"', URL), ("1", "string")],
+    "console.prometheus_url": [('"ftp://h"', URL), ("1", "string")],
+    "console.view_password_hash": [('"hunter2hunter2"', "hash-password"), ("12345678", "string")],
+    "console.operate_password_hash": [('"$2b$12$abcdefghijklmnop"', "hash-password"), ("12345678", "string")],
+    "console.user_header": [('"X User"', "name of a header"), ("1", "string")],
+    "console.operators": [("1", "array"), ("[1]", "string")],
+    "console.public": [("1", "boolean"), ('"yes"', "boolean")],
+    "console.session_hours": [("0", "greater than 0"), ("721", "less than")],
     "pricing.currency": [('"EUR"', "'USD'")],
     "pricing.models.m.provider": [("7", "string"), (f'"{"x" * 41}"', "40")],
     "pricing.models.m.cache_write_per_1m": [("-0.1", "greater than"), ("true", "Decimal")],
@@ -161,34 +190,54 @@ BAD: dict[str, list[tuple[str, str]]] = {
     "routing.require_proxy_key": [('"yes"', "boolean")],
     "routing.budget_without_ledger": [('"open"', "'refuse' or 'allow'")],
     "routing.budget_unpriced_models": [('"free"', "'refuse' or 'allow'")],
+    "routing.forward_headers": [('"x-title"', "array"), ('["a: b"]', "a name"), ('["Host"]', "neither")],
+    "routing.forward_parameters": [("1", "array"), ('["a=b"]', "a name"), ('[""]', "a name")],
     "accounts.m.credential": [("19283", "string")],
     "accounts.m.email": [("1", "string")],
     "accounts.m.plan": [("1", "string")],
     "accounts.m.upstream_base_url": [('"h"', URL), ("1", "string")],
     "accounts.m.pool": [('"best"', "'pinned' or 'full'")],
+    "collector.listen_addr": [('"8790"', ADDRESS), ("8790", "string")],
+    "collector.inbox_path": [("1", "path")],
+    "collector.keep_raw_days": [("-1", "greater than"), ("3651", "less than"), ('"7"', "number")],
+    "collector.batch_size": [("0", "greater than"), ("10001", "less than"), ("1.5", "integer")],
+    "collector.poll_seconds": [("0", "greater than"), ("31", "less than"), ('"1"', "number")],
+    "collector.max_waiting": [("255", "greater than"), ("1000001", "less than"), ("true", "integer")],
+    "collector.gateways.m.url": [('"h:8317"', URL), ('"http://h/v1"', "without a path"), ("1", "string")],
+    "collector.gateways.m.key": [('"sk-19283"', "env:NAME"), ('"codex:x"', "env:NAME"), ("19283", "string")],
+    "collector.gateways.m.transport": [('"redis"', "'auto', 'subscribe', 'resp' or 'http'")],
+    "collector.gateways.m.ca_file": [("1", "path")],
     "callers.hosts": [('"a"', "an array"), ('["a:80"]', "without a port"), ('["*"]', "a host name")],
     "callers.origins": [("1", "array"), ('["null"]', "SCHEME://HOST"), ('["https://a/b"]', "SCHEME://HOST")],
     "callers.proxies": [("1", "array"), ('["nginx"]', "an IP address"), ('["10.0.0.1/8"]', "a network")],
-    "metering.project_headers": [('"X-Team"', "an array"), ('["X Team"]', "the name of an HTTP header")],
-    "metering.trace_headers": [("1", "array"), ('[""]', "the name of an HTTP header")],
     "proxy_keys.m.sha256": [('"sk-19283"', "64 hexadecimal digits"), ("19283", "string")],
     "proxy_keys.m.daily_usd": [("0", "greater than"), ("nan", "finite"), ('"x"', "decimal")],
     "proxy_keys.m.weekly_usd": [("-1", "greater than"), ("10000001", "less than")],
 }
 """Key -> texts that it refuses, each with a part of the line that says what is allowed."""
 
-SECRETS = ("metrics.token", "accounts.m.credential", "proxy_keys.m.sha256")
+SECRETS = (
+    "metrics.token",
+    "accounts.m.credential",
+    "proxy_keys.m.sha256",
+    "collector.gateways.m.key",
+    "console.view_password_hash",
+    "console.operate_password_hash",
+)
 """Keys whose values are never shown."""
 
 NEEDED = {
     "pricing": {"prompt_per_1m": "1", "completion_per_1m": "1"},
     "accounts": {"credential": '"env:KEY"'},
     "quota": {"primary_credits": "1", "secondary_credits": "1"},
+    "collector": {"url": '"http://h"', "key": '"env:KEY"'},
     "proxy_keys": {"sha256": f'"{"0" * 64}"'},
 }
 """What a table with a name of its own cannot do without."""
 
-BESIDES = {"routing.require_proxy_key": ("[proxy_keys.m]", f'sha256 = "{"0" * 64}"')}
+BESIDES = {
+    "routing.require_proxy_key": ("[proxy_keys.m]", f'sha256 = "{"0" * 64}"'),
+}
 """What a key asks for elsewhere in the file."""
 
 
@@ -310,7 +359,20 @@ def test_by_default_nothing_is_reachable_from_outside(loaded: Callable[[str], Se
     assert is_loopback(str(value(loaded(""), key)))
 
 
-@pytest.mark.parametrize("table", ["server", "exporter"])
+def test_the_page_is_not_for_everybody(loaded: Callable[[str], Settings]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        loaded('[console]\nlisten_addr = "0.0.0.0:1"')
+    assert "console.listen_addr = '0.0.0.0:1' is reachable from outside" in str(caught.value)
+
+
+@pytest.mark.parametrize("open_to", [f'operate_password_hash = "{HASH}"', "public = true"])
+def test_the_page_is_for_those_who_are_let_in(loaded: Callable[[str], Settings], open_to: str) -> None:
+    assert (
+        loaded(f'[console]\nlisten_addr = "0.0.0.0:1"\n{open_to}\n').console.address == "http://127.0.0.1:1"
+    )
+
+
+@pytest.mark.parametrize("table", ["server", "exporter", "collector"])
 @pytest.mark.parametrize("address", ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "example.org:1"])
 def test_open_metrics_beyond_loopback_are_a_decision(
     loaded: Callable[[str], Settings], table: str, address: str

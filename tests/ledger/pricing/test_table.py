@@ -81,6 +81,19 @@ class TestFollowing:
             assert not current.follow(connection)
         assert current.book.prices == (SPECIAL,)
 
+    def test_what_one_stored_oneself_is_not_read_again(self, ledger: Engine) -> None:
+        current = CurrentPrices(PriceBook([SPECIAL]))
+        with ledger.begin() as connection:
+            current.store(connection)
+            assert not current.follow(connection)
+        store(ledger, [CONFIGURED])
+        with ledger.begin() as connection:
+            assert current.follow(connection)
+            assert current.book.prices == (CONFIGURED,)
+            current.store(connection)  # the file of the ledger is another one: its own prices again
+            assert current.book.prices == (SPECIAL,)
+            assert not current.follow(connection)
+
     @pytest.mark.parametrize(
         ("column", "value", "says"),
         [

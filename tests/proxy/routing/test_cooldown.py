@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.routing.failure import MOST_WAIT, backoff, error_pause, retry_after
+from proxy.routing.error_text import MOST_WAIT, retry_after
+from proxy.routing.failure import backoff, error_pause
 
 NOW = 1_800_000_000.0
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ledger.requests.error_codes import PERMANENT
 from proxy.metering.usage import read_answer
-from proxy.routing.failure import PERMANENT, Failure, Verdict, classify, read_failure, told_failure
+from proxy.routing.failure import Failure, Verdict, classify, read_failure, told_failure
 
 NOW = 1_800_000_000.0
 

@@ -141,7 +141,7 @@ class TestMarks:
             1,
         )
         assert (mark.began_at, mark.at) == (moment(stand.now - 3), moment(stand.now))
-        assert mark.cooldown_until == stand.now + 20
+        assert mark.wait_until == stand.now + 20
 
     async def test_a_success_without_errors_before_it_is_no_news(self, stand: Stand) -> None:
         stand.load("anna")
@@ -438,7 +438,7 @@ class TestMetrics:
 
 async def test_choosing_does_not_wait_for_the_end_of_a_refresh(stand: Stand) -> None:
     """A cooldown that ends between two readings of the ledger ends at its own time."""
-    stand.load(stand.member("anna", cooldown_until=stand.now + 0.3))
+    stand.load(stand.member("anna", wait_until=stand.now + 0.3))
     assert (await stand.router.choose()).outcome == "cooldown"
     stand.now += 0.3
     assert (await stand.router.choose()).account == "anna"

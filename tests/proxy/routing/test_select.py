@@ -63,7 +63,7 @@ def fleets(draw: st.DrawFn) -> list[Candidate]:
             pool=draw(st.sampled_from(["full", "full", "pinned"])),
             reset_at=draw(st.sampled_from([None, int(NOW) - 1, int(NOW), int(NOW) + 60])),
             cooldown_until=draw(st.sampled_from([0.0, NOW, NOW + 0.1, NOW + 60])),
-            soft=draw(st.booleans()),
+            wait_until=draw(st.sampled_from([0.0, NOW, NOW + 0.1, NOW + 60])),
             usable=draw(st.sampled_from([True, True, False])),
             primary=told(draw(WINDOWS)),
             secondary=told(draw(WINDOWS)),
@@ -182,7 +182,7 @@ def test_the_first_to_come_back_says_why_and_when(make_candidate: MakeCandidate)
     assert (found.account, found.outcome, found.retry_at) == (None, "rate_limited", NOW + 30)
     found = select(snapshot(accounts[:2], WEIGHTS, NOW), 0.5)
     assert (found.outcome, found.retry_at) == ("quota_exceeded", NOW + 7_200)
-    found = select(snapshot([make_candidate("e", cooldown_until=NOW + 1)], WEIGHTS, NOW), 0.5)
+    found = select(snapshot([make_candidate("e", wait_until=NOW + 1)], WEIGHTS, NOW), 0.5)
     assert (found.outcome, found.retry_at) == ("cooldown", NOW + 1)
 
 
@@ -195,9 +195,9 @@ def test_the_try_in_the_pinned_pool_is_told_too(make_candidate: MakeCandidate) -
 
 def test_who_rests_after_an_error_is_better_than_nobody(make_candidate: MakeCandidate) -> None:
     accounts = [
-        make_candidate("asked-to-wait", cooldown_until=NOW + 1),
-        make_candidate("late", cooldown_until=NOW + 30, soft=True),
-        make_candidate("soon", cooldown_until=NOW + 5, soft=True),
+        make_candidate("asked-to-wait", wait_until=NOW + 1),
+        make_candidate("late", cooldown_until=NOW + 30),
+        make_candidate("soon", cooldown_until=NOW + 5),
     ]
     taken = snapshot(accounts, WEIGHTS, NOW)
     assert select(taken, 0.5).account == "soon"
@@ -216,7 +216,7 @@ def test_when_all_were_tried_none_is_available(make_candidate: MakeCandidate) ->
 
 
 def test_a_snapshot_says_how_long_it_holds(make_candidate: MakeCandidate) -> None:
-    accounts = [make_candidate("a"), make_candidate("b", cooldown_until=NOW + 5)]
+    accounts = [make_candidate("a"), make_candidate("b", wait_until=NOW + 5)]
     taken = snapshot(accounts, WEIGHTS, NOW)
     assert taken.fresh_until == NOW + 5
     assert "b" not in taken.grades

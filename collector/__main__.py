@@ -1,0 +1,105 @@
+"""`python -m collector`: collects, imports, and decodes again."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from collector.errors import CollectorError
+from collector.inbox import Inbox
+from collector.service import Service
+from ledger.errors import LedgerError
+from settings.errors import SettingsError
+from settings.load import load
+from settings.model import Settings, split_address
+
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+DESCRIPTION = """\
+Collects what CLIProxyAPI gateways publish of their requests, and stores it in the ledger as if it had passed
+through the proxy. What a gateway hands out is committed to the inbox before anything else is asked for.
+Without a command it runs until Ctrl-C.
+"""
+
+EPILOG = """\
+examples:
+  python -m collector                                collects from the gateways of codex-usage.toml
+  python -m collector replay                         tries undecodable items again
+  python -m collector import usage.jsonl --dry-run
+
+exit codes: 0 ended by SIGTERM or Ctrl-C, or done; 1 something could not be read; 2 bad configuration
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    options = _parser().parse_args(argv)
+    logging.basicConfig(format=FORMAT, level=logging.WARNING)
+    try:
+        settings = load(options.config, os.environ)
+        if options.command == "replay":
+            return replay(settings)
+        return collect(settings)
+    except (SettingsError, LedgerError, CollectorError) as error:
+        print(f"collector: {error}", file=sys.stderr)
+        return 2
+
+
+def collect(settings: Settings) -> int:
+    """Collect until a signal."""
+    if not settings.collector.gateways:
+        raise SettingsError('no [collector.gateways."NAME"] is configured: there is nothing to collect from')
+    asyncio.run(_until_stopped(settings))
+    return 0
+
+
+def replay(settings: Settings) -> int:
+    """Let undecodable items be decoded again; a running collector does it, or the next one."""
+    inbox = Inbox(settings.collector.inbox_path)
+    try:
+        for number, gateway, problem in inbox.problems(20):
+            print(f"{number}  {gateway}  {problem}")
+        print(
+            f"{inbox.again()} undecodable items are decoded again by the running collector, or the next one"
+        )
+    finally:
+        inbox.close()
+    return 0
+
+
+async def _until_stopped(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with Service(settings) as service:
+        host, _ = split_address(settings.collector.listen_addr)
+        names = ", ".join(settings.collector.gateways)
+        print(f"collector: {names}; http://{host}:{service.port}/metrics", flush=True)
+        await stop.wait()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m collector",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    config = argparse.ArgumentParser(add_help=False)
+    config.add_argument(
+        "--config", metavar="FILE", type=Path, help="TOML file; without it codex-usage.toml, if there is one"
+    )
+    parser.add_argument("--config", metavar="FILE", type=Path, help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("replay", help="decode undecodable items again", parents=[config])
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What a gateway published -> the ledger's own values. Pure: the same bytes always give the same event."""

@@ -1,0 +1,64 @@
+"""What the collector answers Prometheus: the stored sums, and how it stands now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from collector import sums
+from collector.counting import Key, cumulated
+from collector.gaps import REASONS
+from collector.inbox import PENDING, Inbox
+from collector.state import open_gaps
+from collector.status import Status
+from ledger.requests.error_codes import KNOWN_CODES
+from metrics import collector as m
+from metrics import proxy
+from metrics.exposition import Samples, histogram, render
+from metrics.family import MetricFamily
+
+TRANSPORTS = ("subscribe", "resp", "http")
+
+
+def scrape(inbox: Inbox, statuses: Sequence[Status]) -> bytes:
+    """One scrape. Raises: InboxError."""
+    pending = inbox.count(PENDING)
+    with inbox.transaction() as connection:
+        stored = sums.read(connection)
+        gaps = open_gaps(connection)
+        newest = connection.execute("SELECT name, last_event_at FROM gateways").fetchall()
+    values = {**_zeros([status.name for status in statuses]), **stored}
+    now = time.time()
+    for gap in gaps:
+        for name, amount in ((m.GAP_SECONDS.name, gap.seconds(now)), (m.GAPS.name, 1.0)):
+            key = (name, (gap.gateway, gap.reason))
+            values[key] = values.get(key, 0.0) + amount
+    values[m.PENDING.name, ()] = float(sum(pending.values()))
+    values |= {(m.CONNECTED.name, (status.name,)): float(status.connected) for status in statuses}
+    values |= {(m.LAST_EVENT.name, (name,)): at for name, at in newest if at is not None}
+    return _text(values)
+
+
+def _zeros(gateways: Sequence[str]) -> dict[Key, float]:
+    """`increase` never counts a counter's first value, so whatever is known beforehand begins at 0."""
+    keys: list[Key] = [(proxy.ERRORS.name, (code,)) for code in KNOWN_CODES]
+    for name in gateways:
+        keys += [(m.EVENTS.name, (name, transport)) for transport in TRANSPORTS]
+        keys += [(family.name, (name, reason)) for family in (m.GAPS, m.GAP_SECONDS) for reason in REASONS]
+        keys.append((m.UNDECODABLE.name, (name,)))
+    return dict.fromkeys(keys, 0.0)
+
+
+def _text(values: Mapping[Key, float]) -> bytes:
+    by_name: dict[str, dict[tuple[str, ...], float]] = {}
+    for (name, labels), value in values.items():
+        by_name.setdefault(name, {})[labels] = value
+    plain = [f for f in m.FAMILIES if f.kind != "histogram"]
+    samples = (Samples(family, by_name.get(family.name, {})) for family in plain)
+    parts = [render(samples, plain)]
+    parts += [histogram(family, cumulated(family, values)) for family in m.FAMILIES if _is_histogram(family)]
+    return b"".join(parts)
+
+
+def _is_histogram(family: MetricFamily) -> bool:
+    return family.kind == "histogram"

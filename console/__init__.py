@@ -1,0 +1,1 @@
+"""The monitoring page and account actions; the same in a terminal."""

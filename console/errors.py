@@ -1,0 +1,29 @@
+"""Errors of the console.
+
+ConsoleError
+├── ListenError    the address cannot be listened on
+├── ChoiceError    an address names a time, a condition or a zone that is none; the text names it
+└── PageError      a page that is not there, or an action that may not be; it has its HTTP status
+"""
+
+from __future__ import annotations
+
+
+class ConsoleError(Exception):
+    """Base of all that the console raises; its text is one line for a person."""
+
+
+class ListenError(ConsoleError):
+    """The address of `[console] listen_addr` is taken, forbidden or not of this machine."""
+
+
+class ChoiceError(ConsoleError):
+    """What the query string asks for cannot be; the text names the parameter and what is allowed."""
+
+
+class PageError(ConsoleError):
+    """There is no answer but this one."""
+
+    def __init__(self, status: int, problem: str) -> None:
+        super().__init__(problem)
+        self.status = status

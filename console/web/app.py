@@ -1,0 +1,135 @@
+"""The application: every page behind the same rules."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from console.errors import ChoiceError, PageError
+from console.store import Ledger
+from console.web.access import COOKIE, NEW_COOKIE, Access
+from console.web.context import Context
+from console.web.feed import Feed
+from console.web.pages.exports import ExportPages
+from console.web.pages.health import HealthPages
+from console.web.pages.live import LivePages
+from console.web.pages.requests import RequestPages
+from console.web.rendering import Pages
+from console.web.static_files import serve, static_files
+from ledger.errors import AccountError, FilterError, LedgerError, TooSlow
+from settings.model import Settings
+
+log = logging.getLogger("quotascope.console")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+MAX_FORM_BYTES = 64 * 1024
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+
+TITLES = {
+    400: "This cannot be asked",
+    401: "Log in first",
+    403: "Not allowed",
+    404: "There is no such page",
+    405: "Not this way",
+    413: "Too much",
+    503: "Not now",
+}
+
+
+def application(settings: Settings, ledger: Ledger) -> web.Application:
+    """The whole console."""
+    files = static_files()
+    access = Access(settings)
+    context = Context(settings, ledger, access, Pages(settings, access, files))
+    feed = Feed(ledger)
+    live = LivePages(context, feed)
+    app = web.Application(
+        middlewares=[_Answers(context).middleware, access.middleware], client_max_size=MAX_FORM_BYTES
+    )
+    for pages in (RequestPages(context), ExportPages(context), HealthPages(context), live):
+        app.add_routes(pages.routes())
+
+    async def static(request: web.Request) -> web.Response:
+        return serve(files, request)
+
+    async def begin_to_end(_app: web.Application) -> None:
+        await live.end()
+
+    async def end(_app: web.Application) -> None:
+        await feed.end()
+        ledger.close()
+
+    async def finished(request: web.Request, response: web.StreamResponse) -> None:
+        _finish(context, request, response)
+
+    app.router.add_get("/static/{name:[a-z.]{1,40}}", static)
+    app.on_response_prepare.append(finished)
+    app.on_shutdown.append(begin_to_end)
+    app.on_cleanup.append(end)
+    return app
+
+
+class _Answers:
+    """What every answer has: its headers, a cookie where there was none, and errors written for a person."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            response = await handler(request)
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            response = self._problem(request, error.status, error.reason)
+        except PageError as error:
+            response = self._problem(request, error.status, str(error))
+        except (ChoiceError, FilterError) as error:
+            response = self._problem(request, 400, str(error))
+        except AccountError as error:
+            response = self._problem(request, 409, str(error))
+        except TooSlow as error:
+            response = self._problem(request, 503, str(error))
+        except LedgerError as error:
+            response = self._problem(request, 503, str(error))
+        except (ConnectionError, TimeoutError):
+            raise
+        except Exception:
+            log.exception("a page failed")
+            response = self._problem(request, 500, "This failed unexpectedly; the log says why.")
+        return response
+
+    def _problem(self, request: web.Request, status: int, problem: str) -> web.Response:
+        """For a person as a page; for programs, and parts of pages, as one line."""
+        known = COOKIE in request
+        wants_page = "text/html" in request.headers.get("Accept", "") and not request.headers.get(
+            "HX-Request"
+        )
+        if known and wants_page:
+            title = TITLES.get(status, "This did not work")
+            values = {"title": title, "problem": problem}
+            return self._context.pages.page(request, "error.html", status=status, **values)
+        return web.Response(status=status, text=f"{problem}\n")
+
+
+def _finish(context: Context, request: web.Request, response: web.StreamResponse) -> None:
+    """Headers of every answer, before its first byte."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.setdefault("Cache-Control", "no-store")
+    if request.get(NEW_COOKIE) and response.content_type == "text/html":
+        context.access.give_cookie(response, request[COOKIE])

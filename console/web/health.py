@@ -1,0 +1,273 @@
+"""Is it empty? What has to be right for requests to be seen, tried out: each with its finding and fix."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import aiohttp
+from sqlalchemy import Connection
+
+from console import formats as f
+from console.conditions import Selection
+from console.store import Ledger
+from ledger.errors import LedgerError
+from ledger.gateways import gaps, states
+from ledger.gateways.values import GatewayGap, GatewayState
+from ledger.pricing.prices import PriceBook
+from ledger.requests import queries
+from ledger.requests.filter import RequestFilter
+from settings.model import Settings, split_address
+
+Result = Literal["ok", "warning", "failed", "unknown"]
+
+TIMEOUT = aiohttp.ClientTimeout(total=2)
+QUIET = timedelta(minutes=15)
+COLLECTOR_GONE = timedelta(minutes=2)
+MIN_RETENTION_SECONDS = 600
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing, tried out.
+
+    Attributes:
+        finding: what was found, for a person.
+        fix: what to do; empty where all is well.
+    """
+
+    name: str
+    title: str
+    result: Result
+    finding: str
+    fix: str = ""
+
+    def document(self) -> dict[str, str]:
+        return {
+            "name": self.name,
+            "title": self.title,
+            "result": self.result,
+            "finding": self.finding,
+            "fix": self.fix,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the ledger says of itself: the newest request, of all and of the proxy, and how many there are."""
+
+    newest: datetime | None
+    proxied: datetime | None
+    in_range: int
+    without_conditions: int
+    gateways: tuple[GatewayState, ...]
+    gaps: tuple[GatewayGap, ...]
+
+
+async def checks(settings: Settings, ledger: Ledger, chosen: Selection | None = None) -> Sequence[Check]:
+    """All checks, at once.
+
+    Args:
+        chosen: the time and conditions of a view that shows nothing.
+    """
+    now = datetime.now(UTC)
+    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
+        stored, proxy, exporter, scraped = await asyncio.gather(
+            _stored(ledger, chosen, now),
+            _answers(session, _local(settings.server.listen_addr) + "/healthz"),
+            _answers(session, _local(settings.exporter.listen_addr) + "/healthz"),
+            _targets(session, settings.console.prometheus_url),
+        )
+    found = [_ledger_check(ledger, stored), _proxy_check(settings, proxy, stored, now)]
+    found += [_exporter_check(settings, exporter), _prometheus_check(settings, scraped)]
+    if isinstance(stored, Stored):
+        found += _gateway_checks(stored, now)
+        found += [_range_check(stored, chosen, now)] if chosen else []
+    return [*found, _zone_check(chosen, now)]
+
+
+async def _stored(ledger: Ledger, chosen: Selection | None, now: datetime) -> Stored | LedgerError:
+    def asked(connection: Connection, book: PriceBook) -> Stored:
+        where = chosen.where if chosen else RequestFilter(now - DAY, now)
+        proxied = RequestFilter(now - 90 * DAY, now + DAY, source=("proxy", None))
+        last = queries.page(connection, proxied, book, size=1).rows
+        of_any = RequestFilter(where.since, where.until)
+        return Stored(
+            newest=queries.newest_request(connection),
+            proxied=last[0].requested_at if last else None,
+            in_range=queries.totals(connection, where, book, durations=False).requests,
+            without_conditions=queries.totals(connection, of_any, book, durations=False).requests,
+            gateways=states.read(connection),
+            gaps=gaps.between(connection, now - DAY, now),
+        )
+
+    try:
+        return await ledger.ask(asked)
+    except LedgerError as error:
+        return error
+
+
+async def _answers(session: aiohttp.ClientSession, url: str) -> str:
+    """Nothing where it answers; else what is wrong."""
+    try:
+        async with session.get(url, allow_redirects=False) as response:
+            return "" if response.status == 200 else f"{url} answers {response.status}"
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        return f"{url} does not answer ({type(error).__name__})"
+
+
+async def _targets(session: aiohttp.ClientSession, base: str) -> dict[str, str] | str:
+    """The health of each scraped job; else what is wrong."""
+    url = f"{base.rstrip('/')}/api/v1/targets?state=active"
+    try:
+        async with session.get(url, allow_redirects=False) as response:
+            if response.status != 200:
+                return f"{base} answers {response.status}"
+            body: Any = await response.json()
+        return {
+            str(target["labels"]["job"]): str(target["health"]) for target in body["data"]["activeTargets"]
+        }
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        return f"{base} does not answer ({type(error).__name__})"
+    except (KeyError, TypeError, ValueError):
+        return f"{base} does not answer as a Prometheus does"
+
+
+def _ledger_check(ledger: Ledger, stored: Stored | LedgerError) -> Check:
+    name, title = "ledger_written", "The ledger is written"
+    if not ledger.exists:
+        fix = "Start the proxy (./dev -s up): it makes the ledger. Or point [storage] at the one it writes."
+        return Check(name, title, "failed", f"There is no ledger at {ledger.url.database}", fix)
+    if isinstance(stored, LedgerError):
+        return Check(name, title, "failed", str(stored), "Look at the message; the proxy's log says more.")
+    if stored.newest is None:
+        fix = "Send one request through the proxy; it is stored within a second."
+        return Check(name, title, "warning", "The ledger is there, and holds no request", fix)
+    return Check(name, title, "ok", f"The newest request is of {f.ago(stored.newest, datetime.now(UTC))}")
+
+
+def _proxy_check(settings: Settings, problem: str, stored: Stored | LedgerError, now: datetime) -> Check:
+    name, title = "traffic_reaches_proxy", "Traffic reaches the proxy"
+    base = _local(settings.server.listen_addr) + settings.server.public_base_path
+    use = f"Point clients at it: export OPENAI_BASE_URL={base}"
+    if problem:
+        return Check(name, title, "failed", problem, "Start it: ./dev -s up, or python -m proxy")
+    newest = stored.proxied if isinstance(stored, Stored) else None
+    if newest is None:
+        return Check(name, title, "warning", "The proxy runs, and no request has come through it", use)
+    if now - newest > QUIET:
+        return Check(
+            name, title, "warning", f"The proxy runs; its last request is of {f.ago(newest, now)}", use
+        )
+    return Check(name, title, "ok", f"The proxy runs; its last request is of {f.ago(newest, now)}")
+
+
+def _exporter_check(settings: Settings, problem: str) -> Check:
+    name, title = "exporter_runs", "The exporter reads the ledger"
+    if problem:
+        return Check(name, title, "failed", problem, "Start it: ./dev -s up, or python -m exporter")
+    return Check(name, title, "ok", f"It answers on {settings.exporter.listen_addr}")
+
+
+def _prometheus_check(settings: Settings, scraped: dict[str, str] | str) -> Check:
+    name, title = "prometheus_scrapes", "Prometheus sees both"
+    if isinstance(scraped, str):
+        fix = "This page does without; Grafana does not. Start Prometheus, or set console.prometheus_url."
+        return Check(name, title, "warning", scraped, fix)
+    jobs = (settings.rules.proxy_job, settings.rules.exporter_job)
+    down = [f"{job} is {scraped.get(job, 'not scraped')}" for job in jobs if scraped.get(job) != "up"]
+    if down:
+        fix = (
+            "Build its configuration again: ./dev -s build, and reload Prometheus. See /runbooks/scrape-lost"
+        )
+        return Check(name, title, "failed", "; ".join(down), fix)
+    return Check(name, title, "ok", f"{' and '.join(jobs)} are up")
+
+
+def _gateway_checks(stored: Stored, now: datetime) -> list[Check]:
+    if not stored.gateways:
+        return [
+            Check(
+                "collector",
+                "Other gateways publish",
+                "unknown",
+                "No gateway is collected from",
+                "Only needed beside the proxy: see [collector] in docs/configuration.md.",
+            )
+        ]
+    return [check for state in stored.gateways for check in _of_gateway(state, stored, now)]
+
+
+def _of_gateway(state: GatewayState, stored: Stored, now: datetime) -> list[Check]:
+    name = state.name
+    found = [_collector_check(state, now)]
+    results: dict[str, Result] = {"ok": "ok", "failed": "failed"}
+    for check in state.checks:
+        title = f"{f.text(name, 40)}: {check.name.replace('_', ' ')}"
+        result = results.get(check.result, "unknown")
+        fix = _FIXES.get(check.name, "See docs of the collector.") if result == "failed" else ""
+        found.append(Check(f"gateway_{check.name}", title, result, f.failure(check.detail), fix))
+    lost = [gap for gap in stored.gaps if gap.gateway == name]
+    if lost:
+        reasons = ", ".join(sorted({gap.reason.replace("_", " ") for gap in lost}))
+        finding = f"{len(lost)} gaps in the last 24 h ({reasons}): events of these times may be missing"
+        fix = "Keep the collector running, and set the queue's retention to 3600 s. What expired is lost."
+        found.append(Check("gateway_gaps", f"{f.text(name, 40)}: nothing lost", "warning", finding, fix))
+    return found
+
+
+_FIXES = {
+    "reachable": "Look at the gateway's address in [collector], and whether it runs.",
+    "version": "Update the gateway: its queue came with 6.10.8, 7.1.39 is recommended.",
+    "key": "Set the management key; after five wrong ones the gateway bans this address for 30 minutes.",
+    "publishing": "Set usage-statistics-enabled: true in the gateway's configuration.",
+    "home_mode": "This node is governed by Home; collect there.",
+    "retention": "Set redis-usage-queue-retention-seconds to 3600, the most it takes.",
+    "connected": "Start the collector: python -m collector",
+    "second_consumer": "Let one collector alone consume the queue: two poppers split the data.",
+    "resp_direct": "Connect directly to the gateway's port 8317: RESP passes no HTTP reverse proxy.",
+}
+
+
+def _collector_check(state: GatewayState, now: datetime) -> Check:
+    title = f"{f.text(state.name, 40)}: the collector is connected"
+    last = f"last event {f.ago(state.last_event_at, now)}"
+    if now - state.updated_at > COLLECTOR_GONE:
+        finding = f"The collector last said something {f.ago(state.updated_at, now)}; {last}"
+        return Check("collector_connected", title, "failed", finding, "Start it: python -m collector")
+    if state.problem or state.state != "collecting":
+        finding = f"{f.text(state.state, 40)}: {f.failure(state.problem)}; {last}"
+        return Check("collector_connected", title, "failed", finding, "See the checks of this gateway below.")
+    return Check("collector_connected", title, "ok", f"By {state.transport}; {last}")
+
+
+def _range_check(stored: Stored, chosen: Selection, now: datetime) -> Check:
+    name, title = "range_and_filters", "The time and the conditions"
+    if stored.in_range:
+        return Check(name, title, "ok", f"{f.number(stored.in_range)} requests meet them")
+    if stored.without_conditions:
+        finding = (
+            f"{f.number(stored.without_conditions)} requests in this time, and none meets the conditions"
+        )
+        return Check(name, title, "failed", finding, "Take conditions away: Clear all.")
+    if stored.newest is None:
+        return Check(name, title, "unknown", "There is no request at all")
+    finding = f"Nothing in this time; the newest request is of {f.ago(stored.newest, now)}"
+    return Check(name, title, "failed", finding, "Choose a longer time.")
+
+
+def _zone_check(chosen: Selection | None, now: datetime) -> Check:
+    zone = chosen.range.zone if chosen else None
+    shown = f.moment(now, zone) if zone else f.iso(now)
+    finding = f"It is {shown} here ({zone.key if zone else 'UTC'}); times are shown in this zone"
+    return Check("zone", "Zone and clock", "ok", finding)
+
+
+def _local(address: str) -> str:
+    host, port = split_address(address)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

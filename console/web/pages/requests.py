@@ -1,0 +1,302 @@
+"""`/`: the overview of requests, streamed part by part; its parts alone, for what keeps itself fresh; older
+requests, and one request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import available_timezones
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from console.conditions import Selection, written
+from console.errors import ChoiceError, PageError
+from console.web import columns, overview
+from console.web.access import own_path
+from console.web.context import Context
+from console.web.pages.health import empty_view
+from console.web.words import FIELDS, LABELS
+from ledger.pricing.explain import Breakdown, explain
+from ledger.pricing.prices import PriceBook
+from ledger.requests import queries
+from ledger.requests.answers import Cursor, RequestDetail, RequestRow
+from ledger.requests.filter import DIMENSIONS, Dimension
+
+PAGE_SIZE = 50
+MAX_ID = 2**63 - 1
+SPLIT = "<!--split-->"
+
+TABLES: tuple[tuple[Dimension, str, str, str], ...] = (
+    ("account_id", "Account overview", "/accounts/", "Account"),
+    ("api_key_id", "API key summary", "/keys?name=", "Key"),
+    ("model", "Models", "", ""),
+)
+
+
+class RequestPages:
+    """Everything that shows requests."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._ledger, self._pages = context.ledger, context.pages
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/", self.front),
+            web.get("/requests", self.older),
+            web.get("/requests/{id:\\d{1,19}}", self.request),
+            web.get("/part/summary", self.summary),
+            web.get("/part/values", self.values),
+            web.post("/columns", self.columns),
+        ]
+
+    async def front(self, request: web.Request) -> web.StreamResponse:
+        """All parts are asked for at once, and sent in their order as soon as each is there."""
+        chosen = self._context.selection(request)
+        head, foot = self._frame(request, "overview.html", chosen)
+        return await self._pages.stream(
+            request, web.StreamResponse(), self._parts(request, chosen, head, foot)
+        )
+
+    async def _parts(
+        self, request: web.Request, chosen: Selection, head: str, foot: str
+    ) -> AsyncIterator[str]:
+        yield head
+        tasks = [asyncio.ensure_future(part) for part in self._made(request, chosen)]
+        try:
+            for task in tasks:
+                yield await task
+        finally:
+            for task in tasks:
+                task.cancel()
+        yield foot
+
+    def _made(self, request: web.Request, chosen: Selection) -> list[Awaitable[str]]:
+        def part(title: str, made: Any) -> Awaitable[str]:
+            return self._context.part(request, title, made)
+
+        summed: asyncio.Task[overview.Summary] = asyncio.ensure_future(self._summary(chosen))
+        summed.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return [
+            part("Summary", lambda: self._cards(request, chosen, summed)),
+            part("Requests over time", lambda: self._timeline(request, chosen)),
+            part("Failures", lambda: self._failures(request, chosen, summed)),
+            *(part(table[1], lambda table=table: self._table(request, chosen, *table)) for table in TABLES),
+            part("Realtime requests", lambda: self._rows(request, chosen)),
+        ]
+
+    async def _summary(self, chosen: Selection) -> overview.Summary:
+        return await self._ledger.ask(lambda c, book: overview.summary(c, book, chosen.where))
+
+    async def _cards(
+        self, request: web.Request, chosen: Selection, summed: asyncio.Task[overview.Summary]
+    ) -> str:
+        found = await asyncio.shield(summed)
+        text = self._pages.fragment(request, "part_summary.html", cards=found.cards, here=chosen)
+        if found.now.requests == 0:
+            text += await empty_view(self._context, request, chosen)
+        return text
+
+    async def _timeline(self, request: web.Request, chosen: Selection) -> str:
+        bars = await self._ledger.ask(lambda c, book: overview.timeline(c, book, chosen.where))
+        return self._pages.fragment(request, "part_timeline.html", bars=bars, here=chosen)
+
+    async def _failures(
+        self, request: web.Request, chosen: Selection, summed: asyncio.Task[overview.Summary]
+    ) -> str:
+        found = await self._ledger.ask(lambda c, book: overview.telling(c, book, chosen.where))
+        sums = (await asyncio.shield(summed)).now
+        grafana = self._context.settings.rules.dashboard_base_url
+        steps = overview.next_steps(chosen, sums, found, grafana)
+        values = {"found": found, "sums": sums, "steps": steps, "here": chosen, "labels": LABELS}
+        return self._pages.fragment(request, "part_failures.html", **values)
+
+    async def _table(
+        self,
+        request: web.Request,
+        chosen: Selection,
+        dimension: Dimension,
+        title: str,
+        next_address: str,
+        next_label: str,
+    ) -> str:
+        def asked(connection: Connection, book: PriceBook) -> overview.Table:
+            notes = overview.account_statuses(connection) if dimension == "account_id" else {}
+            return overview.table(connection, book, chosen.where, dimension, notes)
+
+        table = await self._ledger.ask(asked)
+        return self._pages.fragment(
+            request,
+            "part_table.html",
+            table=table,
+            title=title,
+            labels=LABELS,
+            here=chosen,
+            next_address=next_address,
+            next_label=next_label,
+        )
+
+    async def _rows(self, request: web.Request, chosen: Selection, before: Cursor | None = None) -> str:
+        def asked(connection: Connection, book: PriceBook) -> tuple[int, Any]:
+            # The id first: what comes in between is sent again rather than missed.
+            last = queries.last_id(connection)
+            return last, queries.page(connection, chosen.where, book, size=PAGE_SIZE, older_than=before)
+
+        last, page = await self._ledger.ask(asked)
+        live = chosen.range.follows and before is None
+        return self._pages.fragment(
+            request,
+            "part_requests.html",
+            title="Realtime requests" if live else "Requests",
+            rows=page.rows,
+            page=page,
+            live=live,
+            newest=before is not None,
+            last_id=last,
+            columns=columns.chosen(request),
+            all_columns=columns.COLUMNS,
+            here=chosen,
+            target="/",
+        )
+
+    async def older(self, request: web.Request) -> web.StreamResponse:
+        """A page of requests before a cursor."""
+        before = request.query.get("before")
+        cursor = Cursor.parse(before) if before else None
+        chosen = self._context.selection(request, "before")
+        head, foot = self._frame(request, "overview.html", chosen, path="/")
+        text = await self._context.part(request, "Requests", lambda: self._rows(request, chosen, cursor))
+        return web.Response(text=head + text + foot, content_type="text/html")
+
+    async def summary(self, request: web.Request) -> web.Response:
+        """The cards alone."""
+        chosen = self._context.selection(request)
+        found = await self._summary(chosen)
+        return self._pages.page(request, "part_summary.html", cards=found.cards, here=chosen)
+
+    async def values(self, request: web.Request) -> web.Response:
+        """The values that a condition can have, for its list."""
+        dimension = request.query.get("of", "")
+        if dimension not in DIMENSIONS:
+            raise ChoiceError(f"of = {dimension[:40]!r}: allowed: {', '.join(DIMENSIONS)}")
+        chosen = self._context.selection(request, "of", *DIMENSIONS, "text", "cache")
+        asked = dimension
+        found = await self._ledger.ask(lambda c, _book: queries.values(c, chosen.where, asked))
+        shown = [(written(value), number) for value, number in found]
+        return self._pages.page(request, "part_values.html", values=shown)
+
+    async def request(self, request: web.Request) -> web.Response:
+        """One request: a panel beside the list, or a page of its own."""
+        number = min(int(request.match_info["id"]), MAX_ID)
+
+        def asked(connection: Connection, book: PriceBook) -> tuple[RequestDetail, Breakdown]:
+            found = queries.request(connection, number, book)
+            if found is None:
+                raise PageError(404, "there is no such request, or it was removed by retention")
+            row = found.row
+            return found, explain(
+                book,
+                row.model,
+                row.usage,
+                row.requested_at,
+                tier=row.billed_tier,
+                provider=row.provider,
+                extra_units=row.extra_units,
+            )
+
+        detail, price = await self._ledger.ask(asked)
+        template = "part_request.html" if request.headers.get("HX-Request") else "request.html"
+        day = timedelta(days=1)
+        return self._pages.page(
+            request,
+            template,
+            detail=detail,
+            price=price,
+            reason=_reason(price),
+            tokens=_tokens(detail.row),
+            day_before=_epoch(detail.row.requested_at - 7 * day),
+            day_after=_epoch(min(detail.row.requested_at + day, datetime.now(UTC))),
+        )
+
+    async def columns(self, request: web.Request) -> web.Response:
+        """Remember which columns this browser shows."""
+        form = await request.post()
+        wanted = columns.ordered(str(name) for name in form.getall("column", []))
+        response = web.HTTPSeeOther(own_path(str(form.get("next", "/"))))
+        value = "" if form.get("usual") else ".".join(column.name for column in wanted)
+        secure = self._context.access.secure
+        response.set_cookie(
+            columns.COOKIE,
+            value,
+            max_age=31_536_000,
+            httponly=True,
+            samesite="Strict",
+            secure=secure,
+            path="/",
+        )
+        return response
+
+    def _frame(
+        self, request: web.Request, template: str, chosen: Selection, path: str | None = None
+    ) -> tuple[str, str]:
+        """The page around its parts: what goes before them and what comes after."""
+        names = {name for name, _, _ in FIELDS}
+        hidden = [(k, v) for k, v in chosen.pairs if k in names]
+        times = {"from": chosen.range.start, "to": chosen.range.end}
+        text = self._pages.fragment(
+            request,
+            template,
+            here=chosen,
+            fields=FIELDS,
+            labels=LABELS,
+            zones=_ZONES,
+            hidden_pairs=[*times.items(), *hidden],
+            **({"path": path} if path else {}),
+        )
+        head, _, foot = text.partition(SPLIT)
+        return head, foot
+
+
+_ZONES = sorted(available_timezones())
+
+
+def _tokens(row: RequestRow) -> list[tuple[str, int]]:
+    usage = row.usage
+    named = (
+        ("input", usage.input_tokens),
+        ("read from a cache", usage.cached_input_tokens),
+        ("written to a cache", usage.cache_write_tokens),
+        ("written to a cache for an hour", usage.cache_write_1h_tokens),
+        ("audio input", usage.audio_input_tokens),
+        ("image input", usage.image_input_tokens),
+        ("output", usage.output_tokens),
+        ("reasoning", usage.reasoning_tokens),
+        ("audio output", usage.audio_output_tokens),
+        ("image output", usage.image_output_tokens),
+    )
+    found = [(word, value) for word, value in named if value is not None]
+    return found + [(name.replace("_", " "), int(value)) for name, value in (row.extra_units or {}).items()]
+
+
+def _reason(price: Breakdown) -> str:
+    """Why these rates: the price row, and how the model's name led to it."""
+    if price.price is None:
+        return ""
+    row = price.price
+    words = [f"Prices of {row.model}" + (f" at {row.provider}" if row.provider else "")]
+    if price.tier:
+        words.append(f"tier {price.tier}")
+    if price.context_above:
+        words.append(f"input above {price.context_above:,} tokens")
+    words.append(
+        f"from {row.effective_from:%Y-%m-%d} on" if row.effective_from.year > 2000 else "at all times"
+    )
+    words += [row.reason] if row.reason else []
+    return ", ".join([*words, *price.how]) + "."
+
+
+def _epoch(at: datetime) -> int:
+    return int(at.timestamp() * 1000)

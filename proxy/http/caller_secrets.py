@@ -1,0 +1,118 @@
+"""What of a request no log and no row may hold: what its caller proves itself with, and what was lent."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from urllib.parse import unquote_plus
+
+from ledger.privacy import MIN_SECRET, without
+
+HIDDEN = "[redacted]"
+INSECURE_KEY = "openai-insecure-api-key."
+
+_SECRET_NAME = re.compile(
+    r"(?:^|[-_.])(?:(?:api|access|subscription|private|client|account|master|virtual|litellm)?[-_]?key"
+    r"|token|secret|authorization|auth|cookie2?|password|passwd|credentials?|signature|jwt|assertion)s?$"
+)
+_NO_SECRETS = frozenset(
+    {"idempotency-key", "page_token", "x-idempotency-key", "sec-websocket-key", "prompt-cache-key"}
+)
+_PARAMETERS = re.compile(r"[&;]")
+_SEPARATED = re.compile(r"([&;])")
+_NONE: Mapping[str, str] = {}
+
+
+@lru_cache(maxsize=1024)
+def is_secret(name: str) -> bool:
+    """Whether what has this name, of a header, cookie or parameter, is there to prove who asks."""
+    name = name.strip().lower()
+    return name not in _NO_SECRETS and _SECRET_NAME.search(name) is not None
+
+
+def carries_secret(name: str, value: str) -> bool:
+    """Whether a header's value may stand in no log."""
+    return is_secret(name) or INSECURE_KEY in value
+
+
+def redacted_target(target: str) -> str:
+    """Path and query without the values of parameters that are secrets."""
+    path, question, query = target.partition("?")
+    return path + question + "".join(map(_redacted, _SEPARATED.split(query)))
+
+
+def _redacted(part: str) -> str:
+    name, equals, _ = part.partition("=")
+    return f"{name}={HIDDEN}" if equals and is_secret(unquote_plus(name)) else part
+
+
+def brings_credential(headers: Iterable[tuple[str, str]], query: str) -> bool:
+    """Whether a caller has anything to prove who it is."""
+    return next(_secrets(headers, query), None) is not None
+
+
+class Secrets:
+    """All that has to stay secret of one request.
+
+    Args:
+        key: the credential that its caller is known by.
+    """
+
+    __slots__ = ("_headers", "_key", "_lent", "_query")
+
+    def __init__(self, headers: Mapping[str, str] = _NONE, query: str = "", key: str | None = None) -> None:
+        self._headers = headers
+        self._query = query
+        self._key = key if key is not None and len(key) >= MIN_SECRET else None
+        self._lent: tuple[str, ...] = ()
+
+    def lend(self, *credentials: str | None) -> None:
+        """Credentials of ours go along."""
+        self._lent += tuple(filter(None, credentials))
+
+    def __call__(self) -> tuple[str, ...]:
+        """The caller's, and those that were lent, longest first."""
+        found = {*_secrets(self._headers.items(), self._query), *self._lent}
+        return tuple(sorted(filter(None, found), key=len, reverse=True))
+
+    def hide(self, text: str | None) -> str | None:
+        """A short value that a caller or a provider chose, without the caller's key."""
+        if self._key is None or text is None or self._key not in text:
+            return text
+        return without(text, (self._key,))
+
+
+NO_SECRETS = Secrets()
+
+
+def _secrets(headers: Iterable[tuple[str, str]], query: str) -> Iterator[str]:
+    for name, value in headers:
+        lower = name.lower()
+        if lower == "sec-websocket-protocol":
+            offers = (offer.strip() for offer in value.split(","))
+            yield from (o.removeprefix(INSECURE_KEY) for o in offers if o.startswith(INSECURE_KEY))
+        elif lower == "cookie":
+            yield from (part.partition("=")[2].strip() for part in value.split(";"))
+        elif is_secret(lower):
+            yield from _words(value)
+    for part in _PARAMETERS.split(query.removeprefix("?")) if len(query) > 1 else ():
+        name, _, value = part.partition("=")
+        if value and is_secret(unquote_plus(name)):
+            yield unquote_plus(value)
+
+
+def _words(value: str) -> Iterator[str]:
+    """A header's value, the credential in it, and what that one holds."""
+    value = value.strip()
+    yield value
+    scheme, _, rest = value.partition(" ")
+    if rest:
+        yield rest.strip()
+    if scheme.lower() == "basic":
+        try:
+            yield from base64.b64decode(rest, validate=True).decode().split(":", 1)
+        except (binascii.Error, UnicodeDecodeError):
+            return

@@ -1,0 +1,27 @@
+"""What is decided by a name alone, kept: the same few names come with every request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", str, bytes)
+V = TypeVar("V")
+
+MAX_NAMES = 2048
+"""Names that are kept; whoever sends others without end gets no more of the memory."""
+
+
+class Names(dict[K, V], Generic[K, V]):
+    """By name what a function says of it, asked once for each. `names[name]` costs no call."""
+
+    def __init__(self, decide: Callable[[K], V]) -> None:
+        super().__init__()
+        self._decide: Callable[[K], V] = decide
+
+    def __missing__(self, name: K) -> V:
+        if len(self) >= MAX_NAMES:
+            self.clear()
+        found = self._decide(name)
+        self[name] = found
+        return found

@@ -1,0 +1,1 @@
+"""A simulated CLIProxyAPI: its usage queue by RESP and HTTP, and what it forgets."""

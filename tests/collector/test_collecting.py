@@ -1,0 +1,82 @@
+"""From a gateway's queue to the ledger, by each way."""
+
+from __future__ import annotations
+
+import pytest
+
+from collector.service import Service
+from settings.model import Settings
+from simulator.gateway.server import Gateway
+from tests.collector.conftest import KEY, Scene, until
+
+
+@pytest.mark.parametrize("way", ["subscribe", "resp", "http"])
+async def test_what_was_queued_and_what_comes_then_is_stored_once(
+    scene: Scene, gateway: Gateway, way: str
+) -> None:
+    scene.publish(gateway, 30)
+    async with scene.collecting(gateway, table={"transport": way}) as service:
+        await until(lambda: service.gateways[0].status.connected)
+        assert service.gateways[0].status.transport == way
+        scene.publish(gateway, 40)
+        await scene.all_stored()
+    assert {row["source"] for row in scene.rows()} == {"collector"}
+    assert {row["gateway"] for row in scene.rows()} == {"cpa"}
+
+
+async def test_the_best_way_is_taken(scene: Scene, gateway: Gateway) -> None:
+    async with scene.collecting(gateway) as service:
+        await until(lambda: service.gateways[0].status.transport == "subscribe")
+        assert gateway.queue.subscribers
+
+
+async def test_a_gateway_without_subscriptions_is_polled(scene: Scene) -> None:
+    async with Gateway(old=True) as gateway, scene.collecting(gateway) as service:
+        await until(lambda: service.gateways[0].status.transport == "resp")
+        scene.publish(gateway, 5)
+        await scene.all_stored()
+
+
+async def test_behind_a_reverse_proxy_http_is_left(scene: Scene) -> None:
+    async with Gateway(behind_proxy=True) as gateway, scene.collecting(gateway) as service:
+        await until(lambda: service.gateways[0].status.transport == "http")
+        scene.publish(gateway, 5)
+        await scene.all_stored()
+        assert not [attempt for attempt in gateway.access.attempts if not attempt[1]]
+
+
+async def test_it_returns_to_the_better_way_by_itself(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.gateway.RETURN_SECONDS", 0.3)
+    async with Gateway(behind_proxy=True) as gateway, scene.collecting(gateway) as service:
+        await until(lambda: service.gateways[0].status.transport == "http")
+        scene.publish(gateway, 3)
+        gateway.behind_proxy = False
+        await until(lambda: service.gateways[0].status.transport == "subscribe")
+        scene.publish(gateway, 3)
+        await scene.all_stored()
+
+
+async def test_several_gateways_side_by_side(scene: Scene, gateway: Gateway) -> None:
+    async with Gateway(key="other-key-2") as other:
+        second = {"second": {"url": other.url, "key": "env:OTHER_KEY"}}
+        settings = scene.settings(gateway).model_dump(mode="json", exclude_none=True)
+        settings["collector"]["gateways"] |= second
+        service = Service(
+            Settings.model_validate(settings), environ={"CPA_KEY": KEY, "OTHER_KEY": "other-key-2"}
+        )
+        async with service:
+            scene.publish(gateway, 4)
+            scene.publish(other, 6)
+            await scene.all_stored()
+    assert sorted(row["gateway"] for row in scene.rows()) == ["cpa"] * 4 + ["second"] * 6
+
+
+async def test_the_gateway_restarting_is_survived(scene: Scene, gateway: Gateway) -> None:
+    async with scene.collecting(gateway) as service:
+        await until(lambda: service.gateways[0].status.connected)
+        scene.publish(gateway, 5)
+        await scene.all_stored()
+        await gateway.restart(0.2)
+        await until(lambda: bool(gateway.queue.subscribers), 10)
+        scene.publish(gateway, 5)
+        await scene.all_stored()
