@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hmac
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from collector.errors import InboxError
 from metrics.exposition import CONTENT_TYPE
 from settings.callers import Guard
 from settings.errors import SettingsError
+
+log = logging.getLogger("quotascope.collector")
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -64,7 +69,7 @@ def application(
 @asynccontextmanager
 async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[int]:
     """Serve while the block runs. Yields: the port. Raises: SettingsError."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
+    runner = _Runner(app, access_log=None, shutdown_timeout=2)
     await runner.setup()
     try:
         try:
@@ -75,6 +80,37 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
+
+
+class _Connection(RequestHandler):
+    """A connection whose malformed requests are neither logged nor echoed: they may hold the token."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if status >= 500:
+            log.error("a request failed unexpectedly: %s", type(exc).__name__, exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun already")
+        answer = web.Response(status=status, text=f"{type(exc).__name__}\n")
+        answer.force_close()
+        return answer
+
+
+class _Server(web.Server):
+    def __call__(self) -> RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
+class _Runner(web.AppRunner):
+    async def _make_server(self) -> Any:
+        server = await super()._make_server()
+        server.__class__ = _Server  # aiohttp has no other way to say which connections an application gets
+        return server
 
 
 def _authorized(request: web.Request, token: str | None) -> bool:
