@@ -10,9 +10,11 @@ from functools import partial
 
 import aiohttp
 from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import Connection
 from yarl import URL
 
 from proxy.errors import ProxyError, UpstreamError, UpstreamTimeout
+from proxy.http.idle import IdleLife
 from proxy.http.wire import Body, RelayProtocol, RelayRequest
 
 _MOST_HEADER = 64 * 1024
@@ -53,7 +55,9 @@ class Upstream:
             self._url.raw_host or "", self._url.port, secure, True, None, None, None, None
         )
         self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
-        self._connector._factory = partial(RelayProtocol, loop=asyncio.get_running_loop())  # type: ignore[assignment]
+        self._idle_life = IdleLife()
+        factory = partial(RelayProtocol, asyncio.get_running_loop(), self._idle_life.ended)
+        self._connector._factory = factory  # type: ignore[assignment]
         self._timeout = aiohttp.ClientTimeout(total=None, connect=limits.connect)
         self._idle = limits.idle
 
@@ -83,19 +87,19 @@ class Upstream:
         path = self._prefix + target.encode("utf-8", "surrogateescape")
         start = b"%b %b HTTP/1.1" % (method.encode(), path)
         head = b"\r\n".join((start, self._host_line, *lines, *framing, b"\r\n"))
-        again = method in _IDEMPOTENT and body is None
+        request = RelayRequest(method, self._url, self._key, head, body, chunked=chunked, idle=self._idle)
         try:
-            while True:
-                request = RelayRequest(
-                    method, self._url, self._key, head, body, chunked=chunked, idle=self._idle
-                )
-                try:
-                    return await self._exchange(request)
-                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-                    # A kept connection that the provider had just closed; asking once more is safe.
-                    if not again or isinstance(error, aiohttp.ClientConnectorError):
-                        raise
-                    again = False
+            connection, protocol = await self._connect(request)
+            was_reused = protocol.reused
+            try:
+                return await self._exchange(request, connection, protocol)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                if not was_reused or not (
+                    _is_harmless(method, body, lines) or _took_too_little(protocol, body)
+                ):
+                    raise
+            connection, protocol = await self._connect(request)
+            return await self._exchange(request, connection, protocol)
         except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, TimeoutError, OSError) as error:
             raise self._translated(error) from error
 
@@ -109,10 +113,21 @@ class Upstream:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._translated(error) from error
 
-    async def _exchange(self, request: RelayRequest) -> aiohttp.ClientResponse:
-        connection = await self._connector.connect(request, traces=[], timeout=self._timeout)
-        assert connection.protocol is not None
-        connection.protocol.set_response_params(
+    async def _connect(self, request: RelayRequest) -> tuple[Connection, RelayProtocol]:
+        """A connection, kept or new. One that the provider has ended, or is about to end, is not used:
+        nothing has been sent on it, so that is safe for every request."""
+        while True:
+            connection = await self._connector.connect(request, traces=[], timeout=self._timeout)
+            protocol = connection.protocol
+            assert isinstance(protocol, RelayProtocol)
+            if not protocol.reused or (self._idle_life.allows(protocol.idle) and not protocol.is_stale):
+                return connection, protocol
+            connection.close()
+
+    async def _exchange(
+        self, request: RelayRequest, connection: Connection, protocol: RelayProtocol
+    ) -> aiohttp.ClientResponse:
+        protocol.set_response_params(
             skip_payload=request.method in _BODILESS,
             read_until_eof=True,
             auto_decompress=False,
@@ -140,6 +155,20 @@ class Upstream:
         if isinstance(error, aiohttp.ClientConnectorError):
             return UpstreamError(f"cannot reach {self.host}: {_reason(error)}", "upstream_unreachable")
         return UpstreamError(f"{self.host} broke off: {_reason(error)}", "upstream_broken")
+
+
+def _took_too_little(protocol: RelayProtocol, body: Body) -> bool:
+    """Whether a request that can be sent again is known not to have been sent whole: nobody can have
+    processed it."""
+    return isinstance(body, bytes) and protocol.writing_paused and not protocol.heard
+
+
+def _is_harmless(method: str, body: Body, lines: Sequence[bytes]) -> bool:
+    """Whether a request may be sent again though it may have been processed: by its method, or because the
+    caller says that the provider knows it again."""
+    if body is None and method in _IDEMPOTENT:
+        return True
+    return isinstance(body, bytes) and any(line.lower().startswith(b"idempotency-key:") for line in lines)
 
 
 def _reason(error: Exception) -> str:

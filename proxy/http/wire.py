@@ -7,7 +7,9 @@ re-encode every header, and start a task for every body; here a request whose bo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import select
+from collections.abc import AsyncIterator, Callable
+from time import monotonic
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -27,11 +29,63 @@ _NO_HEADERS: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
 
 
 class RelayProtocol(ResponseHandler):
-    """A connection that tells a body's reader what happened to it.
+    """A connection that tells a body's reader what happened to it, and a sender what it may send again.
 
     aiohttp's own leaves the reader of a malformed chunk waiting, and takes a reset for the end of a body
     that has no length.
+
+    Args:
+        ended: is told when the provider ends it while it lies idle, and for how many seconds it had.
+    Attributes:
+        reused: it has carried a request before.
+        heard: something has come since the last request began.
     """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, ended: Callable[[float], None]) -> None:
+        super().__init__(loop)
+        self.reused = False
+        self.heard = False
+        self._ended = ended
+        self._heard_at = 0.0
+        self._idle: float | None = None
+        self._poll: select.poll | None = None
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the provider has ended it, or said something unasked, while it lay idle: also where the
+        loop has not noticed yet."""
+        if self.transport is None or self.transport.is_closing():
+            return True
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(self._poll.poll(0))
+
+    @property
+    def idle(self) -> float:
+        """Seconds since something has come."""
+        return monotonic() - self._heard_at
+
+    def begin(self) -> None:
+        """A request begins."""
+        self._idle = self.idle if self.reused else None
+        self.reused, self.heard = True, False
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = True
+        self._heard_at = monotonic()
+        super().data_received(data)
+
+    def eof_received(self) -> None:
+        self._learn()
+        super().eof_received()
+
+    def _learn(self) -> None:
+        """The provider ends it: tell for how long it was idle, or had been when the request began on it."""
+        if self.heard and (self._payload is None or self._payload.is_eof()):
+            self._ended(self.idle)
+        elif not self.heard and self._idle is not None:
+            self._ended(self._idle)
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
         super().set_exception(exc, *(() if exc_cause is None else (exc_cause,)))
@@ -39,6 +93,7 @@ class RelayProtocol(ResponseHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if exc is not None:
+            self._learn()
             self._break_body(exc)
         super().connection_lost(exc)
 
@@ -94,6 +149,8 @@ class RelayRequest(ClientRequest):
         protocol = conn.protocol
         if protocol is None or protocol.transport is None:
             raise aiohttp.ServerDisconnectedError
+        assert isinstance(protocol, RelayProtocol)
+        protocol.begin()
         task = None
         body = self._content
         if body is None or isinstance(body, bytes):
