@@ -3,58 +3,57 @@ convention, so that one exporter reads both stores."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    DateTime,
-    Dialect,
     Float,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
 )
-from sqlalchemy.types import TypeDecorator
 
+from ledger.columns import ExactDecimal, RowId, UtcDateTime, metadata
+from ledger.request_tables import (
+    COUNT_COLUMNS,
+    request_callers,
+    request_details,
+    request_durations,
+    request_hourly,
+    request_kinds,
+    request_logs,
+    request_rows,
+    request_sessions,
+)
 
-class UtcDateTime(TypeDecorator[datetime]):
-    """Aware UTC in Python, naive UTC in the store: `YYYY-MM-DD HH:MM:SS.ffffff` as text in SQLite."""
-
-    impl = DateTime
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        return None if value is None else value.replace(tzinfo=UTC)
-
-
-class ExactDecimal(TypeDecorator[Decimal]):
-    """A Decimal as text: SQLite has no exact numbers, and money is never a float here."""
-
-    impl = String(40)
-    cache_ok = True
-
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:
-        return None if value is None else str(value)
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
-        return None if value is None else Decimal(value)
-
-
-# SQLite numbers rows by itself only under a column declared INTEGER
-_RowId = BigInteger().with_variant(Integer(), "sqlite")
-
-metadata = MetaData()
+__all__ = [
+    "EVENT_LOG_VIEW",
+    "account_audit",
+    "account_marks",
+    "accounts",
+    "collector_failures",
+    "collector_gaps",
+    "collector_gateways",
+    "daily_stats",
+    "key_holds",
+    "key_spend",
+    "metadata",
+    "prices",
+    "request_callers",
+    "request_details",
+    "request_durations",
+    "request_hourly",
+    "request_kinds",
+    "request_logs",
+    "request_rows",
+    "request_sessions",
+    "sticky_sessions",
+    "usage_history",
+    "versions",
+]
 
 accounts = Table(
     "accounts",
@@ -92,7 +91,7 @@ account_marks = Table(
 account_audit = Table(
     "account_audit",
     metadata,
-    Column("id", _RowId, primary_key=True, autoincrement=True),
+    Column("id", RowId, primary_key=True, autoincrement=True),
     Column("account_id", String(200), nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("action", String(20), nullable=False),
@@ -139,65 +138,10 @@ key_holds = Table(
     Column("expires_at", Float, nullable=False),  # epoch seconds; renewed while the process lives
 )
 
-request_logs = Table(
-    "request_logs",
-    metadata,
-    Column("id", _RowId, primary_key=True, autoincrement=True),
-    Column("event_id", String(40), nullable=False, unique=True),  # ours; provider ids repeat or are missing
-    Column("account_id", String(200)),
-    Column("api_key_id", String(40)),  # masked
-    Column("request_id", String(200), nullable=False),  # the client's request: shared by its attempts
-    Column("upstream_request_id", String(200)),  # what to quote to the provider's support
-    Column("requested_at", UtcDateTime, nullable=False),
-    Column("model", String(200), nullable=False),
-    Column("api", String(40)),
-    Column("input_tokens", BigInteger),
-    Column("output_tokens", BigInteger),
-    Column("cached_input_tokens", BigInteger),
-    Column("reasoning_tokens", BigInteger),
-    Column("reasoning_effort", String(40)),
-    Column("service_tier", String(40)),
-    Column("latency_ms", Float),
-    Column("latency_first_token_ms", Float),
-    Column("status", String(20), nullable=False),
-    Column("http_status", Integer),
-    Column("error_code", String(100)),
-    Column("error_message", Text),
-    Column("end_reason", String(20)),
-    Column("session_id", String(200)),
-    Column("user_agent", String(200)),
-    Column("request_kind", String(20), nullable=False, default="normal"),
-    Column("deleted_at", UtcDateTime),
-    Column("instance_id", String(200)),  # which proxy or collector wrote it
-    Column("source", String(20)),  # proxy | collector | import; null: written before there was a choice
-    Column("gateway", String(200)),  # the collected gateway
-    Column("provider", String(40)),  # openai, anthropic, google, xai ...
-    Column("requested_model", String(200)),
-    Column("requested_service_tier", String(40)),
-    Column("project", String(200)),
-    Column("trace_id", String(200)),
-    Column("response_id", String(200)),  # the provider's: counts a background response once
-    Column("auth_index", String(200)),  # the collected gateway's credential
-    Column("route", String(200)),  # a path template
-    Column("error_class", String(40)),
-    Column("provider_cost_usd", ExactDecimal),  # what the provider itself says that it cost
-    Column("login", Boolean),  # a ChatGPT login: the requested tier decides the price
-    Column("streamed", Boolean),
-    Column("cache_write_tokens", BigInteger),  # for five minutes, or not told apart; a part of the input
-    Column("cache_write_1h_tokens", BigInteger),
-    Column("audio_input_tokens", BigInteger),
-    Column("audio_output_tokens", BigInteger),
-    Column("image_input_tokens", BigInteger),
-    Column("image_output_tokens", BigInteger),
-    Column("extra_units", Text),  # JSON object: what is billed beside tokens
-    Index("idx_logs_account_time", "account_id", "requested_at"),
-    Index("idx_logs_requested_at", "requested_at"),
-)
-
 usage_history = Table(
     "usage_history",
     metadata,
-    Column("id", _RowId, primary_key=True, autoincrement=True),
+    Column("id", RowId, primary_key=True, autoincrement=True),
     Column("account_id", String(200), nullable=False),
     Column("recorded_at", UtcDateTime, nullable=False),
     Column("window", String(20)),
@@ -214,28 +158,29 @@ daily_stats = Table(
     "daily_stats",
     metadata,
     Column("day", String(10), primary_key=True),  # UTC day, YYYY-MM-DD
+    # What changes the price of a token keeps the sums apart
+    Column("provider", String(40), primary_key=True, default=""),
     Column("model", String(200), primary_key=True),
-    # Tier and long-context class change the price of a token, so sums are kept apart by them.
-    Column("service_tier", String(40), primary_key=True, default=""),
-    Column("long_context", Boolean, primary_key=True, default=False),
+    Column("service_tier", String(40), primary_key=True, default=""),  # the tier that decides the price
+    Column(
+        "context_above", Integer, primary_key=True, default=0
+    ),  # the highest step the input is more than; -1: not known
     Column("requests", BigInteger, nullable=False),
     Column("errors", BigInteger, nullable=False),
     Column("cancelled", BigInteger, nullable=False),
     Column("successes", BigInteger, nullable=False),
     Column("metered", BigInteger, nullable=False),  # requests whose usage was reported
     Column("unmetered_successes", BigInteger, nullable=False),
-    Column("input_tokens", BigInteger, nullable=False),
-    Column("cached_input_tokens", BigInteger, nullable=False),  # clamped request by request
-    Column("output_tokens", BigInteger, nullable=False),
     Column("reasoning_tokens", BigInteger, nullable=False),
-    Column("cache_write_tokens", BigInteger, nullable=False, default=0, server_default="0"),
-    Column("cache_write_1h_tokens", BigInteger, nullable=False, default=0, server_default="0"),
+    *(
+        Column(name, BigInteger, nullable=False) for name in COUNT_COLUMNS.values()
+    ),  # billed: clamped, disjoint
 )
 
 prices = Table(
     "prices",
     metadata,
-    Column("id", _RowId, primary_key=True, autoincrement=True),
+    Column("id", RowId, primary_key=True, autoincrement=True),
     Column("provider", String(40), nullable=False),  # "": whatever the provider
     Column("model_prefix", String(200), nullable=False),  # a name, or a pattern with * at an end
     Column("effective_from", UtcDateTime, nullable=False),

@@ -24,6 +24,7 @@ from sqlalchemy.pool import NullPool
 
 from ledger.errors import StoreError, StoreUnavailable
 from ledger.passing import passes
+from ledger.requests.conversion import convert
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -102,6 +103,7 @@ def writer(url: URL, *, busy_timeout_seconds: float = 5.0) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _pragmas(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # says something to a new file alone
         _use_wal(connection, monotonic() + busy_timeout_seconds)
         connection.execute("PRAGMA synchronous=NORMAL")  # a crash of the machine may cost the last commits
 
@@ -192,15 +194,21 @@ def migrate(engine: Engine) -> None:
     """
     with translated(engine.url, "cannot open the ledger"), engine.begin() as connection:
         config = _alembic(connection)
-        if _is_current(connection, config):
-            return
-        _let_others_wait(connection)
-        try:
-            command.upgrade(config, "head")
-        except CommandError as error:
-            raise StoreError(
-                f"the ledger {engine.url.database} was written by another version of Quotascope: {error}"
-            ) from error
+        if not _is_current(connection, config):
+            _upgrade(connection, config)
+    with translated(engine.url, "cannot convert the ledger"):
+        convert(engine, _let_others_wait)
+
+
+def _upgrade(connection: Connection, config: AlembicConfig) -> None:
+    _let_others_wait(connection)
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        where = connection.engine.url.database
+        raise StoreError(
+            f"the ledger {where} was written by another version of Quotascope: {error}"
+        ) from error
 
 
 def _is_current(connection: Connection, config: AlembicConfig) -> bool:

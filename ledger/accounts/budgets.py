@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, func
+from sqlalchemy import BigInteger, Connection, Select, type_coerce
 
+from ledger.columns import EPOCH
 from ledger.pricing.cost import price_sum
 from ledger.pricing.prices import PriceBook
 from ledger.requests.billed import is_metered
@@ -18,6 +19,7 @@ from ledger.requests.queries import priced_sums, token_sum
 from ledger.schema import request_logs
 
 Period = Literal["daily", "weekly"]
+DAY_MICROS = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def read_spend(
     """
     found: dict[str, dict[str, LoggedDay]] = {key: {} for key in keys}
     for row in connection.execute(_query(keys, week_start(now))):
-        day = datetime.fromisoformat(f"{row.day}T00:00:00+00:00")
+        day = EPOCH + timedelta(days=int(row.day))
         spend = price_sum(book, token_sum(row, day))
         days, name = found[row.api_key_id], day.date().isoformat()
         before = days.get(name, LoggedDay())
@@ -60,6 +62,6 @@ def read_spend(
 
 def _query(keys: frozenset[str], since: datetime) -> Select[Any]:
     log = request_logs.c
-    day = func.date(log.requested_at)
+    day = type_coerce(log.requested_at, BigInteger) // DAY_MICROS
     of_keys = priced_sums(log.api_key_id.in_(sorted(keys)), is_metered(log), log.requested_at >= since)
     return of_keys.add_columns(log.api_key_id, day.label("day")).group_by(log.api_key_id, day)

@@ -220,6 +220,24 @@ def columns(connection: Connection, table: str) -> frozenset[str]:
     return frozenset(names)
 
 
+OWN = "request_rows"
+
+
+def own_rows(connection: Connection) -> str:
+    """Where the rows of requests are: in our own ledger `request_logs` is a view, of which the highest id
+    cannot be looked up. While it is converted, rows are in two tables, and the view alone has all."""
+    return (
+        OWN if exists(connection, OWN) and not exists(connection, "request_logs_before") else "request_logs"
+    )
+
+
+def exists(connection: Connection, table: str) -> bool:
+    """Whether there is a table of that name."""
+    if connection.dialect.name == "sqlite":
+        return bool(connection.exec_driver_sql(f'PRAGMA table_info("{table}")').fetchall())
+    return connection.execute(text("SELECT to_regclass(:name)"), {"name": table}).scalar() is not None
+
+
 def indexes(connection: Connection, table: str) -> frozenset[tuple[str | None, ...]]:
     """The columns of each index over all rows of a table; None stands for an expression."""
     if connection.dialect.name != "sqlite":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
-from ledger.reader.foreign import columns, or_null, stamp, time, time_or_null
+from ledger.reader.foreign import columns, or_null, own_rows, stamp, time, time_or_null
 
 AMONG = 1_000
 STEPS = 50
@@ -35,7 +35,7 @@ def newest_request_at(connection: Connection, now: int) -> int | None:
         f" WHERE deleted IS NULL AND requested_at <= :latest ORDER BY requested_at DESC LIMIT {_CANDIDATES}"
     )
     first = text(f"SELECT min(id) FROM ({last}) AS newest")  # noqa: S608
-    below = connection.execute(text("SELECT max(id) + 1 FROM request_logs")).scalar()
+    below = connection.execute(text(f"SELECT max(id) + 1 FROM {own_rows(connection)}")).scalar()  # noqa: S608
     for _ in range(STEPS):
         if below is None:
             return None

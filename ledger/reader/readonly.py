@@ -48,7 +48,7 @@ _TABLES_THEMSELVES = text(
     "SELECT (SELECT oid::text FROM pg_database WHERE datname = current_database()),"
     " pg_relation_filenode(to_regclass('accounts'))::text,"
     " pg_relation_filenode(to_regclass('usage_history'))::text,"
-    " pg_relation_filenode(to_regclass('request_logs'))::text"
+    " pg_relation_filenode(coalesce(to_regclass('request_rows'), to_regclass('request_logs')))::text"
 )
 """Numbers that change when a database or a table is made anew, emptied or restored."""
 

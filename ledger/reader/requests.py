@@ -10,7 +10,17 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.reader.foreign import Stored, columns, indexes, or_null, stamp, time_or_null
+from ledger.reader.foreign import (
+    OWN,
+    Stored,
+    columns,
+    exists,
+    indexes,
+    or_null,
+    own_rows,
+    stamp,
+    time_or_null,
+)
 
 STEP_ROWS = 10_000
 """Entries of an index, or rows, looked at in one statement: some milliseconds."""
@@ -35,6 +45,13 @@ _REQUEST = (*_COUNTS, "status", "request_kind", "cost_usd", "deleted_at")
 _MORE = ("provider", "cache_write_tokens", "cache_write_1h_tokens", "extra_units")
 
 
+_DIGESTED = (
+    f"(SELECT r.id, {', '.join(f'r.{name}' for name in _COUNTS)}, k.status, r.deleted_at"  # noqa: S608
+    " FROM request_rows AS r LEFT JOIN request_kinds AS k ON k.id = r.kind_id) AS request_logs"
+)
+"""What a digest looks at, without the texts of our own ledger that the view would look up for each row."""
+
+
 class RequestRows:
     """Reads `request_logs` by id. One object serves one scrape: the next may find other columns."""
 
@@ -55,13 +72,15 @@ class RequestRows:
         self._digest = (
             f"SELECT count(*), coalesce(sum(id), 0), {sums},"  # noqa: S608
             " coalesce(sum(CASE WHEN lower(status) = 'success' THEN 1 ELSE 0 END), 0)"
-            f" FROM request_logs WHERE coalesce({or_null('deleted_at', have)}, NULL) IS NULL"
+            f" FROM {_DIGESTED if own_rows(connection) == OWN else 'request_logs'}"
+            f" WHERE coalesce({or_null('deleted_at', have)}, NULL) IS NULL"
             " AND id >= :low AND id < :high"  # coalesce: else SQLite goes by an index of what is not deleted
         )
 
     def last_id(self) -> int:
         """The highest id; 0 in an empty table."""
-        return int(self._connection.execute(text("SELECT max(id) FROM request_logs")).scalar() or 0)
+        table = own_rows(self._connection)
+        return int(self._connection.execute(text(f"SELECT max(id) FROM {table}")).scalar() or 0)  # noqa: S608
 
     def page(self, low: int, high: int | None, most: int) -> Sequence[Stored]:
         """Rows of the ids [low, high), at most so many: id, account_id, requested_at as stored, model,
@@ -132,8 +151,10 @@ def first_id(connection: Connection, since: int) -> int | None:
 
     Which index is there depends on the age of the store; without any, the rows are gone through by id.
     """
-    have = indexes(connection, "request_logs")
     after = stamp(connection, since - SECOND)
+    if own_rows(connection) == OWN:
+        return min(_by_moment(connection, since - SECOND), default=None)
+    have = frozenset() if exists(connection, OWN) else indexes(connection, "request_logs")
     if any(index[:1] == ("requested_at",) for index in have):
         found = _by_time(connection, after)
     elif any(index[:2] == ("account_id", "requested_at") for index in have):
@@ -158,6 +179,19 @@ def _by_time(connection: Connection, after: Any, account: Stored = ()) -> Iterat
         if lowest is None:
             return
         yield int(lowest)
+
+
+def _by_moment(connection: Connection, after: int) -> Iterator[int]:
+    """The lowest id of each stretch of the index by time of our own ledger."""
+    step = text(
+        "SELECT min(id), max(at) FROM (SELECT id, at FROM request_rows WHERE at > :after"  # noqa: S608
+        f" ORDER BY at, id LIMIT {STEP_ROWS}) AS step"
+    )
+    last: int | None = after
+    while last is not None:
+        lowest, last = connection.execute(step, {"after": last}).one()
+        if lowest is not None:
+            yield int(lowest)
 
 
 def _which(account: Stored) -> tuple[str, dict[str, Any]]:

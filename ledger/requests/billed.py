@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Integer, case, cast, func, literal, null, or_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
-from sqlalchemy.types import Numeric, Text
+from sqlalchemy.types import Numeric, String, Text
 
 from ledger.pricing.counts import INSTEAD_OF_TOKENS, MOST_UNITS, UNITS
 from ledger.pricing.steps import CONTEXT_STEPS, NO_TOKENS
@@ -35,6 +35,24 @@ class json_number(GenericFunction[Any]):
 
     type = Numeric(asdecimal=False)
     inherit_cache = True
+
+
+class id_text(GenericFunction[str]):
+    """An id of `columns.HexId` as text."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(id_text, "sqlite")
+def _id_text(element: id_text, compiler: Any, **kw: Any) -> str:
+    column = compiler.process(element.clauses, **kw)
+    return f"CASE typeof({column}) WHEN 'blob' THEN lower(hex({column})) ELSE {column} END"
+
+
+@compiles(id_text, "postgresql")
+def _id_as_it_is(element: id_text, compiler: Any, **kw: Any) -> str:
+    return f"({compiler.process(element.clauses, **kw)})"
 
 
 @compiles(least, "sqlite")

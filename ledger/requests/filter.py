@@ -7,11 +7,13 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, String, and_, func, or_
+from sqlalchemy import ColumnElement, String, Table, and_, func, or_, select
 
 from ledger.errors import FilterError
-from ledger.requests.billed import billed_tier
-from ledger.schema import request_logs
+from ledger.requests.billed import billed_tier, id_text
+from ledger.requests.dictionaries import digest
+from ledger.requests.sources import key_of, table_of
+from ledger.schema import request_callers, request_kinds, request_logs, request_sessions
 from ledger.values import Status
 
 CacheState = Literal["hit", "write", "miss", "unknown"]
@@ -67,10 +69,14 @@ SEARCHED = (
 )
 """Columns that `text` is looked for in."""
 
+IDS = ("request_id", "trace_id")
+"""Of these, the columns that SQLite may have as bytes."""
+
 MAX_VALUES = 100
 """Values of one dimension in a filter; each is compared with every row."""
 
 MAX_TEXT = 200
+_DURATIONS = ("min_latency_ms", "max_latency_ms", "min_first_token_ms", "max_first_token_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +173,45 @@ def column(dimension: Dimension, log: Any = request_logs.c) -> ColumnElement[Any
 
 def conditions(where: RequestFilter, log: Any = request_logs.c) -> list[ColumnElement[bool]]:
     """What a row of `request_logs` must meet. Rows marked as deleted never do."""
-    found: list[ColumnElement[bool]] = [log.deleted_at.is_(None), *_times(where, log)]
+    return [log.deleted_at.is_(None), *_times(where, log), *of_texts(where, log), *_of_rows(where, log)]
+
+
+def of_texts(where: RequestFilter, log: Any) -> list[ColumnElement[bool]]:
+    """The conditions on texts that are stored once: by the numbers of those texts that meet them."""
+    found: dict[Table, list[ColumnElement[bool]]] = {}
     for dimension in DIMENSIONS:
-        if values := getattr(where, dimension):
-            found.append(any_of(column(dimension, log), values))
+        table = table_of(dimension)
+        if table is request_sessions and where.session_id:
+            found[table] = [_sessions(where.session_id)]
+        elif table is not None and (values := getattr(where, dimension)):
+            found.setdefault(table, []).append(any_of(column(dimension, table.c), values))
     if where.unusual_status:
-        found.append(_unusual(log))
+        found.setdefault(request_kinds, []).append(_unusual(request_kinds.c))
+    return [_numbered(table, log, wanted, where) for table, wanted in found.items()]
+
+
+def _numbered(
+    table: Table, log: Any, wanted: Sequence[ColumnElement[bool]], where: RequestFilter
+) -> ColumnElement[bool]:
+    number: ColumnElement[Any] = log[key_of(table)]
+    of_them = number.in_(select(table.c.id).where(*wanted))
+    if table is request_sessions and any(value in (None, "") for value in where.session_id):
+        return or_(of_them, number.is_(None))
+    return of_them
+
+
+def _sessions(names: Sequence[str | None]) -> ColumnElement[bool]:
+    """By the digests of their names, which are indexed."""
+    return request_sessions.c.digest.in_([digest((name,)) for name in names if name])
+
+
+def _of_rows(where: RequestFilter, log: Any) -> list[ColumnElement[bool]]:
+    """The conditions on what each row has by itself."""
+    found: list[ColumnElement[bool]] = [
+        any_of(column(dimension, log), values)
+        for dimension in DIMENSIONS
+        if table_of(dimension) is None and (values := getattr(where, dimension))
+    ]
     if where.cache:
         found.append(or_(*(_cache(state, log) for state in where.cache)))
     for bound, limit in (("latency_ms", "latency"), ("latency_first_token_ms", "first_token")):
@@ -180,8 +219,24 @@ def conditions(where: RequestFilter, log: Any = request_logs.c) -> list[ColumnEl
         found += [log[bound] >= low] if low is not None else []
         found += [log[bound] <= high] if high is not None else []
     if where.text:
-        found.append(or_(*(log[name].icontains(where.text, autoescape=True) for name in SEARCHED)))
+        found.append(or_(*(_text(log, name).icontains(where.text, autoescape=True) for name in SEARCHED)))
     return found
+
+
+def _text(log: Any, name: str) -> ColumnElement[str]:
+    return id_text(log[name]) if name in IDS else log[name]
+
+
+def of_rows_alone(where: RequestFilter) -> bool:
+    """Whether only the rows themselves can tell which requests are meant: the sums by hour cannot."""
+    if where.cache or where.text or any(getattr(where, name) is not None for name in _DURATIONS):
+        return True
+    return any(getattr(where, d) and not is_summed(d) for d in DIMENSIONS)
+
+
+def is_summed(dimension: Dimension) -> bool:
+    """Whether the sums by hour tell a dimension apart."""
+    return table_of(dimension) in (request_callers, request_kinds)
 
 
 def any_of(column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:

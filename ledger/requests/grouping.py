@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, literal_column, select
 
+from ledger.columns import micros
 from ledger.errors import TooSlow
 from ledger.pricing.counts import Counts
-from ledger.requests import billed
-from ledger.requests.filter import Dimension, RequestFilter, column, conditions
+from ledger.request_tables import COUNT_COLUMNS, FIRST_TOKEN, LATENCY, request_callers
+from ledger.requests import billed, sources
+from ledger.requests.filter import DIMENSIONS, Dimension, RequestFilter, column, of_texts
+from ledger.requests.filter import conditions as conditions_of
 from ledger.requests.histogram import bucket_column
-from ledger.schema import request_logs
+from ledger.requests.plan import NO_HOURS, Plan, plan
+from ledger.requests.rollups import HOUR
+from ledger.requests.sources import Source, table_of
 
 Measure = Literal["latency", "first_token"]
 MEASURES = {"latency": "latency_ms", "first_token": "latency_first_token_ms"}
@@ -23,7 +28,8 @@ MEASURES = {"latency": "latency_ms", "first_token": "latency_first_token_ms"}
 MAX_GROUPS = 200_000
 """Groups that one question may make; more do not fit on a page, and cost memory."""
 
-_COUNTS = tuple(field.name for field in fields(Counts))
+_NUMBERS = {"latency": LATENCY, "first_token": FIRST_TOKEN}
+STATUSES = ("success", "error", "cancelled")
 _OUTCOMES = ("requests", "successes", "errors", "cancelled", "metered", "unmetered", "reasoning")
 
 
@@ -66,21 +72,16 @@ class Durations:
 def priced_groups(
     connection: Connection, where: RequestFilter, by: Sequence[Dimension], cuts: Sequence[datetime]
 ) -> Iterator[Priced]:
-    """All requests of a filter in groups.
+    """All requests of a filter in groups: from the sums by hour as far as they reach, from rows where not.
 
     Args:
-        cuts: ascending, aware; a group never spans one of them.
+        cuts: ascending, aware; a group never spans one of them. The same group may come several times.
     """
-    log = request_logs.c
-    keys = [_interval(log.requested_at, cuts), *(column(dimension) for dimension in by)]
-    keys += [log.provider, log.model, billed.billed_tier(), billed.context_above()]
-    for row in _rows(connection, _grouped(where, keys, [*_outcomes(), *_billed()])):
-        interval, *values = row[: len(by) + 1]
-        provider, model, tier, above = row[len(by) + 1 : len(by) + 5]
-        sums = [int(value or 0) for value in row[len(by) + 5 :]]
-        outcomes = dict(zip(_OUTCOMES, sums, strict=False))
-        counts = Counts(*sums[len(_OUTCOMES) :])
-        yield Priced(interval, tuple(values), provider, model, tier or None, above, counts=counts, **outcomes)
+    parts = plan(where, by, cuts)
+    if parts.hours != NO_HOURS:
+        yield from _priced(connection, _of_hours(parts, where, by, cuts), len(by))
+    for since, until in parts.rows:
+        yield from _priced(connection, _of_rows(where.between(since, until), by, cuts), len(by))
 
 
 def duration_groups(
@@ -90,21 +91,94 @@ def duration_groups(
     cuts: Sequence[datetime],
     measure: Measure,
 ) -> Iterator[Durations]:
-    """The durations of a filter's requests in groups and buckets."""
-    duration = request_logs.c[MEASURES[measure]]
-    keys = [_interval(request_logs.c.requested_at, cuts), *(column(dimension) for dimension in by)]
-    query = _grouped(where, [*keys, bucket_column(duration)], [func.count()])
-    for interval, *values, bucket, number in _rows(connection, query.where(duration.is_not(None))):
-        yield Durations(interval, tuple(values), bucket, number)
+    """The durations of a filter's requests in groups and buckets. The histograms by hour do not tell callers
+    apart; of those, rows are read."""
+    parts = plan(where, by, cuts)
+    if parts.hours != NO_HOURS and _names_callers(where, by):
+        parts = Plan(NO_HOURS, (), ((where.since, where.until),))
+    if parts.hours != NO_HOURS:
+        log = sources.durations()
+        keys = [*_hour_keys(log, by, cuts), log.bucket]
+        conditions = [*_within(log, parts, where), log.measure == _NUMBERS[measure]]
+        yield from _durations(connection, _grouped(log, keys, [func.sum(log.number)], conditions))
+    for since, until in parts.rows:
+        log, within = sources.rows(), where.between(since, until)
+        duration = log[MEASURES[measure]]
+        keys = [*_row_keys(log, by, cuts), bucket_column(duration)]
+        met = [*conditions_of(within, log), duration.is_not(None)]
+        yield from _durations(connection, _grouped(log, keys, [func.count()], met))
+
+
+def _names_callers(where: RequestFilter, by: Sequence[Dimension]) -> bool:
+    named = [d for d in DIMENSIONS if getattr(where, d)]
+    return any(table_of(dimension) is request_callers for dimension in (*by, *named))
+
+
+def _of_hours(
+    parts: Plan, where: RequestFilter, by: Sequence[Dimension], cuts: Sequence[datetime]
+) -> Select[Any]:
+    log = sources.hours()
+    keys = [*_hour_keys(log, by, cuts), *_price_keys(log, log.context_above)]
+    status = [func.sum(case((log.status == s, log.requests), else_=0)) for s in STATUSES]
+    plain = [func.sum(log[name]) for name in ("metered", "unmetered", "reasoning_tokens")]
+    counts = [func.sum(log[name]) for name in COUNT_COLUMNS.values()]
+    return _grouped(log, keys, [func.sum(log.requests), *status, *plain, *counts], _within(log, parts, where))
+
+
+def _of_rows(where: RequestFilter, by: Sequence[Dimension], cuts: Sequence[datetime]) -> Select[Any]:
+    log = sources.rows()
+    keys = [*_row_keys(log, by, cuts), *_price_keys(log, log.context_above)]
+    return _grouped(log, keys, [*_outcomes(log), *_billed(log)], conditions_of(where, log))
+
+
+def _within(log: Source, parts: Plan, where: RequestFilter) -> list[ColumnElement[bool]]:
+    first, last = parts.hours
+    found = [*of_texts(where, log)]
+    found += [log.hour >= first] if first is not None else []
+    found += [log.hour < last] if last is not None else []
+    return [*found, log.hour.not_in(parts.broken)] if parts.broken else found
+
+
+def _hour_keys(log: Source, by: Sequence[Dimension], cuts: Sequence[datetime]) -> list[ColumnElement[Any]]:
+    """Of a whole hour it is enough to know where it begins: no cut lies within it."""
+    whole = [-(-micros(cut) // HOUR) for cut in cuts]
+    return [_tree(log.hour, whole, 0, len(whole)), *(column(dimension, log) for dimension in by)]
+
+
+def _row_keys(log: Source, by: Sequence[Dimension], cuts: Sequence[datetime]) -> list[ColumnElement[Any]]:
+    return [_tree(log.requested_at, cuts, 0, len(cuts)), *(column(dimension, log) for dimension in by)]
+
+
+def _price_keys(log: Source, above: ColumnElement[int]) -> list[ColumnElement[Any]]:
+    return [log.provider, log.model, billed.billed_tier(log), above]
+
+
+def _priced(connection: Connection, query: Select[Any], values: int) -> Iterator[Priced]:
+    for row in _rows(connection, query):
+        provider, model, tier, above = row[values + 1 : values + 5]
+        sums = [int(value or 0) for value in row[values + 5 :]]
+        outcomes = dict(zip(_OUTCOMES, sums, strict=False))
+        counts = Counts(*sums[len(_OUTCOMES) :])
+        at = tuple(row[1 : values + 1])
+        yield Priced(row[0], at, provider, model, tier or None, above, counts=counts, **outcomes)
+
+
+def _durations(connection: Connection, query: Select[Any]) -> Iterator[Durations]:
+    for interval, *values, bucket, number in _rows(connection, query):
+        yield Durations(interval, tuple(values), bucket, int(number))
 
 
 def _grouped(
-    where: RequestFilter, keys: Sequence[ColumnElement[Any]], sums: Sequence[ColumnElement[Any]]
+    log: Source,
+    keys: Sequence[ColumnElement[Any]],
+    sums: Sequence[ColumnElement[Any]],
+    met: Sequence[ColumnElement[bool]],
 ) -> Select[Any]:
     named = [key.label(f"key_{number}") for number, key in enumerate(keys)]
     # By name: repeated, an expression would have values of its own
     labels: list[ColumnElement[Any]] = [literal_column(label.name) for label in named]
-    return select(*named, *sums).where(*conditions(where)).group_by(*labels).limit(MAX_GROUPS + 1)
+    query = select(*named, *sums).select_from(log.joined()).where(*met)
+    return query.group_by(*labels).limit(MAX_GROUPS + 1)
 
 
 def _rows(connection: Connection, query: Select[Any]) -> Sequence[Any]:
@@ -114,34 +188,29 @@ def _rows(connection: Connection, query: Select[Any]) -> Sequence[Any]:
     return rows
 
 
-def _outcomes() -> list[ColumnElement[Any]]:
-    log = request_logs.c
-    metered = billed.is_metered()
+def _outcomes(log: Source) -> list[ColumnElement[Any]]:
+    metered = billed.is_metered(log)
     unmetered = ~metered & (log.status == "success") & (log.request_kind != "read")
     return [
         func.count(),
-        *(_number(log.status == status) for status in ("success", "error", "cancelled")),
+        *(_number(log.status == status) for status in STATUSES),
         _number(metered),
         _number(unmetered),
         func.sum(case((metered, func.coalesce(log.reasoning_tokens, 0)), else_=0)),
     ]
 
 
-def _billed() -> list[ColumnElement[Any]]:
-    metered, found = billed.is_metered(), billed.counts()
-    return [func.sum(case((metered, found[name]), else_=0)) for name in _COUNTS]
+def _billed(log: Source) -> list[ColumnElement[Any]]:
+    metered, found = billed.is_metered(log), billed.counts(log)
+    return [func.sum(case((metered, found[name]), else_=0)) for name in COUNT_COLUMNS]
 
 
 def _number(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.sum(case((condition, 1), else_=0))
 
 
-def _interval(at: ColumnElement[datetime], cuts: Sequence[datetime]) -> ColumnElement[int]:
+def _tree(at: ColumnElement[Any], cuts: Sequence[Any], low: int, high: int) -> ColumnElement[int]:
     """The index of the interval that a moment falls into, found as a search tree does."""
-    return _tree(at, cuts, 0, len(cuts))
-
-
-def _tree(at: ColumnElement[datetime], cuts: Sequence[datetime], low: int, high: int) -> ColumnElement[int]:
     if low == high:
         return literal(low)
     middle = (low + high) // 2

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, case, func, or_, selec
 
 from ledger.pricing.cost import TokenSum
 from ledger.pricing.counts import Counts
+from ledger.request_tables import COUNT_COLUMNS
 from ledger.requests.billed import billed_tier, context_above, counts, is_metered
 from ledger.requests.rows import all_rows, arrived, last_id, page, page_rows, request
 from ledger.requests.summaries import (
@@ -26,10 +27,7 @@ from ledger.requests.summaries import (
     totals_of_periods,
     values,
 )
-from ledger.schema import accounts, daily_stats, request_logs
-
-LONG_CONTEXT_ABOVE = 272_000
-"""The one context step that `daily_stats` tells apart."""
+from ledger.schema import accounts, daily_stats, request_logs, request_rows
 
 KINDS = tuple(field.name for field in fields(Counts))
 
@@ -79,7 +77,7 @@ def list_accounts(connection: Connection) -> tuple[Account, ...]:
 
 def newest_request(connection: Connection) -> datetime | None:
     """When the newest stored request ended (aware UTC); None in an empty store."""
-    return connection.execute(select(func.max(request_logs.c.requested_at))).scalar()
+    return connection.execute(select(func.max(request_rows.c.at))).scalar()
 
 
 def account_sums(
@@ -105,17 +103,12 @@ def day_sums(connection: Connection, first_day: str, last_day: str) -> Mapping[s
             TokenSum(
                 model=row.model,
                 service_tier=row.service_tier or None,
-                context_above=LONG_CONTEXT_ABOVE if row.long_context else 0,
+                context_above=row.context_above,
                 at=at,
                 metered=row.metered,
                 unmetered=row.unmetered_successes,
-                counts=Counts(
-                    input=row.input_tokens,
-                    cached_input=row.cached_input_tokens,
-                    cache_write=row.cache_write_tokens,
-                    cache_write_1h=row.cache_write_1h_tokens,
-                    output=row.output_tokens,
-                ),
+                counts=Counts(*(getattr(row, name) for name in COUNT_COLUMNS.values())),
+                provider=row.provider or None,
             )
         )
     return {day: tuple(sums) for day, sums in found.items()}

@@ -1,21 +1,23 @@
-"""Writing: request events with their daily sums, in one transaction, and the price table."""
+"""Writing: request events with all their sums, in one transaction, and quota samples."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ledger.pricing.counts import counts_of, is_metered, sensible
-from ledger.requests.queries import LONG_CONTEXT_ABOVE
-from ledger.schema import accounts, daily_stats, request_logs, usage_history
-from ledger.values import UNKNOWN_MODEL, RequestEvent, UsageSample
+from ledger.columns import micros, packed
+from ledger.pricing.steps import context_step
+from ledger.requests import rollups
+from ledger.requests.dictionaries import CALLERS, DETAILS, KINDS, SESSIONS
+from ledger.requests.rollups import Entry
+from ledger.requests.texts import cut, units_text
+from ledger.schema import accounts, request_rows, usage_history
+from ledger.values import UNKNOWN_MODEL, RequestEvent, Usage, UsageSample
 
 NEAR = timedelta(seconds=5)
 """Samples that are closer than this and say the same are one."""
@@ -23,95 +25,90 @@ NEAR = timedelta(seconds=5)
 RESET_WOBBLE = 60
 """Seconds by which a provider's reset times differ without meaning it."""
 
-_DAY_KEY = ("day", "model", "service_tier", "long_context")
-_DAY_SUMS = (
-    "requests",
-    "errors",
-    "cancelled",
-    "successes",
-    "metered",
-    "unmetered_successes",
-    "input_tokens",
-    "cached_input_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-)
-_LOG_COLUMNS = (
+_COUNTS = tuple(field.name for field in fields(Usage))
+_ROW = (
     "event_id",
-    "account_id",
-    "api_key_id",
+    "at",
+    "caller_id",
+    "kind_id",
+    "detail_id",
+    "session_number",
     "request_id",
     "upstream_request_id",
-    "requested_at",
-    "model",
-    "api",
-    "input_tokens",
-    "output_tokens",
-    "cached_input_tokens",
-    "reasoning_tokens",
-    "reasoning_effort",
-    "service_tier",
-    "latency_ms",
-    "latency_first_token_ms",
-    "status",
-    "http_status",
-    "error_code",
-    "error_message",
-    "end_reason",
-    "session_id",
-    "user_agent",
-    "request_kind",
-    "instance_id",
-    "source",
-    "gateway",
-    "provider",
-    "requested_model",
-    "requested_service_tier",
-    "project",
     "trace_id",
     "response_id",
-    "auth_index",
-    "route",
-    "error_class",
+    *_COUNTS,
+    "latency_ms",
+    "latency_first_token_ms",
+    "error_message",
     "provider_cost_usd",
-    "login",
-    "streamed",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "audio_input_tokens",
-    "audio_output_tokens",
-    "image_input_tokens",
-    "image_output_tokens",
     "extra_units",
 )
-_INSERT_LOG = str(insert(request_logs).compile(dialect=sqlite.dialect(), column_keys=list(_LOG_COLUMNS)))
+_SUMMED_BY = (("provider", 40), ("model", 200), ("service_tier", 40), ("requested_service_tier", 40))
+_ROW_AS = (*_ROW, "id", "deleted_at")
+
+
+def _insertion(columns: Sequence[str]) -> str:
+    marks = ", ".join("?" for _ in columns)
+    return f"INSERT INTO request_rows ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
 
 
 def record(connection: Connection, events: Sequence[RequestEvent], *, again: bool = False) -> None:
-    """Store events and add them to their days: all of them or, with the caller's transaction, none.
+    """Store events and add them to all sums: all of them or, with the caller's transaction, none.
 
     Args:
         again: an earlier try may have been committed without our knowing; what is there is left out.
     """
     if again:
-        events = _missing(connection, events)
-    if not events:
-        return
-    if connection.dialect.name == "sqlite":  # a third of the time that typed parameters take
-        connection.exec_driver_sql(_INSERT_LOG, [_sqlite_row(event) for event in events])
+        events = missing(connection, events)
+    if events:
+        rollups.add(connection, insert_rows(connection, list(map(_clean, events))))
+
+
+def insert_rows(
+    connection: Connection,
+    events: Sequence[RequestEvent],
+    places: Sequence[tuple[int, datetime | None]] = (),
+) -> list[Entry]:
+    """Store the rows of events alone.
+
+    Args:
+        places: their ids, and when they were marked as deleted; without it they get new ids.
+    """
+    callers = CALLERS.numbers(connection, map(caller_of, events))
+    kinds = KINDS.numbers(connection, map(kind_of, events))
+    details = DETAILS.numbers(connection, map(detail_of, events))
+    sessions = SESSIONS.numbers(connection, [(e.session_id,) for e in events if e.session_id])
+    sqlite_file = connection.dialect.name == "sqlite"
+    make = _sqlite_row if sqlite_file else _row
+    entries, rows = [], []
+    for event in events:
+        caller, kind = callers[caller_of(event)], kinds[kind_of(event)]
+        session = sessions[(event.session_id,)] if event.session_id else None
+        rows.append(make(event, caller, kind, details[detail_of(event)], session))
+        entries.append(Entry(event, caller, kind))
+    names = _ROW_AS if places else _ROW
+    if places:
+        stamp = _stamp if sqlite_file else lambda moment: moment
+        rows = [(*row, id, stamp(gone)) for row, (id, gone) in zip(rows, places, strict=True)]
+    if sqlite_file:  # a third of the time that typed parameters take
+        connection.exec_driver_sql(_insertion(names), rows)
     else:
-        rows = [
-            dict(zip(_LOG_COLUMNS, _log_row(e, e.requested_at, e.provider_cost_usd), strict=True))
-            for e in events
-        ]
-        connection.execute(insert(request_logs), rows)
-    _add_days(connection, day_rows(events))
+        connection.execute(insert(request_rows), [dict(zip(names, row, strict=True)) for row in rows])
+    return entries
 
 
-def _missing(connection: Connection, events: Sequence[RequestEvent]) -> list[RequestEvent]:
-    ids = request_logs.c.event_id
+def _clean(event: RequestEvent) -> RequestEvent:
+    """With the texts that sums are kept apart by as the store takes them: a row and its sums say the same."""
+    clean: dict[str, Any] = {name: cut(getattr(event, name), most) for name, most in _SUMMED_BY}
+    if all(clean[name] == getattr(event, name) for name, _ in _SUMMED_BY):
+        return event
+    return replace(event, **clean)
+
+
+def missing(connection: Connection, events: Sequence[RequestEvent]) -> list[RequestEvent]:
+    """Those events that are not stored yet."""
+    ids = request_rows.c.event_id
     stored: set[str] = set()
     for start in range(0, len(events), 500):  # SQLite bounds the number of parameters
         wanted = [e.id for e in events[start : start + 500]]
@@ -119,50 +116,85 @@ def _missing(connection: Connection, events: Sequence[RequestEvent]) -> list[Req
     return [e for e in events if e.id not in stored]
 
 
-def day_rows(events: Iterable[RequestEvent]) -> list[dict[str, Any]]:
-    """The rows by which a batch of events raises `daily_stats`; a key may stand in several of them."""
-    days: dict[tuple[Any, ...], list[int]] = {}
-    for event in events:
-        usage = event.usage
-        key = (
-            event.requested_at.date(),
-            event.model,
-            event.billed_tier,
-            (usage.input_tokens or 0) > LONG_CONTEXT_ABOVE,
-        )
-        sums = days.get(key)
-        if sums is None:
-            sums = days[key] = [0] * len(_DAY_SUMS)
-        _add(sums, event)
-    return [
-        {
-            "day": day.isoformat(),
-            "model": _cut(model, 200) or UNKNOWN_MODEL,
-            "service_tier": _cut(tier, 40) or "",
-            "long_context": long_context,
-            **dict(zip(_DAY_SUMS, sums, strict=True)),
-        }
-        for (day, model, tier, long_context), sums in days.items()
-    ]
+def caller_of(event: RequestEvent) -> tuple[Any, ...]:
+    """The values of `request_callers`."""
+    return (
+        event.instance_id,
+        event.source,
+        event.gateway,
+        event.account_id,
+        event.api_key_id,
+        event.project,
+        event.auth_index,
+    )
 
 
-def _add(sums: list[int], event: RequestEvent) -> None:
-    """Add one event to the columns of `_DAY_SUMS`, in their order."""
-    sums[0] += 1
-    sums[1] += event.status == "error"
-    sums[2] += event.status == "cancelled"
-    sums[3] += event.status == "success"
-    if not is_metered(event.usage, event.extra_units):
-        sums[5] += event.status == "success" and event.billable
-        return
-    counts = counts_of(event.usage, event.extra_units)
-    sums[4] += 1
-    sums[6] += counts.input
-    sums[7] += counts.cached_input
-    sums[8] += counts.output
-    sums[9] += event.usage.reasoning_tokens or 0
-    sums[10] += counts.cache_write
-    sums[11] += counts.cache_write_1h
+def kind_of(event: RequestEvent) -> tuple[Any, ...]:
+    """The values of `request_kinds`."""
+    return (
+        event.provider,
+        event.model or UNKNOWN_MODEL,
+        event.requested_model,
+        event.service_tier,
+        event.requested_service_tier,
+        event.login,
+        event.api,
+        event.status,
+        event.http_status,
+        event.error_class,
+        event.error_code,
+        event.streamed,
+        context_step(event.usage.input_tokens),
+    )
+
+
+def detail_of(event: RequestEvent) -> tuple[Any, ...]:
+    """The values of `request_details`."""
+    kind = "normal" if event.billable else "read"
+    return (event.user_agent, event.reasoning_effort, event.route, event.end_reason, kind)
+
+
+def _row(event: RequestEvent, caller: int, kind: int, detail: int, session: int | None) -> tuple[Any, ...]:
+    """The values of `_ROW`, in their order."""
+    usage = event.usage
+    return (
+        event.id,
+        event.requested_at,
+        caller,
+        kind,
+        detail,
+        session,
+        cut(event.request_id, 200),
+        cut(event.upstream_request_id, 200),
+        cut(event.trace_id, 200),
+        cut(event.response_id, 200),
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cached_input_tokens,
+        usage.reasoning_tokens,
+        usage.cache_write_tokens,
+        usage.cache_write_1h_tokens,
+        usage.audio_input_tokens,
+        usage.audio_output_tokens,
+        usage.image_input_tokens,
+        usage.image_output_tokens,
+        event.latency_ms,
+        event.latency_first_token_ms,
+        cut(event.error_message, 4_096),
+        event.provider_cost_usd,
+        units_text(event.extra_units),
+    )
+
+
+def _stamp(moment: datetime | None) -> int | None:
+    return None if moment is None else micros(moment)
+
+
+def _sqlite_row(event: RequestEvent, *numbers: Any) -> tuple[Any, ...]:
+    """The same, as SQLite stores it."""
+    id, at, *middle, cost, units = _row(event, *numbers)
+    middle[4], middle[6] = packed(middle[4]), packed(middle[6])  # request_id, trace_id
+    return (packed(id), micros(at), *middle, None if cost is None else str(cost), units)
 
 
 def record_samples(connection: Connection, samples: Iterable[UsageSample]) -> None:
@@ -209,90 +241,3 @@ def ensure_account(connection: Connection, **columns: Any) -> None:
 
 def _insert(connection: Connection, table: Any) -> Any:
     return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
-
-
-def _add_days(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    statement = _insert(connection, daily_stats)
-    statement = statement.on_conflict_do_update(
-        index_elements=list(_DAY_KEY),
-        set_={name: daily_stats.c[name] + statement.excluded[name] for name in _DAY_SUMS},
-    )
-    connection.execute(statement, rows)
-
-
-def _stamp(moment: datetime) -> str:
-    """A moment as SQLite stores it; what `UtcDateTime` would make of it."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
-
-
-def _sqlite_row(event: RequestEvent) -> tuple[Any, ...]:
-    cost = event.provider_cost_usd
-    return _log_row(event, _stamp(event.requested_at), None if cost is None else str(cost))
-
-
-def _log_row(
-    event: RequestEvent, requested_at: datetime | str, provider_cost_usd: Decimal | str | None
-) -> tuple[Any, ...]:
-    """The values of `_LOG_COLUMNS`, in their order."""
-    usage = event.usage
-    return (
-        event.id,
-        _cut(event.account_id, 200),
-        _cut(event.api_key_id, 40),
-        _cut(event.request_id, 200),
-        _cut(event.upstream_request_id, 200),
-        requested_at,
-        _cut(event.model, 200) or UNKNOWN_MODEL,
-        event.api,
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.cached_input_tokens,
-        usage.reasoning_tokens,
-        _cut(event.reasoning_effort, 40),
-        _cut(event.service_tier, 40),
-        event.latency_ms,
-        event.latency_first_token_ms,
-        event.status,
-        event.http_status,
-        _cut(event.error_code, 100),
-        _cut(event.error_message, 1000),
-        event.end_reason,
-        _cut(event.session_id, 200),
-        _cut(event.user_agent, 200),
-        "normal" if event.billable else "read",
-        _cut(event.instance_id, 200),
-        event.source,
-        _cut(event.gateway, 200),
-        _cut(event.provider, 40),
-        _cut(event.requested_model, 200),
-        _cut(event.requested_service_tier, 40),
-        _cut(event.project, 200),
-        _cut(event.trace_id, 200),
-        _cut(event.response_id, 200),
-        _cut(event.auth_index, 200),
-        _cut(event.route, 200),
-        _cut(event.error_class, 40),
-        provider_cost_usd,
-        event.login,
-        event.streamed,
-        usage.cache_write_tokens,
-        usage.cache_write_1h_tokens,
-        usage.audio_input_tokens,
-        usage.audio_output_tokens,
-        usage.image_input_tokens,
-        usage.image_output_tokens,
-        _units(event.extra_units),
-    )
-
-
-def _units(units: Mapping[str, Decimal] | None) -> str | None:
-    """A JSON object whose numbers are those of the Decimals, digit by digit; what is no count is left out."""
-    found = {name: number for name, number in sorted((units or {}).items()) if sensible(number)}
-    return "{" + ", ".join(f"{json.dumps(name)}: {n:f}" for name, n in found.items()) + "}" if found else None
-
-
-def _cut(text: str | None, most: int) -> str | None:
-    """Text as every store takes it: bounded, valid UTF-8, without NUL. Callers choose these words."""
-    if text is None or (len(text) <= most and text.isascii() and "\0" not in text):
-        return text
-    return text[:most].encode("utf-8", "replace").decode("utf-8").replace("\0", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -27,6 +28,29 @@ from settings.model import Settings
 
 ROOT = Path(__file__).parents[2]
 Write = Callable[[Path, Callable[[Connection], object]], None]
+
+
+@pytest.fixture(scope="session")
+def as_foreign() -> Callable[[Path], None]:
+    """Makes a ledger of ours what those of other programs are: `request_logs` is a table, into which anything
+    can be written."""
+
+    def change(database: Path) -> None:
+        with closing(sqlite3.connect(database)) as owner:
+            (view,) = owner.execute("SELECT sql FROM sqlite_master WHERE name = 'event_log'").fetchone()
+            columns = [row[1] for row in owner.execute("PRAGMA table_info(request_logs)")]
+            named = ", ".join(columns[1:])
+            owner.executescript(f"""
+                CREATE TABLE taken (id INTEGER PRIMARY KEY, {named});
+                INSERT INTO taken SELECT * FROM request_logs;
+                DROP VIEW event_log;
+                DROP VIEW request_logs;
+                DROP TABLE request_rows;
+                ALTER TABLE taken RENAME TO request_logs;
+                {view};
+            """)
+
+    return change
 
 
 @pytest.fixture(scope="session")

@@ -109,7 +109,9 @@ def test_a_collector_that_fails_leaves_the_others_standing(
     taker: Taker,
     present: Callable[[Scrape], set[str]],
     successes: Callable[[Scrape], dict[str, float]],
+    as_foreign: Callable[[Path], None],
 ) -> None:
+    as_foreign(usage_db)
     write(usage_db, lambda connection: connection.exec_driver_sql("DROP VIEW event_log"))
     write(usage_db, lambda connection: connection.exec_driver_sql(f"DROP TABLE {table}"))
     with caplog.at_level(logging.WARNING):
@@ -122,8 +124,13 @@ def test_a_collector_that_fails_leaves_the_others_standing(
 
 
 def test_a_time_that_nobody_can_read_is_told_without_showing_it(
-    usage_db: Path, write: Write, taker: Taker, caplog: pytest.LogCaptureFixture
+    usage_db: Path,
+    write: Write,
+    taker: Taker,
+    caplog: pytest.LogCaptureFixture,
+    as_foreign: Callable[[Path], None],
 ) -> None:
+    as_foreign(usage_db)
     write(usage_db, lambda c: c.exec_driver_sql("UPDATE request_logs SET requested_at = 'yesterday'"))
     with caplog.at_level(logging.WARNING):
         assert taker(usage_db)().failed == ()

@@ -66,7 +66,9 @@ def test_one_row_costs_no_other_and_is_told_without_what_stands_in_it(
     table: str,
     column: str,
     value: Any,
+    as_foreign: Callable[[Path], None],
 ) -> None:
+    as_foreign(usage_db)
     take = taker(usage_db)
     before = values(take())
     if when == "before":

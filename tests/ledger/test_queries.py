@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Engine, delete, text
+from sqlalchemy import Connection, Engine, delete
 from sqlalchemy.event import listen
 
 from ledger.pricing.cost import Spend, TokenSum, price_event, price_sums
 from ledger.pricing.counts import Counts
 from ledger.pricing.files import book, load_seed
+from ledger.requests.corrections import hide
 from ledger.requests.queries import account_sums, day_sums, list_accounts, newest_request
 from ledger.requests.writes import ensure_account, record
-from ledger.schema import daily_stats, request_logs
+from ledger.schema import daily_stats, request_durations, request_hourly, request_rows
 from ledger.store import migrate, sqlite_url, writer
 from ledger.values import RequestEvent, Usage
 
@@ -36,8 +37,8 @@ EACH_EXAMPLE_EMPTIES_THE_LEDGER = settings(
 
 def refill(engine: Engine, events: list[RequestEvent]) -> None:
     with engine.begin() as connection:
-        connection.execute(delete(request_logs))
-        connection.execute(delete(daily_stats))
+        for table in (request_rows, request_hourly, request_durations, daily_stats):
+            connection.execute(delete(table))
         record(connection, events)
 
 
@@ -153,17 +154,13 @@ class TestAccountSums:
     def test_a_deleted_request_is_gone(self, ledger: Engine, make_event: EventFactory) -> None:
         refill(ledger, [make_event(account_id="one"), make_event(account_id="two")])
         with ledger.begin() as connection:
-            connection.execute(
-                text("UPDATE request_logs SET deleted_at = requested_at WHERE account_id = 'one'")
-            )
+            hide(connection, [1], LAST)
         assert set(sums(ledger, FIRST, LAST)) == {"two"}
 
     def test_a_request_without_account_is_booked_on_unknown(
         self, ledger: Engine, make_event: EventFactory
     ) -> None:
-        refill(ledger, [make_event()])
-        with ledger.begin() as connection:
-            connection.execute(text("UPDATE request_logs SET account_id = NULL"))
+        refill(ledger, [make_event(account_id=None)])
         assert set(sums(ledger, FIRST, LAST)) == {"unknown"}
 
     @EACH_EXAMPLE_EMPTIES_THE_LEDGER
@@ -252,4 +249,4 @@ class TestSpeed:
         engine.dispose()
         assert plans
         for plan in plans:
-            assert "idx_logs_requested_at" in str(plan)
+            assert "idx_rows_at" in str(plan)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, delete, text
+from sqlalchemy import Connection, Engine, delete, select, text
 
 from ledger.errors import FilterError, TooSlow
 from ledger.pricing.cost import price_request
@@ -22,12 +22,13 @@ from ledger.pricing.files import book, load_seed
 from ledger.pricing.steps import context_step
 from ledger.requests import queries
 from ledger.requests.answers import Cursor, Totals
+from ledger.requests.corrections import hide
 from ledger.requests.filter import DIMENSIONS, RequestFilter
 from ledger.requests.grouping import priced_groups
 from ledger.requests.histogram import BOUNDS, Histogram, bucket, histogram_of
 from ledger.requests.limits import Limit, asking
 from ledger.requests.writes import record
-from ledger.schema import daily_stats, request_logs
+from ledger.schema import daily_stats, request_durations, request_hourly, request_logs, request_rows
 from ledger.store import reader
 from ledger.values import RequestEvent, Usage
 
@@ -42,9 +43,15 @@ SEVERAL = settings(
 
 def refill(engine: Engine, events: list[RequestEvent]) -> None:
     with engine.begin() as connection:
-        connection.execute(delete(request_logs))
-        connection.execute(delete(daily_stats))
+        for table in (request_rows, request_hourly, request_durations, daily_stats):
+            connection.execute(delete(table))
         record(connection, events)
+
+
+def request_id_of(connection: Connection, session: str) -> int:
+    """The id of a row by its session."""
+    found = select(request_logs.c.id).where(request_logs.c.session_id == session)
+    return int(connection.execute(found).scalar_one())
 
 
 @pytest.fixture
@@ -261,9 +268,7 @@ class TestFilter:
     ) -> None:
         refill(ledger, [make_event(session_id="here"), make_event(session_id="gone")])
         with ledger.begin() as connection:
-            connection.execute(
-                text("UPDATE request_logs SET deleted_at = requested_at WHERE session_id = 'gone'")
-            )
+            hide(connection, [request_id_of(connection, "gone")], DAY)
         assert ask(queries.totals, ALL, SEEDED).requests == 1
         assert [row.session_id for row in ask(queries.page, ALL, SEEDED).rows] == ["here"]
 
@@ -506,3 +511,34 @@ class TestLimits:
         with pytest.raises(TooSlow, match="cancelled"):
             with asking(readers, limit) as connection:
                 connection.execute(text("SELECT 1"))
+
+
+class TestFromSums:
+    @SEVERAL
+    @given(data=st.data())
+    def test_sums_by_hour_and_rows_say_the_same(
+        self,
+        ledger: Engine,
+        ask: Callable[..., Any],
+        events: st.SearchStrategy[RequestEvent],
+        data: st.DataObject,
+    ) -> None:
+        """Every question with a condition that only rows can answer, and without."""
+        stored = data.draw(st.lists(events, max_size=12))
+        refill(ledger, stored)
+        minutes = st.integers(-2_000, 4_000)
+        since, until = sorted(DAY + timedelta(minutes=data.draw(minutes)) for _ in range(2))
+        where = RequestFilter(since, until, account_id=data.draw(st.sampled_from([(), ("one",)])))
+        by_rows = replace(where, min_latency_ms=0.0)
+        for question in (queries.totals, lambda c, w, b: queries.by(c, w, "model", b, durations=True)):
+            assert ask(question, where, SEEDED) == ask(question, by_rows, SEEDED)
+
+    def test_whole_hours_are_read_from_sums_alone(
+        self, ledger: Engine, ask: Callable[..., Any], make_event: EventFactory
+    ) -> None:
+        refill(ledger, [make_event(requested_at=DAY + timedelta(hours=h)) for h in range(3)])
+        with ledger.begin() as connection:
+            connection.execute(delete(request_rows))
+        where = RequestFilter(DAY, DAY + timedelta(hours=2))
+        assert ask(queries.totals, where, SEEDED).requests == 2
+        assert ask(queries.totals, ALL, SEEDED).requests == 3

@@ -40,7 +40,7 @@ def locked(url: URL, engine: Engine) -> Iterator[None]:
     """Nobody else can read the requests in here."""
     if url.get_backend_name() == "postgresql":
         with engine.begin() as connection:
-            connection.execute(text("LOCK TABLE request_logs IN ACCESS EXCLUSIVE MODE"))
+            connection.execute(text("LOCK TABLE request_rows IN ACCESS EXCLUSIVE MODE"))
             yield
     else:
         engine.dispose()
@@ -174,7 +174,11 @@ class TestReader:
 
     @pytest.mark.parametrize(
         "statement",
-        ["DELETE FROM request_logs", "CREATE TABLE mine (id INTEGER)", "UPDATE request_logs SET model = 'x'"],
+        [
+            "DELETE FROM request_rows",
+            "CREATE TABLE mine (id INTEGER)",
+            "UPDATE request_rows SET error_message = 'x'",
+        ],
     )
     def test_it_cannot_write(
         self, url: URL, ledger: Engine, make_event: EventFactory, statement: str
@@ -239,7 +243,7 @@ class TestReader:
     def test_a_file_that_is_not_migrated_says_so(self, tmp_path: Path) -> None:
         url = sqlite_url(tmp_path / "usage.db")
         (tmp_path / "usage.db").touch()
-        assert "no such table: request_logs" in failure(url, reader(url))
+        assert "no such table: request_rows" in failure(url, reader(url))
 
     def test_a_corrupt_file_says_so(self, tmp_path: Path) -> None:
         url = sqlite_url(tmp_path / "usage.db")

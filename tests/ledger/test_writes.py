@@ -12,13 +12,18 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
+from ledger.pricing.counts import counts_of, is_metered
+from ledger.pricing.steps import NO_TOKENS, context_step
+from ledger.request_tables import COUNT_COLUMNS
+from ledger.requests.corrections import hide
 from ledger.requests.queries import list_accounts
-from ledger.requests.writes import day_rows, ensure_account, record
-from ledger.schema import daily_stats, request_logs
+from ledger.requests.stored import event_of
+from ledger.requests.writes import ensure_account, record
+from ledger.schema import daily_stats, request_durations, request_hourly, request_logs, request_rows
 from ledger.values import RequestEvent, Usage
 
 EventFactory = Callable[..., RequestEvent]
-DayKey = tuple[str, str, str, bool]
+DayKey = tuple[str, str, str, str, int]
 TEXT = st.text(st.characters(), max_size=300)  # with NUL and halves of surrogate pairs
 FROM_OUTSIDE = [
     "request_id",
@@ -59,8 +64,8 @@ def store(engine: Engine, *batches: list[RequestEvent]) -> None:
 
 def empty(engine: Engine) -> None:
     with engine.begin() as connection:
-        connection.execute(delete(request_logs))
-        connection.execute(delete(daily_stats))
+        for table in (request_rows, request_hourly, request_durations, daily_stats):
+            connection.execute(delete(table))
 
 
 def rows(engine: Engine, table: Any) -> list[Any]:
@@ -72,28 +77,18 @@ def recomputed(engine: Engine) -> dict[DayKey, dict[str, int]]:
     """What `daily_stats` must hold, counted from the stored requests one by one."""
     days: dict[DayKey, dict[str, int]] = {}
     for r in rows(engine, request_logs):
-        output = r.reasoning_tokens if r.output_tokens is None else r.output_tokens
-        metered = r.input_tokens is not None and output is not None
-        key = (
-            r.requested_at.date().isoformat(),
-            r.model,
-            (r.login and r.requested_service_tier) or r.service_tier or r.requested_service_tier or "",
-            (r.input_tokens or 0) > 272_000,
-        )
+        event = event_of(r._mapping)
+        above = context_step(r.input_tokens)
+        key = (r.requested_at.date().isoformat(), r.provider or "", r.model, event.billed_tier or "", above)
         found = days.setdefault(key, dict.fromkeys(SUMS, 0))
         found["requests"] += 1
         found[{"success": "successes", "error": "errors", "cancelled": "cancelled"}[r.status]] += 1
-        if metered:
+        if is_metered(event.usage, event.extra_units):
+            counts = counts_of(event.usage, event.extra_units)
             found["metered"] += 1
-            found["input_tokens"] += r.input_tokens
-            found["cached_input_tokens"] += min(max(r.cached_input_tokens or 0, 0), r.input_tokens)
-            found["output_tokens"] += output
             found["reasoning_tokens"] += r.reasoning_tokens or 0
-            cached = min(max(r.cached_input_tokens or 0, 0), r.input_tokens)
-            written = min(max(r.cache_write_tokens or 0, 0), r.input_tokens - cached)
-            found["cache_write_tokens"] += written
-            left = r.input_tokens - cached - written
-            found["cache_write_1h_tokens"] += min(max(r.cache_write_1h_tokens or 0, 0), left)
+            for name, column in COUNT_COLUMNS.items():
+                found[column] += getattr(counts, name)
         elif r.status == "success" and r.request_kind == "normal":
             found["unmetered_successes"] += 1
     return days
@@ -101,7 +96,9 @@ def recomputed(engine: Engine) -> dict[DayKey, dict[str, int]]:
 
 def daily(engine: Engine) -> dict[DayKey, dict[str, int]]:
     return {
-        (r.day, r.model, r.service_tier, r.long_context): {name: getattr(r, name) for name in SUMS}
+        (r.day, r.provider, r.model, r.service_tier, r.context_above): {
+            name: getattr(r, name) for name in SUMS
+        }
         for r in rows(engine, daily_stats)
     }
 
@@ -223,22 +220,19 @@ class TestDailyStats:
             [make_event(), make_event(status="error", usage=Usage()), make_event(usage=long)],
             [make_event(), make_event(service_tier="flex"), make_event(usage=Usage(), status="cancelled")],
         )
-        plain = ("2026-08-21", "gpt-5.6-sol", "", False)
-        assert daily(ledger)[plain] == {
-            "requests": 4,
-            "errors": 1,
-            "cancelled": 1,
+        plain = ("2026-08-21", "", "gpt-5.6-sol", "", 0)
+        untold = (*plain[:4], NO_TOKENS)  # no counts: nobody knows the context
+        assert daily(ledger)[plain] == dict.fromkeys(SUMS, 0) | {
+            "requests": 2,
             "successes": 2,
             "metered": 2,
-            "unmetered_successes": 0,
             "input_tokens": 2_000,
             "cached_input_tokens": 400,
             "output_tokens": 800,
             "reasoning_tokens": 100,
-            "cache_write_tokens": 0,
-            "cache_write_1h_tokens": 0,
         }
-        assert set(daily(ledger)) == {plain, (*plain[:2], "flex", False), (*plain[:3], True)}
+        assert daily(ledger)[untold] == dict.fromkeys(SUMS, 0) | {"requests": 2, "errors": 1, "cancelled": 1}
+        assert set(daily(ledger)) == {plain, untold, (*plain[:3], "flex", 0), (*plain[:4], 272_000)}
 
     @pytest.mark.parametrize(
         ("changes", "unmetered"),
@@ -252,9 +246,10 @@ class TestDailyStats:
         ],
     )
     def test_a_success_that_should_have_reported_its_usage_is_counted(
-        self, make_event: EventFactory, changes: dict[str, Any], unmetered: int
+        self, ledger: Engine, make_event: EventFactory, changes: dict[str, Any], unmetered: int
     ) -> None:
-        (row,) = day_rows([make_event(**{"usage": Usage(), **changes})])
+        store(ledger, [make_event(**{"usage": Usage(), **changes})])
+        (row,) = daily(ledger).values()
         assert row["unmetered_successes"] == unmetered
 
     def test_a_day_ends_at_utc_midnight(self, ledger: Engine, make_event: EventFactory) -> None:
@@ -298,7 +293,7 @@ class TestEventLog:
     def test_a_deleted_request_is_not_in_it(self, ledger: Engine, make_event: EventFactory) -> None:
         store(ledger, [make_event(), make_event()])
         with ledger.begin() as connection:
-            connection.execute(text("UPDATE request_logs SET deleted_at = requested_at WHERE id = 1"))
+            hide(connection, [1], datetime(2026, 8, 22, tzinfo=UTC))
             assert connection.execute(text("SELECT count(*) FROM event_log")).scalar() == 1
 
 

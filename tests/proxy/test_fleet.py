@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 import uvloop
-from sqlalchemy import Table, select
+from sqlalchemy import FromClause, select
 
 from ledger import store
 from ledger.schema import account_audit, accounts, request_logs
@@ -43,7 +43,7 @@ class Run:
     samples: Mapping[str, float]
     database: Path
 
-    def rows(self, table: Table) -> list[Any]:
+    def rows(self, table: FromClause) -> list[Any]:
         """All rows of a table of the ledger."""
         engine = store.reader(store.sqlite_url(self.database))
         try:

@@ -20,7 +20,7 @@ from typing import Any
 import aiohttp
 import pytest
 import uvloop
-from sqlalchemy import Table, select
+from sqlalchemy import FromClause, select
 
 from ledger import store
 from ledger.schema import account_audit, accounts, request_logs
@@ -82,7 +82,7 @@ class Fleet:
         assert process.returncode == 0
         return done
 
-    def rows(self, table: Table) -> list[Any]:
+    def rows(self, table: FromClause) -> list[Any]:
         """All rows of a table of the ledger."""
         engine = store.reader(store.sqlite_url(self.config.with_name("usage.db")))
         try:

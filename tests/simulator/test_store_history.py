@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, func, select
+from sqlalchemy import BigInteger, Engine, create_engine, func, select, type_coerce
 
 from ledger.errors import StoreError
 from ledger.pricing.cost import price_sums
@@ -48,7 +48,9 @@ def test_cost_by_account(ledger: Engine, history: History, book: PriceBook) -> N
 
 
 def test_requests_and_tokens(ledger: Engine, history: History) -> None:
-    log, day = request_logs.c, func.strftime("%Y-%m-%d", request_logs.c.requested_at)
+    log = request_logs.c
+    seconds = type_coerce(log.requested_at, BigInteger) // 1_000_000
+    day = func.strftime("%Y-%m-%d", seconds, "unixepoch")
     sums = [daily_stats.c[f"{kind}_tokens"] for kind in ("input", "output", "cached_input", "reasoning")]
     with ledger.connect() as connection:
         rows = connection.execute(

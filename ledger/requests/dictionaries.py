@@ -1,0 +1,113 @@
+"""Texts that are stored once: the numbers of callers, kinds, details and sessions.
+
+A number that was given out is never taken back, so what is known stays true; except for those that a
+transaction has given out which then failed: they count as known only when another transaction has seen them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from json import dumps
+from typing import Any
+
+from sqlalchemy import Connection, String, Table, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ledger.request_tables import request_callers, request_details, request_kinds, request_sessions
+from ledger.requests.texts import cut
+
+MAX_KNOWN = 100_000
+"""Entries remembered of one table; callers choose texts, so there is no natural end."""
+
+AT_ONCE = 500
+"""Digests in one question: databases bound the number of parameters."""
+
+Values = tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class _Known:
+    """What a connection knows of one table."""
+
+    numbers: dict[Values, int] = field(default_factory=dict)
+    fresh: dict[Values, int] = field(default_factory=dict)
+    transaction: Any = None
+
+
+class Dictionary:
+    """One table of texts that are stored once."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.columns = tuple(column for column in table.columns if column.name not in ("id", "digest"))
+        self._lengths = [c.type.length if isinstance(c.type, String) else None for c in self.columns]
+
+    def numbers(self, connection: Connection, wanted: Iterable[Values]) -> dict[Values, int]:
+        """The numbers of some entries by their values, as given; those that are new get one.
+
+        Args:
+            wanted: values of the columns without number and digest, in their order.
+        """
+        known = self._known(connection)
+        missing = {v for v in wanted if v not in known.numbers and v not in known.fresh}
+        if missing:
+            self._learn(connection, known, missing)
+        return {**known.numbers, **known.fresh} if known.fresh else known.numbers
+
+    def _known(self, connection: Connection) -> _Known:
+        """What is known, without what a transaction gave out that is over: it may have failed."""
+        known: _Known = connection.info.setdefault(("dictionary", self.table.name), _Known())
+        transaction = connection.get_transaction()
+        if known.transaction is not transaction or transaction is None:
+            known.fresh.clear()
+            known.transaction = transaction
+        if len(known.numbers) > MAX_KNOWN:
+            known.numbers = {}  # not cleared: a caller may hold it
+        return known
+
+    def _learn(self, connection: Connection, known: _Known, missing: set[Values]) -> None:
+        clean = {values: self._clean(values) for values in missing}
+        digests = {values: digest(clean[values]) for values in missing}
+        stored = self._stored(connection, digests.values())
+        known.numbers.update({v: stored[d] for v, d in digests.items() if d in stored})
+        new = {digests[v]: clean[v] for v in missing if digests[v] not in stored}
+        if new:
+            self._insert(connection, new)
+            stored = self._stored(connection, new)
+            known.fresh.update({v: stored[d] for v, d in digests.items() if d in stored})
+
+    def _clean(self, values: Values) -> Values:
+        """As every store takes them."""
+        return tuple(
+            cut(value, length) if isinstance(value, str) and length else value
+            for value, length in zip(values, self._lengths, strict=True)
+        )
+
+    def _stored(self, connection: Connection, digests: Iterable[bytes]) -> dict[bytes, int]:
+        table, wanted = self.table.c, list(digests)
+        found: dict[bytes, int] = {}
+        for start in range(0, len(wanted), AT_ONCE):
+            some = table.digest.in_(wanted[start : start + AT_ONCE])
+            rows = connection.execute(select(table.digest, table.id).where(some))
+            found.update({bytes(row.digest): row.id for row in rows})
+        return found
+
+    def _insert(self, connection: Connection, new: dict[bytes, Values]) -> None:
+        """In the order of the digests: two processes that add the same ones never wait for each other."""
+        names = [column.name for column in self.columns]
+        rows = [{"digest": d, **dict(zip(names, new[d], strict=True))} for d in sorted(new)]
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        connection.execute(dialect.insert(self.table).on_conflict_do_nothing(), rows)
+
+
+def digest(values: Sequence[Any]) -> bytes:
+    """What an entry is found by."""
+    return blake2b(dumps(values, ensure_ascii=True).encode(), digest_size=16).digest()
+
+
+CALLERS = Dictionary(request_callers)
+KINDS = Dictionary(request_kinds)
+DETAILS = Dictionary(request_details)
+SESSIONS = Dictionary(request_sessions)

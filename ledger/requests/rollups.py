@@ -1,0 +1,144 @@
+"""Sums that are kept in step with the rows, in the transaction that changes them: by hour and everything that
+requests are told apart by (`request_hourly`), histograms of durations by hour and kind (`request_durations`),
+and by day and what decides on the price (`daily_stats`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Table, text
+from sqlalchemy.dialects import postgresql
+
+from ledger.columns import EPOCH, micros
+from ledger.pricing.counts import Counts, counts_of, is_metered
+from ledger.pricing.steps import context_step
+from ledger.request_tables import COUNT_COLUMNS, FIRST_TOKEN, LATENCY, request_durations, request_hourly
+from ledger.requests.histogram import bucket
+from ledger.schema import daily_stats
+from ledger.values import UNKNOWN_MODEL, RequestEvent
+
+HOUR = 3_600_000_000
+DAY_HOURS = 24
+"""Microseconds, and hours."""
+
+_NO_COUNTS = (0,) * len(COUNT_COLUMNS)
+_HOUR_SUMS = ("requests", "metered", "unmetered", "reasoning_tokens", *COUNT_COLUMNS.values())
+_DAY_SUMS = (
+    "requests",
+    "metered",
+    "unmetered_successes",
+    "reasoning_tokens",
+    *COUNT_COLUMNS.values(),
+    "successes",
+    "errors",
+    "cancelled",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored request, and the numbers of who asked and of what for."""
+
+    event: RequestEvent
+    caller_id: int
+    kind_id: int
+
+
+_Sums = dict[tuple[Any, ...], Sequence[int]]
+
+
+def add(connection: Connection, entries: Iterable[Entry], *, sign: int = 1) -> None:
+    """Add requests to all sums, or with sign = -1 take them out again."""
+    hours: _Sums = {}
+    durations: _Sums = {}
+    days: _Sums = {}
+    for entry in entries:
+        event = entry.event
+        hour = micros(event.requested_at) // HOUR
+        sums = _sums(event, sign)
+        _raise(hours, (hour, entry.caller_id, entry.kind_id), sums)
+        _raise(days, _day_key(event, hour), (*sums, *_outcome(event, sign)))
+        for measure, duration in ((LATENCY, event.latency_ms), (FIRST_TOKEN, event.latency_first_token_ms)):
+            if duration is not None:  # rows of others may lack either
+                _raise(durations, (hour, entry.kind_id, measure, bucket(duration)), (sign,))
+    _store(connection, request_hourly, _HOUR_SUMS, hours, sign)
+    _store(connection, request_durations, ("number",), durations, sign)
+    _store(connection, daily_stats, _DAY_SUMS, days, sign)
+
+
+def _sums(event: RequestEvent, sign: int) -> Sequence[int]:
+    """What one request adds to the columns of `_HOUR_SUMS`."""
+    if not is_metered(event.usage, event.extra_units):
+        return (sign, 0, sign * (event.status == "success" and event.billable), 0, *_NO_COUNTS)
+    counts = _in_order(counts_of(event.usage, event.extra_units))
+    own = (1, 1, 0, event.usage.reasoning_tokens or 0, *counts)
+    return own if sign == 1 else [-number for number in own]
+
+
+def _in_order(counts: Counts) -> Sequence[int]:
+    return [getattr(counts, name) for name in COUNT_COLUMNS]
+
+
+def _outcome(event: RequestEvent, sign: int) -> tuple[int, int, int]:
+    status = event.status
+    return (sign * (status == "success"), sign * (status == "error"), sign * (status == "cancelled"))
+
+
+def _day_key(event: RequestEvent, hour: int) -> tuple[Any, ...]:
+    return (
+        _day(hour // DAY_HOURS),
+        event.provider or "",
+        event.model or UNKNOWN_MODEL,
+        event.billed_tier or "",
+        context_step(event.usage.input_tokens),
+    )
+
+
+@lru_cache(1_000)
+def _day(number: int) -> str:
+    return (EPOCH + timedelta(days=number)).date().isoformat()
+
+
+def _raise(sums: _Sums, key: tuple[Any, ...], by: Sequence[int]) -> None:
+    before = sums.get(key)
+    sums[key] = by if before is None else [a + b for a, b in zip(before, by, strict=True)]
+
+
+def _store(connection: Connection, table: Table, names: Sequence[str], sums: _Sums, sign: int) -> None:
+    """In the order of their keys: processes that raise the same rows never wait for each other crosswise."""
+    if not sums:
+        return
+    rows = [(*key, *sums[key]) for key in sorted(sums)]
+    keys = [column.name for column in table.primary_key]
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(_sqlite_upsert(table, (*keys, *names), len(keys)), rows)
+    else:
+        statement = postgresql.insert(table)
+        excluded = {name: table.c[name] + statement.excluded[name] for name in names}
+        raised = statement.on_conflict_do_update(index_elements=keys, set_=excluded)
+        connection.execute(raised, [dict(zip((*keys, *names), row, strict=True)) for row in rows])
+    if sign < 0:
+        _drop_empty(connection, table, names[0], keys, sorted(sums))
+
+
+@lru_cache(16)
+def _sqlite_upsert(table: Table, columns: tuple[str, ...], keys: int) -> str:
+    raised = ", ".join(f"{name} = {name} + excluded.{name}" for name in columns[keys:])
+    marks = ", ".join("?" for _ in columns)
+    return (
+        f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
+        f" ON CONFLICT ({', '.join(columns[:keys])}) DO UPDATE SET {raised}"
+    )
+
+
+def _drop_empty(
+    connection: Connection, table: Table, number: str, keys: Sequence[str], rows: Sequence[Any]
+) -> None:
+    """Rows that no request is left in."""
+    gone = " AND ".join(f'"{key}" = :{key}' for key in keys)
+    statement = text(f'DELETE FROM {table.name} WHERE {gone} AND "{number}" = 0')  # noqa: S608
+    connection.execute(statement, [dict(zip(keys, row, strict=True)) for row in rows])
