@@ -32,6 +32,7 @@ class Wanted:
     token_file: Path | None = None
     sidecars: Sequence[str] = ()
     discovery: Path | None = None
+    collector: str | None = None
 
 
 def targets(settings: Settings, wanted: Wanted) -> Targets:
@@ -51,7 +52,16 @@ def targets(settings: Settings, wanted: Wanted) -> Targets:
         wanted.token_file,
         tuple(scrape.target(sidecar, "--sidecar-target") for sidecar in wanted.sidecars),
         wanted.discovery,
+        _collector(settings, wanted.collector),
     )
+
+
+def _collector(settings: Settings, wanted: str | None) -> str | None:
+    """None where no gateway is configured: nothing would answer there."""
+    if not settings.collector.gateways:
+        return None
+    listens = settings.collector.listen_addr
+    return _target(wanted, "--collector-target", listens, "[collector] listen_addr")
 
 
 def _target(wanted: str | None, option: str, listens: str, key: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from metrics import collector as collector_metrics
 from metrics import exporter as exporter_metrics
 from metrics import proxy as proxy_metrics
 from metrics.family import MetricFamily
@@ -21,7 +22,7 @@ from settings.load import load
 DESCRIPTION = """\
 Writes the configuration of Prometheus: whom to scrape, what to record, when to alert.
 
-  DIR/prometheus/prometheus.yml        both scrape jobs
+  DIR/prometheus/prometheus.yml        the scrape jobs
   DIR/prometheus/rules/recording.yml   recording rules
   DIR/prometheus/rules/alerts.yml      alerts
 """
@@ -71,7 +72,7 @@ def _relabel(arguments: argparse.Namespace) -> tuple[Relabel, ...]:
 
 def _family_and_label(text: str) -> tuple[MetricFamily, str]:
     name, _, label = text.partition(":")
-    for family in (*proxy_metrics.FAMILIES, *exporter_metrics.FAMILIES):
+    for family in (*proxy_metrics.FAMILIES, *exporter_metrics.FAMILIES, *collector_metrics.OWN):
         if family.name == name:
             return family, label
     raise ConfigError(f"--drop-label {text}: allowed: FAMILY:LABEL, a family that the services export")
@@ -104,7 +105,11 @@ def add(commands: argparse._SubParsersAction[OneLineParser]) -> None:
 
 
 def _add_targets(group: argparse._ArgumentGroup) -> None:
-    where = {"--proxy-target": "the proxy", "--exporter-target": "the exporter"}
+    where = {
+        "--proxy-target": "the proxy",
+        "--exporter-target": "the exporter",
+        "--collector-target": "the collector",
+    }
     for option, service in where.items():
         group.add_argument(
             option, metavar="HOST:PORT", help=f"where {service} answers; default: where it listens"

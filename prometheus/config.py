@@ -35,6 +35,7 @@ class RuleConfig:
 
     proxy_job: str = _DEFAULT.proxy_job
     exporter_job: str = _DEFAULT.exporter_job
+    collector_job: str = _DEFAULT.collector_job
     scrape_interval: timedelta = span(_DEFAULT.scrape_interval)
     scrape_timeout: timedelta = span(_DEFAULT.scrape_timeout)
     evaluation_interval: timedelta = span(_DEFAULT.evaluation_interval)
@@ -49,6 +50,11 @@ class RuleConfig:
     error_ratio_for: timedelta = span(_DEFAULT.error_ratio_for)
     scrape_lost_for: timedelta = span(_DEFAULT.scrape_lost_for)
     collector_failing_for: timedelta = span(_DEFAULT.collector_failing_for)
+    gap_seconds_above: float = _DEFAULT.gap_seconds_above
+    gaps_within: timedelta = span(_DEFAULT.gaps_within)
+    gateway_lost_for: timedelta = span(_DEFAULT.gateway_lost_for)
+    inbox_waiting_for: timedelta = span(_DEFAULT.inbox_waiting_for)
+    undecodable_within: timedelta = span(_DEFAULT.undecodable_within)
     dropped_within: timedelta = span(_DEFAULT.dropped_within)
     latency_above: timedelta = span(_DEFAULT.latency_above)
     latency_requests_at_least: int = _DEFAULT.latency_requests_at_least

@@ -24,6 +24,7 @@ class Targets:
         sidecars: further exporters: each beside a codex-lb, on that one's store.
         discovery: a folder with files that list further hosts, `proxy*.yml` and `exporter*.yml`; Prometheus
             watches them. The paths are relative as above.
+        collector: None where nothing is collected.
     """
 
     proxy: str
@@ -31,6 +32,7 @@ class Targets:
     token_file: Path | None = None
     sidecars: tuple[str, ...] = ()
     discovery: Path | None = None
+    collector: str | None = None
 
 
 def target(address: str, option: str) -> str:
@@ -61,6 +63,11 @@ def document(config: RuleConfig, targets: Targets, rule_files: list[str]) -> dic
         "scrape_configs": [
             _job(config, config.proxy_job, "proxy", (targets.proxy,), targets),
             _job(config, config.exporter_job, "exporter", (targets.exporter, *targets.sidecars), targets),
+            *(
+                (_job(config, config.collector_job, "collector", (targets.collector,), targets),)
+                if targets.collector
+                else ()
+            ),
         ],
         **({"remote_write": [config.remote_write.document()]} if config.remote_write else {}),
     }

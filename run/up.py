@@ -1,4 +1,4 @@
-"""The main job: proxy and exporter on one ledger."""
+"""The main job: proxy and exporter on one ledger, and a collector where a gateway is configured."""
 
 from __future__ import annotations
 
@@ -15,22 +15,28 @@ from settings.model import Settings, split_address
 
 
 async def up(settings: Settings, config: Path | None, environ: Mapping[str, str]) -> None:
-    """Run proxy and exporter until the proxy ends or this task is cancelled; an exporter that ends is started
-    again.
+    """Run proxy, exporter and collector until the proxy ends or this task is cancelled; another one that ends
+    is started again.
 
     Raises: RunError.
     """
-    ports.check(
-        {
-            "server.listen_addr": settings.server.listen_addr,
-            "exporter.listen_addr": settings.exporter.listen_addr,
-        }
-    )
+    ports.check({f"{table}.listen_addr": address for _, table, address in services(settings)})
     async with together(environ, limits(settings)) as crew:
         for program in programs(settings, config):
             await crew.add(program)
         say(guide(facts(settings)))
         await crew.watch()
+
+
+def services(settings: Settings) -> tuple[tuple[str, str, str], ...]:
+    """What runs, in the order to start: the room, its table of the file, where it listens."""
+    found = (
+        ("proxy", "server", settings.server.listen_addr),
+        ("exporter", "exporter", settings.exporter.listen_addr),
+    )
+    if not settings.collector.gateways:
+        return found
+    return (*found, ("collector", "collector", settings.collector.listen_addr))
 
 
 def limits(settings: Settings) -> Limits:
@@ -39,10 +45,10 @@ def limits(settings: Settings) -> Limits:
 
 
 def programs(settings: Settings, config: Path | None, logs: Path | None = None) -> tuple[Program, ...]:
-    """Proxy and exporter, in the order to start: the proxy makes the ledger that the exporter reads.
+    """The services, in the order to start: the proxy makes the ledger that the others use.
 
     Args:
-        config: the file that both read; None leaves the choice to them.
+        config: the file that all read; None leaves the choice to them.
         logs: the folder for their output; None leaves it on the terminal.
     """
     arguments = () if config is None else ("--config", str(config))
@@ -52,12 +58,9 @@ def programs(settings: Settings, config: Path | None, logs: Path | None = None) 
             (sys.executable, "-m", name, *arguments),
             ready_url=local_url(address) + "/healthz",
             log=logs and logs / f"{name}.log",
-            restarted=name == "exporter",
+            restarted=name != "proxy",
         )
-        for name, address in (
-            ("proxy", settings.server.listen_addr),
-            ("exporter", settings.exporter.listen_addr),
-        )
+        for name, _, address in services(settings)
     )
 
 
@@ -70,12 +73,12 @@ def local_url(address: str) -> str:
 
 def facts(settings: Settings) -> dict[str, str]:
     """What a person has to know once it runs: a word -> what it stands for."""
-    proxy, exporter = (local_url(a) for a in (settings.server.listen_addr, settings.exporter.listen_addr))
+    proxy, *others = (local_url(address) for _, _, address in services(settings))
     storage = settings.storage
     return {
         "use it": f"export OPENAI_BASE_URL={proxy}{settings.server.public_base_path}",
         "upstream": settings.server.upstream_base_url,
-        "metrics": f"{proxy}/metrics and {exporter}/metrics",
+        "metrics": " and ".join(f"{url}/metrics" for url in (proxy, *others)),
         # A database URL may carry a password, so it is named and not shown.
         "ledger": "in storage.database_url"
         if storage.database_url

@@ -56,6 +56,10 @@ class Rules(Section):
         "quotascope-exporter",
         description="value of the label job of the exporter; alerts and panels select by it",
     )
+    collector_job: Name = Field(
+        "quotascope-collector",
+        description="value of the label job of the collector; alerts and panels select by it",
+    )
     scrape_interval: Duration = Field(
         "15s",
         description="the datasource's timeInterval must say the same: Grafana computes its windows from it",
@@ -105,6 +109,25 @@ class Rules(Section):
     )
     collector_failing_for: Duration = Field(
         "10m", description="a locked or migrating store frees itself within minutes"
+    )
+    gap_seconds_above: float = Field(
+        5.0,
+        ge=0,
+        le=1_000_000,
+        description="seconds within gaps_within in which a gateway's events may be missing: a restart of the "
+        "collector in order costs milliseconds",
+    )
+    gaps_within: Duration = Field("15m", description="how long a gap keeps its alert up after its end")
+    gateway_lost_for: Duration = Field(
+        "5m",
+        description="longer than a gateway takes to restart; its queue forgets after a minute by default",
+    )
+    inbox_waiting_for: Duration = Field(
+        "10m",
+        description="received items wait for milliseconds; a long migration of the ledger takes minutes",
+    )
+    undecodable_within: Duration = Field(
+        "1h", description="how long items that cannot be read keep their alert up: they wait in the inbox"
     )
     dropped_within: Duration = Field(
         "15m",

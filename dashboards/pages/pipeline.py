@@ -12,9 +12,12 @@ from prometheus.config import RuleConfig
 
 UID = addresses.PIPELINE
 TITLE = "Pipeline health"
-DESCRIPTION = "Scrapes, the request log's buffer, the ledger's lag and the exporter's collectors."
+DESCRIPTION = (
+    "Scrapes, the request log's buffer, the ledger's lag, the exporter's collectors, and collected gateways."
+)
 
 _NOT_SCRAPED = "Nothing is scraped: does Prometheus run with our scrape configuration?"
+_NO_COLLECTOR = "No collector is scraped in this range: none is configured, or it does not run"
 _NO_EXPORTER = "The exporter is not scraped in this range"
 
 
@@ -32,6 +35,17 @@ def dashboard(config: RuleConfig) -> Json:
             ((8, buffer(config)), (8, dropped(config)), (8, lag(config))),
         ),
         Row(panels.row("Exporter"), 7, ((12, collectors(config)), (12, durations(config)))),
+        Row(
+            panels.row("Collected gateways"),
+            7,
+            (
+                (4, gateways(config)),
+                (6, gateway_events(config)),
+                (5, gateway_gaps(config)),
+                (5, gateway_silence(config)),
+                (4, inbox(config)),
+            ),
+        ),
         Row(panels.row("Proxy as a web server"), 7, ((12, statuses(config)), (12, http(config)))),
     )
     return frame.dashboard(UID, TITLE, DESCRIPTION, place(rows), [variables.datasource()])
@@ -153,6 +167,68 @@ def durations(config: RuleConfig) -> Json:
         links=(links.runbook("QuotascopeCollectorFailing", config),),
     )
     return panels.timeseries(about, [queries.collector_seconds(config)])
+
+
+def gateways(config: RuleConfig) -> Json:
+    """Which gateways are collected from."""
+    about = About(
+        "Gateways",
+        "Whether events of each gateway are received or asked for, at the last scrape.",
+        "none",
+        _NO_COLLECTOR,
+        links=(links.runbook("QuotascopeGatewayLost", config),),
+    )
+    return panels.lights(about, queries.gateways_connected(), "connected", "lost")
+
+
+def gateway_events(config: RuleConfig) -> Json:
+    """How much comes, and how."""
+    about = About(
+        "Events collected",
+        f"Events a minute, by gateway and by the way they came, {averaged(config)}. Subscribed ones come at "
+        "once; `resp` and `http` are asked for.",
+        "reqpm",
+        _NO_COLLECTOR,
+    )
+    return panels.timeseries(about, [queries.gateway_events(config)], stacked=True)
+
+
+def gateway_gaps(config: RuleConfig) -> Json:
+    """What may be missing."""
+    about = About(
+        "Gaps",
+        "Seconds of the dashboard's time range in which events of a gateway may have been lost, by what "
+        f"happened, the {queries.MOST_GAPS} longest. Totals of such a time may be too low.",
+        "s",
+        _NO_COLLECTOR,
+        links=(links.runbook("QuotascopeGatewayGap", config),),
+    )
+    return panels.bar_gauge(about, [queries.gateway_gaps()], "green", {1: "orange", 60: "red"})
+
+
+def gateway_silence(config: RuleConfig) -> Json:
+    """Since when nothing has come."""
+    about = About(
+        "Newest event",
+        "Seconds since the newest event of each gateway. A gateway that nobody uses is silent too.",
+        "s",
+        _NO_COLLECTOR,
+    )
+    return panels.timeseries(about, [queries.gateway_silence(config)])
+
+
+def inbox(config: RuleConfig) -> Json:
+    """What waits."""
+    about = About(
+        "Waiting in the inbox",
+        "Received items that are not in the ledger yet. It grows while the ledger cannot be written; none "
+        "of them is lost.",
+        "locale",
+        _NO_COLLECTOR,
+        decimals=0,
+        links=(links.runbook("QuotascopeInboxWaiting", config),),
+    )
+    return panels.timeseries(about, [queries.inbox(config)])
 
 
 def statuses(config: RuleConfig) -> Json:

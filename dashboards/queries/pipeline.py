@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dashboards.queries.query import RANGE, STEP, WINDOW, Query, stepped, thinned
-from metrics import exporter, proxy
+from metrics import collector, exporter, proxy
 from metrics import recorded as names
 from metrics.family import MetricFamily
 from prometheus.config import RuleConfig
 from prometheus.promql import buckets, increase, one_of, quantile, rate, select, total
+
+MOST_GAPS = 6
+"""Bars of gaps, the longest first: more would not be readable, and most are 0."""
 
 
 def targets_up(config: RuleConfig) -> Query:
@@ -74,8 +77,36 @@ def http_seconds(config: RuleConfig) -> Query:
     return stepped(Query(quantile(0.95, measured), "p95"), config)
 
 
+def gateways_connected() -> Query:
+    """1 for each gateway that is collected from, else 0."""
+    return Query(f"min by (gateway) ({select(collector.CONNECTED)})", "{{gateway}}", instant=True)
+
+
+def gateway_events(config: RuleConfig) -> Query:
+    """Events a minute, by gateway and by the way they came."""
+    received = total(rate(select(collector.EVENTS), WINDOW), "gateway", "transport")
+    return stepped(Query(f"{received} * 60 > 0", "{{gateway}} {{transport}}"), config)
+
+
+def gateway_gaps() -> Query:
+    """Seconds of the panel's range in which events may have been lost, by gateway and by what happened."""
+    lost = total(increase(select(collector.GAP_SECONDS), RANGE), "gateway", "reason")
+    return Query(f"topk({MOST_GAPS}, {lost})", "{{gateway}} {{reason}}", instant=True)
+
+
+def inbox(config: RuleConfig) -> Query:
+    """Received items that wait to be stored."""
+    return stepped(Query(total(select(collector.PENDING)), "Waiting"), config)
+
+
+def gateway_silence(config: RuleConfig) -> Query:
+    """Seconds since the newest event of each gateway."""
+    age = f"clamp_min(time() - max by (gateway) ({select(collector.LAST_EVENT)}), 0)"
+    return stepped(Query(age, "{{gateway}}"), config)
+
+
 def _ours(family: MetricFamily, config: RuleConfig) -> str:
-    return select(family, one_of("job", (config.proxy_job, config.exporter_job)))
+    return select(family, one_of("job", (config.proxy_job, config.exporter_job, config.collector_job)))
 
 
 def _by_collector(family: MetricFamily, operation: str) -> str:

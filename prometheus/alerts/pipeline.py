@@ -26,8 +26,8 @@ def alerts(config: RuleConfig) -> tuple[Alert, ...]:
 def scrape_lost(config: RuleConfig) -> Alert:
     """A target that cannot be scraped, or a job that has no target at all."""
     window = duration(config.scrape_lost_for)
-    jobs = (config.proxy_job, config.exporter_job)
-    seen = f"max_over_time({select(names.UP, one_of('job', jobs))}[{window}])"
+    jobs = (config.proxy_job, config.exporter_job)  # a collector that nobody configured is not missing
+    seen = f"max_over_time({select(names.UP, one_of('job', (*jobs, config.collector_job)))}[{window}])"
     missing = [f'label_replace(vector(0), "job", "{job}", "", "")' for job in jobs]
     return Alert(
         name="QuotascopeScrapeLost",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from metrics import collector as collector_metrics
 from metrics import exporter as exporter_metrics
 from metrics import proxy as proxy_metrics
 
@@ -17,6 +18,7 @@ LEFT_OUT: Mapping[str, str] = {
     exporter_metrics.PRIMARY_WINDOW.name: _SHORT_WINDOW,
     exporter_metrics.ACCOUNT_UNPRICED_7D.name: "the counter of unpriced requests is charted, with the reason",
     exporter_metrics.UNREADABLE_ROWS.name: "the log names table and row, which a count cannot",
+    collector_metrics.GAPS.name: "how long gaps were says more than how many there were",
     proxy_metrics.ERRORS.name: "the page of QuotascopeErrorRatioHigh asks for it when it matters",
     proxy_metrics.REPORTED_COST.name: _FEW_REPORT,
     proxy_metrics.REPORTED_COST_OURS.name: _FEW_REPORT,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from metrics import collector as collector_metrics
 from metrics import exporter as exporter_metrics
 from metrics import proxy as proxy_metrics
 from metrics import recorded as names
@@ -90,6 +91,7 @@ def ours(config: RuleConfig) -> Schema:
     series = [
         *_declared(proxy_metrics.FAMILIES, config.proxy_job),
         *_declared(exporter_metrics.FAMILIES, config.exporter_job),
+        *_declared(collector_metrics.OWN, config.collector_job),
         *_declared(names.BUILT_IN, ""),
         *(_recorded(family, config) for family in names.RECORDED),
         # Alerts bring labels of their own.

@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from ledger.pricing.prices import PriceBook
-from metrics import proxy
+from metrics import collector, proxy
 from metrics import recorded as names
 from prometheus.build import RECORDING_FILE, files, write
 from prometheus.config import RuleConfig
@@ -29,6 +29,7 @@ ROUTING = (
 )
 HISTOGRAMS = (proxy.LATENCY, proxy.TIME_TO_FIRST_TOKEN, proxy.HTTP_DURATION)
 EXPORTER_ADDRESS = "127.0.0.1:8789"
+COLLECTOR_ADDRESS = "127.0.0.1:8790"
 
 LOST = 7
 """Requests that the buffer drops."""
@@ -50,6 +51,9 @@ def everything(history: History, scrapes: Scrapes, book: PriceBook, exporter: Ex
     yield of_prometheus(recent)
     yield of_prometheus(replace(recent, job=told.job, instance=told.instance))
     yield export(history, told, book, exporter)
+    collected = replace(recent, job="quotascope-collector", instance=COLLECTOR_ADDRESS)
+    yield of_prometheus(collected)
+    yield of_the_collector(collected)
 
 
 def of_the_process(scrapes: Scrapes) -> Counted:
@@ -62,6 +66,25 @@ def of_the_process(scrapes: Scrapes) -> Counted:
         (proxy.LB_UPDATED_AT.name, ()): Series(list(range(scrapes.count)), read),
     }
     return Counted(scrapes, (proxy.BUFFER_SIZE, proxy.BUFFER_DROPPED, proxy.LB_UPDATED_AT), series)
+
+
+def of_the_collector(scrapes: Scrapes) -> Counted:
+    """What a collector says of one gateway: an event at each scrape, and once the gateway was restarted."""
+    ticks, gateway = list(range(scrapes.count)), ("cpa",)
+    begin, hour = scrapes.count * 2 // 5, 3_600 // scrapes.interval_seconds
+    restart = (*gateway, "restart")
+    series: dict[Key, Series] = {
+        (collector.EVENTS.name, (*gateway, "subscribe")): Series(ticks, [Decimal(tick) for tick in ticks]),
+        (collector.PENDING.name, ()): _steps((0, 0), (begin, 40), (begin + hour, 0)),
+        (collector.UNDECODABLE.name, gateway): _steps((0, 0), (begin, 1)),
+        (collector.CONNECTED.name, gateway): _steps((0, 1), (begin, 0), (begin + 1, 1)),
+        (collector.GAPS.name, restart): _steps((0, 0), (begin + 1, 1)),
+        (collector.GAP_SECONDS.name, restart): _steps((0, 0), (begin + 1, 12)),
+        (collector.LAST_EVENT.name, gateway): Series(
+            ticks, [Decimal(int(scrapes.at(tick).timestamp()) - 2) for tick in ticks]
+        ),
+    }
+    return Counted(scrapes, collector.OWN, series)
 
 
 def of_prometheus(scrapes: Scrapes) -> Counted:

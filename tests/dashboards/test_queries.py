@@ -14,6 +14,7 @@ import pytest
 from dashboards.build import dashboards
 from dashboards.preview.grafana_time import substitute
 from dashboards.queries.query import label_values
+from metrics import collector as collector_metrics
 from metrics import exporter as exporter_metrics
 from metrics import proxy as proxy_metrics
 from metrics.family import MetricFamily
@@ -22,7 +23,8 @@ from prometheus.config import RuleConfig
 from prometheus.errors import QueryError
 
 ROOT = Path(__file__).parent.parent.parent
-FAMILIES = (*proxy_metrics.FAMILIES, *exporter_metrics.FAMILIES, *RECORDED, *BUILT_IN)
+SERVICES = (*proxy_metrics.FAMILIES, *exporter_metrics.FAMILIES, *collector_metrics.OWN)
+FAMILIES = (*SERVICES, *RECORDED, *BUILT_IN)
 LABELS = {
     series: {*family.labels, *JOB_AND_INSTANCE, *(["le"] if series.endswith("_bucket") else [])}
     for family in FAMILIES

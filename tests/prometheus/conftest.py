@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 import pytest
 import yaml
 
+from metrics import collector as collector_metrics
 from metrics import exporter as exporter_metrics
 from metrics import proxy as proxy_metrics
 from metrics.family import MetricFamily
@@ -132,6 +133,7 @@ def _samples() -> Iterator[str]:
     jobs = (
         ('job="quotascope-proxy",instance="127.0.0.1:8787"', proxy_metrics.FAMILIES),
         ('job="quotascope-exporter",instance="127.0.0.1:8789"', exporter_metrics.FAMILIES),
+        ('job="quotascope-collector",instance="127.0.0.1:8790"', collector_metrics.OWN),
     )
     for target, families in jobs:
         for at in times:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from metrics import collector as collector_metrics
 from metrics import exporter as exporter_metrics
 from metrics import proxy as proxy_metrics
 from metrics.family import MetricFamily
@@ -15,7 +16,7 @@ from prometheus.rules import recording_rules
 def test_a_recorded_name_says_its_labels_its_metric_and_its_operation(family: MetricFamily) -> None:
     level, metric, operation = family.name.split(":")
     assert level == "_".join(family.labels)
-    families = (*proxy_metrics.FAMILIES, *exporter_metrics.FAMILIES)
+    families = (*proxy_metrics.FAMILIES, *exporter_metrics.FAMILIES, *collector_metrics.OWN)
     declared = {name.removesuffix("_total") for family in families for name in family.series}
     assert metric in declared
     assert re.fullmatch("[a-z0-9_]+", operation)
@@ -23,7 +24,8 @@ def test_a_recorded_name_says_its_labels_its_metric_and_its_operation(family: Me
 
 
 def test_every_name_is_owned_once() -> None:
-    names = [f.name for f in (*RECORDED, *BUILT_IN, *proxy_metrics.FAMILIES, *exporter_metrics.FAMILIES)]
+    ours = (*proxy_metrics.FAMILIES, *exporter_metrics.FAMILIES, *collector_metrics.OWN)
+    names = [f.name for f in (*RECORDED, *BUILT_IN, *ours)]
     assert len(names) == len(set(names))
 
 
