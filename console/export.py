@@ -96,7 +96,7 @@ def document(row: RequestRow) -> dict[str, Any]:
 
 def json_lines(rows: Iterable[RequestRow]) -> str:
     """Each row as one line of JSON; money as a number with all its digits."""
-    return "".join(_json(document(row)) + "\n" for row in rows)
+    return "".join(money(document(row)) + "\n" for row in rows)
 
 
 def csv_head() -> str:
@@ -109,11 +109,14 @@ def csv_lines(rows: Iterable[RequestRow]) -> str:
     return _csv([[_cell(value) for value in document(row).values()] for row in rows])
 
 
-def _json(value: Any) -> str:
+def money(value: Any) -> str:
+    """JSON in which a Decimal is a number with all its digits."""
     if isinstance(value, Decimal):
         return f"{value:f}"
     if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(key)}:{_json(one)}" for key, one in value.items()) + "}"
+        return "{" + ",".join(f"{json.dumps(key)}:{money(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(money, value)) + "]"
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -123,7 +126,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
-        return _json(value)
+        return money(value)
     if isinstance(value, Decimal):
         return f"{value:f}"
     if isinstance(value, str):

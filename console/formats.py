@@ -29,6 +29,11 @@ def text(value: Any, most: int = MAX_SHOWN) -> str:
     return shown + "…" if len(given) > most else shown
 
 
+def lines(value: str) -> str:
+    """A text of several lines, harmless as `text` makes it."""
+    return "\n".join(text(line, MAX_FAILURE) if line else "" for line in value.split("\n"))
+
+
 def failure(value: str | None) -> str:
     """A failure's text, sanitised once more: it may come from another program, or an earlier version."""
     return text(without_likely(value[:MAX_FAILURE]), MAX_FAILURE) if value else NOTHING

@@ -99,7 +99,18 @@ account_audit = Table(
     Column("from_status", String(40)),
     Column("to_status", String(40)),
     Column("reason", Text),
+    Column("actor", String(100)),  # who, where the origin knows: a person's login name
     Index("idx_audit_account_time", "account_id", "at"),
+)
+
+account_decisions = Table(
+    "account_decisions",
+    metadata,
+    Column("account_id", String(200), primary_key=True),
+    Column("kind", String(20), primary_key=True),  # of the action that was proposed
+    Column("decision", String(20), nullable=False),  # ignored | resolved
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String(100)),
 )
 
 versions = Table(

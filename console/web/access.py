@@ -23,7 +23,7 @@ COOKIE: Final = web.RequestKey("cookie", str)
 NEW_COOKIE: Final = web.RequestKey("new_cookie", bool)
 
 PUBLIC = ("/healthz",)
-OPEN = ("/login", "/usage", "/static/")
+OPEN = ("/login", "/logout", "/usage", "/static/")
 """Paths for which nobody has to be known; what is shown there depends on who asks."""
 
 _PASSED_ON = ("forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip")

@@ -12,9 +12,14 @@ from console.store import Ledger
 from console.web.access import COOKIE, NEW_COOKIE, Access
 from console.web.context import Context
 from console.web.feed import Feed
+from console.web.pages.accounts import AccountPages
+from console.web.pages.documents import DocumentPages
 from console.web.pages.exports import ExportPages
 from console.web.pages.health import HealthPages
+from console.web.pages.keys import KeyPages
 from console.web.pages.live import LivePages
+from console.web.pages.login import LoginPages
+from console.web.pages.prices import PricePages
 from console.web.pages.requests import RequestPages
 from console.web.rendering import Pages
 from console.web.static_files import serve, static_files
@@ -59,7 +64,9 @@ def application(settings: Settings, ledger: Ledger) -> web.Application:
     app = web.Application(
         middlewares=[_Answers(context).middleware, access.middleware], client_max_size=MAX_FORM_BYTES
     )
-    for pages in (RequestPages(context), ExportPages(context), HealthPages(context), live):
+    kinds = (RequestPages, AccountPages, KeyPages, PricePages, ExportPages, HealthPages, LoginPages)
+    documents = DocumentPages(context, files)
+    for pages in (*(kind(context) for kind in kinds), documents, live):
         app.add_routes(pages.routes())
 
     async def static(request: web.Request) -> web.Response:
@@ -75,7 +82,7 @@ def application(settings: Settings, ledger: Ledger) -> web.Application:
     async def finished(request: web.Request, response: web.StreamResponse) -> None:
         _finish(context, request, response)
 
-    app.router.add_get("/static/{name:[a-z.]{1,40}}", static)
+    app.router.add_get("/static/{name:[a-z.-]{1,40}}", static)
     app.on_response_prepare.append(finished)
     app.on_shutdown.append(begin_to_end)
     app.on_cleanup.append(end)

@@ -11,7 +11,7 @@ from aiohttp import web
 from console.errors import PageError
 
 FOLDER = Path(__file__).with_name("static")
-TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".webp": "image/webp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,6 @@ def serve(files: dict[str, StaticFile], request: web.Request) -> web.Response:
     return web.Response(
         body=found.body,
         content_type=found.content_type,
-        charset="utf-8",
+        charset="utf-8" if found.content_type.startswith("text/") else None,
         headers={"Cache-Control": "public, max-age=31536000, immutable"},
     )

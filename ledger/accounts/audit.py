@@ -18,7 +18,8 @@ the others are what a person asked for."""
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One change. `at` is aware UTC; a status is None where the account was not there."""
+    """One change. `at` is aware UTC; a status is None where the account was not there; `actor` is who did it,
+    where the origin knows."""
 
     account_id: str
     at: datetime
@@ -27,6 +28,7 @@ class Entry:
     from_status: str | None = None
     to_status: str | None = None
     reason: str | None = None
+    actor: str | None = None
 
 
 def write(connection: Connection, entry: Entry) -> None:
@@ -40,6 +42,7 @@ def write(connection: Connection, entry: Entry) -> None:
             from_status=entry.from_status,
             to_status=entry.to_status,
             reason=entry.reason,
+            actor=entry.actor,
         )
     )
 
@@ -51,6 +54,6 @@ def entries(connection: Connection, account_id: str | None = None, *, most: int 
     if account_id is not None:
         query = query.where(table.account_id == account_id)
     return tuple(
-        Entry(r.account_id, r.at, r.action, r.origin, r.from_status, r.to_status, r.reason)
+        Entry(r.account_id, r.at, r.action, r.origin, r.from_status, r.to_status, r.reason, r.actor)
         for r in connection.execute(query)
     )

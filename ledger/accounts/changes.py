@@ -1,6 +1,7 @@
 """Accounts in the ledger: added, described anew and removed, paused, resumed and given new credentials.
 
-Every change is one transaction with its audit entry, and raises the version that proxies look at.
+Every change is one transaction with its audit entry, and raises the version that proxies look at. `actor` is
+the person who asked for it, where that is known.
 """
 
 from __future__ import annotations
@@ -22,7 +23,13 @@ DEAD = ("reauth_required", "deactivated")
 """Statuses that only a new credential ends."""
 
 
-def add(connection: Connection, account: Description, at: datetime, origin: Origin = "command") -> None:
+def add(
+    connection: Connection,
+    account: Description,
+    at: datetime,
+    origin: Origin = "command",
+    actor: str | None = None,
+) -> None:
     """Add an account; one of this id that was removed comes back, with its history.
 
     Raises: AccountError, AccountExists.
@@ -35,11 +42,17 @@ def add(connection: Connection, account: Description, at: datetime, origin: Orig
     if known is None:
         described = _columns(account)
         connection.execute(insert(accounts).values(id=account.id, created_at=at, **described))
-    entry = Entry(account.id, at, "add", origin, None, "active")
+    entry = Entry(account.id, at, "add", origin, None, "active", actor=actor)
     _change(connection, entry, **_columns(account), **_renewed(at), origin=origin, delete_requested_at=None)
 
 
-def remove(connection: Connection, account_id: str, at: datetime, origin: Origin = "command") -> None:
+def remove(
+    connection: Connection,
+    account_id: str,
+    at: datetime,
+    origin: Origin = "command",
+    actor: str | None = None,
+) -> None:
     """Take an account out of use; its requests stay in the books.
 
     Raises: UnknownAccount; AccountConflict for one that the configuration brings back.
@@ -48,7 +61,7 @@ def remove(connection: Connection, account_id: str, at: datetime, origin: Origin
     if row.origin == "config" and origin != "config":
         raise AccountConflict(account_id, "it stands in the configuration file; remove it there")
     _update(connection, account_id, delete_requested_at=at, credential=None)
-    _done(connection, Entry(account_id, at, "remove", origin, row.status, None))
+    _done(connection, Entry(account_id, at, "remove", origin, row.status, actor=actor))
 
 
 def synchronise(connection: Connection, described: Iterable[Description], at: datetime) -> None:
@@ -67,14 +80,26 @@ def synchronise(connection: Connection, described: Iterable[Description], at: da
         remove(connection, gone, at, "config")
 
 
-def pause(connection: Connection, account_id: str, at: datetime, origin: Origin = "command") -> None:
+def pause(
+    connection: Connection,
+    account_id: str,
+    at: datetime,
+    origin: Origin = "command",
+    actor: str | None = None,
+) -> None:
     """Send the account no more requests. Raises: UnknownAccount."""
     row = _existing(connection, account_id)
     if row.status != "paused":
-        _change(connection, Entry(account_id, at, "pause", origin, row.status, "paused"))
+        _change(connection, Entry(account_id, at, "pause", origin, row.status, "paused", actor=actor))
 
 
-def resume(connection: Connection, account_id: str, at: datetime, origin: Origin = "command") -> None:
+def resume(
+    connection: Connection,
+    account_id: str,
+    at: datetime,
+    origin: Origin = "command",
+    actor: str | None = None,
+) -> None:
     """Use the account again at once, whatever was noticed of its limits.
 
     Raises: UnknownAccount; AccountConflict for one that needs a new credential first.
@@ -83,16 +108,24 @@ def resume(connection: Connection, account_id: str, at: datetime, origin: Origin
     if row.status in DEAD:
         reason = f" ({row.deactivation_reason})" if row.deactivation_reason else ""
         raise AccountConflict(account_id, f"it is {row.status}{reason}; renew its credential, then reauth")
-    _change(connection, Entry(account_id, at, "resume", origin, row.status, "active"), resumed_at=at)
+    entry = Entry(account_id, at, "resume", origin, row.status, "active", actor=actor)
+    _change(connection, entry, resumed_at=at)
 
 
-def reauth(connection: Connection, account_id: str, at: datetime, origin: Origin = "command") -> None:
+def reauth(
+    connection: Connection,
+    account_id: str,
+    at: datetime,
+    origin: Origin = "command",
+    actor: str | None = None,
+) -> None:
     """The credential behind the reference was renewed: every proxy reads it anew.
 
     A paused account stays paused. Raises: UnknownAccount.
     """
     row = _existing(connection, account_id)
-    entry = Entry(account_id, at, "reauth", origin, row.status, _with_new_credential(row.status))
+    status = _with_new_credential(row.status)
+    entry = Entry(account_id, at, "reauth", origin, row.status, status, actor=actor)
     _change(connection, entry, **_renewed(at))
 
 

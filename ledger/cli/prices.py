@@ -88,10 +88,11 @@ def unpriced_text(found: Sequence[Unpriced]) -> str:
         return f"every model of the last {UNPRICED_DAYS} days has a price"
     rows = [(r.model, r.provider or "-", f"{r.requests:,}", f"{r.last:%Y-%m-%d %H:%MZ}") for r in found]
     head = "# into codex-usage.toml, with what your provider asks, in US dollars per million tokens:"
-    return "\n".join([table(_UNPRICED_HEAD, rows), "", head, *map(_toml, found)])
+    return "\n".join([table(_UNPRICED_HEAD, rows), "", head, *map(toml, found)])
 
 
-def _toml(row: Unpriced) -> str:
+def toml(row: Unpriced) -> str:
+    """The lines of the configuration that give a model its price."""
     lines = [f"[pricing.models.{json.dumps(row.model)}]"]
     if row.provider:
         lines.append(f"provider = {json.dumps(row.provider)}")

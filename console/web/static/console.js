@@ -24,21 +24,7 @@ document.addEventListener("submit", (event) => {
     dropped.forEach((field) => { field.disabled = true; });
     setTimeout(() => dropped.forEach((field) => { field.disabled = false; }), 0);
   }
-  if (form.matches("[data-confirm]") && !form.dataset.confirmed) {
-    event.preventDefault();
-    ask(form);
-  }
 }, true);
-
-// A question before an action: the browser's own dialog, with what will happen
-function ask(form) {
-  const dialog = $(`#${form.dataset.confirm}`);
-  dialog.returnValue = "";
-  dialog.onclose = () => {
-    if (dialog.returnValue === "yes") { form.dataset.confirmed = "1"; form.requestSubmit(form.lastSubmitter); }
-  };
-  dialog.showModal();
-}
 
 // The panel: one request beside the list
 const panel = $("#panel");
@@ -69,7 +55,7 @@ document.addEventListener("click", (event) => {
   const plain = !(event.ctrlKey || event.metaKey || event.shiftKey || event.button);
   const link = event.target.closest("a.open");
   if (link && plain) { event.preventDefault(); openRow(link); return; }
-  if (event.target.closest("[data-close]")) { closePanel(); return; }
+  if (event.target.closest("[data-close]") && closePanel()) { event.preventDefault(); return; }
   if (event.target.closest("[data-copy]")) {
     const button = event.target.closest("[data-copy]");
     navigator.clipboard?.writeText($(`#${button.dataset.copy}`).textContent).then(() => announce("Copied"));
