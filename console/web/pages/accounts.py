@@ -55,6 +55,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
 }
 """What an action is called, and what will happen."""
 
+FORM = ("id", "credential", "email", "plan", "pool", "upstream_base_url")
 QUEUE_WORDS = {"reauth": "needs a new credential", "remove": "is lost", "review": "look at it"}
 ORIGIN: Origin = "console"
 
@@ -91,11 +92,12 @@ class AccountPages:
             "accounts.html",
             status=409 if problem else 200,
             list=found,
+            routable={view.id for view in found.views if view.credential},
             words=WORDS,
             queue_words=QUEUE_WORDS,
             plans=PLANS,
             problem=problem,
-            given=given or {},
+            given=given or dict.fromkeys(FORM, ""),
         )
 
     async def detail(self, request: web.Request) -> web.Response:
@@ -142,10 +144,7 @@ class AccountPages:
     async def add(self, request: web.Request) -> web.StreamResponse:
         """Add an account; what is wrong with it is said above the form."""
         who, form = operator(request), await request.post()
-        given = {
-            name: str(form.get(name, "")).strip()
-            for name in ("id", "credential", "email", "plan", "pool", "upstream_base_url")
-        }
+        given = {name: str(form.get(name, "")).strip() for name in FORM}
         name, now = given.pop("id"), datetime.now(UTC)
         try:
             if name in self._context.settings.accounts:
