@@ -26,6 +26,7 @@ PROGRAMS = {
     "initdb": "postgresql",
     "postgres": "postgresql",
     "npm": "npm",
+    "chromium": "chromium",
 }
 """Programs that the tests run, each with the Debian package that brings it."""
 
@@ -35,7 +36,7 @@ CODEX = "0.169.0"
 
 @nox.session
 def up(session: nox.Session) -> None:
-    """Run the proxy and the exporter until Ctrl-C."""
+    """Run the proxy, the exporter and the monitoring page until Ctrl-C."""
     _serve(session, "up")
 
 

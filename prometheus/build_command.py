@@ -48,7 +48,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     Raises: SettingsError, WatchroomError.
     """
     settings = load(arguments.config, environ)
-    config = RuleConfig.of(settings.rules, relabel=_relabel(arguments), remote_write=_remote_write(arguments))
+    others = {"relabel": _relabel(arguments), "remote_write": _remote_write(arguments)}
+    config = RuleConfig.of(settings.rules, settings.console.address, **others)
     wanted = Wanted(
         arguments.proxy_target,
         arguments.exporter_target,

@@ -10,6 +10,7 @@ from typing import Any
 from prometheus.errors import ConfigError
 from prometheus.relabel import Relabel
 from prometheus.remote_write import RemoteWrite
+from settings.console import Console
 from settings.rules import AlertRule, Rules, span
 
 SAMPLES_PER_WINDOW = 4
@@ -23,9 +24,11 @@ _DEFAULT = Rules()
 class RuleConfig:
     """Names, intervals and thresholds; durations are positive, ratios run from 0 to 1.
 
-    All but the last three are the fields of `[rules]` in `settings/rules.py`, where each says its reason.
+    All but console_url and the last three are the fields of `[rules]` in `settings/rules.py`, where each says
+    its reason.
 
     Attributes:
+        console_url: where the monitoring page is; its runbooks are read there by default.
         relabel: what is not to be stored as it was scraped; by default everything is.
         remote_write: another store that gets the samples too; by default none leaves this machine.
         alerts: single alerts that are switched off or re-levelled, by name.
@@ -80,22 +83,26 @@ class RuleConfig:
     short_keys_above: int = _DEFAULT.short_keys_above
     short_keys_within: timedelta = span(_DEFAULT.short_keys_within)
     budget_hits_within: timedelta = span(_DEFAULT.budget_hits_within)
-    runbook_base_url: str = _DEFAULT.runbook_base_url
+    console_url: str = Console().address
+    runbook_base_url: str = f"{Console().address}/runbooks"
     dashboard_base_url: str = _DEFAULT.dashboard_base_url
     relabel: tuple[Relabel, ...] = ()
     remote_write: RemoteWrite | None = None
     alerts: Mapping[str, AlertRule] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rules: Rules, **others: Any) -> RuleConfig:
+    def of(cls, rules: Rules, console_url: str = Console().address, **others: Any) -> RuleConfig:
         """The configuration that `[rules]` describes.
 
+        Args:
+            console_url: of the monitoring page.
         Raises: ConfigError.
         """
         durations = {f.name for f in fields(cls) if f.type == "timedelta"}
         values: dict[str, Any] = {name: getattr(rules, name) for name in type(rules).model_fields}
         values |= {name: span(values[name]) for name in durations}
-        return cls(**values, **others)
+        values["runbook_base_url"] = rules.runbook_base_url or f"{console_url}/runbooks"
+        return cls(**values, console_url=console_url, **others)
 
     def __post_init__(self) -> None:
         for name, value in self._durations():

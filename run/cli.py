@@ -36,7 +36,8 @@ def _work(options: argparse.Namespace) -> Coroutine[object, object, None]:
         return up(load(options.config, os.environ), options.config, os.environ)
     folder = DemoFolder(options.folder.absolute())
     path = os.environ.get("PATH")
-    ready = plan(folder, options.proxy_port, options.exporter_port, options.days, options.rate, path)
+    wanted = (options.proxy_port, options.exporter_port, options.console_port)
+    ready = plan(folder, *wanted, options.days, options.rate, path)
     return demo(ready, os.environ)
 
 
@@ -54,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXIT_CODES,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_up(commands.add_parser("up", help="proxy and exporter, on one ledger", epilog=EXIT_CODES))
+    _add_up(commands.add_parser("up", help="proxy, exporter and page, on one ledger", epilog=EXIT_CODES))
     _add_demo(
         commands.add_parser(
             "demo", help="the same against a simulated provider, with history", epilog=EXIT_CODES
@@ -65,7 +66,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_up(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Run the proxy on 127.0.0.1:8787 and the exporter on 127.0.0.1:8789, with the ledger in usage.db. "
+        "Run the proxy on 127.0.0.1:8787, the exporter on 127.0.0.1:8789 and the monitoring page on "
+        "127.0.0.1:8788, with the ledger in usage.db. "
         "No configuration is needed; docs/configuration.md lists what can be set."
     )
     parser.add_argument(
@@ -88,6 +90,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=_rate, default=3.0, help="live requests per second (default: 3)")
     parser.add_argument("--proxy-port", type=_within(1, 65535), default=8787, help="default: 8787")
     parser.add_argument("--exporter-port", type=_within(1, 65535), default=8789, help="default: 8789")
+    parser.add_argument("--console-port", type=_within(1, 65535), default=8788, help="default: 8788")
 
 
 def _within(least: int, most: int) -> Callable[[str], int]:

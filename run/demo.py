@@ -28,7 +28,7 @@ class Demo:
 
     Attributes:
         folder: where everything is written.
-        proxy, exporter: HOST:PORT to listen on.
+        proxy, exporter, console: HOST:PORT to listen on.
         simulator, prometheus: ports on loopback.
         binaries: the Prometheus to run; None for none.
         days: days of history before now.
@@ -38,6 +38,7 @@ class Demo:
     folder: DemoFolder
     proxy: str
     exporter: str
+    console: str
     simulator: int
     prometheus: int
     binaries: scraper.Prometheus | None
@@ -45,20 +46,31 @@ class Demo:
     rate: float
 
 
-def plan(folder: DemoFolder, proxy: int, exporter: int, days: int, rate: float, path: str | None) -> Demo:
+def plan(
+    folder: DemoFolder, proxy: int, exporter: int, console: int, days: int, rate: float, path: str | None
+) -> Demo:
     """Look for what is free and what is installed.
 
     Args:
-        proxy, exporter: the ports that the caller wants.
+        proxy, exporter, console: the ports that the caller wants.
         path: the PATH to find a Prometheus in.
     Raises: PlanError for a taken port.
     """
-    proxy_address, exporter_address = f"127.0.0.1:{proxy}", f"127.0.0.1:{exporter}"
-    ports.check({"--proxy-port": proxy_address, "--exporter-port": exporter_address})
+    proxy_address, exporter_address, console_address = (
+        f"127.0.0.1:{port}" for port in (proxy, exporter, console)
+    )
+    ports.check(
+        {
+            "--proxy-port": proxy_address,
+            "--exporter-port": exporter_address,
+            "--console-port": console_address,
+        }
+    )
     return Demo(
         folder,
         proxy_address,
         exporter_address,
+        console_address,
         simulator=ports.next_free(SIMULATOR_PORT),
         prometheus=ports.next_free(PROMETHEUS_PORT),
         binaries=scraper.find(path),
@@ -92,7 +104,14 @@ async def demo(plan: Demo, environ: Mapping[str, str]) -> None:
 def make_folder(plan: Demo) -> Settings:
     """Empty the folder, and write the configuration that all of the demo reads."""
     upstream = f"http://127.0.0.1:{plan.simulator}"
-    make_anew(plan.folder, proxy=plan.proxy, exporter=plan.exporter, upstream=upstream)
+    make_anew(
+        plan.folder,
+        proxy=plan.proxy,
+        exporter=plan.exporter,
+        console=plan.console,
+        prometheus=f"http://127.0.0.1:{plan.prometheus}",
+        upstream=upstream,
+    )
     return load(plan.folder.config, {})
 
 

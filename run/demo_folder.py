@@ -19,6 +19,10 @@ upstream_base_url = %(upstream)s
 [exporter]
 listen_addr = %(exporter)s
 
+[console]
+listen_addr = %(console)s
+prometheus_url = %(prometheus)s
+
 [storage]
 database_path = %(database)s
 """
@@ -55,11 +59,14 @@ class DemoFolder:
         return self.root / "log"
 
 
-def make_anew(folder: DemoFolder, *, proxy: str, exporter: str, upstream: str) -> None:
+def make_anew(
+    folder: DemoFolder, *, proxy: str, exporter: str, console: str, prometheus: str, upstream: str
+) -> None:
     """Empty the folder and write the configuration.
 
     Args:
-        proxy, exporter: HOST:PORT to listen on.
+        proxy, exporter, console: HOST:PORT to listen on.
+        prometheus: the base URL of the one that scrapes them.
         upstream: the base URL of the simulated provider.
     Raises: PlanError, with nothing removed, when the folder holds anything that no demo has written.
     """
@@ -73,6 +80,8 @@ def make_anew(folder: DemoFolder, *, proxy: str, exporter: str, upstream: str) -
             "proxy": proxy,
             "upstream": upstream,
             "exporter": exporter,
+            "console": console,
+            "prometheus": prometheus,
             "database": str(folder.database),
         }
         # A JSON string is a TOML string too, whatever characters a path has.

@@ -1,4 +1,4 @@
-"""The main job: proxy and exporter on one ledger, and a collector where a gateway is configured."""
+"""The main job: proxy, exporter and page on one ledger, and a collector where a gateway is configured."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from settings.model import Settings, split_address
 
 
 async def up(settings: Settings, config: Path | None, environ: Mapping[str, str]) -> None:
-    """Run proxy, exporter and collector until the proxy ends or this task is cancelled; another one that ends
-    is started again.
+    """Run all services until the proxy ends or this task is cancelled; another one that ends is started
+    again.
 
     Raises: RunError.
     """
@@ -33,6 +33,7 @@ def services(settings: Settings) -> tuple[tuple[str, str, str], ...]:
     found = (
         ("proxy", "server", settings.server.listen_addr),
         ("exporter", "exporter", settings.exporter.listen_addr),
+        ("console", "console", settings.console.listen_addr),
     )
     if not settings.collector.gateways:
         return found
@@ -73,12 +74,14 @@ def local_url(address: str) -> str:
 
 def facts(settings: Settings) -> dict[str, str]:
     """What a person has to know once it runs: a word -> what it stands for."""
-    proxy, *others = (local_url(address) for _, _, address in services(settings))
+    urls = {name: local_url(address) for name, _, address in services(settings)}
+    proxy, metered = urls["proxy"], [url for name, url in urls.items() if name != "console"]
     storage = settings.storage
     return {
+        "look": f"{settings.console.address}/",
         "use it": f"export OPENAI_BASE_URL={proxy}{settings.server.public_base_path}",
         "upstream": settings.server.upstream_base_url,
-        "metrics": " and ".join(f"{url}/metrics" for url in (proxy, *others)),
+        "metrics": " and ".join(f"{url}/metrics" for url in metered),
         # A database URL may carry a password, so it is named and not shown.
         "ledger": "in storage.database_url"
         if storage.database_url

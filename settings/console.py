@@ -44,6 +44,14 @@ class Console(Section):
     prometheus_url: BaseUrl = Field(
         "http://127.0.0.1:9090", description="the Prometheus that the page asks whether it sees the services"
     )
+    proxy_url: BaseUrl | None = Field(
+        None,
+        description="where the page looks for the proxy when it is asked whether all is well; without it "
+        "server.listen_addr",
+    )
+    exporter_url: BaseUrl | None = Field(
+        None, description="where it looks for the exporter; without it exporter.listen_addr"
+    )
     view_password_hash: PasswordHash | None = Field(
         None, description="argon2 hash of the password with which one may look at everything"
     )

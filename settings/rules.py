@@ -241,10 +241,9 @@ class Rules(Section):
         "gives their "
         "number",
     )
-    runbook_base_url: BaseUrl = Field(
-        "https://github.com/quotascope/quotascope/blob/main/runbooks",
-        description="where the alerts' pages are read; an installation with its own copy puts its "
-        "address here",
+    runbook_base_url: BaseUrl | None = Field(
+        None,
+        description="where the alerts' pages are read; without it the monitoring page's own, at /runbooks",
     )
     dashboard_base_url: BaseUrl = Field(
         "http://127.0.0.1:3000/d", description="where the alerts' dashboards are; the compose stack's Grafana"

@@ -74,13 +74,13 @@ async def checks(settings: Settings, ledger: Ledger, chosen: Selection | None = 
     Args:
         chosen: the time and conditions of a view that shows nothing.
     """
-    now = datetime.now(UTC)
+    now, console = datetime.now(UTC), settings.console
     async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
         stored, proxy, exporter, scraped = await asyncio.gather(
             _stored(ledger, chosen, now),
-            _answers(session, _local(settings.server.listen_addr) + "/healthz"),
-            _answers(session, _local(settings.exporter.listen_addr) + "/healthz"),
-            _targets(session, settings.console.prometheus_url),
+            _answers(session, (console.proxy_url or _local(settings.server.listen_addr)) + "/healthz"),
+            _answers(session, (console.exporter_url or _local(settings.exporter.listen_addr)) + "/healthz"),
+            _targets(session, console.prometheus_url),
         )
     found = [_ledger_check(ledger, stored), _proxy_check(settings, proxy, stored, now)]
     found += [_exporter_check(settings, exporter), _prometheus_check(settings, scraped)]

@@ -45,8 +45,9 @@ def bring(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def rule_config(arguments: argparse.Namespace, environ: Mapping[str, str]) -> RuleConfig:
-    """What `[rules]` of the configuration says. Raises: SettingsError."""
-    return RuleConfig.of(load(arguments.config, environ).rules)
+    """What `[rules]` and `[console]` of the configuration say. Raises: SettingsError."""
+    settings = load(arguments.config, environ)
+    return RuleConfig.of(settings.rules, settings.console.address)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from dashboards.kit import addresses
 from dashboards.kit.plain import Json
 from prometheus.alerts import alerts
 from prometheus.config import RuleConfig
-from settings.console import Console
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,22 @@ def runbook(alert: str, config: RuleConfig) -> Link:
     return Link("Runbook", f"{config.runbook_base_url.rstrip('/')}/{page}")
 
 
-def console() -> Link:
-    """The page on which accounts are paused, resumed and signed in again, where it listens by default."""
-    default = Console.model_fields["listen_addr"].default
-    return Link("Act on accounts", f"http://{default}/")
+def console(config: RuleConfig, account: str | None = None) -> Link:
+    """The page on which accounts are paused, resumed and signed in again.
+
+    Args:
+        account: where Grafana finds its id, to go to it: `__field.labels` or `__data.fields`.
+    """
+    address = f"{config.console_url}/accounts"
+    if account is not None:
+        return Link("Act on it", f"{address}/${{{account}.account_id}}")
+    return Link("Act on accounts", address)
+
+
+def requests(config: RuleConfig, conditions: str = "") -> Link:
+    """The requests of the same time, one by one.
+
+    Args:
+        conditions: further parameters of the page's query string, like `&status=error`.
+    """
+    return Link("The requests themselves", f"{config.console_url}/?${{__url_time_range}}{conditions}")

@@ -15,28 +15,28 @@ DESCRIPTION = "Quota windows, estimates, resets and traffic of every account."
 
 def dashboard(config: RuleConfig) -> Json:
     """The whole dashboard."""
-    rows = (_left(), _ends(config), _look(), _traffic(config))
+    rows = (_left(config), _ends(config), _look(config), _traffic(config))
     choices = [variables.datasource(), variables.accounts_of_all(), variables.top(), variables.least()]
     return frame.dashboard(UID, TITLE, DESCRIPTION, place(rows), choices)
 
 
-def _left() -> Row:
-    cells = ((8, quota.most_used()), (8, quota.most_credits()), (8, quota.implied_quota()))
+def _left(config: RuleConfig) -> Row:
+    cells = ((8, quota.most_used(config)), (8, quota.most_credits(config)), (8, quota.implied_quota()))
     return Row(panels.row("What is left, and what it is worth"), 11, cells)
 
 
 def _ends(config: RuleConfig) -> Row:
     cells = (
-        (6, quota.reset_accounts()),
-        (6, quota.reset_credits()),
+        (6, quota.reset_accounts(config)),
+        (6, quota.reset_credits(config)),
         (6, quota.pacing(config)),
-        (6, quota.most_wasted()),
+        (6, quota.most_wasted(config)),
     )
     return Row(panels.row("What ends, and what goes to waste"), 9, cells)
 
 
-def _look() -> Row:
-    cells = ((24, quota.risk()), (15, quota.suppressed()), (9, spenders.by_status()))
+def _look(config: RuleConfig) -> Row:
+    cells = ((24, quota.risk(config)), (15, quota.suppressed()), (9, spenders.by_status(config)))
     return Row(panels.row("Who needs a look"), 8, cells)
 
 

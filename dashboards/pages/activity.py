@@ -28,7 +28,7 @@ def dashboard(config: RuleConfig) -> Json:
     rows = (
         Row(panels.row("Cost and requests"), 9, ((12, cost()), (12, requests()))),
         Row(panels.row("Quota"), 7, ((24, windows(config)),)),
-        Row(panels.row("Tokens and failures"), 8, ((12, tokens()), (6, errors()), (6, unpriced()))),
+        Row(panels.row("Tokens and failures"), 8, ((12, tokens()), (6, errors(config)), (6, unpriced()))),
     )
     choices = [variables.datasource(), variables.accounts_of_all(), variables.api()]
     return frame.dashboard(UID, TITLE, DESCRIPTION, place(rows), choices)
@@ -68,7 +68,7 @@ def windows(config: RuleConfig) -> Json:
         "each moment. A fall to 0 is a reset.",
         "percent",
         "The provider has told nothing about these accounts' quota",
-        links=(_ACCOUNTS, links.console()),
+        links=(_ACCOUNTS, links.console(config)),
     )
     return panels.timeseries(about, quota.windows(config), most=100)
 
@@ -86,7 +86,7 @@ def tokens() -> Json:
     return panels.hours(about, queries.tokens())
 
 
-def errors() -> Json:
+def errors(config: RuleConfig) -> Json:
     """What failed."""
     about = About(
         "Errors per hour",
@@ -94,7 +94,7 @@ def errors() -> Json:
         "locale",
         "No failed request of these accounts in this range",
         decimals=0,
-        links=(links.dashboard(addresses.ROUTING, "How errors are routed around"), links.console()),
+        links=(links.dashboard(addresses.ROUTING, "How errors are routed around"), links.console(config)),
     )
     return panels.hours(about, [queries.errors()])
 

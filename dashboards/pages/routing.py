@@ -23,13 +23,13 @@ def dashboard(config: RuleConfig) -> Json:
     """The whole dashboard."""
     rows = (
         Row(panels.row("Selection"), 8, ((12, selections(config)), (6, share(config)), (6, score(config)))),
-        Row(panels.row("Marks"), 8, ((10, marks(config)), (8, permanent()), (6, age(config)))),
+        Row(panels.row("Marks"), 8, ((10, marks(config)), (8, permanent(config)), (6, age(config)))),
         Row(
             panels.row("Further attempts"),
             8,
             (
                 (10, attempts.retries(config)),
-                (8, attempts.retries_by_account()),
+                (8, attempts.retries_by_account(config)),
                 (6, attempts.refresh_failures(config)),
             ),
         ),
@@ -91,12 +91,12 @@ def marks(config: RuleConfig) -> Json:
         "themselves, permanent_failure needs somebody. The API filter does not apply.",
         "opm",
         "No account was marked in this range",
-        links=(links.console(),),
+        links=(links.console(config),),
     )
     return panels.timeseries(about, [queries.marks(config)])
 
 
-def permanent() -> Json:
+def permanent(config: RuleConfig) -> Json:
     """What does not pass by itself."""
     about = About(
         "Permanent failures by code",
@@ -105,7 +105,7 @@ def permanent() -> Json:
         "locale",
         "No permanent failure in this range",
         decimals=0,
-        links=(links.console(), links.dashboard(addresses.ACCOUNTS, "Accounts by status")),
+        links=(links.console(config), links.dashboard(addresses.ACCOUNTS, "Accounts by status")),
     )
     return panels.hours(about, [queries.permanent_failures()])
 

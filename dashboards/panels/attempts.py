@@ -27,7 +27,7 @@ def retries(config: RuleConfig) -> Json:
     return panels.timeseries(about, [queries.retries(config)], stacked=True)
 
 
-def retries_by_account() -> Json:
+def retries_by_account(config: RuleConfig) -> Json:
     """On whom."""
     about = About(
         "Retries by account",
@@ -36,7 +36,7 @@ def retries_by_account() -> Json:
         "locale",
         "No attempt was repeated in the full hours of this range",
         decimals=0,
-        links=(_ERRORS, links.console()),
+        links=(_ERRORS, links.console(config)),
         value_links=_ITS_HOURS,
     )
     return panels.bar_gauge(about, [queries.retries_by_account()], "orange")
@@ -51,7 +51,7 @@ def refresh_failures(config: RuleConfig) -> Json:
         "apply.",
         "opm",
         "No poll and no refresh failed in this range, or none is configured",
-        links=(links.console(),),
+        links=(links.console(config),),
     )
     return panels.timeseries(about, [queries.refresh_failures(config)])
 

@@ -14,26 +14,25 @@ USED_LIMITS = {80.0: "orange", 95.0: "red"}
 
 _ITS_HOURS = (links.activity("__field.labels"),)
 _ITS_HOURS_IN_TABLE = (links.activity("__data.fields"),)
-_ACT = (links.console(), links.dashboard(addresses.ROUTING, "How accounts are chosen"))
 _NO_QUOTA = "No quota is known: the proxy has seen none go by, or the exporter is not scraped"
 _CREDITS = "Credits are what the plan is taken to hold: see the capacity table of the configuration."
 _AT_THE_END = "As last told by the provider, at the end of the dashboard's range."
 
 
-def most_credits() -> Json:
+def most_credits(config: RuleConfig) -> Json:
     """Who can still work."""
     about = About(
         "Remaining credits of the week",
         f"Credits left in the weekly window, for the accounts that have most. {_AT_THE_END} {_CREDITS}",
         "short",
         _NO_QUOTA,
-        links=_ACT,
+        links=_act(config),
         value_links=_ITS_HOURS,
     )
     return panels.bar_gauge(about, [queries.most_credits()], "green")
 
 
-def most_used() -> Json:
+def most_used(config: RuleConfig) -> Json:
     """Who is nearly done."""
     about = About(
         "Used of the week",
@@ -41,7 +40,7 @@ def most_used() -> Json:
         f"{_AT_THE_END} It is 0 from its reset until the provider tells of the next window.",
         "percent",
         _NO_QUOTA,
-        links=_ACT,
+        links=_act(config),
         value_links=_ITS_HOURS,
     )
     return panels.bar_gauge(about, [queries.most_used()], "green", USED_LIMITS, most=100)
@@ -82,7 +81,7 @@ def suppressed() -> Json:
     return table(about, [column], {"display": "Account", "reason": "Reason", "account_id": ""})
 
 
-def reset_accounts() -> Json:
+def reset_accounts(config: RuleConfig) -> Json:
     """How many end together."""
     about = About(
         "Reset cliff: accounts",
@@ -91,19 +90,19 @@ def reset_accounts() -> Json:
         "locale",
         _NO_QUOTA,
         decimals=0,
-        links=_ACT,
+        links=_act(config),
     )
     return panels.bar_gauge(about, queries.resetting_accounts(), "purple")
 
 
-def reset_credits() -> Json:
+def reset_credits(config: RuleConfig) -> Json:
     """What ends with them."""
     about = About(
         "Reset cliff: credits",
         f"Weekly credits that are still left and end within so many days, all accounts together. {_CREDITS}",
         "short",
         _NO_QUOTA,
-        links=_ACT,
+        links=_act(config),
     )
     return panels.bar_gauge(about, queries.resetting_credits(), "purple")
 
@@ -118,14 +117,14 @@ def pacing(config: RuleConfig) -> Json:
         "short",
         _NO_QUOTA,
         axis="credits",
-        links=_ACT,
+        links=_act(config),
     )
     return panels.timeseries(
         about, queries.pacing(config), colors={"Left": "green", "Projected waste": "orange"}
     )
 
 
-def most_wasted() -> Json:
+def most_wasted(config: RuleConfig) -> Json:
     """Who should get more work."""
     about = About(
         "Projected waste (credits)",
@@ -133,13 +132,13 @@ def most_wasted() -> Json:
         f"accounts with most of them. An account with half a credit or less is on track. {_CREDITS}",
         "short",
         "Every account with a known quota is on track",
-        links=_ACT,
+        links=_act(config),
         value_links=_ITS_HOURS,
     )
     return panels.bar_gauge(about, [queries.most_wasted()], "orange")
 
 
-def risk() -> Json:
+def risk(config: RuleConfig) -> Json:
     """Everything about those who are nearly done."""
     about = About(
         "Accounts at risk",
@@ -147,7 +146,7 @@ def risk() -> Json:
         f"from the end of the dashboard's range; an empty cell means that nothing is known. {_CREDITS}",
         "short",
         _NO_QUOTA,
-        links=_ACT,
+        links=_act(config),
         value_links=_ITS_HOURS_IN_TABLE,
     )
     used, short, reset, left, waste, cost, worth = queries.at_risk()
@@ -162,3 +161,8 @@ def risk() -> Json:
         Column(worth, "Implied quota", "currencyUSD", 2),
     ]
     return table(about, columns, {"display": "Account", "account_id": ""})
+
+
+def _act(config: RuleConfig) -> tuple[links.Link, ...]:
+    """Where one acts on what a panel shows."""
+    return (links.console(config), links.dashboard(addresses.ROUTING, "How accounts are chosen"))

@@ -24,7 +24,7 @@ def cost_per_hour(config: RuleConfig) -> Json:
         "currencyUSD",
         f"No account spent anything in the last {window}",
         decimals=2,
-        links=(links.console(),),
+        links=(links.console(config),),
         value_links=(_ITS_HOURS,),
     )
     return panels.bar_gauge(about, [queries.cost_per_hour(config)])
@@ -53,7 +53,7 @@ def error_ratio(config: RuleConfig) -> Json:
         f"with at least {at_least} requests and at least one failure. {FULL_HOURS}",
         "percentunit",
         f"No account with {at_least} requests or more in this range has failed",
-        links=(links.runbook("QuotascopeErrorRatioHigh", config), links.console()),
+        links=(links.runbook("QuotascopeErrorRatioHigh", config), links.console(config)),
         value_links=(_ITS_HOURS,),
     )
     limits = {config.error_ratio_above: "red"}
@@ -75,7 +75,7 @@ def cost_in_range() -> Json:
     return panels.bar_gauge(about, [queries.cost_in_range()])
 
 
-def by_status() -> Json:
+def by_status(config: RuleConfig) -> Json:
     """Who can work."""
     about = About(
         "Accounts by status",
@@ -83,6 +83,6 @@ def by_status() -> Json:
         "locale",
         "No account is known: the exporter is not scraped, or none is configured",
         decimals=0,
-        links=(links.console(),),
+        links=(links.console(config),),
     )
     return panels.bar_gauge(about, [queries.by_status()], "purple")

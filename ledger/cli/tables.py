@@ -16,7 +16,7 @@ NO_ACCOUNTS = "no accounts: the proxy passes each caller's own credential on"
 NOT_YET = "from the proxy's next start on"
 
 _HEAD = ("ID", "EMAIL", "PLAN", "POOL", "5 H", "WEEK", "CREDENTIAL", "STATUS")
-_HISTORY = ("TIME", "ID", "ACTION", "BY", "WHO", "FROM", "TO", "REASON")
+_HISTORY = ("TIME", "ID", "ACTION", "BY", "FROM", "TO", "REASON")
 
 
 def fleet_table(members: Sequence[Member], awaited: Sequence[Description], now: datetime) -> str:
@@ -73,7 +73,8 @@ def _used(told: Told | None, now: datetime) -> str:
 
 
 def _change(entry: Entry) -> tuple[str, ...]:
-    told = (entry.action, entry.origin, entry.actor, entry.from_status, entry.to_status, entry.reason)
+    by = f"{entry.origin} ({entry.actor})" if entry.actor else entry.origin
+    told = (entry.action, by, entry.from_status, entry.to_status, entry.reason)
     return (f"{entry.at:%Y-%m-%d %H:%M:%SZ}", entry.account_id, *(text or "-" for text in told))
 
 

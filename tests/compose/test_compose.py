@@ -15,12 +15,13 @@ COMPOSE = Path(__file__).parents[2] / "compose"
 
 def test_the_first_file_stands_alone(compose_config: Callable[..., dict[str, Any]]) -> None:
     assert set(compose_config("docker-compose.yml")["services"]) == {
-        *("proxy", "exporter", "collector", "builder"),
+        *("proxy", "exporter", "collector", "console", "builder"),
     }
 
 
 def test_both_files_together(services: dict[str, Any]) -> None:
-    assert set(services) == {"proxy", "exporter", "collector", "builder", "prometheus", "grafana"}
+    ours = {"proxy", "exporter", "collector", "console", "builder"}
+    assert set(services) == ours | {"prometheus", "grafana"}
 
 
 def test_the_collector_runs_where_it_is_asked_for(services: dict[str, Any]) -> None:
@@ -45,6 +46,7 @@ def test_every_port_is_published_on_loopback_alone(services: dict[str, Any]) -> 
         "proxy": ["127.0.0.1:8787:8787/tcp"],
         "exporter": ["127.0.0.1:8789:8789/tcp"],
         "collector": ["127.0.0.1:8790:8790/tcp"],
+        "console": ["127.0.0.1:8788:8788/tcp"],
         "builder": [],
         "prometheus": ["127.0.0.1:9090:9090/tcp"],
         "grafana": ["127.0.0.1:3000:3000/tcp"],
@@ -64,14 +66,14 @@ def test_what_reads_the_build_waits_for_it(services: dict[str, Any], name: str) 
     assert services["builder"]["restart"] == "no"
 
 
-@pytest.mark.parametrize("name", ["proxy", "exporter", "collector", "builder"])
+@pytest.mark.parametrize("name", ["proxy", "exporter", "collector", "console", "builder"])
 def test_our_own_containers_have_no_privileges(services: dict[str, Any], name: str) -> None:
     service = services[name]
     assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
     assert service["security_opt"] == ["no-new-privileges:true"]
 
 
-@pytest.mark.parametrize("name", ["proxy", "exporter", "collector"])
+@pytest.mark.parametrize("name", ["proxy", "exporter", "collector", "console"])
 def test_services_read_the_configuration_that_is_mounted(services: dict[str, Any], name: str) -> None:
     command, mounts = services[name]["command"], services[name]["volumes"]
     assert command == ["python", "-m", name, "--config", "/etc/quotascope/codex-usage.toml"]
@@ -80,7 +82,7 @@ def test_services_read_the_configuration_that_is_mounted(services: dict[str, Any
     assert f"ledger:{database.parent}:rw" in mounts
 
 
-@pytest.mark.parametrize("name", ["proxy", "exporter", "collector"])
+@pytest.mark.parametrize("name", ["proxy", "exporter", "collector", "console"])
 def test_published_and_probed_ports_are_those_listened_on(services: dict[str, Any], name: str) -> None:
     settings = load(COMPOSE / "codex-usage.toml", {})
     address = getattr(settings, "server" if name == "proxy" else name).listen_addr

@@ -6,6 +6,7 @@ from dashboards.errors import LinkError
 from dashboards.kit import addresses, links
 from prometheus.alerts import alerts
 from prometheus.config import RuleConfig
+from settings.rules import Rules
 
 CONFIG = RuleConfig(runbook_base_url="https://example.org/runbooks/")
 
@@ -36,5 +37,8 @@ def test_an_account_leads_to_its_hours() -> None:
 
 
 def test_the_console_opens_beside_grafana() -> None:
-    assert links.console().document()["targetBlank"] is True
-    assert links.console().url == "http://127.0.0.1:8788/"
+    config = RuleConfig.of(Rules(), "https://usage.example.org")
+    assert links.console(config).document()["targetBlank"] is True
+    assert links.console(config).url == "https://usage.example.org/accounts"
+    assert links.console(config, "__data.fields").url.endswith("/accounts/${__data.fields.account_id}")
+    assert links.console(CONFIG).url == "http://127.0.0.1:8788/accounts"

@@ -54,7 +54,8 @@ def test_help_tells_what_to_do_and_what_the_exit_codes_mean(command: str) -> Non
 def test_a_demo_keeps_its_hands_off_other_folders(tmp_path: Path, free_port: Callable[[], int]) -> None:
     ledger = tmp_path / "usage.db"
     ledger.write_bytes(b"precious")
-    ports = ("--proxy-port", str(free_port()), "--exporter-port", str(free_port()))
+    names = ("--proxy-port", "--exporter-port", "--console-port")
+    ports = [word for name in names for word in (name, str(free_port()))]
     done = run("demo", "--folder", str(tmp_path), *ports)
     assert done.returncode == 2
     assert done.stderr.startswith(f"run: {tmp_path} holds other files; ")

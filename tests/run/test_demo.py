@@ -32,8 +32,16 @@ def small(tmp_path: Path) -> Callable[..., Demo]:
 
     def make(binaries: Prometheus | None, prometheus: int = 9090) -> Demo:
         folder = DemoFolder(tmp_path / "demo")
-        make_anew(folder, proxy="127.0.0.1:1", exporter="127.0.0.1:2", upstream="http://127.0.0.1:3")
-        return Demo(folder, "127.0.0.1:1", "127.0.0.1:2", 3, prometheus, binaries, days=2, rate=0.5)
+        make_anew(
+            folder,
+            proxy="127.0.0.1:1",
+            exporter="127.0.0.1:2",
+            console="127.0.0.1:4",
+            prometheus="http://127.0.0.1:5",
+            upstream="http://127.0.0.1:3",
+        )
+        addresses = ("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:4")
+        return Demo(folder, *addresses, 3, prometheus, binaries, days=2, rate=0.5)
 
     return make
 
@@ -46,7 +54,7 @@ def test_without_a_prometheus_the_demo_says_what_to_install(small: Callable[...,
     demo = small(None)
     settings = load(demo.folder.config, {})
     assert names(preparations(demo)) == ["history", "rules", "dashboards"]
-    assert names(services(demo, settings)) == ["upstream", "proxy", "exporter"]
+    assert names(services(demo, settings)) == ["upstream", "proxy", "exporter", "console"]
     assert names(afterwards(demo)) == []
     assert more_facts(demo)["prometheus"] == INSTALL
 
@@ -55,7 +63,7 @@ def test_with_one_it_is_filled_before_it_starts(small: Callable[..., Demo]) -> N
     demo = small(Prometheus("/x/prometheus", "/x/promtool"))
     settings = load(demo.folder.config, {})
     assert names(preparations(demo)) == ["history", "rules", "dashboards", "promtool"]
-    assert names(services(demo, settings)) == ["upstream", "proxy", "exporter", "prometheus"]
+    assert names(services(demo, settings)) == ["upstream", "proxy", "exporter", "console", "prometheus"]
     assert names(afterwards(demo)) == ["promtool"]
     assert more_facts(demo)["prometheus"] == "http://127.0.0.1:9090"
 
@@ -68,20 +76,21 @@ def test_another_port_is_said(small: Callable[..., Demo]) -> None:
 def test_a_taken_port_is_told_before_the_folder_is_touched(tmp_path: Path) -> None:
     folder = DemoFolder(tmp_path / "demo")
     with pytest.raises(PlanError, match="--proxy-port: port 0 is any port"):
-        plan(folder, 0, 8789, days=1, rate=1, path=None)
+        plan(folder, 0, 8789, 8788, days=1, rate=1, path=None)
     assert not folder.root.exists()
 
 
 class Session:
     """A running `python -m run demo`, called by somebody with a ledger and a key of their own."""
 
-    def __init__(self, folder: Path, proxy: int, exporter: int) -> None:
+    def __init__(self, folder: Path, proxy: int, exporter: int, console: int) -> None:
         self.folder = DemoFolder(folder / "demo")
         self.proxy = f"http://127.0.0.1:{proxy}"
         self.exporter = f"http://127.0.0.1:{exporter}"
         self.mine = folder / "mine.db"
         words = ["--folder", str(self.folder.root), "--days", "2", "--rate", "20"]
         words += ["--proxy-port", str(proxy), "--exporter-port", str(exporter)]
+        words += ["--console-port", str(console)]
         environ = {
             "PATH": os.environ["PATH"],
             "CODEX_USAGE_DB_PATH": str(self.mine),
@@ -111,7 +120,7 @@ class Session:
 
 @pytest.fixture
 def demo(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Session]:
-    session = Session(tmp_path, free_port(), free_port())
+    session = Session(tmp_path, free_port(), free_port(), free_port())
     with session.process:
         yield session
         session.process.terminate()

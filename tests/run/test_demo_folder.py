@@ -11,7 +11,14 @@ from settings.load import load
 
 def make(root: Path) -> DemoFolder:
     folder = DemoFolder(root)
-    make_anew(folder, proxy="127.0.0.1:1", exporter="127.0.0.1:2", upstream="http://127.0.0.1:3")
+    make_anew(
+        folder,
+        proxy="127.0.0.1:1",
+        exporter="127.0.0.1:2",
+        console="127.0.0.1:4",
+        prometheus="http://127.0.0.1:5",
+        upstream="http://127.0.0.1:3",
+    )
     return folder
 
 

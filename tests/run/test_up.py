@@ -35,11 +35,16 @@ def test_how_this_machine_reaches_an_address(address: str, url: str) -> None:
     assert local_url(address) == url
 
 
-def test_both_services_get_the_configuration() -> None:
-    proxy, exporter = programs(Settings(), Path("mine.toml"))
+def test_all_services_get_the_configuration() -> None:
+    proxy, exporter, console = programs(Settings(), Path("mine.toml"))
     assert proxy.argv == (sys.executable, "-m", "proxy", "--config", "mine.toml")
     assert exporter.argv == (sys.executable, "-m", "exporter", "--config", "mine.toml")
-    assert [p.argv[1:] for p in programs(Settings(), None)] == [("-m", "proxy"), ("-m", "exporter")]
+    assert console.argv == (sys.executable, "-m", "console", "--config", "mine.toml")
+    assert [p.argv[1:] for p in programs(Settings(), None)] == [
+        ("-m", "proxy"),
+        ("-m", "exporter"),
+        ("-m", "console"),
+    ]
 
 
 def test_the_proxy_has_longer_to_end_than_it_gives_its_requests(tmp_path: Path) -> None:
@@ -57,13 +62,15 @@ def test_the_next_steps_show_no_password(tmp_path: Path) -> None:
 class Running:
     """`python -m run up` in a folder of its own."""
 
-    def __init__(self, folder: Path, proxy: int, exporter: int) -> None:
+    def __init__(self, folder: Path, proxy: int, exporter: int, console: int) -> None:
         self.proxy, self.exporter = f"http://127.0.0.1:{proxy}", f"http://127.0.0.1:{exporter}"
+        self.console = f"http://127.0.0.1:{console}"
         self.ledger = folder / "usage.db"
         config = folder / "codex-usage.toml"
         config.write_text(
             f'[server]\nlisten_addr = "127.0.0.1:{proxy}"\n'
             f'[exporter]\nlisten_addr = "127.0.0.1:{exporter}"\n'
+            f'[console]\nlisten_addr = "127.0.0.1:{console}"\n'
             f"[storage]\ndatabase_path = '{self.ledger}'\n"
         )
         self.process = subprocess.Popen(
@@ -99,7 +106,7 @@ class Running:
 
 @pytest.fixture
 def running(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Running]:
-    up = Running(tmp_path, free_port(), free_port())
+    up = Running(tmp_path, free_port(), free_port(), free_port())
     with up.process:
         yield up
         up.process.terminate()
@@ -138,19 +145,21 @@ def get(url: str) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_up_runs_both_until_a_signal(running: Running, number: signal.Signals) -> None:
+def test_up_runs_all_until_a_signal(running: Running, number: signal.Signals) -> None:
     text = running.until_it_runs()
+    assert f"Quotascope is running.\n  look       {running.console}/\n" in text  # before all else
     assert f"export OPENAI_BASE_URL={running.proxy}/v1\n" in text
     assert f"{running.proxy}/metrics and {running.exporter}/metrics\n" in text
     assert f"{running.ledger}\n" in text
     assert "# TYPE codex_lb_proxy_requests_total counter" in get(running.proxy + "/metrics")
     assert "# TYPE codex_lb_accounts_total gauge" in get(running.exporter + "/metrics")
+    assert "Nothing to see: why?" in get(running.console + "/")
     assert running.ledger.exists()
     running.process.send_signal(number)
     code, errors = running.end()
     assert code == 0
     assert "Traceback" not in errors
-    for url in (running.proxy, running.exporter):
+    for url in (running.proxy, running.exporter, running.console):
         with pytest.raises(OSError, match="refused"):
             get(url + "/healthz")
 
@@ -181,14 +190,14 @@ def test_an_exporter_that_dies_is_started_again_and_the_proxy_goes_on(running: R
 def test_when_up_is_killed_its_services_end_and_free_the_ports(running: Running) -> None:
     running.until_it_runs()
     running.process.kill()
-    for url in (running.proxy, running.exporter):
+    for url in (running.proxy, running.exporter, running.console):
         until(partial(is_refused, url))
 
 
 def test_a_taken_port_starts_nothing(tmp_path: Path, free_port: Callable[[], int]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        up = Running(tmp_path, free_port(), port)
+        up = Running(tmp_path, free_port(), port, free_port())
         with up.process:
             code, errors = up.end()
     assert code == 2
