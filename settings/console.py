@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, SecretStr
 
 from settings.address import Address, split_address
 from settings.section import Section
 from settings.urls import base_url
+from settings.zones import system_zone, zone_name
 
 _HASH = re.compile(
     r"\$argon2id?\$v=19\$m=\d{1,8},t=\d{1,3},p=\d{1,3}\$[A-Za-z0-9+/]{8,100}\$[A-Za-z0-9+/]{16,200}"
@@ -32,6 +34,7 @@ def _header(text: str) -> str:
 BaseUrl = Annotated[str, AfterValidator(base_url)]
 PasswordHash = Annotated[SecretStr, AfterValidator(_password_hash)]
 Header = Annotated[str, AfterValidator(_header)]
+Zone = Annotated[str, AfterValidator(zone_name)]
 
 
 class Console(Section):
@@ -64,12 +67,20 @@ class Console(Section):
     operators: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         (), description="names in that header that may act; all others may look"
     )
+    time_zone: Zone | None = Field(
+        None, description="the zone that pages and the terminal count days in; without it this machine's"
+    )
     public: bool = Field(
         False,
         description="let everybody who reaches an address beyond loopback look and act without a login, "
         "as in a container whose port is published on 127.0.0.1 alone",
     )
     session_hours: float = Field(12.0, gt=0, le=720, description="how long a login lasts")
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone to show times in."""
+        return ZoneInfo(self.time_zone) if self.time_zone else system_zone()
 
     @property
     def asks_for_login(self) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -34,7 +33,7 @@ class Pages:
 
     def __init__(self, settings: Settings, access: Access, files: dict[str, StaticFile]) -> None:
         self.settings = settings
-        self.zone = ZoneInfo(getattr(settings, "time_zone", "UTC"))
+        self.zone = settings.console.zone
         self._access = access
         self._environment = Environment(
             loader=FileSystemLoader(Path(__file__).with_name("templates")),
