@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from ledger.values import NO_USAGE, Usage
+from proxy.metering.members import brief
 
 MOST_TOKENS = 2**48
 """A larger count is nonsense, and would not fit the store's integers."""
@@ -107,7 +108,7 @@ def message_type(message: bytes) -> str | None:
 def read_request(body: bytes) -> Asked:
     """What a request asks for; nothing where the body is no JSON object."""
     try:
-        q = _questions.decode(body)
+        q = _questions.decode(brief(body))
     except UNREADABLE:
         return NOTHING_ASKED
     return Asked(

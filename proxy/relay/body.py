@@ -10,6 +10,7 @@ from aiohttp.http_writer import StreamWriter
 from proxy.errors import ClientGone, Refused
 from proxy.http.decode import Undecodable, decoder
 from proxy.http.wire import Body
+from proxy.metering.members import aside
 from proxy.metering.usage import NOTHING_ASKED, Asked, read_request
 from proxy.relay.uploads import Upload
 
@@ -60,11 +61,15 @@ async def body(
         begun, complete = await _read(request, upload, min(REPLAYED_BODY, most_bytes))
         if complete:
             whole = b"".join(begun)
-            learn(asked(whole, encoding))
+            learn(await _asked(whole, encoding))
             if hear:
                 hear(whole)
             return whole
     return _passing(request, upload, begun, encoding, learn, hear, most_bytes)
+
+
+async def _asked(whole: bytes, content_encoding: str) -> Asked:
+    return await aside(len(whole), lambda: asked(whole, content_encoding), is_packed=bool(content_encoding))
 
 
 def asked(whole: bytes, content_encoding: str) -> Asked:
@@ -110,7 +115,7 @@ async def _passing(
             hear(chunk)
         yield chunk
     if size <= most:
-        learn(asked(b"".join(kept), encoding))
+        learn(await _asked(b"".join(kept), encoding))
 
 
 async def _read(request: web.BaseRequest, upload: Upload, most: int) -> tuple[list[bytes], bool]:

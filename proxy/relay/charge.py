@@ -18,6 +18,7 @@ from ledger.pricing.prices import PriceBook
 from ledger.pricing.steps import context_step
 from ledger.values import NO_USAGE, RequestEvent
 from proxy.http.routes import Work
+from proxy.metering.members import brief
 from proxy.metering.usage import UNREADABLE
 
 BYTES_PER_TOKEN = 4
@@ -75,7 +76,7 @@ def read_ask(body: bytes | None, size: int) -> Ask:
         size: its bytes, as far as they are known.
     """
     try:
-        found = _bodies.decode(body or b"")
+        found = _bodies.decode(brief(body or b""))
     except UNREADABLE:
         return Ask(input=min(size // BYTES_PER_TOKEN, context_window(None)))
     model = found.model if isinstance(found.model, str) and found.model else None

@@ -8,6 +8,7 @@ import re
 import msgspec
 
 from proxy.errors import Refused
+from proxy.metering.members import MAX_MEMBER
 from proxy.metering.usage import UNREADABLE
 
 APIS = frozenset({"chat_completions", "completions"})
@@ -20,6 +21,13 @@ class _Chunk(msgspec.Struct):
     usage: dict[str, object] | None = None
 
 
+class _Request(msgspec.Struct):
+    stream_options: msgspec.Raw = msgspec.Raw(b"")
+
+
+_ASKED = b'"stream_options":{"include_usage":true}'
+_requests = msgspec.json.Decoder(_Request)
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _chunks = msgspec.json.Decoder(_Chunk)
 
 
@@ -29,12 +37,21 @@ def asking(body: bytes) -> bytes:
     Raises: Refused where the body is no JSON object.
     """
     try:
-        document = msgspec.json.decode(body)
-        options = document.get("stream_options")
-    except (*UNREADABLE, AttributeError) as error:
+        known = _requests.decode(body).stream_options
+        options = msgspec.json.decode(known) if len(bytes(known)) <= MAX_MEMBER and known else {}
+        if not known:
+            return _added(body)
+        members = _members.decode(body)
+    except UNREADABLE as error:
         raise Refused(400, "invalid_json", "the request body is not a JSON object") from error
     kept = options if isinstance(options, dict) else {}
-    return msgspec.json.encode({**document, "stream_options": {**kept, "include_usage": True}})
+    return msgspec.json.encode({**members, "stream_options": {**kept, "include_usage": True}})
+
+
+def _added(body: bytes) -> bytes:
+    """The object with one member more, before its end; all else keeps its bytes."""
+    before = body.rstrip()[:-1].rstrip()
+    return before + (b"" if before.lstrip() == b"{" else b",") + _ASKED + b"}"
 
 
 class Strip:

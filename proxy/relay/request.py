@@ -12,12 +12,13 @@ from proxy.http.caller_secrets import Secrets
 from proxy.http.headers import credential, replaced, request_lines, session_id, without
 from proxy.http.identity import anonymous_lines, anonymous_target
 from proxy.http.routes import Route
+from proxy.metering.members import aside
 from proxy.metering.meter import Caller, new_id
 from proxy.relay import body as inbound
 from proxy.relay import include_usage
 from proxy.relay.access import Key
 from proxy.relay.admission import Admission
-from proxy.relay.charge import read_ask
+from proxy.relay.charge import Ask, read_ask
 from proxy.relay.context import Passage
 from proxy.relay.exchange import Question
 from proxy.relay.lending import NOTHING_LENT, Lending
@@ -82,9 +83,9 @@ async def question(passage: Passage, options: Options, *, anonymous: bool, repla
     else:
         lines, path = request_lines(request.raw_headers), passage.target.path
     if counts and attempts.asked.stream and not attempts.asked.include_usage and isinstance(body, bytes):
-        plain = inbound.decoded(body, inbound.content_encoding(request))
-        if plain is not None:
-            body, passage.strip = include_usage.asking(plain), include_usage.Strip()
+        changed = await _asking(body, inbound.content_encoding(request))
+        if changed is not None:
+            body, passage.strip = changed, include_usage.Strip()
             lines = replaced(without(lines, b"content-encoding:"), b"Accept-Encoding", b"identity")
     if websocket.is_upgrade(request.headers):
         lines = websocket.upgrade_lines(lines)
@@ -102,9 +103,25 @@ async def pay(passage: Passage, asked: Question, admission: Admission, key: Key)
     elif work != "reads":
         body = asked.body if isinstance(asked.body, bytes) else None
         encoded = any(line.lower().startswith(b"content-encoding:") for line in asked.lines)
-        plain = inbound.decoded(body, inbound.content_encoding(request)) if body and encoded else body
-        size = len(plain or body or b"") or request.content_length or 0
-        passage.attempts.paid_from(await admission.reserve(key, work, read_ask(plain, size)))
+        encoding = inbound.content_encoding(request) if body and encoded else ""
+        told = request.content_length or 0
+        ask = await aside(len(body or b""), lambda: _ask(body, encoding, told), is_packed=bool(encoding))
+        passage.attempts.paid_from(await admission.reserve(key, work, ask))
+
+
+def _ask(body: bytes | None, content_encoding: str, told: int) -> Ask:
+    plain = inbound.decoded(body, content_encoding) if body else body
+    return read_ask(plain, len(plain or body or b"") or told)
+
+
+async def _asking(body: bytes, content_encoding: str) -> bytes | None:
+    """A body that asks for the counts, too; None where it cannot be read. Raises: Refused."""
+
+    def read() -> bytes | None:
+        plain = inbound.decoded(body, content_encoding)
+        return None if plain is None else include_usage.asking(plain)
+
+    return await aside(len(body), read, is_packed=bool(content_encoding))
 
 
 def lend(passage: Passage, asked: Question, key: Key | None, options: Options) -> Question:

@@ -1,0 +1,186 @@
+"""What a caller sends costs what its size allows: decoded objects are bounded as bytes are."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import tracemalloc
+import zlib
+from collections.abc import Callable
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import brotli
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.metering.members import MAX_MEMBER, SMALL, brief
+from proxy.metering.usage import NOTHING_ASKED, read_request
+from proxy.relay.body import asked
+from proxy.relay.charge import read_ask
+from proxy.relay.include_usage import asking
+
+if TYPE_CHECKING:
+    from tests.proxy.conftest import Line, Scene, Wire
+
+SIZE = 12 * 2**20
+MEMBERS = [
+    *(
+        "model",
+        "stream",
+        "stream_options",
+        "reasoning",
+        "reasoning_effort",
+        "service_tier",
+        "prompt_cache_key",
+    ),
+    *("input", "response", "n", "max_tokens", "prompt", "conversation", "anything", "previous_response_id"),
+]
+SHAPES: dict[str, Callable[[int], bytes]] = {
+    "objects": lambda size: b"[" + b"{}," * (size // 3) + b"{}]",
+    "lists": lambda size: b"[" + b"[]," * (size // 3) + b"[]]",
+    "numbers": lambda size: b"[" + b"1," * (size // 2) + b"1]",
+    "texts": lambda size: b"[" + b'"a",' * (size // 4) + b'"a"]',
+    "members": lambda size: b"{" + b",".join(b'"%d":0' % n for n in range(size // 10)) + b"}",
+    "one text": lambda size: b'"' + b"a" * size + b'"',
+    "depth": lambda size: b"[" * (size // 2) + b"]" * (size // 2),
+}
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "br": lambda data: brotli.compress(data, quality=2),
+    "zstd": zstandard.ZstdCompressor(level=1).compress,
+}
+
+
+def body(member: str, shape: str, size: int = SIZE) -> bytes:
+    last = b"" if member == "model" else b',"model":"gpt-5.4"'
+    return b'{"%b":%b%b}' % (member.encode(), SHAPES[shape](size), last)
+
+
+def peak(read: Callable[[], object]) -> int:
+    """Bytes that reading takes at once."""
+    tracemalloc.start()
+    try:
+        read()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("member", MEMBERS)
+def test_no_member_of_a_request_costs_more_than_its_bytes(member: str, shape: str) -> None:
+    text = body(member, shape)
+    for read in (lambda: read_request(text), lambda: read_ask(text, len(text))):
+        assert peak(read) < len(text) + 2**20
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_asking_for_counts_builds_nothing_of_the_rest(shape: str) -> None:
+    text = body("messages", shape)
+    if shape == "depth":
+        return
+    assert peak(lambda: asking(text)) < 4 * len(text)
+
+
+@pytest.mark.parametrize("coding", PACKERS)
+def test_a_bomb_is_not_unpacked_to_its_end(coding: str) -> None:
+    bomb = PACKERS[coding](b'{"model":' + SHAPES["objects"](64 * 2**20) + b"}")
+    assert peak(lambda: asked(bomb, coding)) < 100 * 2**20
+
+
+def test_what_a_long_request_asks_for_is_read_all_the_same() -> None:
+    text = json.dumps(
+        {
+            "input": [{"role": "user", "content": "hello"}] * 50_000,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "reasoning": {"effort": "high"},
+            "service_tier": "flex",
+            "model": "gpt-5.4",
+            "max_output_tokens": 77,
+            "prompt": {"id": "p", "variables": {"a": "x" * MAX_MEMBER}},
+        }
+    ).encode()
+    found = read_request(text)
+    assert (found.model, found.stream, found.include_usage) == ("gpt-5.4", True, True)
+    assert (found.reasoning_effort, found.service_tier) == ("high", "flex")
+    ask = read_ask(text, len(text))
+    assert (ask.model, ask.output, ask.hidden) == ("gpt-5.4", 77, True)
+
+
+def test_the_limit_of_a_long_inner_response_is_read() -> None:
+    inner = {"instructions": "x" * 2 * MAX_MEMBER, "max_output_tokens": 5}
+    assert read_ask(json.dumps({"model": "m", "response": inner}).encode(), 1).output == 5
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{", b'{"model":"a"} x', b"[" * 5_000, b'{"a":' * 5_000])
+def test_what_is_no_object_asks_for_nothing(text: bytes) -> None:
+    assert read_request(text) is NOTHING_ASKED
+    assert read_request(text + b" " * SMALL) is NOTHING_ASKED
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(MEMBERS), json_values))
+def test_a_brief_document_asks_for_the_same(members: dict[str, object]) -> None:
+    text = json.dumps(members).encode()
+    padded = text[:-1] + (b"," if members else b"") + b'"padding":"' + b"x" * SMALL + b'"}'
+    assert len(brief(padded)) <= len(text)
+    assert read_request(padded) == read_request(text)
+    assert read_ask(padded, 1) == read_ask(text, 1)
+
+
+@given(st.dictionaries(st.text(max_size=9), json_values, max_size=6), st.text(" \n\t", max_size=3))
+def test_asking_for_counts_changes_nothing_else(members: dict[str, object], space: str) -> None:
+    text = (space + json.dumps(members) + space).encode()
+    options = members.get("stream_options")
+    kept = options if isinstance(options, dict) else {}
+    assert json.loads(asking(text)) == {**members, "stream_options": {**kept, "include_usage": True}}
+
+
+@pytest.mark.parametrize("coding", [None, "gzip"])
+async def test_others_do_not_wait_while_a_hostile_body_is_read(
+    scene: Scene, wire: type[Wire], coding: str | None
+) -> None:
+    """What the loop does beside: the reading is in a thread, which holds it up for a slice at a time."""
+    await scene.begin(wire.answer())
+    text = body("model", "objects", 16 * 2**20 - 64)
+    packed = gzip.compress(text) if coding else text
+    headers = ("Content-Encoding: gzip",) if coding else ()
+    clients = [await scene.connect() for _ in range(4)]
+    longest = await _longest_stall(clients, wire.request(packed, *headers))
+    began = perf_counter()
+    read_request(text)
+    gzip.decompress(packed) if coding else None
+    assert longest < 0.1 + 3 * (perf_counter() - began)
+
+
+async def _longest_stall(clients: list[Line], request: bytes) -> float:
+    longest, done = 0.0, asyncio.Event()
+
+    async def watch() -> None:
+        nonlocal longest
+        while not done.is_set():
+            began = perf_counter()
+            await asyncio.sleep(0.001)
+            longest = max(longest, perf_counter() - began)
+
+    watching = asyncio.create_task(watch())
+    for client in clients:
+        client.patience = 30
+        await client.send(request)
+    for client in clients:
+        assert (await client.message()).start == b"HTTP/1.1 200 OK"
+    done.set()
+    await watching
+    return longest
