@@ -62,12 +62,16 @@ class Thread:
         stopped_at: when collecting ended in order with the queue left to itself; None while it goes on,
             or where it ended without a word.
         gap: the one that goes on.
+        draining: the queue is being emptied, and a subscription may run beside it.
+        blurred: that was broken off. The queue may then hold events that are older than lost ones.
     """
 
     gateway: str
     sound_at: float | None = None
     stopped_at: float | None = None
     gap: Gap | None = None
+    draining: bool = False
+    blurred: bool = False
 
     def sound(self, moment: float) -> Thread:
         """Everything before that moment is in the inbox; no effect while a gap goes on."""
@@ -97,17 +101,18 @@ class Thread:
             restarted: the gateway was started anew since.
             retention: seconds that its queue keeps an event.
         """
-        if self.gap is not None:
-            return self
+        thread = replace(self, draining=True, blurred=self.blurred or self.draining)
+        if thread.gap is not None:
+            return thread
         if self.sound_at is None:  # for the first time: all that the queue still keeps was handed to nobody
-            return replace(self, sound_at=now - retention)
+            return replace(thread, sound_at=now - retention)
         if self.stopped_at is None:
-            return self.broken("crash", now)
+            return thread.broken("crash", now)
         if restarted:
-            return self.broken("restart", now)
+            return thread.broken("restart", now)
         if now - self.stopped_at > retention:
-            return self.broken("retention", now)
-        return replace(self, stopped_at=None)
+            return thread.broken("retention", now)
+        return replace(thread, stopped_at=None)
 
     def resumed(self, now: float, oldest: float | None, *, retention: float) -> tuple[Thread, Gap | None]:
         """Events come without a break again; all that was handed out before `now` is in the inbox.
@@ -118,9 +123,10 @@ class Thread:
         Returns: the thread, and the gap that has ended.
         """
         if self.gap is None:
-            return replace(self, sound_at=max(now, self.sound_at or 0.0), stopped_at=None), None
-        end = now if oldest is None else min(now, oldest + MARGIN_SECONDS)
+            sound_at = max(now, self.sound_at or 0.0)
+            return replace(self, sound_at=sound_at, stopped_at=None, draining=False, blurred=False), None
+        end = now if oldest is None or self.blurred else min(now, oldest + MARGIN_SECONDS)
         if self.gap.reason == "retention":
             end = min(end, now - retention + MARGIN_SECONDS)
         gap = replace(self.gap, ended_at=max(end, self.gap.began_at))
-        return replace(self, sound_at=now, stopped_at=None, gap=None), gap
+        return Thread(self.gateway, sound_at=now), gap

@@ -53,6 +53,8 @@ CREATE TABLE IF NOT EXISTS gateways (
     name TEXT PRIMARY KEY,
     sound_at REAL,
     stopped_at REAL,
+    draining INTEGER NOT NULL DEFAULT 0,
+    blurred INTEGER NOT NULL DEFAULT 0,
     refused_at REAL,
     refusals INTEGER NOT NULL DEFAULT 0,
     counted INTEGER,

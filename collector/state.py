@@ -32,22 +32,24 @@ def load_thread(inbox: Inbox, gateway: str) -> Thread:
     """The thread as it was left, by whatever end."""
     with inbox.transaction() as connection:
         row = connection.execute(
-            "SELECT sound_at, stopped_at FROM gateways WHERE name = ?", (gateway,)
+            "SELECT sound_at, stopped_at, draining, blurred FROM gateways WHERE name = ?", (gateway,)
         ).fetchone()
         gap = connection.execute(
             "SELECT reason, began_at FROM gaps WHERE gateway = ? AND ended_at IS NULL ORDER BY id DESC",
             (gateway,),
         ).fetchone()
-    sound_at, stopped_at = row or (None, None)
-    return Thread(gateway, sound_at, stopped_at, Gap(gateway, *gap) if gap else None)
+    sound_at, stopped_at, draining, blurred = row or (None, None, 0, 0)
+    open_gap = Gap(gateway, *gap) if gap else None
+    return Thread(gateway, sound_at, stopped_at, open_gap, bool(draining), bool(blurred))
 
 
 def save_thread(connection: sqlite3.Connection, thread: Thread) -> None:
     """Remember where the thread is, in the caller's transaction."""
     connection.execute(
-        "INSERT INTO gateways (name, sound_at, stopped_at) VALUES (?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET sound_at = excluded.sound_at, stopped_at = excluded.stopped_at",
-        (thread.gateway, thread.sound_at, thread.stopped_at),
+        "INSERT INTO gateways (name, sound_at, stopped_at, draining, blurred) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET sound_at = excluded.sound_at, stopped_at = excluded.stopped_at, "
+        "draining = excluded.draining, blurred = excluded.blurred",
+        (thread.gateway, thread.sound_at, thread.stopped_at, thread.draining, thread.blurred),
     )
 
 

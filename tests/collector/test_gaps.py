@@ -44,6 +44,14 @@ def test_a_gap_ends_with_the_first_event_that_was_kept() -> None:
     assert thread == Thread("cpa", sound_at=130.0)
 
 
+def test_where_emptying_the_queue_broke_off_what_it_still_holds_says_nothing() -> None:
+    """Beside it a subscription ran: what that lost is younger than what the queue kept."""
+    draining = STOPPED.begun(105.0, restarted=False, retention=60)
+    crashed = draining.begun(120.0, restarted=False, retention=60)
+    _, gap = crashed.resumed(130.0, 103.0, retention=60)
+    assert gap == Gap("cpa", "crash", 100.0, 130.0)
+
+
 def test_with_nothing_kept_it_ends_now() -> None:
     _, gap = STEADY.broken("disconnected", 105.0).resumed(130.0, None, retention=60)
     assert gap == Gap("cpa", "disconnected", 100.0, 130.0)
