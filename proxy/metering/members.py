@@ -25,6 +25,15 @@ MAX_TEXT = 64 * 1024
 AT_ONCE = 128 * 1024
 """Bytes that are read in the loop, as that takes less than a millisecond; more are read in a thread."""
 
+LONG = 2 * 2**20
+"""Bytes of a document that are decoded at once beside the loop: threads take turns, but not within that."""
+
+LONG_TEXT = 256
+"""Bytes of a text that is emptied in longer ones; nothing that is read is as long there."""
+
+MAX_QUOTES = 1_000_000
+MAX_ESCAPES = 4_096
+_BACKSLASH = ord("\\")
 _READERS = ThreadPoolExecutor(2, "body-reader")
 """Few: what they read is bounded, and callers of small requests must not wait for the loop."""
 
@@ -62,6 +71,37 @@ def _short(name: str, raw: bytes, nested: bool) -> bytes:
     if not raw.startswith(b"{"):
         return b""
     return brief(raw, nested=True) if name == "response" and not nested else _SOME_OBJECT
+
+
+def outline(document: bytes) -> bytes:
+    """A long document with its longer texts emptied, so that it is decoded in no time; nothing where it is
+    long for other reasons. It is slower than to decode it, but lets the loop run meanwhile: for threads.
+    """
+    if len(document) <= LONG:
+        return document
+    parts, size, done, begin, at = [], 0, 0, -1, 0
+    for _ in range(MAX_QUOTES):
+        quote = document.find(b'"', at)
+        if quote < 0:
+            parts.append(document[done:])
+            return b"".join(parts) if size + len(parts[-1]) <= LONG else b""
+        at = quote + 1
+        if begin < 0:
+            begin = quote
+        elif document[quote - 1] != _BACKSLASH or not _is_escaped(
+            document[max(0, quote - MAX_ESCAPES) : quote]
+        ):
+            if quote - begin > LONG_TEXT:
+                parts.append(document[done : begin + 1])
+                size, done = size + len(parts[-1]), quote
+            begin = -1
+        if size > LONG:
+            return b""
+    return b""
+
+
+def _is_escaped(before: bytes) -> bool:
+    return (len(before) - len(before.rstrip(b"\\"))) % 2 == 1
 
 
 async def aside(size: int, read: Callable[[], Result], *, is_packed: bool = False) -> Result:

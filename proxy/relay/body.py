@@ -10,7 +10,7 @@ from aiohttp.http_writer import StreamWriter
 from proxy.errors import ClientGone, Refused
 from proxy.http.decode import Undecodable, decoder
 from proxy.http.wire import Body
-from proxy.metering.members import aside
+from proxy.metering.members import aside, outline
 from proxy.metering.usage import NOTHING_ASKED, Asked, read_request
 from proxy.relay.uploads import Upload
 
@@ -75,7 +75,7 @@ async def _asked(whole: bytes, content_encoding: str) -> Asked:
 def asked(whole: bytes, content_encoding: str) -> Asked:
     """What a complete body asks for; nothing where it cannot be read."""
     plain = decoded(whole, content_encoding)
-    return NOTHING_ASKED if plain is None else read_request(plain)
+    return NOTHING_ASKED if plain is None else read_request(outline(plain))
 
 
 def decoded(whole: bytes, content_encoding: str) -> bytes | None:

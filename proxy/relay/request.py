@@ -12,7 +12,7 @@ from proxy.http.caller_secrets import Secrets
 from proxy.http.headers import credential, replaced, request_lines, session_id, without
 from proxy.http.identity import anonymous_lines, anonymous_target
 from proxy.http.routes import Route
-from proxy.metering.members import aside
+from proxy.metering.members import aside, outline
 from proxy.metering.meter import Caller, new_id
 from proxy.relay import body as inbound
 from proxy.relay import include_usage
@@ -111,7 +111,7 @@ async def pay(passage: Passage, asked: Question, admission: Admission, key: Key)
 
 def _ask(body: bytes | None, content_encoding: str, told: int) -> Ask:
     plain = inbound.decoded(body, content_encoding) if body else body
-    return read_ask(plain, len(plain or body or b"") or told)
+    return read_ask(outline(plain or b""), len(plain or body or b"") or told)
 
 
 async def _asking(body: bytes, content_encoding: str) -> bytes | None:

@@ -17,7 +17,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.metering.members import MAX_MEMBER, SMALL, brief
+from proxy.metering.members import LONG, MAX_MEMBER, SMALL, brief, outline
 from proxy.metering.usage import NOTHING_ASKED, read_request
 from proxy.relay.body import asked
 from proxy.relay.charge import read_ask
@@ -118,6 +118,33 @@ def test_the_limit_of_a_long_inner_response_is_read() -> None:
     assert read_ask(json.dumps({"model": "m", "response": inner}).encode(), 1).output == 5
 
 
+texts = st.text(max_size=20) | st.text('\\"{}[]', max_size=40) | st.just("x" * 2_000) | st.just('\\"' * 300)
+
+
+@given(st.dictionaries(texts, texts | st.lists(texts, max_size=4), max_size=8), st.booleans())
+def test_an_outline_is_the_same_document_with_long_texts_emptied(
+    members: dict[str, object], ascii: bool
+) -> None:
+    text = json.dumps({**members, "padding": "x" * LONG}, ensure_ascii=ascii).encode()
+    found = outline(text)
+    assert len(found) < 40_000
+
+    def emptied(value: object) -> object:
+        if isinstance(value, list):
+            return [emptied(one) for one in value]
+        written = json.dumps(value, ensure_ascii=ascii).encode()
+        return "" if len(written) - 1 > 256 else value
+
+    wanted = json.loads(text)
+    assert json.loads(found) == {emptied(key): emptied(value) for key, value in wanted.items()}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_long_document_is_outlined_or_given_up(shape: str) -> None:
+    assert len(outline(body("input", shape))) <= LONG
+    assert len(outline(body("input", shape)[:-1] + b"\\" * 2**20)) <= LONG
+
+
 @pytest.mark.parametrize("text", [b"", b"[]", b"{", b'{"model":"a"} x', b"[" * 5_000, b'{"a":' * 5_000])
 def test_what_is_no_object_asks_for_nothing(text: bytes) -> None:
     assert read_request(text) is NOTHING_ASKED
@@ -159,10 +186,7 @@ async def test_others_do_not_wait_while_a_hostile_body_is_read(
     headers = ("Content-Encoding: gzip",) if coding else ()
     clients = [await scene.connect() for _ in range(4)]
     longest = await _longest_stall(clients, wire.request(packed, *headers))
-    began = perf_counter()
-    read_request(text)
-    gzip.decompress(packed) if coding else None
-    assert longest < 0.1 + 3 * (perf_counter() - began)
+    assert longest < 0.3, "built in the loop, one of them takes twice as long"
 
 
 async def _longest_stall(clients: list[Line], request: bytes) -> float:
