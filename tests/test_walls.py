@@ -28,6 +28,23 @@ ROOMS: dict[str, set[str]] = {
 }
 """What each room may import of this repository: a room with all its modules, or one module."""
 
+ORDER: dict[str, tuple[str, ...]] = {
+    "proxy": ("relay", "websocket", "accounts", "routing", "observers", "metering", "http"),
+    "ledger": ("cli", "reader", "gateways", "accounts", "requests", "pricing", "quota"),
+    "simulator": ("gateway", "provider", "history"),
+    "dashboards": ("delivery", "preview", "pages", "panels", "kit", "queries"),
+}
+"""The folders inside the big rooms: each may import those after it."""
+
+UPWARD: set[tuple[str, str]] = {
+    ("proxy/routing/attempts.py", "relay"),  # who asks is known by its key
+    ("proxy/routing/configured.py", "relay"),
+    ("proxy/websocket/gate.py", "relay"),  # a turn is admitted as a request is
+    ("proxy/routing/candidate.py", "accounts"),
+    ("proxy/routing/router.py", "accounts"),
+}
+"""Imports against that order that are still there: none may be added."""
+
 PROGRAMS: dict[str, set[str]] = {"ledger/__main__.py": {"settings"}}
 """What single modules may import besides: a command reads the configuration, the foundation itself must
 not know that there is one."""
@@ -90,6 +107,21 @@ def test_a_room_imports_only_what_it_may(room: str) -> None:
         )
     ]
     assert found == []
+
+
+@pytest.mark.parametrize("room", sorted(ORDER))
+def test_a_folder_imports_only_folders_below_it(room: str) -> None:
+    order = ORDER[room]
+    upward = {
+        (path.relative_to(ROOT).as_posix(), other)
+        for folder in order
+        for path in (ROOT / room / folder).rglob("*.py")
+        for name in imports(path)
+        if name.startswith(f"{room}.")
+        for other in name.split(".")[1:2]
+        if other in order and order.index(other) < order.index(folder)
+    }
+    assert upward == {entry for entry in UPWARD if entry[0].startswith(f"{room}/")}
 
 
 @pytest.mark.parametrize(
