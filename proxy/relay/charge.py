@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
 from math import ceil
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -21,8 +21,8 @@ from proxy.http.routes import Work
 from proxy.metering.members import brief
 from proxy.metering.usage import UNREADABLE
 
-BYTES_PER_TOKEN = 4
-"""Of a request's body, JSON and all; a token of English is about that long."""
+BYTES_PER_TOKEN = 3
+"""Of a request's body, JSON and all; a token of English is about four long, of many languages less."""
 
 DEFAULT_OUTPUT = 8_192
 """Tokens of an answer whose request sets no limit, before anything is known of its key."""
@@ -48,6 +48,17 @@ class _Body(msgspec.Struct):
     response: Any = None
 
 
+_LIMITS = {
+    "responses": ("max_output_tokens",),
+    "chat_completions": ("max_completion_tokens", "max_tokens"),
+    "completions": ("max_tokens",),
+    "messages": ("max_tokens",),
+}
+"""The members by which each API limits its answers; another one's limit is none."""
+
+_ELSEWHERE = (b'"file_id"', b'_url"', b"_search", b'"mcp"', b'"code_interpreter"', b'"container"')
+"""What stands in a body whose input is fetched by the provider, or grows with its tools."""
+
 _bodies = msgspec.json.Decoder(_Body)
 
 
@@ -57,7 +68,7 @@ class Ask(msgspec.Struct, frozen=True):
     Attributes:
         input: tokens, by the body's size.
         output: tokens, at most, of all answers together; None where it sets no limit.
-        hidden: part of its input is kept by the provider, so its size is not known.
+        hidden: part of its input is kept or fetched by the provider, so its size is not known.
         tier: the service tier that it asks for.
     """
 
@@ -68,11 +79,12 @@ class Ask(msgspec.Struct, frozen=True):
     tier: str | None = None
 
 
-def read_ask(body: bytes | None, size: int) -> Ask:
+def read_ask(body: bytes | None, size: int, api: str) -> Ask:
     """What a request asks for.
 
     Args:
         body: decoded; None where it is not at hand.
+        api: whose limits are its own.
         size: its bytes, as far as they are known.
     """
     try:
@@ -81,17 +93,28 @@ def read_ask(body: bytes | None, size: int) -> Ask:
         return Ask(input=min(size // BYTES_PER_TOKEN, context_window(None)))
     model = found.model if isinstance(found.model, str) and found.model else None
     window = context_window(model)
-    inner = found.response.get("max_output_tokens") if isinstance(found.response, dict) else None
-    limits = (found.max_tokens, found.max_completion_tokens, found.max_output_tokens, inner)
-    given = [limit for limit in limits if type(limit) is int and limit > 0]
-    choices = max((n for n in (found.n, found.best_of) if type(n) is int and 0 < n <= MAX_CHOICES), default=1)
+    limits = [getattr(found, name) for name in _LIMITS.get(api, ())]
+    if api == "responses" and isinstance(found.response, dict):  # a turn of the Realtime API
+        limits.append(found.response.get("max_output_tokens"))
+    given = [int(limit) for limit in limits if _is_number(limit)]
+    counts = (found.n, found.best_of)
+    choices = max((ceil(n) for n in counts if _is_number(n) and n <= MAX_CHOICES), default=1)
     return Ask(
         model=model,
         input=min(size // BYTES_PER_TOKEN, window),
         output=min(max(given), window) * choices if given else None,
-        hidden=any((found.previous_response_id, found.conversation, isinstance(found.prompt, dict))),
+        hidden=_is_hidden(found, body or b""),
         tier=found.service_tier if isinstance(found.service_tier, str) else None,
     )
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return type(value) in (int, float) and 0 < value < 2**53  # type: ignore[operator]
+
+
+def _is_hidden(found: _Body, body: bytes) -> bool:
+    kept = found.previous_response_id or found.conversation or isinstance(found.prompt, dict)
+    return bool(kept) or any(mark in body for mark in _ELSEWHERE)
 
 
 def estimate(book: PriceBook, ask: Ask, usual: int | None, at: datetime) -> int:

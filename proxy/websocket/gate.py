@@ -88,7 +88,7 @@ def _paid(dispatch: Dispatch, key: Key | None) -> tuple[Ready | None, Reserve | 
     budgets = dispatch.admission.budgets
 
     def reserve(message: bytes | None) -> Reservation:
-        return budgets.take(key, read_ask(message, len(message or b"")))
+        return budgets.take(key, read_ask(message, len(message or b""), "responses"))
 
     return partial(budgets.ready, key), reserve
 

@@ -75,7 +75,7 @@ def peak(read: Callable[[], object]) -> int:
 @pytest.mark.parametrize("member", MEMBERS)
 def test_no_member_of_a_request_costs_more_than_its_bytes(member: str, shape: str) -> None:
     text = body(member, shape)
-    for read in (lambda: read_request(text), lambda: read_ask(text, len(text))):
+    for read in (lambda: read_request(text), lambda: read_ask(text, len(text), "responses")):
         assert peak(read) < len(text) + 2**20
 
 
@@ -109,13 +109,13 @@ def test_what_a_long_request_asks_for_is_read_all_the_same() -> None:
     found = read_request(text)
     assert (found.model, found.stream, found.include_usage) == ("gpt-5.4", True, True)
     assert (found.reasoning_effort, found.service_tier) == ("high", "flex")
-    ask = read_ask(text, len(text))
+    ask = read_ask(text, len(text), "responses")
     assert (ask.model, ask.output, ask.hidden) == ("gpt-5.4", 77, True)
 
 
 def test_the_limit_of_a_long_inner_response_is_read() -> None:
     inner = {"instructions": "x" * 2 * MAX_MEMBER, "max_output_tokens": 5}
-    assert read_ask(json.dumps({"model": "m", "response": inner}).encode(), 1).output == 5
+    assert read_ask(json.dumps({"model": "m", "response": inner}).encode(), 1, "responses").output == 5
 
 
 texts = st.text(max_size=20) | st.text('\\"{}[]', max_size=40) | st.just("x" * 2_000) | st.just('\\"' * 300)
@@ -164,7 +164,7 @@ def test_a_brief_document_asks_for_the_same(members: dict[str, object]) -> None:
     padded = text[:-1] + (b"," if members else b"") + b'"padding":"' + b"x" * SMALL + b'"}'
     assert len(brief(padded)) <= len(text)
     assert read_request(padded) == read_request(text)
-    assert read_ask(padded, 1) == read_ask(text, 1)
+    assert read_ask(padded, 1, "responses") == read_ask(text, 1, "responses")
 
 
 @given(st.dictionaries(st.text(max_size=9), json_values, max_size=6), st.text(" \n\t", max_size=3))

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from proxy.relay.charge import DEFAULT_OUTPUT
+
 KEY = "sk-proxy-team-0001"
 MINE = f"Authorization: Bearer {KEY}"
 MODELS = {"m": {"prompt_per_1m": 0, "completion_per_1m": 10}}
@@ -144,10 +146,11 @@ async def test_counts_are_charged_whatever_way_they_come(
 async def test_an_answer_without_counts_is_charged_by_estimate(
     scene: Any, wire: Any, path: str, data: bytes
 ) -> None:
-    limit = {**json.loads(data), "max_output_tokens": 1_000}
+    limit = {**json.loads(data), "max_output_tokens": 1_000, "max_tokens": 1_000}
     await scene.begin(wire.answer(b'{"model":"m","status":"queued","usage":null}'), **budget("0.01"))
     assert status(await post(scene, wire, json.dumps(limit).encode(), path=path)) == 200
-    assert charged(scene) == (0.01, 0.01)
+    cost = DEFAULT_OUTPUT / 100_000 if path == "/v1/anything/else" else 0.01  # whose limits are not known
+    assert charged(scene) == (cost, cost)
     assert status(await post(scene, wire, body())) == 429
 
 

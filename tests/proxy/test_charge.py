@@ -30,37 +30,50 @@ RESERVED = nano_usd(Decimal("0.5"))
 
 
 @pytest.mark.parametrize(
-    ("body", "output", "hidden"),
+    ("api", "body", "output", "hidden"),
     [
-        ({"max_tokens": 100}, 100, False),
-        ({"max_completion_tokens": 100, "max_tokens": 7}, 100, False),
-        ({"max_output_tokens": 100}, 100, False),
-        ({"response": {"max_output_tokens": 100}}, 100, False),
-        ({"max_tokens": 100, "n": 3}, 300, False),
-        ({"max_tokens": 100, "best_of": 4, "n": 2}, 400, False),
-        ({"max_tokens": 10**12}, 2_000_000, False),
-        ({"max_tokens": 100, "n": 10**9}, 100, False),
-        ({"max_tokens": 100, "previous_response_id": "resp_1"}, 100, True),
-        ({"max_tokens": 100, "conversation": "c"}, 100, True),
-        ({"max_tokens": 100, "prompt": {"id": "p"}}, 100, True),
-        ({"max_tokens": 100, "prompt": "once upon"}, 100, False),
-        ({"max_tokens": None}, None, False),
-        ({"max_tokens": "100"}, None, False),
-        ({"max_tokens": -1}, None, False),
-        ({"max_tokens": True}, None, False),
-        ({}, None, False),
+        ("messages", {"max_tokens": 100}, 100, False),
+        ("chat_completions", {"max_completion_tokens": 100, "max_tokens": 7}, 100, False),
+        ("responses", {"max_output_tokens": 100}, 100, False),
+        ("responses", {"response": {"max_output_tokens": 100}}, 100, False),
+        ("responses", {"max_tokens": 1}, None, False),  # not a limit there
+        ("chat_completions", {"max_output_tokens": 1}, None, False),
+        ("messages", {"max_completion_tokens": 1}, None, False),
+        ("images", {"max_tokens": 1}, None, False),
+        ("other", {"max_tokens": 1}, None, False),
+        ("chat_completions", {"max_tokens": 100, "n": 3}, 300, False),
+        ("chat_completions", {"max_tokens": 100.0, "n": 3.0}, 300, False),
+        ("completions", {"max_tokens": 100, "best_of": 4, "n": 2}, 400, False),
+        ("responses", {"max_output_tokens": 10**12}, 2_000_000, False),
+        ("responses", {"max_output_tokens": 1e300}, None, False),
+        ("chat_completions", {"max_tokens": 100, "n": 10**9}, 100, False),
+        ("responses", {"max_output_tokens": 100, "previous_response_id": "resp_1"}, 100, True),
+        ("responses", {"max_output_tokens": 100, "conversation": "c"}, 100, True),
+        ("responses", {"max_output_tokens": 100, "prompt": {"id": "p"}}, 100, True),
+        ("completions", {"max_tokens": 100, "prompt": "once upon"}, 100, False),
+        ("responses", {"max_output_tokens": 100, "input": [{"file_id": "f"}]}, 100, True),
+        ("responses", {"max_output_tokens": 100, "input": [{"image_url": "https://x"}]}, 100, True),
+        ("responses", {"max_output_tokens": 100, "tools": [{"type": "web_search"}]}, 100, True),
+        ("messages", {"max_tokens": None}, None, False),
+        ("messages", {"max_tokens": "100"}, None, False),
+        ("messages", {"max_tokens": -1}, None, False),
+        ("messages", {"max_tokens": True}, None, False),
+        ("messages", {}, None, False),
     ],
-)  # fmt: skip
-def test_what_a_body_limits(body: dict[str, Any], output: int | None, hidden: bool) -> None:
+)
+def test_what_a_body_limits(api: str, body: dict[str, Any], output: int | None, hidden: bool) -> None:
     data = json.dumps({"model": "priced", **body}).encode()
-    assert read_ask(data, len(data)) == Ask("priced", len(data) // 4, output, hidden)
+    assert read_ask(data, len(data), api) == Ask("priced", len(data) // 3, output, hidden)
+
+
+def test_the_tier_that_it_asks_for() -> None:
     data = json.dumps({"service_tier": "priority"}).encode()
-    assert read_ask(data, 4) == Ask(None, 1, None, False, "priority")
+    assert read_ask(data, 3, "responses") == Ask(None, 1, None, False, "priority")
 
 
 @pytest.mark.parametrize("body", [None, b"", b"[]", b"{", b'"x"', b"\xff", b"[" * 10_000])
 def test_a_body_that_cannot_be_read_has_a_size_alone(body: bytes | None) -> None:
-    assert read_ask(body, 4_000) == Ask(None, 1_000, None, True)
+    assert read_ask(body, 3_000, "responses") == Ask(None, 1_000, None, True)
 
 
 @pytest.mark.parametrize(
