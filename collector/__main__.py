@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from collector.inbox import Inbox
 from collector.service import Service
 from ledger.errors import LedgerError
 from settings.errors import SettingsError
+from settings.lifetime import end_with_parent, stopping_signals
 from settings.load import load
 from settings.model import Settings, split_address
 
@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     options = _parser().parse_args(argv)
     logging.basicConfig(format=FORMAT, level=logging.WARNING)
+    end_with_parent(os.environ)
     try:
         settings = load(options.config, os.environ)
         if options.command == "replay":
@@ -75,7 +76,7 @@ def replay(settings: Settings) -> int:
 
 async def _until_stopped(settings: Settings) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in stopping_signals():
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with Service(settings) as service:
         host, _ = split_address(settings.collector.listen_addr)

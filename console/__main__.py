@@ -7,7 +7,6 @@ import asyncio
 import getpass
 import logging
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from console.web.passwords import hashed
 from console.web.serving import listening
 from ledger.errors import LedgerError
 from settings.errors import SettingsError
+from settings.lifetime import end_with_parent, stopping_signals
 from settings.load import load
 from settings.model import Settings, split_address
 
@@ -49,6 +49,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
     """Run the console; returns the exit code."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(format=FORMAT)
+    end_with_parent(environ)
     try:
         if arguments.hash_password:
             print(hashed(_password()))
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
 
 async def _serve(settings: Settings, ledger: Ledger) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in stopping_signals():
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     address = settings.console.listen_addr
     async with listening(application(settings, ledger), *split_address(address)) as port:
