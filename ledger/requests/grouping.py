@@ -12,7 +12,6 @@ from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, l
 
 from ledger.columns import micros
 from ledger.errors import TooSlow
-from ledger.pricing.counts import Counts
 from ledger.request_tables import COUNT_COLUMNS, FIRST_TOKEN, LATENCY, request_callers
 from ledger.requests import billed, sources
 from ledger.requests.filter import DIMENSIONS, Dimension, RequestFilter, column, of_texts
@@ -30,7 +29,10 @@ MAX_GROUPS = 200_000
 
 _NUMBERS = {"latency": LATENCY, "first_token": FIRST_TOKEN}
 STATUSES = ("success", "error", "cancelled")
-_OUTCOMES = ("requests", "successes", "errors", "cancelled", "metered", "unmetered", "reasoning")
+OUTCOMES = ("requests", "successes", "errors", "cancelled", "metered", "unmetered", "reasoning")
+"""The first fields of `Totals`, in their order."""
+
+METERED, UNMETERED = OUTCOMES.index("metered"), OUTCOMES.index("unmetered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class Priced:
         interval: index of the interval between two cuts; 0: before the first one.
         values: of the dimensions that were asked for.
         tier: the tier that decides the price.
+        outcomes: in the order of OUTCOMES.
+        counts: in the order of the fields of `Counts`.
     """
 
     interval: int
@@ -49,14 +53,8 @@ class Priced:
     model: str
     tier: str | None
     context_above: int
-    requests: int
-    successes: int
-    errors: int
-    cancelled: int
-    metered: int
-    unmetered: int
-    reasoning: int
-    counts: Counts
+    outcomes: Sequence[int]
+    counts: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +80,37 @@ def priced_groups(
         yield from _priced(connection, _of_hours(parts, where, by, cuts), len(by))
     for since, until in parts.rows:
         yield from _priced(connection, _of_rows(where.between(since, until), by, cuts), len(by))
+
+
+def outcome_groups(
+    connection: Connection, where: RequestFilter, by: Sequence[Dimension], cuts: Sequence[datetime]
+) -> Iterator[tuple[tuple[int, tuple[Any, ...]], Sequence[int]]]:
+    """The outcomes alone, by interval and values: what a question asks that no price has to do with."""
+    parts = plan(where, by, cuts)
+    queries = [_outcomes_of_hours(parts, where, by, cuts)] if parts.hours != NO_HOURS else []
+    queries += [_outcomes_of_rows(where.between(*stretch), by, cuts) for stretch in parts.rows]
+    for query in queries:
+        for row in _rows(connection, query):
+            values = len(by) + 1
+            yield (row[0], tuple(row[1:values])), [int(value or 0) for value in row[values:]]
+
+
+def _outcomes_of_hours(
+    parts: Plan, where: RequestFilter, by: Sequence[Dimension], cuts: Sequence[datetime]
+) -> Select[Any]:
+    log = sources.hours()
+    return _grouped(log, _hour_keys(log, by, cuts), _hour_outcomes(log), _within(log, parts, where))
+
+
+def _outcomes_of_rows(where: RequestFilter, by: Sequence[Dimension], cuts: Sequence[datetime]) -> Select[Any]:
+    log = sources.rows()
+    return _grouped(log, _row_keys(log, by, cuts), _outcomes(log), conditions_of(where, log))
+
+
+def _hour_outcomes(log: Source) -> list[ColumnElement[Any]]:
+    status = [func.sum(case((log.status == s, log.requests), else_=0)) for s in STATUSES]
+    plain = [func.sum(log[name]) for name in ("metered", "unmetered", "reasoning_tokens")]
+    return [func.sum(log.requests), *status, *plain]
 
 
 def duration_groups(
@@ -119,10 +148,8 @@ def _of_hours(
 ) -> Select[Any]:
     log = sources.hours()
     keys = [*_hour_keys(log, by, cuts), *_price_keys(log, log.context_above)]
-    status = [func.sum(case((log.status == s, log.requests), else_=0)) for s in STATUSES]
-    plain = [func.sum(log[name]) for name in ("metered", "unmetered", "reasoning_tokens")]
     counts = [func.sum(log[name]) for name in COUNT_COLUMNS.values()]
-    return _grouped(log, keys, [func.sum(log.requests), *status, *plain, *counts], _within(log, parts, where))
+    return _grouped(log, keys, [*_hour_outcomes(log), *counts], _within(log, parts, where))
 
 
 def _of_rows(where: RequestFilter, by: Sequence[Dimension], cuts: Sequence[datetime]) -> Select[Any]:
@@ -157,10 +184,9 @@ def _priced(connection: Connection, query: Select[Any], values: int) -> Iterator
     for row in _rows(connection, query):
         provider, model, tier, above = row[values + 1 : values + 5]
         sums = [int(value or 0) for value in row[values + 5 :]]
-        outcomes = dict(zip(_OUTCOMES, sums, strict=False))
-        counts = Counts(*sums[len(_OUTCOMES) :])
+        outcomes, counts = sums[: len(OUTCOMES)], sums[len(OUTCOMES) :]
         at = tuple(row[1 : values + 1])
-        yield Priced(row[0], at, provider, model, tier or None, above, counts=counts, **outcomes)
+        yield Priced(row[0], at, provider, model, tier or None, above, outcomes, counts)
 
 
 def _durations(connection: Connection, query: Select[Any]) -> Iterator[Durations]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -11,10 +12,20 @@ from sqlalchemy import Connection
 
 from ledger.errors import FilterError
 from ledger.pricing.cost import Spend, TokenSum, price_sum
+from ledger.pricing.counts import Counts
 from ledger.pricing.prices import PriceBook
 from ledger.requests.answers import EPOCH, Breakdown, Concentration, Group, Line, Point, Totals
 from ledger.requests.filter import Dimension, RequestFilter
-from ledger.requests.grouping import Measure, Priced, duration_groups, interval_of, priced_groups
+from ledger.requests.grouping import (
+    METERED,
+    OUTCOMES,
+    UNMETERED,
+    Priced,
+    duration_groups,
+    interval_of,
+    outcome_groups,
+    priced_groups,
+)
 from ledger.requests.histogram import Histogram
 
 Period = tuple[datetime, datetime]
@@ -37,7 +48,8 @@ OF_FAILURES: tuple[Dimension, ...] = ("http_status", "error_code")
 LEAST_FAILURES = 3
 """Fewer failures than this concentrate on nothing."""
 
-_Sums = dict[tuple[int, tuple[Any, ...]], Totals]
+_Key = tuple[int, tuple[Any, ...]]
+_Sums = dict[_Key, Totals]
 
 
 def totals(
@@ -179,28 +191,67 @@ def _summed(
     changes = price_changes(book, where) if book else []
     inner = sorted({*cuts, *changes})
     outer = [0, *(interval_of(cut, cuts) for cut in inner)]
-    found: _Sums = {}
-    for group in priced_groups(connection, where, by, inner):
-        key = (outer[group.interval], group.values)
-        at = inner[group.interval - 1] if group.interval else where.since or EPOCH
-        found[key] = found.get(key, Totals()) + _priced(group, at, book)
+    found: dict[_Key, _Sum] = {}
+    if book is None:
+        for key, outcomes in outcome_groups(connection, where, by, inner):
+            _sum_at(found, (outer[key[0]], key[1])).add_outcomes(outcomes)
+    else:
+        for group in priced_groups(connection, where, by, inner):
+            at = inner[group.interval - 1] if group.interval else where.since or EPOCH
+            _sum_at(found, (outer[group.interval], group.values)).add(group, _spend(group, at, book))
     for measure in ("latency", "first_token") if durations else ():
-        _add_durations(found, connection, where, by, cuts, measure)
-    return found
+        for part in duration_groups(connection, where, by, cuts, measure):
+            buckets = getattr(_sum_at(found, (part.interval, part.values)), measure)
+            buckets[part.bucket] = buckets.get(part.bucket, 0) + part.number
+    return {key: one.totals() for key, one in found.items()}
 
 
-def _add_durations(
-    found: _Sums,
-    connection: Connection,
-    where: RequestFilter,
-    by: Sequence[Dimension],
-    cuts: Sequence[datetime],
-    measure: Measure,
-) -> None:
-    for group in duration_groups(connection, where, by, cuts, measure):
-        key, one = (group.interval, group.values), Histogram({group.bucket: group.number})
-        more = Totals(latency=one) if measure == "latency" else Totals(first_token=one)
-        found[key] = found.get(key, Totals()) + more
+class _Sum:
+    """Totals while they are summed up: adding to them makes no new values."""
+
+    __slots__ = ("counts", "first_token", "latency", "outcomes", "unpriced", "usd")
+
+    def __init__(self) -> None:
+        self.outcomes: Sequence[int] = (0,) * len(OUTCOMES)
+        self.counts: Sequence[int] = ()
+        self.usd = Decimal(0)
+        self.unpriced = 0
+        self.latency: dict[int, int] = {}
+        self.first_token: dict[int, int] = {}
+
+    def add_outcomes(self, outcomes: Sequence[int]) -> None:
+        self.outcomes = [a + b for a, b in zip(self.outcomes, outcomes, strict=True)]
+
+    def add(self, group: Priced, spend: Spend) -> None:
+        self.add_outcomes(group.outcomes)
+        before, counts = self.counts, group.counts
+        self.counts = [a + b for a, b in zip(before, counts, strict=True)] if before else counts
+        self.usd += spend.usd
+        self.unpriced += spend.unpriced_requests
+
+    def totals(self) -> Totals:
+        requests, successes, errors, cancelled, metered, unmetered, reasoning = self.outcomes
+        return Totals(
+            requests,
+            successes,
+            errors,
+            cancelled,
+            metered,
+            unmetered,
+            reasoning,
+            counts=Counts(*self.counts),
+            usd=self.usd,
+            unpriced=self.unpriced,
+            latency=Histogram(self.latency),
+            first_token=Histogram(self.first_token),
+        )
+
+
+def _sum_at(found: dict[_Key, _Sum], key: _Key) -> _Sum:
+    one = found.get(key)
+    if one is None:
+        one = found[key] = _Sum()
+    return one
 
 
 def price_changes(book: PriceBook, where: RequestFilter) -> list[datetime]:
@@ -213,32 +264,18 @@ def price_changes(book: PriceBook, where: RequestFilter) -> list[datetime]:
     )
 
 
-def _priced(group: Priced, at: datetime, book: PriceBook | None) -> Totals:
-    spend = Spend()
-    if book:
-        row = TokenSum(
-            model=group.model,
-            service_tier=group.tier,
-            context_above=group.context_above,
-            at=at,
-            metered=group.metered,
-            unmetered=group.unmetered,
-            counts=group.counts,
-            provider=group.provider,
-        )
-        spend = price_sum(book, row)
-    return Totals(
-        requests=group.requests,
-        successes=group.successes,
-        errors=group.errors,
-        cancelled=group.cancelled,
-        metered=group.metered,
-        unmetered=group.unmetered,
-        reasoning=group.reasoning,
-        counts=group.counts,
-        usd=spend.usd,
-        unpriced=spend.unpriced_requests,
+def _spend(group: Priced, at: datetime, book: PriceBook) -> Spend:
+    row = TokenSum(
+        model=group.model,
+        service_tier=group.tier,
+        context_above=group.context_above,
+        at=at,
+        metered=group.outcomes[METERED],
+        unmetered=group.outcomes[UNMETERED],
+        counts=Counts(*group.counts),
+        provider=group.provider,
     )
+    return price_sum(book, row)
 
 
 def _groups(found: _Sums) -> list[Group]:

@@ -347,6 +347,28 @@ class TestPages:
         back = ask(queries.page, ALL, SEEDED, size=9, newer_than=last.newer)
         assert back.rows == pages[-2].rows
 
+    def test_rare_and_frequent_rows_are_found_alike(
+        self,
+        ledger: Engine,
+        ask: Callable[..., Any],
+        make_event: EventFactory,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr("ledger.requests.rows.RECENT_ROWS", 5)
+        events = [
+            make_event(requested_at=DAY + timedelta(seconds=n), model="rare" if n % 20 == 0 else "often")
+            for n in range(60)
+        ]
+        refill(ledger, events)
+        for model, wanted in (("rare", 3), ("often", 57), ("never", 0)):
+            found: list[int] = []
+            page = ask(queries.page, ALL.having("model", model), SEEDED, size=4)
+            found += [row.id for row in page.rows]
+            while page.older:
+                page = ask(queries.page, ALL.having("model", model), SEEDED, size=4, older_than=page.older)
+                found += [row.id for row in page.rows]
+            assert (len(found), found) == (wanted, sorted(found, reverse=True))
+
     def test_a_row_says_what_was_stored_and_what_it_costs(
         self, ledger: Engine, ask: Callable[..., Any], make_event: EventFactory
     ) -> None:
@@ -462,7 +484,7 @@ class TestBilledInSql:
         refill(ledger, events)
         found: dict[int, Counts] = {}
         for group in ask(lambda c: list(priced_groups(c, ALL, (), ()))):
-            found[group.context_above] = found.get(group.context_above, Counts()) + group.counts
+            found[group.context_above] = found.get(group.context_above, Counts()) + Counts(*group.counts)
         wanted: dict[int, Counts] = {}
         for event in events:
             above = context_step(event.usage.input_tokens)
