@@ -93,6 +93,10 @@ class RequestEvent:
         error_class: what kind of failure it was, in the words of the metric contract.
         provider_cost_usd: what the provider itself says that it cost.
         extra_units: what is billed beside tokens: web_search, audio_seconds, characters, images ...
+        background: the response was not waited for; whoever reads it first with its counts has it counted.
+        batched: one answer of a batch's output, whose time is not known.
+        implausible: some of the reported numbers make no sense, and are left out.
+        unmetered: it passed without anybody learning what it used.
     """
 
     id: str
@@ -134,6 +138,10 @@ class RequestEvent:
     error_class: str | None = None
     provider_cost_usd: Decimal | None = None
     extra_units: Mapping[str, Decimal] | None = None
+    background: bool = False
+    batched: bool = False
+    implausible: bool = False
+    unmetered: bool = False
 
     @property
     def billed_tier(self) -> str | None:

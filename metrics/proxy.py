@@ -89,6 +89,18 @@ UNPRICED = MetricFamily(
     "Successful requests that could not be priced, by reason.",
     ("api", "reason"),
 )
+UNMETERED = MetricFamily(
+    "codex_lb_proxy_unmetered_total",
+    "counter",
+    "Successful requests that cost, or may cost, and whose usage is not known, by route template.",
+    ("api", "path"),
+)
+IMPLAUSIBLE = MetricFamily(
+    "codex_lb_proxy_implausible_usage_total",
+    "counter",
+    "Requests with reported numbers that make no sense; these are left out of every sum.",
+    ("api",),
+)
 ACCOUNT_REQUESTS = MetricFamily(
     "codex_lb_proxy_account_requests_total",
     "counter",
@@ -253,6 +265,8 @@ FAMILIES: tuple[MetricFamily, ...] = (
     REPORTED_COST,
     REPORTED_COST_OURS,
     UNPRICED,
+    UNMETERED,
+    IMPLAUSIBLE,
     ACCOUNT_REQUESTS,
     ACCOUNT_TOKENS,
     ACCOUNT_COST,

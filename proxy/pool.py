@@ -161,7 +161,7 @@ class Accounts:
         if own_base is None:
             return default
         backend = default.base == self._settings.server.backend_base_url
-        base = own_base if backend else base_url(own_base)
+        base = own_base if backend else base_url(own_base, exact=self._settings.server.upstream_exact_path)
         found = self._upstreams.get(base)
         if found is None:
             server = self._settings.server

@@ -22,6 +22,7 @@ from ledger.values import DEFAULT_ACCOUNT, RequestEvent, UsageSample
 from ledger.writing import OpenLedger
 from metrics import proxy as metrics
 from proxy.http.upstream import Limits, Upstream, base_url
+from proxy.metering.once import CountedOnce, is_once
 from proxy.observers.body_log import BodyLog
 from proxy.observers.fanout import DELIVER_SECONDS, Fanout
 from proxy.observers.ledger_writer import LedgerWriter
@@ -108,11 +109,12 @@ class Service:
         server = self.settings.server
         token = self.settings.metrics.token
         limits = Limits(connect=server.connect_timeout_seconds, idle=server.idle_timeout_seconds)
-        upstream = Upstream(base_url(server.upstream_base_url), limits)
+        upstream = Upstream(base_url(server.upstream_base_url, exact=server.upstream_exact_path), limits)
         stack.push_async_callback(upstream.close)
         backend = Upstream(server.backend_base_url, limits)
         stack.push_async_callback(backend.close)
-        relay = Relay(self.events, accounts.tell, _options(self.settings), dispatch, self._body_log)
+        emit = CountedOnce(self.events)
+        relay = Relay(emit, accounts.tell, _options(self.settings), dispatch, self._body_log)
         site = Site(
             base_path=server.public_base_path,
             upstream=upstream,
@@ -157,7 +159,7 @@ class _Events:
 
     def __call__(self, items: Sequence[RequestEvent], *, again: bool) -> None:
         with self._ledger.writing() as connection:
-            writes.record(connection, items, again=again)
+            writes.record(connection, items, again=again or any(map(is_once, items)))
 
 
 class _Samples:
@@ -210,4 +212,6 @@ def _options(settings: Settings) -> Options:
         pace=Pace(server.body_timeout_seconds, server.min_body_bytes_per_second),
         forwarded_headers=frozenset(name.encode() for name in routing.forward_headers),
         forwarded_parameters=frozenset(routing.forward_parameters),
+        project_headers=settings.metering.project_headers,
+        trace_headers=settings.metering.trace_headers,
     )

@@ -19,6 +19,7 @@ from settings.address import split_address as split_address
 from settings.callers import Guard
 from settings.console import Console
 from settings.gateways import Collector
+from settings.metering import Metering
 from settings.rules import Rules
 from settings.section import Section
 from settings.urls import base_url
@@ -92,6 +93,11 @@ class Server(Section):
     listen_addr: Address = Field("127.0.0.1:8787", description="where the proxy listens")
     upstream_base_url: BaseUrl = Field(
         "https://api.openai.com", description="the provider, with or without a trailing /v1"
+    )
+    upstream_exact_path: bool = Field(
+        False,
+        description="take every upstream_base_url as it is; else /v1 is put behind one without a version "
+        "in its path",
     )
     public_base_path: BasePath = Field("/v1", description="the path below which requests are forwarded")
     backend_base_url: BaseUrl = Field(
@@ -309,6 +315,7 @@ class Settings(Section):
     callers: Callers = Callers()
     pricing: Pricing = Pricing()
     metrics: Metrics = Metrics()
+    metering: Metering = Metering()
     quota: Quota = Quota()
     rules: Rules = Rules()
     routing: Routing = Routing()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -57,8 +58,8 @@ def default(field: FieldInfo) -> str:
         return "needed"
     if field.default in (None, ""):
         return "none"
-    if field.default == ():
-        return "`[]`"
+    if isinstance(field.default, tuple):
+        return f"`{json.dumps(field.default)}`"
     return f"`{str(field.default).lower() if field.default is False else field.default}`"
 
 

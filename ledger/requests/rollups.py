@@ -62,7 +62,8 @@ def add(connection: Connection, entries: Iterable[Entry], *, sign: int = 1) -> N
         sums = _sums(event, sign)
         _raise(hours, (hour, entry.caller_id, entry.kind_id), sums)
         _raise(days, _day_key(event, hour), (*sums, *_outcome(event, sign)))
-        for measure, duration in ((LATENCY, event.latency_ms), (FIRST_TOKEN, event.latency_first_token_ms)):
+        latency = None if event.batched else event.latency_ms
+        for measure, duration in ((LATENCY, latency), (FIRST_TOKEN, event.latency_first_token_ms)):
             if duration is not None:  # rows of others may lack either
                 _raise(durations, (hour, entry.kind_id, measure, bucket(duration)), (sign,))
     _store(connection, request_hourly, _HOUR_SUMS, hours, sign)

@@ -178,7 +178,7 @@ def _row(event: RequestEvent, caller: int, kind: int, detail: int, session: int 
         usage.audio_output_tokens,
         usage.image_input_tokens,
         usage.image_output_tokens,
-        event.latency_ms,
+        None if event.batched else event.latency_ms,
         event.latency_first_token_ms,
         cut(event.error_message, 4_096),
         event.provider_cost_usd,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from settings.names import Names
@@ -75,10 +76,49 @@ def credential(headers: Mapping[str, str]) -> str | None:
     return key if scheme.lower() == "bearer" and key and " " not in key else None
 
 
+_SESSIONS = (
+    "session_id",
+    "session-id",
+    "x-session-id",
+    "x-claude-code-session-id",
+    "conversation_id",
+)
+"""Headers that name a conversation: Codex', Claude Code's and others'."""
+
+MAX_NAME = 100
+"""Characters of a project's or a trace's name that are kept."""
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+
+
 def session_id(headers: Mapping[str, str]) -> str | None:
-    """The conversation that a request belongs to, as Codex and others name it."""
-    for name in ("session_id", "session-id", "x-session-id", "conversation_id"):
+    """The conversation that a request belongs to."""
+    for name in _SESSIONS:
         value = headers.get(name)
         if value:
             return value
     return None
+
+
+def project(headers: Mapping[str, str], names: Iterable[str]) -> str | None:
+    """The project that a request belongs to, by the first of these headers that is there."""
+    return next((name for header in names if (name := _name(headers.get(header)))), None)
+
+
+def trace_id(headers: Mapping[str, str], names: Iterable[str]) -> str | None:
+    """The trace that a request belongs to; of a `traceparent` (W3C Trace Context) its trace id."""
+    for header in names:
+        value = _name(headers.get(header))
+        if value and header.lower() == "traceparent":
+            match = _TRACEPARENT.fullmatch(value)
+            value = match[1] if match and set(match[1]) != {"0"} else None
+        if value:
+            return value
+    return None
+
+
+def _name(value: str | None) -> str | None:
+    if not value:
+        return None
+    printable = "".join(c if c.isprintable() else " " for c in value[:MAX_NAME])
+    return printable.strip() or None

@@ -33,7 +33,28 @@ _GENERATING = {
 }
 """POSTs that are billed, by path below the base path."""
 
-_UNMETERED = ("/videos", "/videos/*/remix", "/rerank", "*:generatecontent", "*:streamgeneratecontent")
+_OLLAMA = {
+    "/api/chat": "chat_completions",
+    "/api/generate": "completions",
+    "/api/embed": "embeddings",
+    "/api/embeddings": "embeddings",
+}
+"""The same of a server that has names of its own, with or without the first segment."""
+
+_NATIVE = {**_OLLAMA, **{path.removeprefix("/api"): api for path, api in _OLLAMA.items()}}
+
+_UNMETERED = (
+    "/videos",
+    "/videos/*/remix",
+    "/rerank",
+    "/ocr",
+    "*:generatecontent",
+    "*:streamgeneratecontent",
+    "/model/*/converse",
+    "/model/*/converse-stream",
+    "/model/*/invoke",
+    "/model/*/invoke-with-response-stream",
+)
 """More of them, of no API that has a name of its own here."""
 
 _DEFERRED = (
@@ -65,6 +86,8 @@ _FREE = (
     "/messages/count_tokens",
     "/responses/input_tokens",
     "*:counttokens",
+    "/tokenize",
+    "/detokenize",
 )
 """POSTs that generate nothing."""
 
@@ -89,6 +112,27 @@ _TEMPLATES = {
     "/messages/*": "/messages/{id}",
 }
 """Known paths; a trailing * stands for one more segment, with or without others behind it."""
+
+_RESPONSE = "/responses/{id}"
+_BATCH_OUTPUTS = ("/files/{id}/content", "/messages/batches/{id}/results")
+_MORE_TEMPLATES = {
+    **{path: path for path in (*_NATIVE, "/realtime", "/rerank", "/ocr", "/moderations", "/videos")},
+    "/messages/count_tokens": "/messages/count_tokens",
+    "/messages/batches": "/messages/batches",
+    "/responses/input_tokens": "/responses/input_tokens",
+    "/files/*/content": _BATCH_OUTPUTS[0],
+    "/messages/batches/*/results": _BATCH_OUTPUTS[1],
+    "/models/*:generatecontent": "/models/{id}:generateContent",
+    "/models/*:streamgeneratecontent": "/models/{id}:streamGenerateContent",
+    "/models/*:counttokens": "/models/{id}:countTokens",
+    "/models/*:embedcontent": "/models/{id}:embedContent",
+    "/model/*/converse": "/model/{id}/converse",
+    "/model/*/converse-stream": "/model/{id}/converse-stream",
+    "/model/*/invoke": "/model/{id}/invoke",
+    "/model/*/invoke-with-response-stream": "/model/{id}/invoke-with-response-stream",
+    "/realtime/*": "/realtime/{id}",
+}
+"""Patterns of paths that are told apart; * stands for anything."""
 
 _BACKEND = "/backend-api/"
 _BACKEND_CODEX = ("/backend-api/codex", "/backend-api/codex/v1")
@@ -124,6 +168,27 @@ class Route:
     billable: bool
     work: Work = "unknown"
 
+    @property
+    def reports(self) -> bool:
+        """Whether an answer is read for what it reports: also a stored response, which may have been made in
+        the background."""
+        return self.work not in ("reads", "free") or self.template.endswith(_RESPONSE)
+
+    @property
+    def batch_output(self) -> bool:
+        """Whether the answers of a batch may be read here."""
+        return self.work == "reads" and self.template.endswith(_BATCH_OUTPUTS)
+
+    @property
+    def speaks(self) -> bool:
+        """Whether text is spoken, and billed by its characters."""
+        return self.template.endswith("/audio/speech")
+
+    @property
+    def realtime(self) -> bool:
+        """Whether a WebSocket here speaks the Realtime API's protocol."""
+        return self.template.endswith("/realtime")
+
 
 @lru_cache(maxsize=1024)
 def route(method: str, tail: str) -> Route:
@@ -134,7 +199,7 @@ def route(method: str, tail: str) -> Route:
     """
     path = meaning(tail)
     known = _known(path)
-    api = _GENERATING.get(known) or _api(known)
+    api = _GENERATING.get(known) or _NATIVE.get(known) or _api(known)
     work = _work(method, known)
     prefix = "" if known == path else "/{prefix}"
     template = _template(known)
@@ -180,7 +245,7 @@ def _ends(parts: list[str]) -> list[str]:
 def _work(method: str, known: str) -> Work:
     if method in _READING or fnmatchcase(known, _CANCEL):
         return "reads"
-    if known in _GENERATING or any(fnmatchcase(known, pattern) for pattern in _UNMETERED):
+    if known in _GENERATING or known in _NATIVE or any(fnmatchcase(known, pattern) for pattern in _UNMETERED):
         return "generates"
     if any(fnmatchcase(known, pattern) for pattern in _DEFERRED):
         return "deferred"
@@ -197,6 +262,9 @@ def _api(known: str) -> str:
 def _template(known: str) -> str:
     if known in _TEMPLATES:
         return _TEMPLATES[known]
+    for pattern, template in _MORE_TEMPLATES.items():
+        if fnmatchcase(known, pattern):
+            return template
     for depth in (3, 4):  # "/models/x" has three parts, "/chat/completions/x" four
         parts = known.split("/", depth)
         found = _TEMPLATES.get("/".join(parts[: depth - 1]) + "/*")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.client_reqrep import ConnectionKey
@@ -31,10 +33,19 @@ class Limits:
     idle: float
 
 
-def base_url(configured: str) -> str:
-    """The provider's base with its version segment: `https://host` and `https://host/v1` are the same."""
+_VERSION = re.compile(r"/v\d+[a-z]*(?:/|$)")
+
+
+def base_url(configured: str, *, exact: bool = False) -> str:
+    """The provider's base with its version segment: `https://host` and `https://host/v1` are the same. One
+    that has a version anywhere in its path (`/v1beta/openai`) stays as it is.
+
+    Args:
+        exact: whatever its path, nothing is put behind it.
+    """
     configured = configured.rstrip("/")
-    return configured if configured.endswith("/v1") else f"{configured}/v1"
+    path = urlsplit(configured).path
+    return configured if exact or _VERSION.search(path) else f"{configured}/v1"
 
 
 class Upstream:

@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from time import perf_counter
 
-import msgspec
-
-from ledger.pricing.ceilings import plausible
-from ledger.privacy import safe_code, safe_message
-from ledger.values import DEFAULT_ACCOUNT, NO_USAGE, EndReason, RequestEvent, Status, UsageSample
+from ledger.values import DEFAULT_ACCOUNT, EndReason, RequestEvent, UsageSample
 from proxy.errors import Refused, UpstreamError
 from proxy.http.caller_secrets import NO_SECRETS, Secrets
-from proxy.http.routes import Route
+from proxy.http.decode import decoder
 from proxy.metering import quota
+from proxy.metering.asked import NOTHING_ASKED, Asked
+from proxy.metering.batch import BatchAnswer, BatchTap
+from proxy.metering.event import Caller, End, batch_event, request_event
 from proxy.metering.taps import NoTap, Tap, tap
-from proxy.metering.usage import NOTHING, NOTHING_ASKED, Asked, Report
+from proxy.metering.usage import NOTHING, Report
 
 Emit = Callable[[RequestEvent], None]
 Tell = Callable[[Sequence[UsageSample]], None]
-
-_PROCESS = os.urandom(10).hex()
-_numbers = itertools.count()
-
-
-def new_id() -> str:
-    """An id that no other request has, in this process or any other."""
-    return f"{_PROCESS}{next(_numbers):012x}"
-
-
-class Caller(msgspec.Struct, frozen=True):
-    """Who asks and for what, as far as the headers say."""
-
-    method: str
-    route: Route
-    api_key_id: str
-    request_id: str
-    session_id: str | None
-    user_agent: str | None
 
 
 class Meter:
@@ -115,15 +93,14 @@ class Meter:
     def answered(self, status: int, headers: Mapping[str, str]) -> None:
         """The provider's answer begins."""
         self._http_status = status
-        self._trace = headers.get("x-request-id")
+        self._trace = headers.get("x-request-id") or headers.get("request-id")
         if "x-codex-primary-used-percent" in headers or "x-codex-secondary-used-percent" in headers:
             self._tell(quota.from_headers(headers, self.account_id, datetime.now(UTC)))
-        if self._caller.route.work != "reads" or status >= 400:
-            self._tap = tap(
-                self._caller.route.api,
-                headers.get("Content-Type", ""),
-                headers.get("Content-Encoding", ""),
-            )
+        route = self._caller.route
+        if status >= 400 or route.reports:
+            self._tap = tap(route.api, headers.get("Content-Type", ""), headers.get("Content-Encoding", ""))
+        elif route.batch_output and (decode := decoder(headers.get("Content-Encoding", ""))):
+            self._tap = BatchTap(decode, self._batched)
 
     def listen(self, status: int, tap: Tap) -> None:
         """The provider's answer begins, on a connection without heads of its own."""
@@ -172,54 +149,26 @@ class Meter:
         report = self.report = self._tap.end()
         for event in dict.fromkeys(self._tap.quota_events):
             self._tell(quota.from_event(event, self.account_id, datetime.now(UTC)))
-        caller, asked = self._caller, self.asked
-        model = report.model or asked.model
-        usage = NO_USAGE if caller.route.work == "reads" else report.usage
-        if not plausible(usage, model, caller.route.api):
-            usage = NO_USAGE
         status = self._http_status if http_status is None else http_status
         code = error_code or report.error_code or (f"http_{status}" if status >= 400 else None)
         self.error_code = code
         if reason == "done" and self._tap.streams and not report.final:
             reason = "eof"
-        message = error_message or report.error_message
-        secrets = self._secrets() if message or report.error_code else ()
-        hide = self._secrets.hide
-        self._emit(
-            RequestEvent(
-                id=new_id(),
-                account_id=self.account_id,
-                api_key_id=caller.api_key_id,
-                request_id=caller.request_id,
-                upstream_request_id=hide(self._trace),
-                requested_at=datetime.now(UTC),
-                method=caller.method,
-                route=caller.route.template,
-                api=caller.route.api,
-                model=hide(model),
-                usage=usage,
-                status=_status(reason, status, code),
-                http_status=status,
-                end_reason=reason,
-                latency_ms=(end - self._start) * 1000,
-                latency_first_token_ms=self._milliseconds(self._first_token),
-                reasoning_effort=hide(report.reasoning_effort or asked.reasoning_effort),
-                service_tier=hide(report.service_tier or asked.service_tier),
-                error_code=safe_code(code, secrets) if reason != "client_gone" else None,
-                error_message=safe_message(message, secrets),
-                session_id=caller.session_id,
-                user_agent=caller.user_agent,
-                billable=caller.route.billable or usage is not NO_USAGE,
-            )
+        ended = End(
+            reason=reason,
+            http_status=status,
+            error_code=code,
+            error_message=error_message or report.error_message,
+            latency_ms=(end - self._start) * 1000,
+            latency_first_token_ms=self._milliseconds(self._first_token),
+            upstream_request_id=self._trace,
+            streamed=self._tap.streams,
         )
+        self._emit(request_event(self._caller, self.account_id, self.asked, report, ended, self._secrets))
+
+    def _batched(self, answer: BatchAnswer) -> None:
+        """An answer in the output of a batch."""
+        self._emit(batch_event(self._caller, self.account_id, answer, self._secrets))
 
     def _milliseconds(self, moment: float | None) -> float | None:
         return None if moment is None else (moment - self._start) * 1000
-
-
-def _status(reason: EndReason, http_status: int, error_code: str | None) -> Status:
-    if reason == "client_gone":
-        return "cancelled"
-    if error_code or http_status >= 400 or reason in ("timeout", "upstream_error", "refused", "shutdown"):
-        return "error"
-    return "success"

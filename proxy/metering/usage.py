@@ -6,88 +6,130 @@ values that every request makes are msgspec's too: a frozen dataclass takes five
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from ledger.values import NO_USAGE, Usage
-from proxy.metering.members import brief
+from proxy.metering import shapes
+from proxy.metering.numbers import Numbers, fields, get, text
+from proxy.metering.statement import Statement, over
+from proxy.metering.tools import tool_calls
 
-MOST_TOKENS = 2**48
-"""A larger count is nonsense, and would not fit the store's integers."""
+MOST_SECONDS = 2**48
+"""Of a moment that an error names."""
+
+MOST_ODD = 1024 * 1024
+"""Bytes of a document that is read once more, slowly, where its numbers are beyond JSON's."""
+
+_JUST_DATA = str | int | float | bool | list[Any] | None
 
 
 class _Answer(msgspec.Struct):
     """An answer, or one event of a stream, of any of the APIs."""
 
+    id: Any = None
     type: Any = None
+    object: Any = None
     model: Any = None
     usage: Any = None
     service_tier: Any = None
     reasoning: Any = None
+    background: Any = None
     status: Any = None
+    status_details: Any = None
     error: Any = None
     code: Any = None
-    response: _Answer | None = None
-    message: Any = None  # Anthropic's message_start: an object; an error event: a text
-
-
-class _Question(msgspec.Struct):
-    """A request of any of the APIs."""
-
-    model: Any = None
-    stream: Any = None
-    stream_options: Any = None
-    reasoning: Any = None
-    reasoning_effort: Any = None
-    service_tier: Any = None
-    prompt_cache_key: Any = None
+    tool_usage: Any = None
+    output: msgspec.Raw = msgspec.Raw(b"")
+    choices: msgspec.Raw = msgspec.Raw(b"")
+    data: msgspec.Raw = msgspec.Raw(b"")
+    candidates: msgspec.Raw = msgspec.Raw(b"")
+    response: _Answer | _JUST_DATA = None
+    message: Any = None  # Anthropic's message_start: an object; an error event: a text; Ollama's: an object
+    x_groq: Any = None
+    usage_info: Any = None
+    usageMetadata: Any = None
+    modelVersion: Any = None
+    responseId: Any = None
+    invocation: Any = msgspec.field(default=None, name="amazon-bedrock-invocationMetrics")
+    meta: Any = None
+    timings: Any = None
+    prompt_eval_count: Any = None
+    eval_count: Any = None
+    tokens_evaluated: Any = None
+    tokens_predicted: Any = None
+    done: Any = None
+    duration: Any = None
 
 
 _answers = msgspec.json.Decoder(_Answer)
-_questions = msgspec.json.Decoder(_Question)
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """What a request's body says about itself."""
-
-    model: str | None = None
-    stream: bool = False
-    include_usage: bool = False
-    reasoning_effort: str | None = None
-    service_tier: str | None = None
-    prompt_cache_key: str | None = None
-
-
-NOTHING_ASKED = Asked()
+_lists = msgspec.json.Decoder(list[_Answer])
 
 
 class Report(msgspec.Struct, frozen=True):
     """What an answer, or one event of a stream, says about itself.
 
     Attributes:
+        said: of token counts.
+        units, cost: what is billed beside tokens, and US dollars that the provider itself says it cost.
+        nonsense: numbers that make no sense, and are left out.
         error_code, error_message: of an error that the document carries, whatever the HTTP status.
         resets_at: when a quota is given anew, epoch seconds, as that error says.
         resets_in: the same in seconds from then.
         final: the document closes its stream by the protocol's own rule.
+        response_id: of the stored response that this is; `background`: it was not waited for.
     """
 
-    usage: Usage = NO_USAGE
+    said: Statement | None = None
     model: str | None = None
     service_tier: str | None = None
     reasoning_effort: str | None = None
+    units: Mapping[str, Decimal] | None = None
+    cost: Decimal | None = None
+    nonsense: int = 0
     error_code: str | None = None
     error_message: str | None = None
     resets_at: float | None = None
     resets_in: float | None = None
     final: bool = False
+    response_id: str | None = None
+    background: bool = False
+
+    @property
+    def usage(self) -> Usage:
+        """In the ledger's terms."""
+        return NO_USAGE if self.said is None else self.said.usage
+
+    @property
+    def metered(self) -> bool:
+        """Whether it says what the request used."""
+        return self.said is not None or bool(self.units)
 
 
 NOTHING = Report()
 
 # What msgspec raises for bytes that are not JSON of the shape that is asked for.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_FINAL = frozenset({"response.completed", "response.incomplete", "response.failed", "message_stop", "error"})
+TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
+_FINAL = frozenset(
+    {
+        TRANSCRIBED,
+        "response.completed",
+        "response.incomplete",
+        "response.failed",
+        "response.done",
+        "message_stop",
+        "image_generation.completed",
+        "image_edit.completed",
+        "transcript.text.done",
+        "speech.audio.done",
+        "error",
+    }
+)
 
 
 class _Typed(msgspec.Struct):
@@ -100,128 +142,206 @@ _typed = msgspec.json.Decoder(_Typed)
 def message_type(message: bytes) -> str | None:
     """The `type` of a JSON message or event; None where it has none."""
     try:
-        return _text(_typed.decode(message).type)
+        return text(_typed.decode(message).type)
     except UNREADABLE:
         return None
 
 
-def read_request(body: bytes) -> Asked:
-    """What a request asks for; nothing where the body is no JSON object."""
-    try:
-        q = _questions.decode(brief(body))
-    except UNREADABLE:
-        return NOTHING_ASKED
-    return Asked(
-        model=_text(q.model),
-        stream=q.stream is True,
-        include_usage=_get(q.stream_options, "include_usage") is True,
-        reasoning_effort=_text(_get(q.reasoning, "effort")) or _text(q.reasoning_effort),
-        service_tier=_text(q.service_tier),
-        prompt_cache_key=_text(q.prompt_cache_key),
-    )
-
-
 def read_answer(document: bytes, api: str) -> Report:
-    """What a JSON answer or event reports; nothing where it is no JSON object."""
+    """What a JSON answer or event reports; nothing where it is no JSON object, nor a list of them."""
     try:
         top = _answers.decode(document)
     except UNREADABLE:
-        return NOTHING
-    inner = top.response or top
-    if isinstance(top.message, dict):  # Anthropic's message_start carries the first counts inside
-        usage = tokens(top.message.get("usage"), api)
-        return Report(usage=usage, model=_text(top.message.get("model")))
-    error = inner.error if isinstance(inner.error, dict) else top.error
-    code, message = _error(top, error)
+        if document.lstrip()[:1] == b"[":
+            return _read_list(document, api)
+        odd = _odd(document)
+        return NOTHING if odd is None else _report(odd, api)
+    return _report(top, api)
+
+
+def report_over(newer: Report, older: Report) -> Report:
+    """What two events of one stream say together; the newer one wins where both speak."""
+    if older is NOTHING:
+        return newer
+    if newer is NOTHING:
+        return older
     return Report(
-        usage=tokens(inner.usage, api),
-        model=_text(inner.model) or _text(top.model),
-        service_tier=_text(inner.service_tier) or _text(_get(inner.usage, "service_tier")),
-        reasoning_effort=_text(_get(inner.reasoning, "effort")),
-        error_code=code,
-        error_message=message,
-        resets_at=_seconds(_get(error, "resets_at")),
-        resets_in=_seconds(_get(error, "resets_in_seconds")),
-        final=_text(top.type) in _FINAL,
+        said=over(newer.said, older.said),
+        model=newer.model or older.model,
+        service_tier=newer.service_tier or older.service_tier,
+        reasoning_effort=newer.reasoning_effort or older.reasoning_effort,
+        units={**older.units, **newer.units} if newer.units and older.units else newer.units or older.units,
+        cost=older.cost if newer.cost is None else newer.cost,
+        nonsense=newer.nonsense + older.nonsense,
+        error_code=newer.error_code or older.error_code,
+        error_message=newer.error_message or older.error_message,
+        resets_at=newer.resets_at or older.resets_at,
+        resets_in=newer.resets_in or older.resets_in,
+        final=newer.final or older.final,
+        response_id=newer.response_id or older.response_id,
+        background=newer.background or older.background,
     )
 
 
 def tokens(usage: object, api: str) -> Usage:
-    """Token counts in our terms, whatever the API calls them.
-
-    Anthropic counts cached input beside `input_tokens`; here it is a part of them. Embeddings have
-    no output: it is 0, not unknown.
-    """
+    """The token counts of a `usage` object in our terms, whatever the API calls them."""
     if not isinstance(usage, dict):
         return NO_USAGE
-    input_tokens = _count(usage.get("input_tokens", usage.get("prompt_tokens")))
-    output = _count(usage.get("output_tokens", usage.get("completion_tokens")))
-    cached = _first_count(
-        _get(usage.get("input_tokens_details"), "cached_tokens"),
-        _get(usage.get("prompt_tokens_details"), "cached_tokens"),
-        usage.get("prompt_cache_hit_tokens"),
-    )
-    if "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage:
-        read = _count(usage.get("cache_read_input_tokens")) or 0
-        created = _count(usage.get("cache_creation_input_tokens")) or 0
-        if input_tokens is not None:
-            input_tokens += read + created
-        cached = read
-    if api == "embeddings" and input_tokens is not None and output is None:
-        output = 0
-    return Usage(
-        input_tokens=input_tokens,
-        output_tokens=output,
-        cached_input_tokens=cached,
-        reasoning_tokens=_first_count(
-            _get(usage.get("output_tokens_details"), "reasoning_tokens"),
-            _get(usage.get("completion_tokens_details"), "reasoning_tokens"),
-        ),
-    )
+    return shapes.statement(usage, api, Numbers()).usage
 
 
-def merge(old: Usage, new: Usage) -> Usage:
-    """The later report wins, count by count: streams repeat and complete what they said before."""
-    if old is NO_USAGE or new is NO_USAGE:
-        return old if new is NO_USAGE else new
-    return Usage(
-        input_tokens=_newer(old.input_tokens, new.input_tokens),
-        output_tokens=_newer(old.output_tokens, new.output_tokens),
-        cached_input_tokens=_newer(old.cached_input_tokens, new.cached_input_tokens),
-        reasoning_tokens=_newer(old.reasoning_tokens, new.reasoning_tokens),
+def _report(top: _Answer, api: str) -> Report:
+    inner = top.response if isinstance(top.response, _Answer) else top
+    if isinstance(top.message, dict) and "usage" in top.message:  # message_start: the first counts are inside
+        opened = _Answer(model=top.message.get("model"), usage=top.message["usage"])
+        return _report(opened, api)
+    numbers = Numbers()
+    usage = _usage_of(inner)
+    error = inner.error if isinstance(inner.error, dict) else top.error
+    if error is None and inner.status == "failed":  # on a WebSocket of the Realtime API
+        error = get(inner.status_details, "error")
+    code, message = _error(top, error)
+    said = _said(inner, usage, api, numbers)
+    return Report(
+        said=None if said == _UNSAID else said,
+        model=text(inner.model) or text(top.model) or text(inner.modelVersion),
+        service_tier=_tier(inner, usage),
+        reasoning_effort=text(get(inner.reasoning, "effort")),
+        units=_units(inner, usage, api, numbers) or None,
+        cost=shapes.cost(usage, numbers) if usage else None,
+        nonsense=numbers.nonsense,
+        error_code=code,
+        error_message=message,
+        resets_at=_seconds(get(error, "resets_at")),
+        resets_in=_seconds(get(error, "resets_in_seconds")),
+        final=_is_final(top),
+        response_id=text(inner.id) if inner.object == "response" else None,
+        background=inner.background is True,
     )
 
 
-def _newer(old: int | None, new: int | None) -> int | None:
-    return old if new is None else new
+_UNSAID = Statement()
+
+
+def _usage_of(answer: _Answer) -> Mapping[str, Any]:
+    """The object with the counts, wherever it stands; empty where there is none."""
+    for found in (answer.usage, get(answer.x_groq, "usage"), answer.invocation, answer.meta):
+        if isinstance(found, dict):
+            return found
+    if answer.choices and b'"usage"' in bytes(answer.choices):  # Moonshot's streams
+        choices = msgspec.json.decode(answer.choices)
+        found = choices[0] if isinstance(choices, list) and choices else None
+        return fields(get(found, "usage"))
+    return {}
+
+
+def _said(answer: _Answer, usage: Mapping[str, Any], api: str, numbers: Numbers) -> Statement | None:
+    if usage:
+        return shapes.statement(usage, api, numbers)
+    if isinstance(answer.usageMetadata, dict):
+        return shapes.gemini(answer.usageMetadata, numbers)
+    if answer.eval_count is not None or answer.prompt_eval_count is not None:
+        generated = 0 if answer.eval_count is None and api == "embeddings" else answer.eval_count
+        return shapes.counters(answer.prompt_eval_count, generated, None, numbers)
+    if isinstance(answer.timings, dict) and "predicted_n" in answer.timings:
+        t = answer.timings
+        return shapes.counters(t.get("prompt_n"), t.get("predicted_n"), t.get("cache_n"), numbers)
+    if answer.tokens_predicted is not None:
+        return shapes.counters(answer.tokens_evaluated, answer.tokens_predicted, None, numbers)
+    return None
+
+
+def _units(answer: _Answer, usage: Mapping[str, Any], api: str, numbers: Numbers) -> shapes.Units:
+    found = shapes.units(usage, numbers) if usage else {}
+    found |= tool_calls(answer.output, answer.tool_usage, numbers)
+    if (pages := numbers.units(get(answer.usage_info, "pages_processed"))) is not None:  # Mistral's OCR
+        found["pages"] = pages
+    if api == "audio" and not usage and (seconds := numbers.units(answer.duration)) is not None:
+        found["audio_seconds"] = seconds
+    if api == "images" and not usage and (count := _length(answer.data)):
+        found["images"] = Decimal(count)
+    return found
+
+
+def _length(raw: msgspec.Raw) -> int:
+    try:
+        return 0 if not raw else len(msgspec.json.decode(raw, type=list[msgspec.Raw]))
+    except UNREADABLE:
+        return 0
+
+
+def _tier(answer: _Answer, usage: Mapping[str, Any]) -> str | None:
+    if usage.get("speed") == "fast":  # Anthropic's fast mode
+        return "fast"
+    return text(answer.service_tier) or text(usage.get("service_tier"))
+
+
+def _is_final(top: _Answer) -> bool:
+    if top.candidates:  # Gemini closes no stream; the last event says why it ends
+        return b'"finishReason"' in bytes(top.candidates)
+    return text(top.type) in _FINAL or top.done is True
+
+
+def _read_list(document: bytes, api: str) -> Report:
+    """Gemini's streams without events: a list that is written piece by piece."""
+    report = NOTHING
+    try:
+        for one in _lists.decode(document):
+            report = report_over(_report(one, api), report)
+    except UNREADABLE:
+        return NOTHING
+    return report
+
+
+def _odd(document: bytes) -> _Answer | None:
+    """An answer with numbers that JSON does not know, or that no machine holds: NaN, 1e309."""
+    if len(document) > MOST_ODD or b'"usage' not in document:
+        return None
+    try:
+        return _loose(json.loads(document))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _loose(found: object) -> _Answer | None:
+    if not isinstance(found, dict):
+        return None
+    known: dict[str, Any] = {name: _clean(found[name]) for name in _LOOSE if name in found}
+    inner = found.get("response")
+    return _Answer(**known, response=_loose(inner) if isinstance(inner, dict) else None)
+
+
+_LOOSE = (
+    "id",
+    "type",
+    "object",
+    "model",
+    "usage",
+    "usageMetadata",
+    "service_tier",
+    "status",
+    "error",
+    "message",
+)
+
+
+def _clean(value: object) -> object:
+    """Texts as they can be stored."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    return value
 
 
 def _error(top: _Answer, error: object) -> tuple[str | None, str | None]:
     if isinstance(error, dict):
-        code = _text(error.get("code")) or _text(error.get("type"))
-        return code or "error", _text(error.get("message"))
+        code = text(error.get("code")) or text(error.get("type"))
+        return code or "error", text(error.get("message"))
     if top.type == "error":  # the Responses API's bare error event
-        return _text(top.code) or "error", _text(top.message)
+        return text(top.code) or "error", text(top.message)
     if isinstance(error, str) and error:
         return "error", error
     return None, None
 
 
-def _get(value: object, key: str) -> Any:
-    return value.get(key) if isinstance(value, dict) else None
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
 def _seconds(value: object) -> float | None:
-    return float(value) if type(value) in (int, float) and 0 < value < MOST_TOKENS else None  # type: ignore[operator, arg-type]
-
-
-def _count(value: object) -> int | None:
-    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
-
-
-def _first_count(*values: object) -> int | None:
-    return next((count for value in values if (count := _count(value)) is not None), None)
+    return float(value) if type(value) in (int, float) and 0 < value < MOST_SECONDS else None  # type: ignore[operator, arg-type]

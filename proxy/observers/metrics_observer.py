@@ -98,6 +98,7 @@ class Labels(NamedTuple):
     context_above: int
     day: date
     reported: bool
+    batched: bool
 
 
 _NO_COUNTS = (0,) * len(fields(Counts))
@@ -112,12 +113,17 @@ class Sums:
     counts: tuple[int, ...] = _NO_COUNTS
     reported_usd: Decimal = Decimal(0)
     reasoning: int = 0
+    unmetered: int = 0
+    implausible: int = 0
     latencies: list[float] = field(default_factory=list)
     first_tokens: list[float] = field(default_factory=list)
 
     def add(self, event: RequestEvent) -> None:
         self.requests += 1
-        if event.status != "cancelled":  # how long people wait before they give up is no latency
+        self.unmetered += event.unmetered
+        self.implausible += event.implausible
+        # How long people wait before they give up is no latency; of a batch it is not known.
+        if event.status != "cancelled" and not event.batched:
             self.latencies.append(event.latency_ms)
             if event.latency_first_token_ms is not None:
                 self.first_tokens.append(event.latency_first_token_ms)
@@ -166,6 +172,10 @@ class MetricsObserver:
         self._count_requests(at, sums, model, key)
         if at.status == "error":
             self._count_errors(at, sums)
+        if sums.unmetered:
+            self._metrics.counter(m.UNMETERED, at.api, at.route).inc(sums.unmetered)
+        if sums.implausible:
+            self._metrics.counter(m.IMPLAUSIBLE, at.api).inc(sums.implausible)
         if at.billable:
             self._count_tokens(at, sums, model, key)
             self._count_cost(at, sums, model)
@@ -181,6 +191,8 @@ class MetricsObserver:
         metrics.counter(m.REQUESTS, at.status, model, at.api).inc(sums.requests)
         metrics.counter(m.ACCOUNT_REQUESTS, at.account, at.status, at.api).inc(sums.requests)
         metrics.counter(m.API_KEY_REQUESTS, key).inc(sums.requests)
+        if at.batched:  # the request that reads them is counted by itself
+            return
         metrics.counter(m.HTTP_REQUESTS, str(at.http_status), method, at.route).inc(sums.requests)
         observe_all(metrics.histogram(m.LATENCY, model, at.api), sums.latencies)
         seconds = [ms / 1000 for ms in sums.latencies]
@@ -247,6 +259,7 @@ def _labels(event: RequestEvent) -> Labels:
         context_step(usage.input_tokens),
         event.requested_at.date(),
         event.provider_cost_usd is not None,
+        event.batched,
     )
 
 
@@ -271,6 +284,7 @@ def _start_at_zero(metrics: Metrics, models: Iterable[str]) -> None:
             metrics.counter(m.ACCOUNT_TOKENS, DEFAULT_ACCOUNT, kind, api)
         for status in STATUSES:
             metrics.counter(m.ACCOUNT_REQUESTS, DEFAULT_ACCOUNT, status, api)
+        metrics.counter(m.IMPLAUSIBLE, api)
     for code in KNOWN_CODES:
         metrics.counter(m.ERRORS, code)
     for error in ERROR_CLASSES:

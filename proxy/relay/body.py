@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 
 from aiohttp import web
 from aiohttp.http_writer import StreamWriter
@@ -10,8 +11,8 @@ from aiohttp.http_writer import StreamWriter
 from proxy.errors import ClientGone, Refused
 from proxy.http.decode import Undecodable, decoder
 from proxy.http.wire import Body
-from proxy.metering.members import aside, outline
-from proxy.metering.usage import NOTHING_ASKED, Asked, read_request
+from proxy.metering.asked import Asked, RequestReader, read_body
+from proxy.metering.members import aside
 from proxy.relay.uploads import Upload
 
 WHOLE_BODY = 256 * 1024
@@ -21,8 +22,6 @@ REPLAYED_BODY = 32 * 1024 * 1024
 """The same where a request may have to be sent again, to another account; then also of bodies whose length
 is not told beforehand."""
 
-MOST_READ = 16 * 1024 * 1024
-"""Bytes of a request that are kept to read what it asks for."""
 
 Learn = Callable[[Asked], None]
 Hear = Callable[[bytes], None]
@@ -55,27 +54,20 @@ async def body(
         assert isinstance(request.writer, StreamWriter)
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
-    encoding = content_encoding(request)
+    content_type = request.headers.get("Content-Type", "")
+    content_type, encoding = request.headers.get("Content-Type", ""), content_encoding(request)
     begun: list[bytes] = []
     if replay if length is None else length <= (REPLAYED_BODY if replay else WHOLE_BODY):
         begun, complete = await _read(request, upload, min(REPLAYED_BODY, most_bytes))
         if complete:
             whole = b"".join(begun)
-            learn(await _asked(whole, encoding))
+            read = partial(read_body, whole, content_type, encoding)
+            learn(await aside(len(whole), read, is_packed=bool(encoding)))
             if hear:
                 hear(whole)
             return whole
-    return _passing(request, upload, begun, encoding, learn, hear, most_bytes)
-
-
-async def _asked(whole: bytes, content_encoding: str) -> Asked:
-    return await aside(len(whole), lambda: asked(whole, content_encoding), is_packed=bool(content_encoding))
-
-
-def asked(whole: bytes, content_encoding: str) -> Asked:
-    """What a complete body asks for; nothing where it cannot be read."""
-    plain = decoded(whole, content_encoding)
-    return NOTHING_ASKED if plain is None else read_request(outline(plain))
+    reader = RequestReader(content_type, encoding)
+    return _passing(request, upload, begun, reader, learn, hear, most_bytes)
 
 
 def decoded(whole: bytes, content_encoding: str) -> bytes | None:
@@ -96,26 +88,22 @@ async def _passing(
     request: web.BaseRequest,
     upload: Upload,
     begun: Sequence[bytes],
-    encoding: str,
+    reader: RequestReader,
     learn: Learn,
     hear: Hear | None,
     most_bytes: int,
 ) -> AsyncIterator[bytes]:
     read = iter(begun)
-    kept: list[bytes] = []
     size = 0
-    most = MOST_READ if "json" in request.headers.get("Content-Type", "json") else 0
     while chunk := next(read, b"") or await _chunk(request, upload):
         size += len(chunk)
         if size > most_bytes:
             raise _too_large(most_bytes)
-        if size <= most:
-            kept.append(chunk)
+        reader.feed(chunk)
         if hear:
             hear(chunk)
         yield chunk
-    if size <= most:
-        learn(await _asked(b"".join(kept), encoding))
+    learn(await aside(size, reader.end, is_packed=reader.is_packed))
 
 
 async def _read(request: web.BaseRequest, upload: Upload, most: int) -> tuple[list[bytes], bool]:

@@ -68,8 +68,9 @@ class Dispatch:
                     return _settled(last, selection)
                 if last is not None:
                     self._leave(last, attempts)
-                meter = attempts.on(selection.account, again=last is not None)
                 member = self._router.members[selection.account]
+                base = member.account.upstream_base_url
+                meter = attempts.on(selection.account, again=last is not None, base_url=base)
                 last = await self._exchanges.attempt(default, member, question, model)
                 attempts.secrets.lend(*last.lent)
                 if last.answer is not None:

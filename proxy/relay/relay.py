@@ -57,7 +57,7 @@ class Relay:
         if (answer := lending.preflight(request)) is not None and self._lends(target):
             return answer
         secrets = _secrets(request, target)
-        asking = caller(request, target.route, secrets)
+        asking = caller(request, target, self._options, secrets)
         attempts = Attempts(asking, self._emit, self._tell, perf_counter(), secrets)
         record = self._body_log.record(asking.request_id, secrets) if self._body_log else None
         self.running += 1

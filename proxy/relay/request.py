@@ -9,17 +9,25 @@ from aiohttp import web
 from ledger.privacy import mask_key
 from proxy.errors import Refused
 from proxy.http.caller_secrets import Secrets
-from proxy.http.headers import credential, replaced, request_lines, session_id, without
+from proxy.http.headers import (
+    credential,
+    project,
+    replaced,
+    request_lines,
+    session_id,
+    trace_id,
+    without,
+)
 from proxy.http.identity import anonymous_lines, anonymous_target
-from proxy.http.routes import Route
+from proxy.metering.event import Caller, new_id
 from proxy.metering.members import aside, outline
-from proxy.metering.meter import Caller, new_id
+from proxy.metering.place import model_in_target, provider_of_host
 from proxy.relay import body as inbound
 from proxy.relay import include_usage
 from proxy.relay.access import Key
 from proxy.relay.admission import Admission
 from proxy.relay.charge import Ask, read_ask
-from proxy.relay.context import Passage
+from proxy.relay.context import Passage, Target
 from proxy.relay.exchange import Question
 from proxy.relay.lending import NOTHING_LENT, Lending
 from proxy.relay.uploads import USUAL_PACE, Pace
@@ -37,6 +45,7 @@ class Options:
         most_requests: in flight at once.
         pace: at which a request's body must arrive.
         forwarded_headers, forwarded_parameters: besides those that say nothing of who asks.
+        project_headers, trace_headers: names of those that name a request's project and trace.
     """
 
     lending: Lending = NOTHING_LENT
@@ -46,19 +55,26 @@ class Options:
     pace: Pace = USUAL_PACE
     forwarded_headers: frozenset[bytes] = frozenset()
     forwarded_parameters: frozenset[str] = frozenset()
+    project_headers: tuple[str, ...] = ()
+    trace_headers: tuple[str, ...] = ()
 
 
-def caller(request: web.BaseRequest, route: Route, secrets: Secrets) -> Caller:
-    """Who asks and for what, as far as the headers say."""
+def caller(request: web.BaseRequest, target: Target, options: Options, secrets: Secrets) -> Caller:
+    """Who asks and for what, as far as target and headers say."""
     headers = request.headers
     asked = headers.get("x-client-request-id") or headers.get("x-request-id")
     return Caller(
         method=request.method,
-        route=route,
+        route=target.route,
         api_key_id=mask_key(credential(headers)),
         request_id=secrets.hide(asked) or new_id(),
         session_id=secrets.hide(session_id(headers)),
         user_agent=secrets.hide(headers.get("User-Agent")),
+        login=target.host == "backend",
+        provider=provider_of_host(target.upstream.host),
+        model=secrets.hide(model_in_target(target.path)),
+        project=secrets.hide(project(headers, options.project_headers)),
+        trace_id=secrets.hide(trace_id(headers, options.trace_headers)),
     )
 
 

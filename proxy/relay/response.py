@@ -15,6 +15,7 @@ from proxy.relay.context import Passage
 from proxy.relay.response_body import pass_on, pass_stripped
 from proxy.websocket import handler as websocket
 from proxy.websocket.gate import Gate, Terms
+from proxy.websocket.realtime import RealtimeTurns
 from proxy.websocket.tunnel import Side, join
 from proxy.websocket.turns import Turns
 
@@ -72,7 +73,8 @@ async def join_turns(
     if not websocket.is_upgrade(request.headers):
         raise UpstreamError("the provider switched protocols unasked", "upstream_broken")
     attempts.meter.discard()
-    turns = Turns(attempts.turn(agreed.reserve if agreed else None), agreed.turned if agreed else None)
+    kind = RealtimeTurns if passage.target.route.realtime else Turns
+    turns = kind(attempts.turn(agreed.reserve if agreed else None), agreed.turned if agreed else None)
     between = Gate(turns, agreed) if agreed else websocket.Listening(turns)
     out = RelayResponse(101, answer.reason, answer.raw_headers)
     writer = await out.prepare(request)

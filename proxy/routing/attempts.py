@@ -9,8 +9,10 @@ from time import perf_counter
 import msgspec
 
 from proxy.http.caller_secrets import Secrets
-from proxy.metering.meter import Caller, Emit, Meter, Tell
-from proxy.metering.usage import NOTHING_ASKED, Asked
+from proxy.metering.asked import NOTHING_ASKED, Asked
+from proxy.metering.event import Caller
+from proxy.metering.meter import Emit, Meter, Tell
+from proxy.metering.place import provider_of_url
 from proxy.relay.access import Key
 from proxy.relay.reservation import Reservation
 from proxy.routing.affinity import sticky_key
@@ -42,6 +44,7 @@ class Attempts:
         self._reservation: Reservation | None = None
         self._emit = emit
         self._tell = tell
+        self._provider = caller.provider
         self.secrets = secrets or Secrets()
         self.meter = Meter(caller, emit, start, tell, secrets=self.secrets)
 
@@ -72,12 +75,17 @@ class Attempts:
         if self._reservation is not None:
             self._reservation.close()
 
-    def on(self, account_id: str, *, again: bool) -> Meter:
+    def on(self, account_id: str, *, again: bool, base_url: str | None = None) -> Meter:
         """The attempt with an account begins.
 
         Args:
             again: an attempt came before it; that one must be finished.
+            base_url: of the account's own provider.
         """
+        provider = provider_of_url(base_url) if base_url else self._provider
+        if provider != self.caller.provider:
+            self.caller = msgspec.structs.replace(self.caller, provider=provider)
+            self.meter.move(self.caller)
         if again:
             self.meter = Meter(self.caller, self._emit, perf_counter(), self._tell, secrets=self.secrets)
             self.meter.learn(self.asked)

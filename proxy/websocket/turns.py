@@ -16,9 +16,10 @@ import msgspec
 
 from ledger.values import EndReason
 from proxy.errors import Refused
+from proxy.metering.asked import read_request
 from proxy.metering.meter import Meter
 from proxy.metering.taps import MessageTap
-from proxy.metering.usage import UNREADABLE, read_request
+from proxy.metering.usage import UNREADABLE
 from proxy.routing.failure import Failure, Verdict
 from proxy.websocket.error_event import turn_failure
 from proxy.websocket.tunnel import Side
@@ -51,12 +52,14 @@ class Turn:
         began: epoch seconds.
         stream: the `stream_id` that it was asked for with.
         begun: something of its answer has come.
+        asked_as: the id of the message that asked for it.
     """
 
     meter: Meter
     began: float
     stream: str | None
     begun: bool = False
+    asked_as: str | None = None
 
 
 class _Head(msgspec.Struct):

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from ledger.values import RequestEvent
 from proxy.errors import BudgetReserved, Refused
 from proxy.http.routes import Route
-from proxy.metering.meter import Caller, Meter
+from proxy.metering.event import Caller
+from proxy.metering.meter import Meter
 from proxy.routing.failure import Failure, Verdict, classify
 from proxy.websocket import gate
 from proxy.websocket import handler as websocket

@@ -6,8 +6,7 @@ import gzip
 
 import pytest
 
-from proxy.metering.usage import NOTHING_ASKED
-from proxy.relay.body import asked
+from proxy.metering.asked import NOTHING_ASKED, read_body
 
 
 @pytest.mark.parametrize(
@@ -21,6 +20,6 @@ from proxy.relay.body import asked
     ],
 )
 def test_what_a_body_asks_for(body: bytes, encoding: str, model: str | None) -> None:
-    found = asked(body, encoding)
+    found = read_body(body, "", encoding)
     assert found.model == model
-    assert model or found is NOTHING_ASKED
+    assert model or found == NOTHING_ASKED

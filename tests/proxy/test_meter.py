@@ -8,8 +8,9 @@ import pytest
 
 from ledger.values import NO_USAGE, EndReason, RequestEvent, Status, Usage, UsageSample
 from proxy.http.routes import Route
-from proxy.metering.meter import Caller, Meter, new_id
-from proxy.metering.usage import Asked
+from proxy.metering.asked import Asked
+from proxy.metering.event import Caller, new_id
+from proxy.metering.meter import Meter
 
 DELTA = b'data: {"type":"response.output_text.delta","delta":"x"}\n\n'
 COMPLETED = (

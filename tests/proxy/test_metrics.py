@@ -98,8 +98,9 @@ OF_ROUTING = (
     "codex_lb_proxy_retries",
     "codex_lb_proxy_account_retries",
     "codex_lb_proxy_budget_",
+    "codex_lb_proxy_unmetered",
 )
-"""Families that have no series until accounts or budgets are configured."""
+"""Families that have no series until accounts or budgets are configured, or something passes unmetered."""
 
 
 CONTRACT_MILLISECONDS = {"codex_lb_proxy_latency_ms", "codex_lb_proxy_time_to_first_token_ms"}

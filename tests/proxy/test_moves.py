@@ -13,7 +13,7 @@ from ledger.accounts.configured import Description
 from ledger.accounts.pool import Fleet, Member
 from metrics import proxy as metrics
 from proxy.http.routes import Route
-from proxy.metering.meter import Caller
+from proxy.metering.event import Caller
 from proxy.observers.registry import Metrics
 from proxy.routing.affinity import Memory, sticky_key
 from proxy.routing.attempts import Attempts

@@ -27,19 +27,20 @@ from proxy.http.routes import APIS, Route, backend_route, route
         ("GET", "/chat/completions/c/x",
          Route("chat_completions", "/v1/chat/completions/{id}", False, "reads")),
         ("POST", "/files", Route("other", "/v1/files", False, "free")),
-        ("GET", "/files/f/content", Route("other", "/v1/files/{id}", False, "reads")),
+        ("GET", "/files/f/content", Route("other", "/v1/files/{id}/content", False, "reads")),
         ("POST", "/", Route("other", "/v1/other", False)),
         ("POST", "/responses/compact", Route("responses", "/v1/responses/compact", True, "generates")),
         ("POST", "/batches", Route("other", "/v1/batches", False, "deferred")),
         ("GET", "/batches", Route("other", "/v1/batches", False, "reads")),
-        ("POST", "/messages/batches", Route("messages", "/v1/messages/{id}", False, "deferred")),
-        ("POST", "/messages/count_tokens", Route("messages", "/v1/messages/{id}", False, "free")),
+        ("POST", "/messages/batches", Route("messages", "/v1/messages/batches", False, "deferred")),
+        ("POST", "/messages/count_tokens", Route("messages", "/v1/messages/count_tokens", False, "free")),
         ("POST", "/threads/t/messages", Route("other", "/v1/other", False, "free")),
         ("POST", "/threads/t/runs", Route("other", "/v1/other", False, "deferred")),
-        ("POST", "/realtime/client_secrets", Route("other", "/v1/other", False, "deferred")),
+        ("POST", "/realtime/client_secrets", Route("other", "/v1/realtime/{id}", False, "deferred")),
         ("POST", "/models/gemini-3-pro:streamGenerateContent",
-         Route("models", "/v1/models/{id}", True, "generates")),
-        ("POST", "/models/gemini-3-pro:countTokens", Route("models", "/v1/models/{id}", False, "free")),
+         Route("models", "/v1/models/{id}:streamGenerateContent", True, "generates")),
+        ("POST", "/models/gemini-3-pro:countTokens",
+         Route("models", "/v1/models/{id}:countTokens", False, "free")),
         ("POST", "/openai/deployments/d/chat/completions",
          Route("chat_completions", "/v1/{prefix}/chat/completions", True, "generates")),
     ],
@@ -71,7 +72,10 @@ def test_a_route_of_the_backend(method: str, path: str, expected: Route) -> None
 SEGMENT = st.sampled_from(["", "responses", "chat", "completions", "models", "files", "x", "openai", "é"])
 TEMPLATES = {
     "/v1/other",
-    *(f"/v1{tail}" for tail in ("/responses", "/chat/completions", "/completions", "/models", "/files")),
+    *(
+        f"/v1{tail}"
+        for tail in ("/responses", "/chat/completions", "/completions", "/models", "/files", "/chat")
+    ),
     *(f"/v1{tail}/{{id}}" for tail in ("/responses", "/chat/completions", "/models", "/files")),
 }
 TEMPLATES |= {f"/v1/{{prefix}}{template.removeprefix('/v1')}" for template in TEMPLATES}

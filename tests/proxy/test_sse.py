@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.metering.taps import events
+from proxy.metering.framing import events
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ledger.values import NO_USAGE, Usage
 from proxy.http.decode import decoder
-from proxy.metering.taps import EventTap, JsonTap, NoTap, tap
+from proxy.metering.taps import NoTap, tap
 from proxy.metering.usage import NOTHING, Report
 from simulator.provider.apis.call import Call
 from simulator.provider.apis.catalogue import APIS
@@ -134,21 +134,36 @@ def test_the_first_token_is_seen_in_pieces_too(path: str, chunk: bytes, first: b
     assert made.first_token_seen is first
 
 
+EVENT = b'data: {"model":"m","usage":{"input_tokens":1,"output_tokens":2}}\n\n'
+DOCUMENT = b' {"model":"m","usage":{"input_tokens":1,"output_tokens":2}}'
+LINE = b'{"model":"m"}\n{"model":"m","usage":{"input_tokens":1,"output_tokens":2}}\n'
+
+
+@pytest.mark.parametrize("size", [1, 3, 1_000])
+@pytest.mark.parametrize("body", [EVENT, b": ping\n\n" + EVENT, DOCUMENT, b"\xef\xbb\xbf" + DOCUMENT, LINE])
 @pytest.mark.parametrize(
-    ("content", "coding", "kind"),
-    [
-        ("text/event-stream", "", EventTap),
-        ("Text/Event-Stream; charset=utf-8", "gzip", EventTap),
-        ("application/json", "", JsonTap),
-        ("application/problem+json; charset=utf-8", "br", JsonTap),
-        ("audio/mpeg", "", NoTap),
-        ("", "", NoTap),
-        ("application/json", "compress", NoTap),
-        ("application/json", "gzip, br", NoTap),
-    ],
+    "content",
+    ["text/event-stream", "application/json", "application/x-ndjson", "text/plain", "audio/mpeg", "",
+     "application/octet-stream", "Text/Event-Stream; charset=utf-8", "application/problem+json"],
+)  # fmt: skip
+def test_first_bytes_say_what_an_answer_is_whatever_its_head_says(
+    content: str, body: bytes, size: int
+) -> None:
+    found = report("/v1/responses", [body[i : i + size] for i in range(0, len(body), size)], "", content)
+    assert (found.usage, found.model) == (Usage(1, 2), "m")
+
+
+@pytest.mark.parametrize(
+    ("content", "coding", "streams"),
+    [("text/event-stream", "", True), ("text/event-stream", "gzip", True), ("text/plain", "", False)],
 )
-def test_the_tap_fits_the_head(content: str, coding: str, kind: type) -> None:
-    assert type(tap("responses", content, coding)) is kind
+def test_an_empty_answer_is_what_its_head_says(content: str, coding: str, streams: bool) -> None:
+    assert tap("responses", content, coding).streams is streams
+
+
+@pytest.mark.parametrize("coding", ["compress", "gzip, br"])
+def test_what_cannot_be_decoded_is_not_read(coding: str) -> None:
+    assert type(tap("responses", EVENTS, coding)) is NoTap
 
 
 @pytest.mark.parametrize("path", sorted(APIS))

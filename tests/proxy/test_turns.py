@@ -9,7 +9,8 @@ import pytest
 from ledger.values import RequestEvent
 from proxy.errors import Refused
 from proxy.http.routes import Route
-from proxy.metering.meter import Caller, Meter
+from proxy.metering.event import Caller
+from proxy.metering.meter import Meter
 from proxy.routing.failure import Failure
 from proxy.websocket.tunnel import Side
 from proxy.websocket.turns import Turns

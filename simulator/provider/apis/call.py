@@ -54,6 +54,8 @@ class Counts:
     output: int
     cached: int
     reasoning: int
+    cache_write: int = 0
+    cache_write_1h: int = 0
 
     @property
     def total(self) -> int:
@@ -67,6 +69,8 @@ def counts(usage: Usage) -> Counts:
         usage.output_tokens or 0,
         usage.cached_input_tokens or 0,
         usage.reasoning_tokens or 0,
+        usage.cache_write_tokens or 0,
+        usage.cache_write_1h_tokens or 0,
     )
 
 

@@ -54,9 +54,14 @@ def told(call: Call) -> Usage:
 def usage(call: Call) -> dict[str, Any]:
     """`usage` of a whole message."""
     n = counts(call.answer.usage)
+    written = n.cache_write + n.cache_write_1h
     return {
-        "input_tokens": n.input - n.cached,
-        "cache_creation_input_tokens": 0,
+        "input_tokens": n.input - n.cached - written,
+        "cache_creation_input_tokens": written,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": n.cache_write,
+            "ephemeral_1h_input_tokens": n.cache_write_1h,
+        },
         "cache_read_input_tokens": n.cached,
         "output_tokens": n.output,
         "service_tier": "standard",

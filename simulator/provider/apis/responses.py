@@ -39,7 +39,7 @@ def usage(call: Call) -> dict[str, Any]:
     n = counts(call.answer.usage)
     return {
         "input_tokens": n.input,
-        "input_tokens_details": {"cached_tokens": n.cached, "cache_write_tokens": 0},
+        "input_tokens_details": {"cached_tokens": n.cached, "cache_write_tokens": n.cache_write},
         "output_tokens": n.output,
         "output_tokens_details": {"reasoning_tokens": n.reasoning},
         "total_tokens": n.total,

@@ -1,0 +1,199 @@
+"""The one event of a request, from who asked, what was asked, what the answer reported and how it ended. Pure
+but for the clock and the ids."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import msgspec
+
+from ledger.pricing.ceilings import plausible
+from ledger.privacy import safe_code, safe_message
+from ledger.requests.error_codes import error_class
+from ledger.values import NO_USAGE, EndReason, RequestEvent, Status, Usage
+from proxy.http.caller_secrets import Secrets
+from proxy.http.routes import Route
+from proxy.metering.asked import Asked
+from proxy.metering.batch import TIER, BatchAnswer
+from proxy.metering.once import once_id
+from proxy.metering.place import provider_of_model
+from proxy.metering.usage import Report
+
+_PROCESS = os.urandom(10).hex()
+_numbers = itertools.count()
+
+
+def new_id() -> str:
+    """An id that no other request has, in this process or any other."""
+    return f"{_PROCESS}{next(_numbers):012x}"
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who asks and for what, as far as target and headers say.
+
+    Attributes:
+        login: with a ChatGPT login.
+        provider: whose host it goes to, where that is known.
+        model: the one that the target names.
+        project, trace_id: as the headers name them.
+    """
+
+    method: str
+    route: Route
+    api_key_id: str
+    request_id: str
+    session_id: str | None
+    user_agent: str | None
+    login: bool = False
+    provider: str | None = None
+    model: str | None = None
+    project: str | None = None
+    trace_id: str | None = None
+
+
+class End(msgspec.Struct, frozen=True):
+    """How an exchange ended."""
+
+    reason: EndReason
+    http_status: int
+    error_code: str | None
+    error_message: str | None
+    latency_ms: float
+    latency_first_token_ms: float | None
+    upstream_request_id: str | None
+    streamed: bool
+
+
+def request_event(
+    caller: Caller, account_id: str, asked: Asked, report: Report, end: End, secrets: Secrets
+) -> RequestEvent:
+    """The event of a request that is over."""
+    hidden = secrets() if end.error_message or end.error_code else ()
+    route, hide = caller.route, secrets.hide
+    requested = hide(asked.model) or caller.model
+    model = hide(report.model) or requested
+    usage = _usage(route, report)
+    is_plausible = plausible(usage, model, route.api)
+    if not is_plausible:
+        usage = NO_USAGE
+    status = _status(end.reason, end.http_status, end.error_code)
+    units = _units(route, asked, report, status)
+    billable = route.billable or (route.work != "reads" and (usage is not NO_USAGE or bool(units)))
+    return RequestEvent(
+        id=new_id(),
+        account_id=account_id,
+        api_key_id=caller.api_key_id,
+        request_id=caller.request_id,
+        upstream_request_id=hide(end.upstream_request_id),
+        requested_at=datetime.now(UTC),
+        method=caller.method,
+        route=route.template,
+        api=route.api,
+        model=model,
+        usage=usage,
+        status=status,
+        http_status=end.http_status,
+        end_reason=end.reason,
+        latency_ms=end.latency_ms,
+        latency_first_token_ms=end.latency_first_token_ms,
+        reasoning_effort=hide(report.reasoning_effort or asked.reasoning_effort),
+        service_tier=hide(report.service_tier),
+        error_code=safe_code(end.error_code, hidden) if end.reason != "client_gone" else None,
+        error_message=safe_message(end.error_message, hidden),
+        session_id=caller.session_id,
+        user_agent=caller.user_agent,
+        billable=billable,
+        provider=_provider(caller, model),
+        requested_model=requested,
+        requested_service_tier=hide(asked.service_tier),
+        login=caller.login,
+        streamed=end.streamed or asked.stream,
+        project=caller.project,
+        trace_id=caller.trace_id,
+        response_id=hide(report.response_id),
+        error_class=error_class(end.error_code, end.http_status) if status == "error" else None,
+        provider_cost_usd=report.cost if billable else None,
+        extra_units=units,
+        background=report.background,
+        implausible=report.nonsense > 0 or not is_plausible,
+        unmetered=_unmetered(route, report, status, usage, units),
+    )
+
+
+def batch_event(caller: Caller, account_id: str, answer: BatchAnswer, secrets: Secrets) -> RequestEvent:
+    """The event of one answer in the output of a batch."""
+    report = answer.report
+    model = secrets.hide(report.model)
+    is_plausible = plausible(report.usage, model, answer.api)
+    return RequestEvent(
+        id=once_id("batch", answer.id),
+        account_id=account_id,
+        api_key_id=caller.api_key_id,
+        request_id=caller.request_id,
+        requested_at=datetime.now(UTC),
+        method=caller.method,
+        route=caller.route.template,
+        api=answer.api,
+        model=model,
+        usage=report.usage if is_plausible else NO_USAGE,
+        status="error" if report.error_code else "success",
+        http_status=200,
+        end_reason="done",
+        latency_ms=0.0,
+        service_tier=TIER,
+        error_code=safe_code(report.error_code, secrets()) if report.error_code else None,
+        session_id=caller.session_id,
+        user_agent=caller.user_agent,
+        provider=_provider(caller, model),
+        requested_service_tier=TIER,
+        login=caller.login,
+        streamed=False,
+        project=caller.project,
+        trace_id=caller.trace_id,
+        provider_cost_usd=report.cost,
+        extra_units=report.units,
+        batched=True,
+        implausible=report.nonsense > 0 or not is_plausible,
+    )
+
+
+def _usage(route: Route, report: Report) -> Usage:
+    """What counts of what was reported: what is read may be a stored response; what is made later, or
+    elsewhere, begins with zeros."""
+    usage = report.usage
+    if route.work == "reads" and report.response_id is None:
+        return NO_USAGE
+    if route.work == "deferred" and not (usage.input_tokens or usage.output_tokens):
+        return NO_USAGE
+    return usage
+
+
+def _units(route: Route, asked: Asked, report: Report, status: Status) -> Mapping[str, Decimal] | None:
+    if route.speaks and asked.characters and status == "success" and report.said is None:
+        return {**(report.units or {}), "characters": Decimal(asked.characters)}
+    return None if route.work == "reads" and report.response_id is None else report.units
+
+
+def _unmetered(
+    route: Route, report: Report, status: Status, usage: Usage, units: Mapping[str, Decimal] | None
+) -> bool:
+    """Whether something that costs, or may cost, was answered and nobody learned how much. The answer to a
+    background request tells it later."""
+    silent = status == "success" and usage is NO_USAGE and not units
+    return silent and route.work not in ("reads", "free") and not report.background
+
+
+def _provider(caller: Caller, model: str | None) -> str | None:
+    return caller.provider or (provider_of_model(model) if model else None)
+
+
+def _status(reason: EndReason, http_status: int, error_code: str | None) -> Status:
+    if reason == "client_gone":
+        return "cancelled"
+    if error_code or http_status >= 400 or reason in ("timeout", "upstream_error", "refused", "shutdown"):
+        return "error"
+    return "success"

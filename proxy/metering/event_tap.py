@@ -1,0 +1,141 @@
+"""The tap of a stream of events: what may carry counts is read as it passes, the last events at the end."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+
+from proxy.metering.framing import Blocks, after_events, after_lines, events, lines, newest_first, with_match
+from proxy.metering.quota import MARK
+from proxy.metering.sieve import Sieve
+from proxy.metering.tokens_seen import token_pattern
+from proxy.metering.usage import NOTHING, Report, read_answer, report_over
+
+HEAD_KEPT = 16 * 1024
+TAIL_KEPT = 16 * 1024
+"""Bytes of a stream's beginning and end that are kept; the end is longer where its last event is."""
+
+MOST_EVENT = 16 * 1024 * 1024
+"""Bytes of one event that are kept; a longer one is sieved."""
+
+LAST_EVENTS = 16
+"""Events from the end that are read in any case: errors and closing markers, and counts without a name."""
+
+_FIRST_EVENTS = 3
+"""Events among which that is which tells the response's id: what Codex is told of its quota comes first."""
+
+_NO_COUNTS = b'"usage":null'
+_COUNTS = re.compile(rb'"usage\w*"\s*:\s*\{')
+_DONE = b"[DONE]"
+_SEAM = 200
+"""Bytes in which the first token may be cut."""
+
+
+class EventTap:
+    """For a stream of events.
+
+    Args:
+        lines: each event is a line of JSON.
+    """
+
+    streams = True
+
+    def __init__(self, api: str, *, lines: bool = False) -> None:
+        self._api = api
+        self._lines = lines
+        self._blocks = Blocks(self._take, after_lines if lines else after_events)
+        self._head: list[bytes] = []
+        self._head_size = 0
+        self._last: deque[bytes] = deque()
+        self._last_size = 0
+        self._sieve: Sieve | None = None
+        self._report = NOTHING
+        self._token = token_pattern(api)
+        self._edge = b""
+        self.quota_events: list[bytes] = []
+        self.first_token_seen = False
+
+    def feed(self, chunk: bytes) -> None:
+        if not self.first_token_seen:
+            self._look_for_token(chunk)
+        if self._head_size < HEAD_KEPT:
+            self._head.append(chunk)
+            self._head_size += len(chunk)
+        if self._sieve:
+            self._sieve.feed(chunk)
+        self._blocks.feed(chunk)
+        if self._blocks.size > MOST_EVENT:
+            self._begin_sieve()
+
+    def end(self) -> Report:
+        rest = b"".join(self._blocks.rest)
+        if rest:
+            self._blocks.clear()
+            self._take(rest)
+        elif self._sieve:
+            self._end_sieve()
+        report = self._read_last(self._report)
+        head = b"".join(self._head)
+        if self._api == "responses":
+            self._look_for_quota(head)
+            if report.response_id is None:  # cut before its end, it may be read again by its id
+                for data in islice(events(head), _FIRST_EVENTS):
+                    report = report_over(report, self._read(data))
+        return report
+
+    def _look_for_token(self, chunk: bytes) -> None:
+        self.first_token_seen = self._token.search(self._edge + chunk) is not None
+        self._edge = (self._edge + chunk)[-_SEAM:]
+
+    def _take(self, block: bytes) -> None:
+        """A block of whole events."""
+        if self._sieve:
+            self._end_sieve()
+        if b"usage" in block and block.count(b"usage") > block.count(_NO_COUNTS):
+            found = lines(block) if self._lines else with_match(block, _COUNTS)
+            for data in found:
+                self._report = report_over(self._read(data), self._report)
+        self._last.append(block)
+        self._last_size += len(block)
+        while self._last_size - len(self._last[0]) >= TAIL_KEPT:
+            self._last_size -= len(self._last.popleft())
+
+    def _begin_sieve(self) -> None:
+        if self._sieve is None:
+            self._sieve = Sieve(self._api)
+            for chunk in self._blocks.rest:
+                self._sieve.feed(chunk)
+        self._blocks.rest = self._blocks.rest[-1:]  # where the event ends may be seen by its last bytes
+
+    def _end_sieve(self) -> None:
+        assert self._sieve is not None
+        self._report = report_over(self._sieve.end(), self._report)
+        self._sieve = None
+
+    def _read_last(self, report: Report) -> Report:
+        """What the last events add. They are read from the newest on: what a newer one says holds."""
+        last = NOTHING
+        for data in islice(self._newest_first(), LAST_EVENTS):
+            if _COUNTS.search(data):  # it was read as it passed
+                break
+            last = report_over(last, self._read(data))
+            if last.said is not None and last.model:
+                break
+        return report_over(last, report)
+
+    def _newest_first(self) -> Iterator[bytes]:
+        for block in reversed(self._last):
+            yield from reversed(list(lines(block))) if self._lines else newest_first(block)
+
+    def _look_for_quota(self, head: bytes) -> None:
+        """Only Codex' own streams tell of quota."""
+        for part in (head, b"".join(self._last)):
+            if MARK in part:
+                self.quota_events += [data for data in events(part) if MARK in data]
+
+    def _read(self, data: bytes) -> Report:
+        if data == _DONE:
+            return Report(final=True)
+        return read_answer(data, self._api)

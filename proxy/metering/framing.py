@@ -1,0 +1,123 @@
+"""Where the events of a stream begin and end. Lines may end in LF, CRLF or CR. Everything stays bytes: a
+character may be cut between blocks. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+_BLANK = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_LINE = re.compile(rb"\r\n|\n|\r")
+
+_EDGE = 3
+"""Bytes before a chunk that the end of an event may have begun in."""
+
+Block = Callable[[bytes], None]
+
+
+def events(block: bytes) -> Iterator[bytes]:
+    """The data of each event of a block: its `data:` lines, joined by newlines.
+
+    The last event need not be closed by a blank line.
+    """
+    odd = b"\r" in block
+    for event in _BLANK.split(block) if odd else block.split(b"\n\n"):
+        lines = _LINE.split(event) if odd else event.split(b"\n")
+        data = [line[6:] if line[5:6] == b" " else line[5:] for line in lines if line.startswith(b"data:")]
+        if data:
+            yield data[0] if len(data) == 1 else b"\n".join(data)
+
+
+def with_match(block: bytes, pattern: re.Pattern[bytes]) -> Iterator[bytes]:
+    """The data of the events of a block in which a pattern is found."""
+    if b"\r" in block:
+        yield from (data for data in events(block) if pattern.search(data))
+        return
+    at = 0
+    while match := pattern.search(block, at):
+        start = block.rfind(b"\n\n", at, match.start())
+        end = block.find(b"\n\n", match.end())
+        at = len(block) if end < 0 else end
+        yield from events(block[start + 2 if start >= 0 else 0 : at])
+
+
+def newest_first(block: bytes) -> Iterator[bytes]:
+    """The data of a block's events, from the last one on."""
+    if b"\r" in block:
+        yield from reversed(list(events(block)))
+        return
+    end = len(block)
+    while end > 0:
+        start = block.rfind(b"\n\n", 0, end)
+        yield from events(block[start + 2 if start >= 0 else 0 : end])
+        end = start
+
+
+def lines(block: bytes) -> Iterator[bytes]:
+    """The lines of a block of newline-delimited JSON."""
+    return (line for line in block.split(b"\n") if line.strip())
+
+
+def after_events(data: bytes) -> int:
+    """Where the last whole event ends; 0 where none does."""
+    end = data.rfind(b"\n\n")
+    if end >= 0:
+        return end + 2
+    if b"\r" not in data:
+        return 0
+    return max((match.end() for match in _BLANK.finditer(data)), default=0)
+
+
+def after_lines(data: bytes) -> int:
+    """Where the last whole line ends; 0 where none does."""
+    return data.rfind(b"\n") + 1
+
+
+class Blocks:
+    """Cuts chunks into blocks of whole events. A chunk that ends with an event is not copied.
+
+    Args:
+        take: takes each block.
+        after: where the last whole event of some bytes ends.
+
+    Attributes:
+        rest: chunks of the event that is not complete.
+        size: its bytes so far.
+    """
+
+    __slots__ = ("_after", "_edge", "_take", "rest", "size")
+
+    def __init__(self, take: Block, after: Callable[[bytes], int] = after_events) -> None:
+        self._take = take
+        self._after = after
+        self._edge = b""
+        self.rest: list[bytes] = []
+        self.size = 0
+
+    def feed(self, chunk: bytes) -> None:
+        """Bytes as they pass."""
+        if self.rest:
+            seam = self._edge + chunk
+            if not self._after(seam):
+                self._keep(chunk, seam)
+                return
+            chunk = b"".join((*self.rest, chunk))
+            self.clear()
+        end = self._after(chunk)
+        if end == len(chunk):
+            if end:
+                self._take(chunk)
+        elif end:
+            self._take(chunk[:end])
+            self._keep(chunk[end:], chunk[end:])
+        else:
+            self._keep(chunk, chunk)
+
+    def clear(self) -> None:
+        """Forget the event that is not complete."""
+        self.rest, self.size, self._edge = [], 0, b""
+
+    def _keep(self, chunk: bytes, seam: bytes) -> None:
+        self.rest.append(chunk)
+        self.size += len(chunk)
+        self._edge = seam[-_EDGE:]
