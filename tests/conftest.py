@@ -31,6 +31,7 @@ PACKAGES = {
     "chromium": "chromium",
     "initdb": "postgresql",
     "postgres": "postgresql",
+    "npm": "npm",
 }
 """Debian's package for each program that a test may ask for."""
 

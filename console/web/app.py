@@ -139,4 +139,7 @@ def _finish(context: Context, request: web.Request, response: web.StreamResponse
         response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-store")
     if request.get(NEW_COOKIE) and response.content_type == "text/html":
-        context.access.give_cookie(response, request[COOKIE])
+        # At this moment the cookies of the response itself are headers already.
+        made = web.Response()
+        context.access.give_cookie(made, request[COOKIE])
+        response.headers.add("Set-Cookie", made.cookies.output(header="").strip())

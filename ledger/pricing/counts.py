@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from decimal import Decimal
-from operator import attrgetter
+from operator import add, attrgetter
 
 from ledger.values import Usage
 
@@ -61,7 +61,10 @@ class Counts:
     audio_ms: int = 0
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Counts(*map(add, _all_of(self), _all_of(other)))
+
+
+_all_of = attrgetter(*Counts.__dataclass_fields__)
 
 
 def is_metered(usage: Usage, extra_units: Mapping[str, Decimal] | None = None) -> bool:

@@ -1,0 +1,240 @@
+"""A real console on a real ledger and a real socket, and a real Chromium."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from ledger.requests.writes import record
+from ledger.store import migrate, sqlite_url, writer
+from ledger.values import RequestEvent, Usage
+
+ROOT = Path(__file__).parents[2]
+NOW = datetime.now(UTC)
+EVENT = RequestEvent(
+    id="e",
+    account_id="anna",
+    api_key_id="team-a",
+    request_id="r",
+    requested_at=NOW,
+    method="POST",
+    route="/v1/responses",
+    api="responses",
+    model="gpt-5.4",
+    usage=Usage(1_000, 200, 400, 50),
+    status="success",
+    http_status=200,
+    end_reason="done",
+    latency_ms=1_500.0,
+    latency_first_token_ms=300.0,
+    provider="openai",
+    user_agent="codex/1",
+    session_id="conversation-1",
+)
+FAILED: dict[str, Any] = {
+    "status": "error",
+    "usage": Usage(),
+    "end_reason": "upstream_error",
+    "http_status": 429,
+    "error_code": "rate_limit_exceeded",
+    "error_class": "rate_limit",
+    "error_message": "Rate limit reached.",
+    "latency_first_token_ms": None,
+}
+
+
+@dataclass
+class Books:
+    """A ledger to put requests into."""
+
+    path: Path
+    engine: Engine
+    count: int = 0
+
+    def add(self, number: int = 1, ago: timedelta = timedelta(minutes=1), **fields: Any) -> None:
+        """Requests that ended so long ago, a second apart."""
+        events = []
+        for _ in range(number):
+            self.count += 1
+            at = fields.get("requested_at", datetime.now(UTC) - ago - timedelta(seconds=len(events)))
+            named = {"id": f"e{self.count}", "request_id": f"r{self.count}", **fields, "requested_at": at}
+            events.append(replace(EVENT, **named))
+        with self.engine.begin() as connection:
+            record(connection, events)
+
+    def fail(self, number: int = 1, ago: timedelta = timedelta(minutes=1), **fields: Any) -> None:
+        self.add(number, ago, **{**FAILED, **fields})
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Iterator[Books]:
+    """An empty ledger."""
+    path = tmp_path / "usage.db"
+    engine = writer(sqlite_url(path))
+    migrate(engine)
+    yield Books(path, engine)
+    engine.dispose()
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    text: str
+
+
+@dataclass
+class Console:
+    """`python -m console` as its users run it."""
+
+    port: int
+    process: subprocess.Popen[str]
+    cookie: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def get(self, path: str, **headers: str) -> Answer:
+        return self.ask("GET", path, headers=headers)
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> Answer:
+        """One request, by a caller that keeps its cookie and follows nothing."""
+        sent = {"Accept": "text/html", **self.headers, **(headers or {})}
+        if self.cookie:
+            sent.setdefault("Cookie", self.cookie)
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+            connection.request(method, path, body, sent)
+            response = connection.getresponse()
+            text = response.read().decode("utf-8", "replace")
+        found = {name.lower(): value for name, value in response.getheaders()}
+        if "set-cookie" in found:
+            self.cookie = found["set-cookie"].partition(";")[0]
+        return Answer(response.status, found, text)
+
+    def post(self, path: str, headers: dict[str, str] | None = None, **form: str) -> Answer:
+        """A form, with the token of a page that was just opened."""
+        page = self.get("/login" if "login" in path else "/usage")
+        token = page.text.partition('name="csrf" content="')[2].partition('"')[0]
+        body = urllib.parse.urlencode({"csrf": token, **form}).encode()
+        kind = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
+        return self.ask("POST", path, body, kind)
+
+
+@pytest.fixture
+def serve(tmp_path: Path, books: Books, free_port: Callable[[], int]) -> Iterator[Callable[..., Console]]:
+    """Starts a console with further lines of configuration; it ends with the test, in order."""
+    running: list[Console] = []
+
+    def start(text: str = "", console: str = "") -> Console:
+        port = free_port()
+        config = tmp_path / f"c{port}.toml"
+        config.write_text(
+            f'[storage]\ndatabase_path = "{books.path}"\n'
+            f'[console]\nlisten_addr = "127.0.0.1:{port}"\n{console}\n{text}\n'
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-m", "console", "--config", str(config)],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"]},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        running.append(Console(port, process))
+        _wait(running[-1])
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.process.terminate()
+    for one in running:
+        output, _ = one.process.communicate(timeout=20)
+        assert one.process.returncode == 0, output
+        assert "Traceback" not in output, output
+
+
+def _wait(console: Console) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and console.process.poll() is None:
+        with suppress(OSError, urllib.error.URLError), urllib.request.urlopen(f"{console.url}/healthz"):
+            return
+        time.sleep(0.05)
+    console.process.kill()
+    pytest.fail(f"the console does not start: {console.process.communicate()[0]}")
+
+
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+
+
+@pytest.fixture(scope="session")
+def chromium(binary: Callable[[str], str]) -> Iterator[Any]:
+    """Debian's Chromium, driven by Playwright; one for all tests."""
+    from playwright.sync_api import sync_playwright
+
+    path = binary("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
+    """Opens a page in a browser profile of its own. Whatever it complains of fails the test."""
+    complaints: list[str] = []
+    contexts: list[Any] = []
+
+    def open_at(url: str, **options: Any) -> Any:
+        context = chromium.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.goto(url)
+        return page
+
+    yield open_at
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+AXE = "4.14.1"
+
+
+@pytest.fixture(scope="session")
+def axe(binary: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """axe-core's script, from npm: as the tests session installed it, or installed now."""
+    known = ROOT / ".nox/axe/node_modules/axe-core/axe.min.js"
+    if not known.exists():
+        folder = tmp_path_factory.mktemp("axe")
+        words = ("install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder))
+        done = subprocess.run([binary("npm"), *words, f"axe-core@{AXE}"], capture_output=True, text=True)
+        if done.returncode:
+            reason = f"axe-core cannot be installed: {done.stderr[-300:]}"
+            pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+        known = folder / "node_modules/axe-core/axe.min.js"
+    return known.read_text(encoding="utf-8")
