@@ -30,6 +30,12 @@ PROGRAMS = {
 }
 """Programs that the tests run, each with the Debian package that brings it."""
 
+HTMX = "2.0.11"
+"""The library of the monitoring page; a copy lies in console/web/static."""
+
+AXE = "4.14.1"
+"""What the page's tests look for barriers with; it comes from npm."""
+
 CODEX = "0.169.0"
 """The Codex CLI that is tried against the proxy; it comes from npm."""
 
@@ -171,6 +177,18 @@ def reset_grafana_password(session: nox.Session) -> None:
     """Give Grafana's admin a new password; what follows -- says in which container."""
     _install(session)
     session.run("python", "-m", "runbooks", "reset-grafana-password", *session.posargs)
+
+
+@nox.session(name="vendor-htmx")
+def vendor_htmx(session: nox.Session) -> None:
+    """Copy the page's one library from npm once more; git then shows whether anything has changed."""
+    folder = Path(session.create_tmp())
+    session.run(
+        "npm", "pack", "--silent", f"htmx.org@{HTMX}", "--pack-destination", str(folder), external=True
+    )
+    shutil.unpack_archive(folder / f"htmx.org-{HTMX}.tgz", folder, filter="data")
+    for source, copy in (("dist/htmx.min.js", "htmx.min.js"), ("LICENSE", "htmx.LICENSE")):
+        shutil.copyfile(folder / "package" / source, Path("console/web/static", copy))
 
 
 @nox.session

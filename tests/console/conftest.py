@@ -68,7 +68,7 @@ class Books:
 
     def add(self, number: int = 1, ago: timedelta = timedelta(minutes=1), **fields: Any) -> None:
         """Requests that ended so long ago, a second apart."""
-        events = []
+        events: list[RequestEvent] = []
         for _ in range(number):
             self.count += 1
             at = fields.get("requested_at", datetime.now(UTC) - ago - timedelta(seconds=len(events)))

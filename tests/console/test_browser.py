@@ -28,8 +28,8 @@ def incident(books: Books) -> None:
         books.add(10, timedelta(minutes=10), account_id=account, api_key_id="team-b")
     books.fail(20, timedelta(minutes=5), account_id="ben", api_key_id="team-b", request_id="same")
     with books.engine.begin() as connection:
-        account = Description("ben", "env:BEN_KEY", "ben@example.com", "plus")
-        changes.add(connection, account, datetime.now(UTC) - timedelta(days=1))
+        described = Description("ben", "env:BEN_KEY", "ben@example.com", "plus")
+        changes.add(connection, described, datetime.now(UTC) - timedelta(days=1))
 
 
 def test_an_incident_in_six_steps(books: Books, serve: Serve, open_page: Open) -> None:
