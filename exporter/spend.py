@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ledger.quota.estimate import QuotaEstimate
 from metrics.exporter import (
     ACCOUNT_COST_7D,
+    ACCOUNT_CYCLE_COST,
     ACCOUNT_UNPRICED_7D,
     ESTIMATE_SUPPRESSED,
     IMPLIED_QUOTA_7D,
@@ -29,16 +30,23 @@ Values = dict[tuple[str, ...], float]
 
 
 def spend(estimates: Estimates) -> tuple[Samples, ...]:
-    """US dollars of the priced requests, and beside them how many have no price."""
+    """US dollars of the priced requests, and beside them how many have no price.
+
+    As a part of the estimate they are not given where that is suppressed: whoever divided the two parts
+    would get the very answer that is held back.
+    """
+    spent: Values = {(id,): float(e.sums.usd) for id, e in estimates.items()}
     return (
-        Samples(ACCOUNT_COST_7D, {(id,): float(e.sums.usd) for id, e in estimates.items()}),
+        Samples(ACCOUNT_CYCLE_COST, spent),
+        Samples(ACCOUNT_COST_7D, {(id,): spent[id,] for id, e in estimates.items() if not e.reasons}),
         Samples(ACCOUNT_UNPRICED_7D, {(id,): e.sums.unpriced for id, e in estimates.items()}),
     )
 
 
 def quota(estimates: Estimates) -> tuple[Samples, ...]:
     """Percent used and implied quota, or the reasons why there is none."""
-    used: Values = {(id,): e.used_percent for id, e in estimates.items() if e.used_percent is not None}
+    told = {id: e for id, e in estimates.items() if not e.reasons}
+    used: Values = {(id,): e.used_percent for id, e in told.items() if e.used_percent is not None}
     implied: Values = {(id,): e.usd for id, e in estimates.items() if e.usd is not None}
     reasons: Values = {(id, reason): 1.0 for id, e in estimates.items() for reason in e.reasons}
     return (

@@ -75,10 +75,17 @@ SECONDARY_RESETS = MetricFamily(
     "Resets of the weekly quota window that this exporter has seen.",
     ("account_id",),
 )
+ACCOUNT_CYCLE_COST = MetricFamily(
+    "codex_lb_proxy_account_cycle_cost_usd",
+    "gauge",
+    "US dollars spent since the weekly reset, at most seven days back, whether or not there is an estimate.",
+    ("account_id",),
+    unit="usd",
+)
 ACCOUNT_COST_7D = MetricFamily(
     "codex_lb_proxy_account_cost_usd_7d",
     "gauge",
-    "US dollars spent since the weekly reset, at most seven days back; requests without a price left out.",
+    "US dollars that the implied quota is made of; absent, as its other part, where that is suppressed.",
     ("account_id",),
     unit="usd",
 )
@@ -91,7 +98,7 @@ ACCOUNT_UNPRICED_7D = MetricFamily(
 USED_DELTA_7D = MetricFamily(
     "codex_lb_secondary_used_percent_delta_pp_7d",
     "gauge",
-    "Percentage points of the weekly window used since its reset, at most seven days back.",
+    "Percentage points of the week that the implied quota is made of; absent where it is suppressed.",
     ("account_id",),
 )
 IMPLIED_QUOTA_7D = MetricFamily(
@@ -143,6 +150,7 @@ FAMILIES: tuple[MetricFamily, ...] = (
     PRIMARY_CREDITS,
     SECONDARY_CREDITS,
     SECONDARY_RESETS,
+    ACCOUNT_CYCLE_COST,
     ACCOUNT_COST_7D,
     ACCOUNT_UNPRICED_7D,
     USED_DELTA_7D,

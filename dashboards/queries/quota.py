@@ -95,7 +95,7 @@ def at_risk() -> tuple[Query, ...]:
             _to_reset(),
             latest(exporter.SECONDARY_CREDITS),
             projected_waste(),
-            latest(exporter.ACCOUNT_COST_7D),
+            latest(exporter.ACCOUNT_CYCLE_COST),
             f"({latest(exporter.IMPLIED_QUOTA_7D)} > 0)",
         )
     )

@@ -17,6 +17,7 @@ LEFT_OUT: Mapping[str, str] = {
     exporter_metrics.PRIMARY_RESET.name: _SHORT_WINDOW,
     exporter_metrics.PRIMARY_WINDOW.name: _SHORT_WINDOW,
     exporter_metrics.ACCOUNT_UNPRICED_7D.name: "the counter of unpriced requests is charted, with the reason",
+    exporter_metrics.ACCOUNT_COST_7D.name: "the cost of the cycle is charted, which is always there",
     exporter_metrics.UNREADABLE_ROWS.name: "the log names table and row, which a count cannot",
     collector_metrics.GAPS.name: "how long gaps were says more than how many there were",
     proxy_metrics.ERRORS.name: "the page of QuotascopeErrorRatioHigh asks for it when it matters",

@@ -32,7 +32,8 @@ _WINDOWS = {
 }
 FAMILIES: tuple[MetricFamily, ...] = (
     *(family for window in _WINDOWS.values() for family in window),
-    *(m.SECONDARY_CREDITS, m.SECONDARY_RESETS, m.USED_DELTA_7D, m.ACCOUNT_COST_7D, m.IMPLIED_QUOTA_7D),
+    *(m.SECONDARY_CREDITS, m.SECONDARY_RESETS, m.USED_DELTA_7D, m.IMPLIED_QUOTA_7D),
+    *(m.ACCOUNT_CYCLE_COST, m.ACCOUNT_COST_7D),
     *(m.ESTIMATE_SUPPRESSED, m.IDENTITY, m.ACCOUNT_STATUS, m.ACCOUNTS, m.NEWEST_REQUEST),
     *(m.COLLECTOR_SUCCESS, m.COLLECTOR_DURATION),
 )
@@ -66,6 +67,8 @@ def export(history: History, scrapes: Scrapes, book: PriceBook, exporter: Export
             _at(series, m.NEWEST_REQUEST, ()).set(tick, newest)
     for account in accounts.values():
         _spend(series, account, history.events, scrapes, book, account.id in exporter.suppressed)
+    for id in exporter.suppressed:
+        series.pop((m.USED_DELTA_7D.name, (id,)), None)
     for family, labels, value in _standing(history.plan.accounts, exporter):
         series[family.name, labels] = Series([0], [Decimal(str(value))])
     return Counted(scrapes, FAMILIES, series)
@@ -108,8 +111,9 @@ def _spend(
         if (cycle := cycle_start(account, event.requested_at)) != began:
             spent, began = Decimal(0), cycle
         spent += spend_of(event, book).usd
-        _at(series, m.ACCOUNT_COST_7D, (account.id,)).set(tick, spent)
+        _at(series, m.ACCOUNT_CYCLE_COST, (account.id,)).set(tick, spent)
         if not suppressed:
+            _at(series, m.ACCOUNT_COST_7D, (account.id,)).set(tick, spent)
             percent = used.values[bisect_right(used.ticks, tick) - 1]
             worth = spent * 100 / percent if percent else Decimal("NaN")
             _at(series, m.IMPLIED_QUOTA_7D, (account.id,)).set(tick, worth)

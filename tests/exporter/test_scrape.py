@@ -18,7 +18,7 @@ COLLECTORS = ("accounts", "windows", "spend", "freshness")
 OF_COLLECTOR = {
     "accounts": {"codex_lb_accounts_total", "codex_lb_account_identity"},
     "windows": {"codex_lb_secondary_used_percent", "codex_lb_secondary_resets_total"},
-    "spend": {"codex_lb_proxy_account_cost_usd_7d", "codex_lb_proxy_account_unpriced_requests_7d"},
+    "spend": {"codex_lb_proxy_account_cycle_cost_usd", "codex_lb_proxy_account_unpriced_requests_7d"},
     "freshness": {"codex_lb_exporter_newest_request_timestamp_seconds"},
 }
 EventFactory = Callable[..., RequestEvent]

@@ -44,7 +44,9 @@ def test_each_week_that_ends_is_a_reset(account: str) -> None:
 def test_the_implied_quota_is_near_what_the_week_is_worth() -> None:
     for account in HISTORY.plan.accounts:
         if account.id in TOLD.suppressed:
-            assert (m.IMPLIED_QUOTA_7D.name, (account.id,)) not in COUNTED.series
+            for part in (m.IMPLIED_QUOTA_7D, m.ACCOUNT_COST_7D, m.USED_DELTA_7D):
+                assert (part.name, (account.id,)) not in COUNTED.series
+            assert last(m.ACCOUNT_CYCLE_COST, account.id) > 0
         elif (used := float(last(m.USED_DELTA_7D, account.id))) >= 5:
             worth = float(last(m.IMPLIED_QUOTA_7D, account.id))
             assert worth == pytest.approx(account.week_usd, rel=2 / used)
