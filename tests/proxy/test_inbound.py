@@ -13,7 +13,7 @@ from proxy.metering.asked import NOTHING_ASKED, read_body
     ("body", "encoding", "model"),
     [
         (b'{"model": "gpt-5.4"}', "", "gpt-5.4"),
-        (gzip.compress(b'{"model": "gpt-5.4"}'), "gzip", "gpt-5.4"),
+        (gzip.compress(b'{"model": "gpt-5.4"}', mtime=0), "gzip", "gpt-5.4"),
         (b'{"model": "gpt-5.4"}', "gzip", None),
         (b'{"model": "gpt-5.4"}', "compress", None),
         (b"model=gpt-5.4", "", None),
