@@ -17,8 +17,10 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.metering import asked as asked_module
 from proxy.metering.asked import NOTHING_ASKED, read_body, read_request
 from proxy.metering.members import LONG, MAX_MEMBER, SMALL, brief, outline
+from proxy.relay import charge as charge_module
 from proxy.relay.charge import read_ask
 from proxy.relay.include_usage import asking
 
@@ -207,3 +209,10 @@ async def _longest_stall(clients: list[Line], request: bytes) -> float:
     done.set()
     await watching
     return longest
+
+
+def test_whatever_is_read_of_a_request_is_kept_in_brief() -> None:
+    """A member that a reader asks for and the brief document lacks would be lost in long requests alone."""
+    readers = (*asked_module._Question.__struct_fields__, *charge_module._Body.__struct_fields__)
+    document = dict.fromkeys(readers, "x") | {"padding": "x" * SMALL}
+    assert json.loads(brief(json.dumps(document).encode())) == dict.fromkeys(readers, "x")
