@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import dashboards, exporter, fleet, quota, relay, soak
+from bench import collector, dashboards, exporter, fleet, quota, relay, soak
 
 
 def _relay(options: argparse.Namespace) -> None:
@@ -39,12 +39,17 @@ def _fleet(options: argparse.Namespace) -> None:
     print(fleet.table(fleet.findings()), flush=True)
 
 
+def _collector(_: argparse.Namespace) -> None:
+    print(collector.table(collector.findings()), flush=True)
+
+
 BENCHES: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "relay": ("the proxy against a bare pass-through, nginx, no proxy at all", _relay),
     "fleet": ("50,000 requests over 20 accounts in every trouble, judged by the provider's log", _fleet),
     "soak": ("1,000 streams at once, 200,000 requests in a row, scrapes under load", _soak),
     "exporter": ("a scrape of 1,000 accounts at 100,000 and at 10 million stored requests", _exporter),
     "quota": ("the quota estimate on 1,000 accounts whose true quotas are known", _quota),
+    "collector": ("200,000 events that wait in a gateway's queue, and 500 a second", _collector),
     "dashboards": (
         "samples that opening each dashboard loads, with and without rules",
         _dashboards,
