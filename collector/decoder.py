@@ -41,6 +41,9 @@ log = logging.getLogger("quotascope.collector")
 
 MAX_BATCH = 1_000
 IDLE_SECONDS = 0.5
+GATHER_SECONDS = 0.1
+"""How long items of a thin flow wait for others: a transaction costs more than an event."""
+
 RETRY_SECONDS = 1.0
 TOLD_SECONDS = 5.0
 """How often the ledger is told how it stands with the gateways."""
@@ -136,7 +139,8 @@ class Decoder:
     def _run(self) -> None:
         pause = 0.0
         while not self._ending.is_set():
-            self._wake.wait(pause)
+            if self._wake.wait(pause) and pause:
+                self._ending.wait(GATHER_SECONDS)
             self._wake.clear()
             pause = self._try()
             if pause == RETRY_SECONDS:
@@ -163,11 +167,11 @@ class Decoder:
         return 0.0 if busy else IDLE_SECONDS
 
     def step(self) -> bool:
-        """Decode and store the oldest items; whether there were any. Raises: LedgerError, InboxError."""
+        """Decode and store the oldest items; whether there are more. Raises: LedgerError, InboxError."""
         items = self._inbox.pending(MAX_BATCH)
         if items:
             self._store(decode(items, self._instance))
-        return bool(items)
+        return len(items) == MAX_BATCH
 
     def _store(self, batch: Batch) -> None:
         try:

@@ -25,6 +25,9 @@ from collector.status import Status
 
 PING_SECONDS = 5.0
 CONTROL = (b'{"refresh":true}', b'{"support_refresh":true}')
+GATHER_SECONDS = 0.01
+"""How long a message of a thin flow waits for others: a commit costs more than an event."""
+
 MAX_BATCH = 2_000
 """Messages of one commit."""
 
@@ -271,6 +274,8 @@ class _Subscription:
     async def _commit(self) -> None:
         while True:
             await self._arrived.wait()
+            if not self._ended:
+                await asyncio.sleep(GATHER_SECONDS)
             self._arrived.clear()
             while self._waiting:
                 raws, sound = self._batch()
