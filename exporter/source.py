@@ -21,7 +21,7 @@ from ledger.pricing.prices import PriceBook
 from ledger.quota.capacity import Capacity
 from ledger.quota.estimate import PERIOD, QuotaEstimate, QuotaRules
 from ledger.quota.estimates import Estimates
-from ledger.reader.foreign import Accounts, micros, read_accounts
+from ledger.reader.foreign import Accounts, exists, micros, read_accounts
 from ledger.reader.meters import Meters, Shown
 from ledger.reader.newest import newest_request_at
 from ledger.reader.readonly import Reader, passes_by_itself
@@ -29,6 +29,8 @@ from ledger.reader.recent_requests import RequestPages
 from ledger.requests.queries import Account
 
 T = TypeVar("T")
+
+APART = "where they are in a file of their own, name it too: codex-lb:PATH,accounts=PATH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Source:
         self._meters, self._pages = Meters(rules), RequestPages()
         self._seen: dict[str, Hashable] = {}
         self._gone: frozenset[str] = frozenset()
+        self._listed: frozenset[str] = frozenset()
         self._account_list = Once(self._read_accounts)
         self._metered, self._paged = Once(self._read_meters), Once(self._read_pages)
 
@@ -147,10 +150,19 @@ class Source:
         self._audit("meters", lambda connection: _take(steps(connection), go_on), self._meters.forget)
 
     def _read_accounts(self, now: datetime) -> Accounts:
-        found = _read_from(self._accounts, read_accounts)
-        shown = {account.id for account in found.shown}
-        self._gone = (self._gone | found.hidden) - shown  # its requests go later than an account does
+        found = _read_from(self._accounts, partial(self._accounts_of, at=micros(now)))
+        shown = frozenset(account.id for account in found.shown)
+        self._gone = (
+            self._gone | found.hidden | self._listed
+        ) - shown  # requests go later than their account
+        self._listed = shown
         return found
+
+    def _accounts_of(self, connection: Connection, at: int) -> Accounts:
+        foreign_and_whole = not self._stored_prices and self._accounts is self._history
+        if foreign_and_whole and not exists(connection, "accounts"):
+            raise StoreError(f"{self._history.name} has no table accounts; {APART}")
+        return read_accounts(connection, at)
 
     def _read_meters(self, now: datetime) -> Meters:
         ids = [account.id for account in self.accounts(now).shown]

@@ -42,8 +42,8 @@ def error_ratio_in_range(at_least: int) -> Query:
 
 
 def by_status() -> Query:
-    """Number of accounts in each state."""
-    counts = f"max by (status) ({select(exporter.ACCOUNTS)})"
+    """Number of accounts in each state, those of all exporters together."""
+    counts = f"sum by (status) ({select(exporter.ACCOUNTS)})"
     return Query(f"sort_desc({counts} > 0)", "{{status}}", instant=True)
 
 

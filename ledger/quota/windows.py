@@ -66,6 +66,12 @@ def slot_of(source: str, minutes: int | None) -> Slot:
     return "primary"
 
 
+def same_length(one: Reading, other: Reading) -> bool:
+    """Whether two readings are of windows of the same length: with the plan, a week may go from one name to
+    another, and what was told under the former one is out of date."""
+    return one is other or (one.minutes is not None and one.minutes == other.minutes)
+
+
 def window(latest: Mapping[str, Reading], slot: Slot, now: int) -> Window | None:
     """An account's window in a slot.
 
@@ -80,6 +86,7 @@ def window(latest: Mapping[str, Reading], slot: Slot, now: int) -> Window | None
         return None
     newest = max(reading.at for reading in found.values())
     source = next(s for s in _PREFERRED if s in found and newest - found[s].at <= TOGETHER)
+    source = max((s for s in found if same_length(found[s], found[source])), key=lambda s: found[s].at)
     reading = found[source]
     expired = reading.reset_at is not None and reading.reset_at * 1_000_000 <= now
     used = 0.0 if expired else min(100.0, max(0.0, reading.used))

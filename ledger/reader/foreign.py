@@ -36,6 +36,9 @@ milliseconds in place of seconds, say nothing."""
 _TEXTS, _NUMBERS = frozenset({str, NoneType}), frozenset({int, NoneType})
 """What stands in nearly all rows, and needs no look at each value: there are a million of them."""
 
+_PASSING = frozenset({"rate_limited", "quota_exceeded"})
+"""States of an account that end by themselves."""
+
 _NOT_UNDERSTOOD = (StoreError, ValueError, TypeError, ArithmeticError)
 
 
@@ -116,15 +119,22 @@ def is_of_a_window(row: Stored) -> bool:
     return row[3] is not None and not (isinstance(row[4], str) and not is_known(row[4]))
 
 
-def account(row: Stored) -> Account | None:
-    """The account of a row of id, email, plan and status; None where it cannot be understood."""
+def account(row: Stored, at: int = 0) -> Account | None:
+    """The account of a row of id, email, plan and status; None where it cannot be understood.
+
+    A limit whose end, `reset_at`, has passed `at` is none any more: its owner notes that only when it next
+    uses the account.
+    """
     try:
         id, email, plan, status = _texts(row[:4])
     except TypeError:
         return None
     if id is None:
         return None
-    return Account(id, email or "", (plan or "unknown").casefold(), (status or "active").casefold())
+    status = (status or "active").casefold()
+    if status in _PASSING and isinstance(row[5], int) and row[5] * 1_000_000 <= at:
+        status = "active"
+    return Account(id, email or "", (plan or "unknown").casefold(), status)
 
 
 def time(value: Any) -> int | None:
@@ -281,10 +291,10 @@ class Accounts:
     unreadable: int = 0
 
 
-def read_accounts(connection: Connection) -> Accounts:
-    """All accounts, their status and plan in lower case."""
+def read_accounts(connection: Connection, at: int = 0) -> Accounts:
+    """All accounts as of `at`, microseconds since 1970; their status and plan in lower case."""
     rows = list(_rows(connection))
-    found = [(account(row), row[4] is not None) for row in rows]
+    found = [(account(row, at), row[4] is not None) for row in rows]
     return Accounts(
         tuple(account for account, deleted in found if account and not deleted),
         frozenset(account.id for account, deleted in found if account and deleted),
@@ -294,7 +304,7 @@ def read_accounts(connection: Connection) -> Accounts:
 
 def _rows(connection: Connection) -> Iterator[Stored]:
     have = columns(connection, "accounts")
-    names = ("email", "plan_type", "status", "delete_requested_at")
+    names = ("email", "plan_type", "status", "delete_requested_at", "reset_at")
     select = f"SELECT id, {', '.join(or_null(name, have) for name in names)} FROM accounts"  # noqa: S608
     after: dict[str, Any] = {}
     while True:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from ledger.quota.cycle import MINUTE, Cycle, Cycles, Reading, Resets, current, cycles_of, merged
 from ledger.quota.estimate import PERIOD, QuotaRules
-from ledger.quota.windows import FORGOTTEN, Slot, Window, slot_of, window
+from ledger.quota.windows import FORGOTTEN, Slot, Window, same_length, slot_of, window
 from ledger.reader.foreign import Stored, is_of_a_window, reading
 from ledger.reader.meter_rows import MeterRows
 
@@ -53,8 +53,8 @@ class AccountMeters:
         """The windows at `now`: computed anew when a reading has come or a window has ended."""
         if now >= self._until:
             primary, secondary = (window(self._latest, slot, now) for slot in SLOTS)
-            cycles = self.cycles.get(secondary.source, ()) if secondary else ()
-            self._shown = Shown(primary, secondary, current(cycles))
+            cycle = current(self._cycles_of(secondary.source)) if secondary else None
+            self._shown = Shown(primary, secondary, cycle)
             ends = [(r.reset_at or 0) * 1_000_000 for r in self._latest.values()]
             self._until = min((end for end in ends if end > now), default=_NEVER)
         return self._shown
@@ -86,6 +86,19 @@ class AccountMeters:
     def waits(self) -> bool:
         """Whether there are readings whose time has not come."""
         return bool(self._ahead)
+
+    def _cycles_of(self, source: str) -> Cycles:
+        """The cycles of a source, and those of windows of the same length that had another name before."""
+        found, latest = self.cycles.get(source, ()), self._latest[source]
+        for other in self._latest.keys() - {source}:
+            if same_length(self._latest[other], latest):
+                found = merged(
+                    found,
+                    self.cycles.get(other, ()),
+                    wobble_seconds=self._rules.wobble_seconds,
+                    gap=self._rules.gap,
+                )
+        return found
 
     def _add(self, readings: Sequence[_Sourced]) -> None:
         self._until = 0

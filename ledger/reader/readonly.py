@@ -85,7 +85,7 @@ class Reader:
         Args:
             name: what errors call the store.
         """
-        self.url = url
+        self.url, self.name = url, name
         self._doing, self._timeout = f"cannot read {name}", busy_timeout_seconds
         self._opened = threading.local()  # how this thread's connection was opened
         self._file = Path(url.database or "").absolute() if url.get_backend_name() == "sqlite" else None

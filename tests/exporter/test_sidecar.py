@@ -340,7 +340,7 @@ def test_an_account_that_goes_for_good_is_not_shown_again_by_its_requests(
         key = ("codex_lb_proxy_account_cost_usd_7d", "gone")
         assert values(take())[key] == pytest.approx(COST)
         owner.execute("DELETE FROM accounts WHERE id = 'gone'")
-        assert values(take())[key] == pytest.approx(COST)  # it was never marked for deletion
+        assert key not in values(take())  # nor where it was never marked for deletion
 
 
 def test_after_an_error_of_our_own_nothing_half_read_is_left(
@@ -470,3 +470,23 @@ def test_a_store_behind_a_link_is_read_with_its_wal(
                 number * COST
             )
             owner.execute(*request(100 + number, 0.1, account_id=None))
+
+
+def test_a_deleted_account_is_not_shown_by_the_requests_that_are_still_remembered(
+    new: Path, taker: Taker, values: Values
+) -> None:
+    take = taker(store=f"codex-lb:{new}")
+    assert ("codex_lb_proxy_account_cycle_cost_usd", "a") in values(take())
+    with closing(sqlite3.connect(new, isolation_level=None)) as owner:
+        for table, column in (("usage_history", "account_id"), ("accounts", "id")):
+            owner.execute(f"DELETE FROM {table} WHERE {column} = 'a'")
+        assert not [key for key in values(take()) if "a" in key[1:2]]
+
+
+def test_accounts_that_are_kept_apart_are_asked_for(tmp_path: Path, taker: Taker) -> None:
+    apart = fill(tmp_path / "store.db", OLD_HISTORY, rows=[])
+    error = taker(store=f"codex-lb:{apart}")().errors["accounts"]
+    assert error == (
+        "the codex-lb store has no table accounts; where they are in a file of their own, name it too: "
+        "codex-lb:PATH,accounts=PATH"
+    )

@@ -53,6 +53,32 @@ def test_an_account_that_nobody_understands_is_counted_and_costs_no_other(
     assert found.unreadable == 2
 
 
+def test_an_account_whose_limit_has_passed_is_active_again(
+    store: tuple[sqlite3.Connection, Connection],
+) -> None:
+    owner, connection = store
+    owner.execute("ALTER TABLE accounts ADD COLUMN status")
+    owner.execute("ALTER TABLE accounts ADD COLUMN reset_at")
+    for id, status, reset_at in (
+        ("a", "RATE_LIMITED", 999),
+        ("b", "rate_limited", 1_001),
+        ("c", "quota_exceeded", 1_000),
+        ("d", "paused", 999),
+        ("e", "rate_limited", None),
+        ("f", "rate_limited", "soon"),
+    ):
+        owner.execute("INSERT INTO accounts (id, status, reset_at) VALUES (?, ?, ?)", (id, status, reset_at))
+    found = read_accounts(connection, 1_000_000_000)
+    assert {account.id: account.status for account in found.shown} == {
+        "a": "active",
+        "b": "rate_limited",
+        "c": "active",
+        "d": "paused",
+        "e": "rate_limited",
+        "f": "rate_limited",
+    }
+
+
 def test_indexes_of_a_part_of_the_rows_are_none_and_expressions_have_no_name(
     store: tuple[sqlite3.Connection, Connection],
 ) -> None:

@@ -121,6 +121,19 @@ def test_an_account_that_was_not_looked_at_for_weeks_keeps_its_last_words(store:
     assert percents(store.shown()) == (40, 10)
 
 
+def test_a_week_that_moves_from_one_name_to_another_is_one_cycle_where_it_ends_at_the_same_time(
+    store: Store,
+) -> None:
+    store.followed()
+    store.tell(2, timedelta(hours=20))
+    store.tell(30, timedelta(minutes=10))
+    store.tell(95, timedelta(minutes=5), window="primary", minutes=10_080)
+    shown = store.shown()
+    assert percents(shown) == (None, 95)
+    assert shown.cycle is not None
+    assert (shown.cycle.first.used, shown.cycle.newest.used) == (2, 95)
+
+
 def test_a_reading_of_the_future_counts_when_its_time_has_come(store: Store) -> None:
     store.followed()
     store.tell(60, timedelta(hours=1))

@@ -88,3 +88,10 @@ def test_credits_are_what_is_left_of_the_capacity() -> None:
     assert remaining_credits(CAPACITIES["plus"].secondary, 25) == 5_670
     assert remaining_credits(100, 130) == 0
     assert remaining_credits(100, -1) == 100
+
+
+def test_a_week_that_moved_to_another_name_stands_as_last_told_under_it() -> None:
+    latest = {"secondary": read(2, 10_080, age=3), "primary": read(95, 10_080, LATER + 7)}
+    assert window(latest, "secondary", NOW) == Window("primary", 95, LATER + 7, 10_080)
+    back = {"secondary": read(2, 10_080), "primary": read(95, 10_080, age=3)}
+    assert window(back, "secondary", NOW) == Window("secondary", 2, LATER, 10_080)
