@@ -47,7 +47,7 @@ class _Connection(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         kind = type(exc).__name__
-        if status >= 500:
+        if status >= 500 and not isinstance(exc, ConnectionError):  # who asked has gone
             log.error("a request failed unexpectedly: %s", kind, exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun already")

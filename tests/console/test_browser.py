@@ -162,7 +162,7 @@ def test_columns_are_remembered(books: Books, serve: Serve, open_page: Open) -> 
     books.add(2)
     page = open_page(serve().url)
     page.locator("details.columns summary").click()
-    page.get_by_label("Session").check()
+    page.get_by_role("checkbox", name="Session").check()
     page.get_by_role("button", name="Show these").click()
     page.wait_for_load_state()
     assert "conversation-1" in page.locator("#rows").inner_text()
