@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import collector, dashboards, exporter, fleet, quota, relay, soak
+from bench import collector, dashboards, exporter, fleet, ledger, quota, relay, soak
 
 
 def _relay(options: argparse.Namespace) -> None:
@@ -43,11 +43,16 @@ def _collector(_: argparse.Namespace) -> None:
     print(collector.table(collector.findings()), flush=True)
 
 
+def _ledger(options: argparse.Namespace) -> None:
+    print(ledger.table(ledger.measure(options.rows)), flush=True)
+
+
 BENCHES: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "relay": ("the proxy against a bare pass-through, nginx, no proxy at all", _relay),
     "fleet": ("50,000 requests over 20 accounts in every trouble, judged by the provider's log", _fleet),
     "soak": ("1,000 streams at once, 200,000 requests in a row, scrapes under load", _soak),
     "exporter": ("a scrape of 1,000 accounts at 100,000 and at 10 million stored requests", _exporter),
+    "ledger": ("insertion, size and the questions of the monitoring page, beside a naive GROUP BY", _ledger),
     "quota": ("the quota estimate on 1,000 accounts whose true quotas are known", _quota),
     "collector": ("200,000 events that wait in a gateway's queue, and 500 a second", _collector),
     "dashboards": (
@@ -70,6 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default: 5)")
     parser.add_argument("--seconds", type=int, default=4, help="seconds of each measurement (default: 4)")
     parser.add_argument("--connections", type=int, default=32, help="connections of the load (default: 32)")
+    parser.add_argument(
+        "--rows", type=int, default=1_000_000, help="ledger: requests to store (default: 1000000)"
+    )
     parser.add_argument("--plot", type=Path, metavar="PNG", help="quota: draw what it finds")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.what if name not in BENCHES]
