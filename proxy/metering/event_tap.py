@@ -26,7 +26,7 @@ LAST_EVENTS = 16
 _FIRST_EVENTS = 3
 """Events among which that is which tells the response's id: what Codex is told of its quota comes first."""
 
-_NO_COUNTS = b'"usage":null'
+_MARKER = b'"usage'
 _COUNTS = re.compile(rb'"usage\w*"\s*:\s*\{')
 _DONE = b"[DONE]"
 _SEAM = 200
@@ -63,10 +63,14 @@ class EventTap:
         if self._head_size < HEAD_KEPT:
             self._head.append(chunk)
             self._head_size += len(chunk)
+        blocks = self._blocks
+        if not blocks.rest and chunk.endswith(b"\n\n"):
+            self._take(chunk)
+            return
         if self._sieve:
             self._sieve.feed(chunk)
-        self._blocks.feed(chunk)
-        if self._blocks.size > MOST_EVENT:
+        blocks.feed(chunk)
+        if blocks.size > MOST_EVENT:
             self._begin_sieve()
 
     def end(self) -> Report:
@@ -93,9 +97,8 @@ class EventTap:
         """A block of whole events."""
         if self._sieve:
             self._end_sieve()
-        if b"usage" in block and block.count(b"usage") > block.count(_NO_COUNTS):
-            found = lines(block) if self._lines else with_match(block, _COUNTS)
-            for data in found:
+        if (at := block.find(_MARKER)) >= 0:
+            for data in lines(block) if self._lines else with_match(block, _MARKER, _COUNTS, at):
                 self._report = report_over(self._read(data), self._report)
         self._last.append(block)
         self._last_size += len(block)

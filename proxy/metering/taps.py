@@ -6,6 +6,7 @@ whatever its head calls it; of a stream, only events that may carry counts are p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -31,10 +32,13 @@ class Tap(Protocol):
     """One answer's observer."""
 
     @property
+    def first_token_seen(self) -> bool:
+        """Whether something generated has come."""
+
+    @property
     def streams(self) -> bool:
         """Whether the answer says by itself when it is complete."""
 
-    first_token_seen: bool
     quota_events: list[bytes]
 
     def feed(self, chunk: bytes) -> None:
@@ -137,28 +141,38 @@ class AnswerTap:
         self._media = media
         self._decode = decode
         self._inner: Tap | None = FrameTap(api) if media == _FRAMES else None
-        self.first_token_seen = False
+        self.feed: Callable[[bytes], None] = self._first if decode is plain else self._packed
         self.quota_events: list[bytes] = []
 
     @property
     def streams(self) -> bool:
         return self._inner.streams if self._inner else self._media == "text/event-stream"
 
-    def feed(self, chunk: bytes) -> None:
-        if self._decode is not plain:
-            try:
-                chunk = self._decode(chunk)
-            except Undecodable:
-                self._decode = _nothing  # what was read before it still counts
-                return
-        inner = self._inner
-        if inner is None:
+    @property
+    def first_token_seen(self) -> bool:
+        return self._inner is not None and self._inner.first_token_seen
+
+    def _packed(self, chunk: bytes) -> None:
+        try:
+            chunk = self._decode(chunk)
+        except Undecodable:
+            self.feed = _nothing  # what was read before it still counts
+            return
+        if self._inner is None:
+            self._first(chunk)
+        else:
+            self._inner.feed(chunk)
+
+    def _first(self, chunk: bytes) -> None:
+        """The first bytes; those that follow go to the tap that they call for."""
+        if self._inner is None:
             chunk = chunk.lstrip(_SPACE)
             if not chunk:
                 return
-            inner = self._inner = self._begun(chunk)
-        inner.feed(chunk)
-        self.first_token_seen = inner.first_token_seen
+            self._inner = self._begun(chunk)
+        if self._decode is plain:
+            self.feed = self._inner.feed
+        self._inner.feed(chunk)
 
     def end(self) -> Report:
         if self._inner is None:
@@ -181,8 +195,8 @@ def _is_event(begun: bytes) -> bool:
     return any(begun.startswith(name) or name.startswith(begun) for name in _FIELDS)
 
 
-def _nothing(chunk: bytes) -> bytes:
-    return b""
+def _nothing(chunk: bytes) -> None:
+    return None
 
 
 def _read_lines(whole: bytes, api: str) -> Report:
