@@ -103,7 +103,13 @@ async def test_our_own_key_is_kept_nowhere(
     assert SECRETS["words"] not in kept(scene, caplog)
 
 
-REPEATS = ["User-Agent: agent {}", "session_id: {}", "x-client-request-id: id-{}", "x-request-id: {}"]
+REPEATS = [
+    "User-Agent: agent {}",
+    "session_id: {}",
+    "x-client-request-id: id-{}",
+    "x-request-id: {}",
+    "X-Project: {}",
+]
 
 
 @pytest.mark.parametrize("repeats", REPEATS)
