@@ -8,26 +8,18 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from ledger.request_tables import request_logs
 from ledger.requests.texts import units_of
 from ledger.values import RequestEvent, Usage
 
 _USAGE = tuple(field.name for field in fields(Usage))
+_CHANGED = ("requested_at", "login", "streamed", "provider_cost_usd", "extra_units")
 _SAME = tuple(
     field.name
     for field in fields(RequestEvent)
-    if field.name
-    not in (
-        "id",
-        "method",
-        "usage",
-        "billable",
-        "requested_at",
-        "login",
-        "streamed",
-        "provider_cost_usd",
-        "extra_units",
-    )
+    if field.name in request_logs.c and field.name not in ("id", *_CHANGED)
 )
+"""What is stored under its own name, as it is; an event may say more than a row keeps."""
 
 
 def event_of(row: Mapping[str, Any]) -> RequestEvent:
