@@ -33,9 +33,6 @@ PROGRAMS = {
 HTMX = "2.0.11"
 """The library of the monitoring page; a copy lies in console/web/static."""
 
-AXE = "4.14.1"
-"""What the page's tests look for barriers with; it comes from npm."""
-
 CODEX = "0.169.0"
 """The Codex CLI that is tried against the proxy; it comes from npm."""
 

@@ -42,7 +42,7 @@ def test_an_incident_in_six_steps(books: Books, serve: Serve, open_page: Open) -
     telling = page.locator(".failures ol")
     assert "Account ben 20 failures" in telling.inner_text()
     assert "API key team-b 20 failures" in telling.inner_text()
-    page.get_by_role("link", name="ben", exact=True).click()  # 3. the account that is unhealthy
+    page.get_by_role("link", name="ben", exact=True).first.click()  # 3. the account that is unhealthy
     assert "account_id=ben" in page.url
     page.get_by_role("link", name="team-b", exact=True).first.click()  # 4. its callers
     assert "api_key_id=team-b" in page.url and "account_id=ben" in page.url
