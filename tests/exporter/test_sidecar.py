@@ -304,7 +304,7 @@ def test_nothing_of_a_replaced_store_is_remembered(
     restored.replace(old)
     found = values(take())
     assert found["codex_lb_secondary_used_percent", "a"] == 10  # not the 40 of the file before
-    assert found["codex_lb_proxy_account_cost_usd_7d", "a"] == 0
+    assert found["codex_lb_proxy_account_cycle_cost_usd", "a"] == 0
 
 
 def test_a_column_that_an_upgrade_adds_counts_from_the_next_scrape(
