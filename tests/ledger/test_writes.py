@@ -140,7 +140,7 @@ class TestRecord:
         (row,) = rows(ledger, request_logs)
         said = {field.name: getattr(event, field.name) for field in fields(event)}
         elsewhere = {"id", "usage", "billable", "extra_units"}  # stored under other names, as asserted below
-        left_out = {"method"}  # the metrics' alone
+        left_out = {"method", "batched", "background"}  # of use before it is stored
         assert {name: getattr(row, name) for name in said.keys() - elsewhere - left_out} == {
             name: value for name, value in said.items() if name not in elsewhere | left_out
         }
