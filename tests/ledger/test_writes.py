@@ -140,7 +140,9 @@ class TestRecord:
         (row,) = rows(ledger, request_logs)
         said = {field.name: getattr(event, field.name) for field in fields(event)}
         elsewhere = {"id", "usage", "billable", "extra_units"}  # stored under other names, as asserted below
-        left_out = {"method", "batched", "background"}  # of use before it is stored
+        stored_columns = set(request_logs.c.keys())
+        left_out = said.keys() - stored_columns - elsewhere  # of use before it is stored
+        assert left_out == {"method", "background", "batched", "unmetered", "implausible"}
         assert {name: getattr(row, name) for name in said.keys() - elsewhere - left_out} == {
             name: value for name, value in said.items() if name not in elsewhere | left_out
         }
