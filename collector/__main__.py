@@ -31,7 +31,6 @@ EPILOG = """\
 examples:
   python -m collector                                collects from the gateways of codex-usage.toml
   python -m collector replay                         tries undecodable items again
-  python -m collector import usage.jsonl --dry-run
 
 exit codes: 0 ended by SIGTERM or Ctrl-C, or done; 1 something could not be read; 2 bad configuration
 """
