@@ -129,7 +129,7 @@ def test_a_request_deleted_deep_in_the_week_is_noticed_by_the_running_exporter(
     spent = float(get(url).partition(line)[2].split()[0])
     assert spent == pytest.approx(4 * PAGE_ROWS * each, rel=1e-12)
 
-    delete = f"DELETE FROM request_logs WHERE id = {PAGE_ROWS // 2}"
+    delete = f"DELETE FROM request_rows WHERE id = {PAGE_ROWS // 2}"
     write(usage_db, lambda c: c.exec_driver_sql(delete))
     deadline = time.monotonic() + 20
     while spent > (4 * PAGE_ROWS - 0.5) * each and time.monotonic() < deadline:
