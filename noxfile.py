@@ -91,7 +91,11 @@ def tests(session: nox.Session) -> None:
         return
     # What is measured is measured alone: beside other tests a median says little.
     session.run(*pytest, "-m", "benchmark", "-q")
-    session.run(*pytest, "-m", "not benchmark", "-n", "auto", "--dist", "worksteal", "--benchmark-disable")
+    # Playwright keeps a loop running in its process, in which no other test could run one.
+    browser = "tests/console/test_browser.py"
+    session.run(*pytest, "-q", "--benchmark-disable", browser)
+    parallel = ("-n", "auto", "--dist", "worksteal", "--benchmark-disable", f"--ignore={browser}")
+    session.run(*pytest, "-m", "not benchmark", *parallel)
 
 
 @nox.session
