@@ -119,7 +119,8 @@ def by(
         durations: with histograms for each value, for percentiles.
     """
     groups = _groups(_summed(connection, where, book, (dimension,), (), durations))
-    ranked = sorted(groups, key=lambda group: ORDERS[order](group.totals), reverse=True)
+    named = sorted(groups, key=lambda group: str(group.value))  # what is equal keeps one order
+    ranked = sorted(named, key=lambda group: ORDERS[order](group.totals), reverse=True)
     rest = sum((group.totals for group in ranked[top:]), Totals())
     return Breakdown(dimension, tuple(ranked[:top]), rest, len(groups))
 
@@ -150,7 +151,7 @@ def series(
     whole: dict[Any, Totals] = {}
     for (_, values), sums in found.items():
         whole[values] = whole.get(values, Totals()) + sums
-    ranked = sorted(whole, key=lambda values: ORDERS[order](whole[values]), reverse=True)
+    ranked = sorted(sorted(whole, key=str), key=lambda values: ORDERS[order](whole[values]), reverse=True)
     shown = ranked[:top] if dimension else [()]
     return tuple(Line(values[0] if values else None, _points(found, values, bounds)) for values in shown)
 

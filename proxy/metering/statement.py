@@ -118,7 +118,7 @@ def _input_over(newer: Statement, older: Statement) -> Statement:
     if not whole:
         return _filled(newer, newer, older)
     if newer.read or newer.written:
-        if newer.beside and newer.input == whole and newer.read == older.read:
+        if newer.beside and older.beside and newer.input == whole and newer.read == older.read:
             return older  # the whole, by the name of the uncached part
         same = newer.whole_input == whole
         return _filled(newer, newer, older) if same else _with_hours(newer, older)

@@ -536,7 +536,6 @@ class TestLimits:
 
 
 class TestFromSums:
-    @pytest.mark.xfail(reason="sums by hour and rows differ in rare cases", strict=False)
     @SEVERAL
     @given(data=st.data())
     def test_sums_by_hour_and_rows_say_the_same(

@@ -55,7 +55,6 @@ def anthropic(draw: st.DrawFn) -> tuple[dict[str, object], list[dict[str, object
     return counts, draw(st.lists(st.sampled_from(parts), max_size=6))
 
 
-@pytest.mark.xfail(reason="rare orders of restated counts still differ", strict=False)
 @given(anthropic(), st.randoms())
 def test_restating_changes_nothing_in_whatever_order(
     said: tuple[dict[str, object], list[dict[str, object]]], random: object
