@@ -67,7 +67,7 @@ async def body(
                 hear(whole)
             return whole
     reader = RequestReader(content_type, encoding)
-    return _passing(request, upload, begun, reader, learn, hear, most_bytes)
+    return _passing(request, upload, begun, reader, learn, hear, most_bytes, length)
 
 
 def decoded(whole: bytes, content_encoding: str) -> bytes | None:
@@ -92,9 +92,10 @@ async def _passing(
     learn: Learn,
     hear: Hear | None,
     most_bytes: int,
+    length: int | None,
 ) -> AsyncIterator[bytes]:
     read = iter(begun)
-    size = 0
+    size, learnt = 0, False
     while chunk := next(read, b"") or await _chunk(request, upload):
         size += len(chunk)
         if size > most_bytes:
@@ -102,8 +103,12 @@ async def _passing(
         reader.feed(chunk)
         if hear:
             hear(chunk)
+        if size == length:  # before the provider has all of it: its answer may end before a thread does
+            learn(await aside(size, reader.end, is_packed=reader.is_packed))
+            learnt = True
         yield chunk
-    learn(await aside(size, reader.end, is_packed=reader.is_packed))
+    if not learnt:
+        learn(await aside(size, reader.end, is_packed=reader.is_packed))
 
 
 async def _read(request: web.BaseRequest, upload: Upload, most: int) -> tuple[list[bytes], bool]:
