@@ -9,18 +9,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from datetime import date
+from dataclasses import dataclass
 from decimal import Decimal
-from operator import add
-from typing import NamedTuple
 
-from ledger.pricing.cost import TokenSum, price_metered
-from ledger.pricing.counts import Counts, count_values, is_metered
+from ledger.pricing.counts import Counts
 from ledger.pricing.prices import PriceBook
-from ledger.pricing.steps import context_step
 from ledger.requests.error_codes import KNOWN_CODES, error_class
-from ledger.values import NO_USAGE, UNKNOWN_MODEL, RequestEvent
+from ledger.requests.grouped import Group, Sums, group_cost, grouped
+from ledger.values import UNKNOWN_MODEL, RequestEvent
 from metrics import proxy as m
 from metrics.family import MetricFamily
 
@@ -31,8 +27,6 @@ Key = tuple[str, tuple[str, ...]]
 """A series: its name as scraped, without the bucket's suffix for le, and its label values."""
 
 Increments = dict[Key, float]
-_NO_COUNTS = (0,) * len(fields(Counts))
-_KINDS = ("input", "output", "cached_input", "cache_write", "reasoning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,44 +58,6 @@ class Labels:
         self._known |= set(values) - {OTHER}
 
 
-class _Group(NamedTuple):
-    status: str
-    model: str | None
-    api: str
-    account: str
-    key: str
-    http_status: int
-    method: str
-    route: str
-    error_code: str | None
-    billable: bool
-    metered: bool
-    provider: str | None
-    service_tier: str | None
-    context_above: int
-    day: date
-
-
-@dataclass(slots=True)
-class _Sum:
-    first: RequestEvent
-    requests: int = 0
-    counts: tuple[int, ...] = _NO_COUNTS
-    reasoning: int = 0
-    latencies: list[float] = field(default_factory=list)
-    first_tokens: list[float] = field(default_factory=list)
-
-    def add(self, event: RequestEvent) -> None:
-        self.requests += 1
-        if event.status != "cancelled":
-            self.latencies.append(event.latency_ms)
-            if event.latency_first_token_ms is not None:
-                self.first_tokens.append(event.latency_first_token_ms)
-        if event.usage is not NO_USAGE:
-            self.counts = tuple(map(add, self.counts, count_values(event.usage)))
-            self.reasoning += event.usage.reasoning_tokens or 0
-
-
 class EventCounter:
     """Counts events into the proxy's families.
 
@@ -120,19 +76,12 @@ class EventCounter:
 
     def count(self, events: Sequence[RequestEvent], book: PriceBook) -> Increments:
         """What events add to the sums."""
-        groups: dict[_Group, _Sum] = {}
-        for event in events:
-            group = _group(event)
-            found = groups.get(group)
-            if found is None:
-                found = groups[group] = _Sum(event)
-            found.add(event)
         into: Increments = defaultdict(float)
-        for group, found in groups.items():
+        for group, found in grouped(events).items():
             self._add(into, group, found, book)
         return into
 
-    def _add(self, into: Increments, at: _Group, found: _Sum, book: PriceBook) -> None:
+    def _add(self, into: Increments, at: Group, found: Sums, book: PriceBook) -> None:
         model, key, n = self._model(at.model or UNKNOWN_MODEL), self._key(at.key), found.requests
         into[m.REQUESTS.name, (at.status, model, at.api)] += n
         into[m.ACCOUNT_REQUESTS.name, (at.account, at.status, at.api)] += n
@@ -149,32 +98,19 @@ class EventCounter:
             self._add_tokens(into, at, found, model, key)
             self._add_cost(into, at, found, model, book)
 
-    def _add_tokens(self, into: Increments, at: _Group, found: _Sum, model: str, key: str) -> None:
-        of = Counts(*found.counts)
-        written = of.cache_write + of.cache_write_1h
-        by_kind = (of.input, of.output, of.cached_input, written, found.reasoning)
-        if not any(by_kind):
-            return
-        for kind, number in zip(_KINDS, by_kind, strict=True):
+    def _add_tokens(self, into: Increments, at: Group, found: Sums, model: str, key: str) -> None:
+        by_kind = found.by_kind()
+        for kind, number in by_kind:
             into[m.TOKENS.name, (kind, model)] += number
             into[m.ACCOUNT_TOKENS.name, (at.account, kind, at.api)] += number
-        if at.http_status == 200:
+        if by_kind and at.http_status == 200:
+            of = Counts(*found.counts)
             into[m.KEY_PROMPT_TOKENS.name, (key,)] += of.input
             into[m.KEY_COMPLETION_TOKENS.name, (key,)] += of.output
             into[m.KEY_TOKENS.name, (key,)] += of.input + of.output
 
-    def _add_cost(self, into: Increments, at: _Group, found: _Sum, model: str, book: PriceBook) -> None:
-        row = TokenSum(
-            model=at.model or UNKNOWN_MODEL,
-            service_tier=at.service_tier,
-            context_above=at.context_above,
-            at=found.first.requested_at,
-            metered=found.requests if at.metered else 0,
-            unmetered=0,
-            counts=Counts(*found.counts),
-            provider=at.provider,
-        )
-        cost = price_metered(book, row)
+    def _add_cost(self, into: Increments, at: Group, found: Sums, model: str, book: PriceBook) -> None:
+        cost = group_cost(book, at, found)
         if isinstance(cost, Decimal):
             into[m.COST.name, (model,)] += float(cost)
             into[m.ACCOUNT_COST.name, (at.account, at.api)] += float(cost)
@@ -214,24 +150,3 @@ def cumulated(
             counts[place] += counts[place - 1]
         found[labels] = (counts, sums.get((family.sum, labels), 0.0))
     return found
-
-
-def _group(event: RequestEvent) -> _Group:
-    usage = event.usage
-    return _Group(
-        event.status,
-        event.model,
-        event.api,
-        event.account_id,
-        event.api_key_id,
-        event.http_status,
-        event.method,
-        event.route,
-        event.error_code,
-        event.billable,
-        is_metered(usage),
-        event.provider,
-        event.billed_tier,
-        context_step(usage.input_tokens),
-        event.requested_at.date(),
-    )

@@ -1,24 +1,17 @@
-"""The metrics as an observer of request events, their label values bounded.
-
-Events of a batch that share all their labels are summed first and counted once: label look-ups and
-increments cost more than anything else that metering does.
-"""
+"""The metrics as an observer of request events, their label values bounded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
-from datetime import date, datetime
 from decimal import Decimal
-from operator import add
-from typing import NamedTuple, get_args
+from typing import get_args
 
-from ledger.pricing.cost import TokenSum, Unpriced, price_metered
-from ledger.pricing.counts import Counts, count_values, is_metered
+from ledger.pricing.cost import Unpriced
+from ledger.pricing.counts import Counts
 from ledger.pricing.current import CurrentPrices
-from ledger.pricing.steps import context_step
 from ledger.requests.error_codes import ERROR_CLASSES, KNOWN_CODES, error_class
-from ledger.values import DEFAULT_ACCOUNT, NO_USAGE, UNKNOWN_MODEL, RequestEvent
+from ledger.requests.grouped import Group, Sums, group_cost, grouped
+from ledger.values import DEFAULT_ACCOUNT, UNKNOWN_MODEL, RequestEvent
 from metrics import proxy as m
 from proxy.http.routes import APIS, METHODS
 from proxy.observers.registry import Metrics, observe_all
@@ -79,62 +72,6 @@ COMMON_MODELS = (
 _COMMON_APIS = ("responses", "chat_completions")
 
 
-class Labels(NamedTuple):
-    """What the events of one sum have in common: labels, and what decides on the price."""
-
-    status: str
-    model: str | None
-    api: str
-    account: str
-    key: str
-    http_status: int
-    method: str
-    route: str
-    error_code: str | None
-    billable: bool
-    metered: bool
-    provider: str | None
-    service_tier: str | None
-    context_above: int
-    day: date
-    reported: bool
-    batched: bool
-
-
-_NO_COUNTS = (0,) * len(fields(Counts))
-
-
-@dataclass(slots=True)
-class Sums:
-    """Events with the same labels; latencies in milliseconds, without those of cancelled requests."""
-
-    at: datetime
-    requests: int = 0
-    counts: tuple[int, ...] = _NO_COUNTS
-    reported_usd: Decimal = Decimal(0)
-    reasoning: int = 0
-    unmetered: int = 0
-    implausible: int = 0
-    latencies: list[float] = field(default_factory=list)
-    first_tokens: list[float] = field(default_factory=list)
-
-    def add(self, event: RequestEvent) -> None:
-        self.requests += 1
-        self.unmetered += event.unmetered
-        self.implausible += event.implausible
-        # How long people wait before they give up is no latency; of a batch it is not known.
-        if event.status != "cancelled" and not event.batched:
-            self.latencies.append(event.latency_ms)
-            if event.latency_first_token_ms is not None:
-                self.first_tokens.append(event.latency_first_token_ms)
-        usage = event.usage
-        if usage is not NO_USAGE or event.extra_units:
-            self.counts = tuple(map(add, self.counts, count_values(usage, event.extra_units)))
-            self.reasoning += usage.reasoning_tokens or 0
-        if event.provider_cost_usd is not None:
-            self.reported_usd += event.provider_cost_usd
-
-
 class MetricsObserver:
     """Counts request events into the declared families.
 
@@ -156,17 +93,10 @@ class MetricsObserver:
         _start_at_zero(metrics, models)
 
     def __call__(self, events: Sequence[RequestEvent]) -> None:
-        groups: dict[Labels, Sums] = {}
-        for event in events:
-            labels = _labels(event)
-            sums = groups.get(labels)
-            if sums is None:
-                sums = groups[labels] = Sums(event.requested_at)
-            sums.add(event)
-        for labels, sums in groups.items():
-            self._count(labels, sums)
+        for group, sums in grouped(events).items():
+            self._count(group, sums)
 
-    def _count(self, at: Labels, sums: Sums) -> None:
+    def _count(self, at: Group, sums: Sums) -> None:
         model = self._model(at.model or UNKNOWN_MODEL)
         key = self._key(at.key)
         self._count_requests(at, sums, model, key)
@@ -180,12 +110,12 @@ class MetricsObserver:
             self._count_tokens(at, sums, model, key)
             self._count_cost(at, sums, model)
 
-    def _count_errors(self, at: Labels, sums: Sums) -> None:
+    def _count_errors(self, at: Group, sums: Sums) -> None:
         code, kind = at.error_code or "unknown", error_class(at.error_code, at.http_status)
         self._metrics.counter(m.ERRORS, self._code(code)).inc(sums.requests)
         self._metrics.counter(m.ACCOUNT_ERRORS, at.account, kind).inc(sums.requests)
 
-    def _count_requests(self, at: Labels, sums: Sums, model: str, key: str) -> None:
+    def _count_requests(self, at: Group, sums: Sums, model: str, key: str) -> None:
         metrics = self._metrics
         method = at.method if at.method in METHODS else "other"
         metrics.counter(m.REQUESTS, at.status, model, at.api).inc(sums.requests)
@@ -200,33 +130,20 @@ class MetricsObserver:
         if sums.first_tokens:
             observe_all(metrics.histogram(m.TIME_TO_FIRST_TOKEN, model, at.api), sums.first_tokens)
 
-    def _count_tokens(self, at: Labels, sums: Sums, model: str, key: str) -> None:
+    def _count_tokens(self, at: Group, sums: Sums, model: str, key: str) -> None:
         metrics = self._metrics
-        of = Counts(*sums.counts)
-        written = of.cache_write + of.cache_write_1h
-        by_kind = (of.input, of.output, of.cached_input, written, sums.reasoning)
-        if not any(by_kind):
-            return
-        for kind, count in zip(KINDS, by_kind, strict=True):
+        by_kind = sums.by_kind()
+        for kind, count in by_kind:
             metrics.counter(m.TOKENS, kind, model).inc(count)
             metrics.counter(m.ACCOUNT_TOKENS, at.account, kind, at.api).inc(count)
-        if at.http_status == 200:
+        if by_kind and at.http_status == 200:
+            of = Counts(*sums.counts)
             metrics.counter(m.KEY_PROMPT_TOKENS, key).inc(of.input)
             metrics.counter(m.KEY_COMPLETION_TOKENS, key).inc(of.output)
             metrics.counter(m.KEY_TOKENS, key).inc(of.input + of.output)
 
-    def _count_cost(self, at: Labels, sums: Sums, model: str) -> None:
-        row = TokenSum(
-            model=at.model or UNKNOWN_MODEL,
-            service_tier=at.service_tier,
-            context_above=at.context_above,
-            at=sums.at,
-            metered=sums.requests if at.metered else 0,
-            unmetered=0,
-            counts=Counts(*sums.counts),
-            provider=at.provider,
-        )
-        cost = price_metered(self._prices.book, row)
+    def _count_cost(self, at: Group, sums: Sums, model: str) -> None:
+        cost = group_cost(self._prices.book, at, sums)
         metrics = self._metrics
         if isinstance(cost, Decimal):
             metrics.counter(m.COST, model).inc(float(cost))
@@ -238,29 +155,6 @@ class MetricsObserver:
         elif at.status == "success":
             metrics.counter(m.UNPRICED, at.api, cost).inc(sums.requests)
             metrics.counter(m.ACCOUNT_UNPRICED, at.account, at.api, cost).inc(sums.requests)
-
-
-def _labels(event: RequestEvent) -> Labels:
-    usage = event.usage
-    return Labels(
-        event.status,
-        event.model,
-        event.api,
-        event.account_id,
-        event.api_key_id,
-        event.http_status,
-        event.method,
-        event.route,
-        event.error_code,
-        event.billable,
-        is_metered(usage, event.extra_units),
-        event.provider,
-        event.billed_tier,
-        context_step(usage.input_tokens),
-        event.requested_at.date(),
-        event.provider_cost_usd is not None,
-        event.batched,
-    )
 
 
 def _start_at_zero(metrics: Metrics, models: Iterable[str]) -> None:
