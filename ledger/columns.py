@@ -76,11 +76,13 @@ class HexId(TypeDecorator[str]):
 
 def packed(id: str | None) -> str | bytes | None:
     """An id as SQLite stores it."""
-    if id is None or len(id) != 32 or not _HEX.issuperset(id):
+    if id is None or len(id) != 32:
         return id
-    return bytes.fromhex(id)
+    try:
+        digits = bytes.fromhex(id)
+    except ValueError:
+        return id
+    return digits if digits.hex() == id else id  # it takes spaces and capitals, too
 
-
-_HEX = frozenset("0123456789abcdef")
 
 metadata = MetaData()

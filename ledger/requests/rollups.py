@@ -56,16 +56,19 @@ def add(connection: Connection, entries: Iterable[Entry], *, sign: int = 1) -> N
     hours: _Sums = {}
     durations: _Sums = {}
     days: _Sums = {}
+    kinds: dict[int, RequestEvent] = {}
     for entry in entries:
         event = entry.event
+        kinds.setdefault(entry.kind_id, event)
         hour = micros(event.requested_at) // HOUR
-        sums = _sums(event, sign)
-        _raise(hours, (hour, entry.caller_id, entry.kind_id), sums)
-        _raise(days, _day_key(event, hour), (*sums, *_outcome(event, sign)))
+        _raise(hours, (hour, entry.caller_id, entry.kind_id), _sums(event, sign))
         latency = None if event.batched else event.latency_ms
         for measure, duration in ((LATENCY, latency), (FIRST_TOKEN, event.latency_first_token_ms)):
             if duration is not None:  # rows of others may lack either
                 _raise(durations, (hour, entry.kind_id, measure, bucket(duration)), (sign,))
+    for (hour, _, kind_id), sums in hours.items():
+        event = kinds[kind_id]  # what decides on the price, and how it went, is the same in all of a kind
+        _raise(days, _day_key(event, hour), (*sums, *_outcome(event, sums[0])))
     _store(connection, request_hourly, _HOUR_SUMS, hours, sign)
     _store(connection, request_durations, ("number",), durations, sign)
     _store(connection, daily_stats, _DAY_SUMS, days, sign)
@@ -84,9 +87,8 @@ def _in_order(counts: Counts) -> Sequence[int]:
     return [getattr(counts, name) for name in COUNT_COLUMNS]
 
 
-def _outcome(event: RequestEvent, sign: int) -> tuple[int, int, int]:
-    status = event.status
-    return (sign * (status == "success"), sign * (status == "error"), sign * (status == "cancelled"))
+def _outcome(event: RequestEvent, requests: int) -> Sequence[int]:
+    return [requests * (event.status == status) for status in ("success", "error", "cancelled")]
 
 
 def _day_key(event: RequestEvent, hour: int) -> tuple[Any, ...]:

@@ -75,17 +75,18 @@ def insert_rows(
     Args:
         places: their ids, and when they were marked as deleted; without it they get new ids.
     """
-    callers = CALLERS.numbers(connection, map(caller_of, events))
-    kinds = KINDS.numbers(connection, map(kind_of, events))
-    details = DETAILS.numbers(connection, map(detail_of, events))
+    texts = [(caller_of(event), kind_of(event), detail_of(event)) for event in events]
+    callers = CALLERS.numbers(connection, (caller for caller, _, _ in texts))
+    kinds = KINDS.numbers(connection, (kind for _, kind, _ in texts))
+    details = DETAILS.numbers(connection, (detail for _, _, detail in texts))
     sessions = SESSIONS.numbers(connection, [(e.session_id,) for e in events if e.session_id])
     sqlite_file = connection.dialect.name == "sqlite"
     make = _sqlite_row if sqlite_file else _row
     entries, rows = [], []
-    for event in events:
-        caller, kind = callers[caller_of(event)], kinds[kind_of(event)]
+    for event, (by, what, how) in zip(events, texts, strict=True):
+        caller, kind = callers[by], kinds[what]
         session = sessions[(event.session_id,)] if event.session_id else None
-        rows.append(make(event, caller, kind, details[detail_of(event)], session))
+        rows.append(make(event, caller, kind, details[how], session))
         entries.append(Entry(event, caller, kind))
     names = _ROW_AS if places else _ROW
     if places:
