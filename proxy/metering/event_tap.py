@@ -98,7 +98,7 @@ class EventTap:
         if self._sieve:
             self._end_sieve()
         if (at := block.find(_MARKER)) >= 0:
-            for data in lines(block) if self._lines else with_match(block, _MARKER, _COUNTS, at):
+            for data in lines(block) if self._lines else with_match(block, _COUNTS, at):
                 self._report = report_over(self._read(data), self._report)
         self._last.append(block)
         self._last_size += len(block)

@@ -28,18 +28,14 @@ def events(block: bytes) -> Iterator[bytes]:
             yield data[0] if len(data) == 1 else b"\n".join(data)
 
 
-def with_match(block: bytes, marker: bytes, pattern: re.Pattern[bytes], at: int = 0) -> Iterator[bytes]:
-    """The data of the events of a block in which a pattern is found, which begins with a marker: bytes are
-    found many times as fast as patterns."""
+def with_match(block: bytes, pattern: re.Pattern[bytes], at: int = 0) -> Iterator[bytes]:
+    """The data of the events of a block in which a pattern is found, from a place on."""
     if b"\r" in block:
         yield from (data for data in events(block) if pattern.search(data))
         return
-    while (found := block.find(marker, at)) >= 0:
-        if not pattern.match(block, found):
-            at = found + len(marker)
-            continue
-        start = block.rfind(b"\n\n", 0, found)
-        end = block.find(b"\n\n", found)
+    while match := pattern.search(block, at):
+        start = block.rfind(b"\n\n", 0, match.start())
+        end = block.find(b"\n\n", match.start())
         at = len(block) if end < 0 else end
         yield from events(block[start + 2 if start >= 0 else 0 : at])
 

@@ -9,7 +9,7 @@ from typing import Any
 MOST_TOKENS = 1_000_000_000
 """More than any model takes or gives at once: a larger count is nonsense."""
 
-MOST_UNITS = 1_000_000_000
+MOST_UNITS = Decimal(1_000_000_000)
 """Seconds, characters, pages, searches of one request."""
 
 MOST_USD = Decimal(1_000_000)
@@ -52,10 +52,12 @@ class Numbers:
 
     def units(self, value: object) -> Decimal | None:
         """A quantity of something else that is billed; None also for 0."""
-        return self._decimal(value, Decimal(MOST_UNITS)) or None
+        return self._decimal(value, MOST_UNITS) or None
 
     def usd(self, value: object, parts: Decimal = Decimal(1)) -> Decimal | None:
         """An amount in US dollars; `parts`: of what it is counted in, how many are one dollar."""
+        if value is None:
+            return None
         found = self._decimal(value, MOST_USD * parts)
         return None if found is None else found / parts
 
