@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -73,6 +74,8 @@ async def _serve(settings: Settings, shared: bool) -> None:
                 f"{settings.server.upstream_base_url}",
                 flush=True,
             )
+            gc.collect()
+            gc.freeze()  # the prices stay: looking through them again and again is what pauses requests
             await stop.wait()
     except OSError as error:
         raise AddressTaken(settings.server.listen_addr, error) from error
