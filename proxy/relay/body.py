@@ -54,7 +54,6 @@ async def body(
         assert isinstance(request.writer, StreamWriter)
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
-    content_type = request.headers.get("Content-Type", "")
     content_type, encoding = request.headers.get("Content-Type", ""), content_encoding(request)
     begun: list[bytes] = []
     if replay if length is None else length <= (REPLAYED_BODY if replay else WHOLE_BODY):
