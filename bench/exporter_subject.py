@@ -21,7 +21,7 @@ NEW_ROWS = 20
 USUAL_SECONDS = 15
 """Between two scrapes, as Prometheus is configured; here while a deletion is waited for."""
 
-MOST_WAITED = 40
+MAX_WAITED = 40
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ class Subject:
         """Delete a request of three days ago, and scrape until its account has spent less."""
         line = f'cost_usd_7d{{account_id="{delete_one(self.owner, datetime.now(UTC) - timedelta(days=3))}"}} '
         begin, before = time.monotonic(), self._value(line)
-        for _ in range(MOST_WAITED):
+        for _ in range(MAX_WAITED):
             time.sleep(USUAL_SECONDS)
             if self._value(line) != before:
                 return time.monotonic() - begin

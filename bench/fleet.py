@@ -27,7 +27,7 @@ from tests.support.fleet.judging import asked_too_late, asked_too_often, counted
 from tests.support.fleet.twenty import TROUBLES, TWENTY, tables
 
 REQUESTS = 50_000
-MOST_SHOWN = 10
+MAX_SHOWN = 10
 
 
 def findings(requests: int = REQUESTS) -> list[Finding]:
@@ -68,7 +68,7 @@ def _judged(calls: list[Call], log: bytes, scrape: bytes) -> list[Finding]:
 
 
 def _none(what: str, faults: list[str]) -> list[Finding]:
-    shown = [Finding(f"… {fault}", "", "") for fault in faults[:MOST_SHOWN]]
+    shown = [Finding(f"… {fault}", "", "") for fault in faults[:MAX_SHOWN]]
     return [Finding(what, f"{len(faults):,}", "0"), *shown]
 
 

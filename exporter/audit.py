@@ -19,7 +19,7 @@ log = logging.getLogger("quotascope.exporter")
 SHARE = 0.01
 """Part of the time that each audit may take."""
 
-MOST_SECONDS = 0.1
+MAX_SECONDS = 0.1
 """Of one audit between two scrapes, unless requests were lost: then it goes on until it is known which."""
 
 
@@ -37,7 +37,7 @@ class Audit:
             interrupted: whether a scrape is waiting; asked after each step.
         """
         begin = self._clock()
-        allowed = min(MOST_SECONDS, SHARE * (begin - self._last))
+        allowed = min(MAX_SECONDS, SHARE * (begin - self._last))
         self._last = begin
         _try(lambda: self._source.audit_requests(self._budget(allowed, interrupted)))
         if not interrupted():

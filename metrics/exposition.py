@@ -35,7 +35,7 @@ class Samples:
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-MOST_STARTS = 50_000
+MAX_STARTS = 50_000
 """Lines of one family whose beginning is remembered; accounts come and go."""
 
 _ODD = {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}
@@ -62,7 +62,7 @@ class _Starts(dict[tuple[str, ...], str]):
         self._family = family
 
     def __missing__(self, key: tuple[str, ...]) -> str:
-        if len(self) >= MOST_STARTS:
+        if len(self) >= MAX_STARTS:
             self.clear()
         pairs = zip(self._family.labels, (value.translate(_ESCAPES) for value in key), strict=True)
         labels = "{" + ",".join(f'{name}="{value}"' for name, value in pairs) + "}" if key else ""

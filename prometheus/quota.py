@@ -7,7 +7,7 @@ from prometheus.promql import one_of, select
 
 OUT_OF_USE = ("paused", "deactivated", "reauth_required")
 
-_LEAST_ELAPSED_SECONDS = 60
+_MIN_ELAPSED_SECONDS = 60
 """So that the first moments of a window do not divide by nothing."""
 
 
@@ -29,5 +29,5 @@ def projected_unused_percent() -> str:
         select(family) for family in (exporter_metrics.SECONDARY_USED, exporter_metrics.SECONDARY_WINDOW)
     )
     left = f"clamp_min({seconds_to_reset()}, 0)"
-    elapsed = f"clamp_min({window} * 60 - {left}, {_LEAST_ELAPSED_SECONDS})"
+    elapsed = f"clamp_min({window} * 60 - {left}, {_MIN_ELAPSED_SECONDS})"
     return f"clamp_min(100 - {used} * {window} * 60 / {elapsed}, 0)"

@@ -30,7 +30,7 @@ from proxy.routing.counters import Counting
 from proxy.routing.router import Router
 from settings.model import Settings, is_loopback
 
-MOST_WAITING = 10_000
+MAX_WAITING = 10_000
 WRITE_SECONDS = 0.2
 """How soon a mark is in the ledger, where other processes see it."""
 
@@ -51,10 +51,10 @@ class Accounts:
         self._keys = key_ring(settings)
         self._counting = Counting(metrics, routing.sticky, self._keys.limits)
         self._marks: LedgerWriter[Mark] = LedgerWriter(
-            MarkStore(ledger.engine), interval=WRITE_SECONDS, most_waiting=MOST_WAITING
+            MarkStore(ledger.engine), interval=WRITE_SECONDS, max_waiting=MAX_WAITING
         )
         self._stays: LedgerWriter[Stay] = LedgerWriter(
-            StayStore(ledger.engine), interval=WRITE_SECONDS, most_waiting=MOST_WAITING
+            StayStore(ledger.engine), interval=WRITE_SECONDS, max_waiting=MAX_WAITING
         )
         self._router = Router(
             rules(settings), self._counting, lambda mark: self._marks([mark]), sticky=self._sticky()
@@ -90,7 +90,7 @@ class Accounts:
             ),
             self._counting,
             self._upstream_of,
-            self._settings.routing.most_attempts,
+            self._settings.routing.max_attempts,
         )
 
     def tell(self, samples: Sequence[UsageSample]) -> None:

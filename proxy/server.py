@@ -21,7 +21,7 @@ from proxy.relay.relay import Relay
 from settings.callers import Guard
 
 BACKEND = "/backend-api/"
-MOST_HEADER = 64 * 1024
+MAX_HEADER = 64 * 1024
 KEEPALIVE_SECONDS = 75.0
 
 
@@ -137,8 +137,8 @@ class Server:
             handler_cancellation=True,  # a caller who leaves ends its request at the provider too
             auto_decompress=False,
             keepalive_timeout=KEEPALIVE_SECONDS,
-            max_line_size=MOST_HEADER,
-            max_field_size=MOST_HEADER,
+            max_line_size=MAX_HEADER,
+            max_field_size=MAX_HEADER,
         )
         # aiohttp's own grace drops the bytes of running uploads; `stop` waits by itself.
         self._runner = web.ServerRunner(self._server, shutdown_timeout=0.1)

@@ -39,7 +39,7 @@ from proxy.routing.configured import descriptions
 from proxy.server import Application, Server, Site
 from settings.model import Settings, guard, split_address
 
-MOST_SAMPLES = 10_000
+MAX_SAMPLES = 10_000
 """Quota samples that wait for the ledger."""
 
 
@@ -85,10 +85,10 @@ class Service:
         stack.callback(ledger.close)
         wait = max(0.01, storage.flush_interval_seconds - DELIVER_SECONDS)
         self.writer: LedgerWriter[RequestEvent] = LedgerWriter(
-            _Events(ledger), interval=wait, most_waiting=storage.buffer_size
+            _Events(ledger), interval=wait, max_waiting=storage.buffer_size
         )
         self.samples: LedgerWriter[UsageSample] = LedgerWriter(
-            _Samples(ledger), interval=wait, most_waiting=MOST_SAMPLES
+            _Samples(ledger), interval=wait, max_waiting=MAX_SAMPLES
         )
         self.metrics = Metrics(metrics.FAMILIES)
         self.events = Fanout(self.writer, _counted(self.metrics, prices, settings), LogLines(self._log_to))
@@ -195,9 +195,9 @@ def _counted(made: Metrics, prices: CurrentPrices, settings: Settings) -> Metric
     return MetricsObserver(
         made,
         prices,
-        most_models=most.max_models,
-        most_keys=most.max_api_keys,
-        most_codes=most.max_error_codes,
+        max_models=most.max_models,
+        max_keys=most.max_api_keys,
+        max_codes=most.max_error_codes,
     )
 
 
@@ -207,8 +207,8 @@ def _options(settings: Settings) -> Options:
     return Options(
         lending=Lending(rule, key.get_secret_value() if key else None),
         include_usage=server.include_usage,
-        most_bytes=server.max_request_bytes,
-        most_requests=server.max_concurrent_requests,
+        max_bytes=server.max_request_bytes,
+        max_requests=server.max_concurrent_requests,
         pace=Pace(server.body_timeout_seconds, server.min_body_bytes_per_second),
         forwarded_headers=frozenset(name.encode() for name in routing.forward_headers),
         forwarded_parameters=frozenset(routing.forward_parameters),

@@ -24,14 +24,14 @@ class Limits:
     Attributes:
         ready: from its start until its ready_url answers; a cold disk makes the first start slow.
         stop: from SIGTERM to SIGKILL.
-        pause: before one is started again; twice as long each time, `most_pause` at most, until it has run
+        pause: before one is started again; twice as long each time, `max_pause` at most, until it has run
             for longer than that.
     """
 
     ready: float = 60.0
     stop: float = 10.0
     pause: float = 1.0
-    most_pause: float = 60.0
+    max_pause: float = 60.0
 
 
 LIMITS = Limits()
@@ -126,11 +126,11 @@ class Crew:
         while True:
             began = monotonic()
             code = await self._running[program].wait()
-            if monotonic() - began > self._limits.most_pause:
+            if monotonic() - began > self._limits.max_pause:
                 pause = self._limits.pause
             complain(f"{program.name} {how(code)}; it is started again in {pause:g} s")
             await asyncio.sleep(pause)
-            pause = min(2 * pause, self._limits.most_pause)
+            pause = min(2 * pause, self._limits.max_pause)
             try:
                 self._running[program] = await start(program, self._environ)
             except ProgramError as error:

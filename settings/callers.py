@@ -36,7 +36,7 @@ _OWN_SITES = frozenset({"none", "same-origin"})
 them: a page of any other port of this machine is of the same site."""
 
 _PREFLIGHT_SECONDS = "600"
-_MOST_SHOWN = 80
+_MAX_SHOWN = 80
 
 
 class Refusal(NamedTuple):
@@ -193,7 +193,7 @@ def _foreign_page(origins: list[str]) -> Refusal:
 
 
 def _shown(text: str) -> str:
-    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text[:_MOST_SHOWN])
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text[:_MAX_SHOWN])
 
 
 @lru_cache(maxsize=256)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,11 @@ ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "OPENAI_API_KEY": ("openai_api_key",),
 }
 """Environment variable -> the key it overrides. An empty value counts as not set."""
+
+RENAMED: Mapping[tuple[str, ...], tuple[str, ...]] = {
+    ("routing", "most_attempts"): ("routing", "max_attempts"),
+}
+"""Keys by the names that they had in earlier releases, which are still read, with a warning."""
 
 _SECRET = (
     *("token", "openai_api_key", "credential", "sha256", "key"),
@@ -52,6 +58,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
             "openai_api_key: not a key of the file; no secret is kept in it. Set OPENAI_API_KEY"
         )
     origin: dict[tuple[str, ...], str] = {(): str(path or DEFAULT_FILE)}
+    _rename(document, origin[()])
     for variable, key in ENVIRONMENT.items():
         if environ.get(variable):
             _put(document, key, environ[variable])
@@ -89,7 +96,25 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
         raise SettingsError(f"{path}: not valid TOML: {error}") from error
 
 
-def _put(document: dict[str, Any], key: tuple[str, ...], value: str) -> None:
+def _rename(document: dict[str, Any], file: str) -> None:
+    for old, new in RENAMED.items():
+        table = document
+        for part in old[:-1]:
+            table = table.get(part, {}) if isinstance(table, dict) else {}
+        if not isinstance(table, dict) or old[-1] not in table:
+            continue
+        if new[-1] in table:
+            raise SettingsError(
+                f"{file}: {_dotted(old)} is the old name of {_dotted(new)}: keep only one of them"
+            )
+        _put(document, new, table.pop(old[-1]))
+        print(
+            f"{file}: {_dotted(old)} is now called {_dotted(new)}; the old name goes with the next release",
+            file=sys.stderr,
+        )
+
+
+def _put(document: dict[str, Any], key: tuple[str, ...], value: object) -> None:
     for part in key[:-1]:
         document = document.setdefault(part, {})
         if not isinstance(document, dict):

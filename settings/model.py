@@ -24,7 +24,7 @@ from settings.rules import Rules
 from settings.section import Section
 from settings.urls import base_url
 
-MOST_KEY_NAME = 40
+MAX_KEY_NAME = 40
 """Characters of a caller's name that the ledger keeps."""
 
 _NOT_FORWARDED = frozenset(
@@ -68,9 +68,9 @@ def _digest(text: str) -> str:
 
 def _key_name(text: str) -> str:
     masked = text in _OTHERS or "..." in text
-    if not 0 < len(text) <= MOST_KEY_NAME or not text.isprintable() or text != text.strip() or masked:
+    if not 0 < len(text) <= MAX_KEY_NAME or not text.isprintable() or text != text.strip() or masked:
         raise ValueError(
-            f"allowed: a name of 1 to {MOST_KEY_NAME} printable characters, none of those that stand for "
+            f"allowed: a name of 1 to {MAX_KEY_NAME} printable characters, none of those that stand for "
             f"other callers' keys ({', '.join(_OTHERS)} and whatever has ... in it)"
         )
     return text
@@ -257,7 +257,7 @@ class Routing(Section):
     quota_cooldown_seconds: float = Field(
         3_600.0, gt=0, le=604_800, description="how long a spent quota rests where its reset is not known"
     )
-    most_attempts: int = Field(
+    max_attempts: int = Field(
         3, ge=1, le=3, description="accounts that one request may be sent to, one after the other"
     )
     poll_seconds: float = Field(

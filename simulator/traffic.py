@@ -18,7 +18,7 @@ from simulator.history.history import ROUTES
 from simulator.history.rhythm import busyness
 from simulator.history.workload import WORKLOADS, choose
 
-MOST_AT_ONCE = 500
+MAX_AT_ONCE = 500
 """Requests under way; beyond it callers are held back, so that a dead proxy does not fill memory."""
 
 GRACE_SECONDS = 5.0
@@ -86,12 +86,12 @@ async def run(traffic: Traffic, stop: asyncio.Event) -> Tally:
     """Send traffic until its time is over or `stop` is set; what is under way may end."""
     rng, tally = Random(traffic.seed), Tally()
     under_way: set[asyncio.Task[None]] = set()
-    connector = aiohttp.TCPConnector(limit=MOST_AT_ONCE)
+    connector = aiohttp.TCPConnector(limit=MAX_AT_ONCE)
     async with aiohttp.ClientSession(connector=connector) as session:
         due = asyncio.get_running_loop().time()
         end = inf if traffic.seconds is None else due + traffic.seconds
         while (due := due + _pause(traffic, rng)) < end and not await _stopped(stop, due):
-            if len(under_way) < MOST_AT_ONCE:
+            if len(under_way) < MAX_AT_ONCE:
                 task = asyncio.create_task(_send(session, traffic.base_url, request(traffic, rng), tally))
                 under_way.add(task)
                 task.add_done_callback(under_way.discard)

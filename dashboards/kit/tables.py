@@ -11,7 +11,7 @@ from dashboards.kit.parts import About, common, finished, override
 from dashboards.kit.plain import Json, plain
 from dashboards.queries.query import Query
 
-LEAST_WIDTH = 70
+MIN_WIDTH = 70
 """Pixels of a column."""
 
 
@@ -59,7 +59,7 @@ def table(about: About, columns: Sequence[Column], labels: Mapping[str, str]) ->
     json["fieldConfig"]["defaults"] = {
         "noValue": defaults["noValue"],
         # Grafana's own least width, 150 pixels, pushes the last columns out of sight.
-        "custom": {"align": "auto", "minWidth": LEAST_WIDTH},
+        "custom": {"align": "auto", "minWidth": MIN_WIDTH},
         "decimals": about.decimals,
         "unit": about.unit,
     }

@@ -198,7 +198,7 @@ def gateway_gaps(config: RuleConfig) -> Json:
     about = About(
         "Gaps",
         "Seconds of the dashboard's time range in which events of a gateway may have been lost, by what "
-        f"happened, the {queries.MOST_GAPS} longest. Totals of such a time may be too low.",
+        f"happened, the {queries.MAX_GAPS} longest. Totals of such a time may be too low.",
         "s",
         _NO_COLLECTOR,
         links=(links.runbook("QuotascopeGatewayGap", config),),

@@ -17,7 +17,7 @@ from dashboards.preview.date_math import is_relative, resolve, shifted
 from dashboards.queries.query import NOT_A_DAY_LATER, NOT_LATER
 from prometheus.durations import promql as duration
 
-MOST_POINTS = 11_000
+MAX_POINTS = 11_000
 """Prometheus refuses more points in one answer."""
 
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
@@ -160,7 +160,7 @@ def _ask(target: Json, shown: Range, interval: timedelta, points: int, view: Vie
 
 def _step(least: timedelta, length: timedelta, points: int) -> timedelta:
     wanted = length / points
-    return max(least if wanted < least else rounded(wanted), rounded(length / MOST_POINTS))
+    return max(least if wanted < least else rounded(wanted), rounded(length / MAX_POINTS))
 
 
 def _built_in(shown: Range, step: timedelta, interval: timedelta, scraped: timedelta) -> dict[str, str]:

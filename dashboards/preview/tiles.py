@@ -10,7 +10,7 @@ from dashboards.preview.canvas import Box, Canvas
 from dashboards.preview.rows import rows
 
 _LINE = 30
-_LEAST_LINE = 18
+_MIN_LINE = 18
 _SIZE = 13.0
 
 
@@ -42,7 +42,7 @@ def stat(canvas: Canvas, box: Box, answered: Answered) -> None:
 
 def bar_gauge(canvas: Canvas, box: Box, answered: Answered) -> None:
     """A bar for each series, as many as there is room for."""
-    line = max(_LEAST_LINE, min(_LINE, box.height / len(answered.series)))
+    line = max(_MIN_LINE, min(_LINE, box.height / len(answered.series)))
     series = answered.series[: int(box.height // line)]
     most = answered.defaults.get("max", max(one.last for one in answered.series))
     names = min(max(canvas.measure(one.name, _SIZE) for one in series), box.width * 0.45)

@@ -9,7 +9,7 @@ from metrics.family import MetricFamily
 from prometheus.config import RuleConfig
 from prometheus.promql import buckets, increase, one_of, quantile, rate, select, total
 
-MOST_GAPS = 6
+MAX_GAPS = 6
 """Bars of gaps, the longest first: more would not be readable, and most are 0."""
 
 
@@ -91,7 +91,7 @@ def gateway_events(config: RuleConfig) -> Query:
 def gateway_gaps() -> Query:
     """Seconds of the panel's range in which events may have been lost, by gateway and by what happened."""
     lost = total(increase(select(collector.GAP_SECONDS), RANGE), "gateway", "reason")
-    return Query(f"topk({MOST_GAPS}, {lost})", "{{gateway}} {{reason}}", instant=True)
+    return Query(f"topk({MAX_GAPS}, {lost})", "{{gateway}} {{reason}}", instant=True)
 
 
 def inbox(config: RuleConfig) -> Query:

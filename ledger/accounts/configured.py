@@ -39,8 +39,8 @@ PLANS = ("free", "plus", "pro", "prolite", "team", "business", "enterprise", "ed
 
 Kind = Literal["env", "file", "codex"]
 
-MOST_EMAIL = 320
-MOST_REFERENCE = 1_000
+MAX_EMAIL = 320
+MAX_REFERENCE = 1_000
 """Characters that the ledger keeps."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
@@ -120,11 +120,11 @@ def checked(account: Description) -> Description:
         raise AccountError(name, f"unknown plan {account.plan!r}; allowed: {', '.join(PLANS)}")
     if account.pool not in get_args(Pool):
         raise AccountError(name, f"unknown pool {account.pool!r}; allowed: {', '.join(get_args(Pool))}")
-    if not account.email.isprintable() or len(account.email) > MOST_EMAIL:
-        raise AccountError(name, f"email: allowed: printable text, at most {MOST_EMAIL} characters")
+    if not account.email.isprintable() or len(account.email) > MAX_EMAIL:
+        raise AccountError(name, f"email: allowed: printable text, at most {MAX_EMAIL} characters")
     reference(name, account.credential)
-    if len(account.credential) > MOST_REFERENCE:
-        raise AccountError(name, f"credential: allowed: at most {MOST_REFERENCE} characters")
+    if len(account.credential) > MAX_REFERENCE:
+        raise AccountError(name, f"credential: allowed: at most {MAX_REFERENCE} characters")
     return account
 
 

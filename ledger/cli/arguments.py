@@ -44,7 +44,7 @@ PRICE_ACTIONS = {
     "apply": "hand the prices of files and configuration to proxies and exporters that run",
 }
 
-MOST_ENTRIES = 50
+MAX_ENTRIES = 50
 LARGEST = 1_000_000
 
 
@@ -106,7 +106,7 @@ def _add(sub: argparse.ArgumentParser) -> None:
 def _history(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("id", nargs="?", help="one account alone, also one that was removed")
     sub.add_argument(
-        "--most", type=_number, default=MOST_ENTRIES, metavar="N", help=f"lines (default: {MOST_ENTRIES})"
+        "--most", type=_number, default=MAX_ENTRIES, metavar="N", help=f"lines (default: {MAX_ENTRIES})"
     )
     _config(sub)
 

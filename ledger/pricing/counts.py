@@ -30,7 +30,7 @@ _NO_UNITS = (0,) * (len(UNITS) + 1)
 
 _NOTHING_ELSE = (0,) * (4 + len(_NO_UNITS))
 
-MOST_UNITS = 10**12
+MAX_UNITS = 10**12
 """A count beyond it is a mistake, and adds nothing."""
 
 
@@ -118,7 +118,7 @@ def _units(extra_units: Mapping[str, Decimal]) -> tuple[int, ...]:
 
 def sensible(number: Decimal | None) -> bool:
     """Whether a number can be a count of something that is billed."""
-    return number is not None and number.is_finite() and 0 <= number <= MOST_UNITS
+    return number is not None and number.is_finite() and 0 <= number <= MAX_UNITS
 
 
 def _whole(number: Decimal | None, times: int = 1) -> int:

@@ -13,13 +13,13 @@ from ledger.pricing.cost import has_rate, usd
 from ledger.pricing.counts import Counts, counts_of, is_metered
 from ledger.pricing.prices import PriceBook, Rates
 from ledger.pricing.steps import context_step
-from ledger.quota.running import MOST_PICO, PICO_PER_USD, SILENT, UNPRICED
+from ledger.quota.running import MAX_PICO, PICO_PER_USD, SILENT, UNPRICED
 from ledger.values import UNKNOWN_MODEL, Usage
 
 DAY = 86_400_000_000
 """Microseconds; prices change at UTC midnights alone."""
 
-MOST_KINDS = 20_000
+MAX_KINDS = 20_000
 """Kinds of rows remembered; callers choose model names, so there is no natural end."""
 
 _Kind = tuple[str | None, str | None, str | None, int, int]
@@ -70,7 +70,7 @@ class RateTable:
         others: Sequence[int | None] | None = None,
         extra_units: Mapping[str, Decimal] | None = None,
     ) -> int:
-        """The cost of one row in 10^-12 US dollars, UNPRICED or SILENT. More than MOST_PICO is no cost.
+        """The cost of one row in 10^-12 US dollars, UNPRICED or SILENT. More than MAX_PICO is no cost.
 
         Args:
             at: when it ended, microseconds since 1970.
@@ -102,10 +102,10 @@ class RateTable:
             first, second = _written(input_tokens - cached, write, write_1h)
             cost += first * (rates.write - rates.input) + second * (rates.write_1h - rates.input)
         cost += rates.fee
-        return cost if type(cost) is int and 0 <= cost <= MOST_PICO else _bounded(cost)
+        return cost if type(cost) is int and 0 <= cost <= MAX_PICO else _bounded(cost)
 
     def _remembered(self, key: _Kind) -> RowRates | None:
-        if len(self._known) >= MOST_KINDS:
+        if len(self._known) >= MAX_KINDS:
             self._known.clear()
         self._known[key] = self._found(key)
         return self._known[key]
@@ -146,7 +146,7 @@ def _written(left: int, write: int | None, write_1h: int | None) -> tuple[int, i
 
 
 def _bounded(cost: int | Decimal) -> int:
-    return max(0, round(cost)) if cost <= MOST_PICO else UNPRICED
+    return max(0, round(cost)) if cost <= MAX_PICO else UNPRICED
 
 
 def _stored(usd: Any) -> int:
@@ -157,4 +157,4 @@ def _stored(usd: Any) -> int:
         pico = Decimal(str(usd)) * PICO_PER_USD
     except ArithmeticError:
         return UNPRICED
-    return round(pico) if pico.is_finite() and 0 <= pico <= MOST_PICO else UNPRICED
+    return round(pico) if pico.is_finite() and 0 <= pico <= MAX_PICO else UNPRICED

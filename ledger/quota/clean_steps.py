@@ -14,7 +14,7 @@ from ledger.quota.cycle import Cycle
 from ledger.quota.running import Requests
 
 PARTS = 25
-LEAST_POINTS = 3
+MIN_POINTS = 3
 """Percent is told in whole points, so a stretch of few points has no exact length."""
 
 DEAR = 0.9
@@ -27,10 +27,10 @@ CHEAP = 0.7
 STEADY = 0.93
 """Where the whole cycle reaches this part of them, nothing is left out: the difference is rounding."""
 
-LEAST_EXPLAINED = 0.25
+MIN_EXPLAINED = 0.25
 """Share of the points used that must be explained."""
 
-LEAST_CLEAN_POINTS = 5
+MIN_CLEAN_POINTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Step:
 def steps(cycle: Cycle, requests: Requests, start: int) -> tuple[Step, ...]:
     """Cut the meter's rise since `start` into stretches of a PARTS-th of it, or of a few points."""
     marks = [(start, cycle.used_at(start) or 0.0), *_rising(cycle, start)]
-    least = max(LEAST_POINTS, (marks[-1][1] - marks[0][1]) / PARTS)
+    least = max(MIN_POINTS, (marks[-1][1] - marks[0][1]) / PARTS)
     found: list[Step] = []
     at, percent = marks[0]
     for moment, reached in marks[1:]:
@@ -79,7 +79,7 @@ def pico_per_point(found: Sequence[Step]) -> float | None:
         return whole
     clean = [step for step in found if step.rate >= CHEAP * dear]
     explained = sum(step.points for step in clean)
-    if not dear or explained < max(LEAST_CLEAN_POINTS, LEAST_EXPLAINED * points):
+    if not dear or explained < max(MIN_CLEAN_POINTS, MIN_EXPLAINED * points):
         return None
     return sum(step.pico for step in clean) / explained
 

@@ -22,7 +22,7 @@ GAP = 180 * MINUTE
 
 _NEVER = 2**62
 
-MOST_CYCLES = 8
+MAX_CYCLES = 8
 """Cycles kept of a meter; an unused account may move its reset with every reading."""
 
 
@@ -111,15 +111,15 @@ def cycles_of(readings: Iterable[Reading], *, wobble_seconds: int = WOBBLE_SECON
 
 
 def merged(one: Cycles, other: Cycles, *, wobble_seconds: int = WOBBLE_SECONDS, gap: int = GAP) -> Cycles:
-    """The cycles of both sets of readings; the newest MOST_CYCLES of them."""
+    """The cycles of both sets of readings; the newest MAX_CYCLES of them."""
     result: list[Cycle] = []
     for cycle in sorted((*one, *other), key=lambda c: (c.low, c.high)):
         if result and cycle.low - result[-1].high <= wobble_seconds:
             result[-1] = _joined(result[-1], cycle, gap)
         else:
             result.append(cycle)
-    if len(result) > MOST_CYCLES:
-        kept = sorted(result, key=lambda c: c.newest)[-MOST_CYCLES:]
+    if len(result) > MAX_CYCLES:
+        kept = sorted(result, key=lambda c: c.newest)[-MAX_CYCLES:]
         result = [cycle for cycle in result if cycle in kept]
     return tuple(result)
 

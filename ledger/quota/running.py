@@ -16,7 +16,7 @@ SILENT = -2
 
 PICO_PER_USD = 10**12
 
-MOST_PICO = 10**6 * PICO_PER_USD
+MAX_PICO = 10**6 * PICO_PER_USD
 """No request costs a million dollars: a count or a price is wrong. It also fits into 64 bits."""
 
 _PICO = Decimal("1e-12")
@@ -75,7 +75,7 @@ class RunningRequests:
 
         Raises: ValueError for another cost; then nothing was added.
         """
-        if not SILENT <= cost <= MOST_PICO:
+        if not SILENT <= cost <= MAX_PICO:
             raise ValueError("this cannot be the cost of a request")
         place = (
             len(self._times) if not self._times or at >= self._times[-1] else bisect_right(self._times, at)

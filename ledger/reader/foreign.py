@@ -25,11 +25,11 @@ from ledger.quota.cycle import MINUTE, Reading
 from ledger.quota.windows import DAY_MINUTES, is_known, source_of
 from ledger.requests.queries import Account
 
-MOST_PERCENT = 1_000
+MAX_PERCENT = 1_000
 """A reading further from 0 is none; what is a little beyond 0 to 100 is taken for the nearest of them."""
 
-MOST_MINUTES = 366 * DAY_MINUTES
-FARTHEST_RESET = MOST_MINUTES * MINUTE
+MAX_MINUTES = 366 * DAY_MINUTES
+FARTHEST_RESET = MAX_MINUTES * MINUTE
 """A window is at most a year long, and ends at most a year from when it was looked at: other values, like
 milliseconds in place of seconds, say nothing."""
 
@@ -107,7 +107,7 @@ def reading(row: Stored) -> tuple[str, Reading] | None:
     _, _, recorded_at, used_percent, name, reset_at, minutes = row
     try:
         at, used = micros(recorded_at), float(used_percent)
-        if not -MOST_PERCENT <= used <= MOST_PERCENT:  # nor is NaN
+        if not -MAX_PERCENT <= used <= MAX_PERCENT:  # nor is NaN
             return None
         return source_of(_text(name)), Reading(at, used, _reset(reset_at, at), _length(minutes))
     except _NOT_UNDERSTOOD:
@@ -178,7 +178,7 @@ def _reset(value: Any, at: int) -> int | None:
 
 def _length(value: Any) -> int | None:
     minutes = _whole(value)
-    return minutes if minutes is not None and 0 < minutes <= MOST_MINUTES else None
+    return minutes if minutes is not None and 0 < minutes <= MAX_MINUTES else None
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

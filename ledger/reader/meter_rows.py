@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from ledger.quota.samples import NAMES
 from ledger.quota.windows import DAY_MINUTES
-from ledger.reader.foreign import MOST_PERCENT, Stored, columns, indexes, or_null, stamp, time_or_null
+from ledger.reader.foreign import MAX_PERCENT, Stored, columns, indexes, or_null, stamp, time_or_null
 
 STRETCH_ROWS = 500
 """Rows of one account fetched in one statement: some milliseconds."""
@@ -22,7 +22,7 @@ _Series = tuple[str, dict[str, Any]]
 """A condition, and its values."""
 
 _ACCOUNT: _Series = ("account_id = :account", {})
-_IS_PERCENT = f"used_percent BETWEEN {-MOST_PERCENT} AND {MOST_PERCENT}"
+_IS_PERCENT = f"used_percent BETWEEN {-MAX_PERCENT} AND {MAX_PERCENT}"
 
 
 class MeterRows:

@@ -124,7 +124,7 @@ BATCH = 2_000
 LAST_WORDS = 20
 """Rows among which there is one that can be understood."""
 
-MOST_AHEAD = 500
+MAX_AHEAD = 500
 """Rows of the time to come that are remembered of an account when it is read."""
 
 MARGIN = 60 * MINUTE
@@ -238,7 +238,7 @@ class Meters:
         meters = AccountMeters(self._rules)
         meters.take(rows.last_of(account, until, LAST_WORDS), now)
         since = min(now - PERIOD, meters.newest(now) - FORGOTTEN) - MARGIN
-        meters.take([*rows.of(account, since, until), *rows.later(account, until, MOST_AHEAD)], now)
+        meters.take([*rows.of(account, since, until), *rows.later(account, until, MAX_AHEAD)], now)
         starts = [c.start for cycles in meters.cycles.values() if (c := current(cycles))]
         if starts and min(starts) < since:
             meters.take(rows.of(account, min(starts), since), now)

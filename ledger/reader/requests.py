@@ -25,7 +25,7 @@ from ledger.reader.foreign import (
 STEP_ROWS = 10_000
 """Entries of an index, or rows, looked at in one statement: some milliseconds."""
 
-MOST_SUMMED = 10**12
+MAX_SUMMED = 10**12
 """Counts above this are left out of a digest: their sum could be more than a database's integers hold."""
 
 SECOND = 1_000_000
@@ -116,7 +116,7 @@ def _joined(names: Sequence[str], have: frozenset[str]) -> str:
 
 
 def _summed(count: str) -> str:
-    return f"coalesce(sum(CASE WHEN {count} BETWEEN 0 AND {MOST_SUMMED} THEN {count} ELSE 0 END), 0)"
+    return f"coalesce(sum(CASE WHEN {count} BETWEEN 0 AND {MAX_SUMMED} THEN {count} ELSE 0 END), 0)"
 
 
 def is_deleted(row: Stored) -> bool:
@@ -135,14 +135,14 @@ def digest_of(rows: Iterable[Stored]) -> Digest:
 def _sum(counts: Sequence[Any]) -> Any:
     """What counts add to a digest, as the database has it."""
     found = [count for count in counts if count]
-    if found and {int}.issuperset(map(type, found)) and min(found) >= 0 and max(found) <= MOST_SUMMED:
+    if found and {int}.issuperset(map(type, found)) and min(found) >= 0 and max(found) <= MAX_SUMMED:
         return sum(found)
     return sum(map(_counted, found))
 
 
 def _counted(count: Any) -> Any:
     is_number = type(count) is int or isinstance(count, (float, Decimal))
-    return count if is_number and 0 <= count <= MOST_SUMMED else 0
+    return count if is_number and 0 <= count <= MAX_SUMMED else 0
 
 
 def first_id(connection: Connection, since: int) -> int | None:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import Numeric, String, Text
 
-from ledger.pricing.counts import INSTEAD_OF_TOKENS, MOST_UNITS, UNITS
+from ledger.pricing.counts import INSTEAD_OF_TOKENS, MAX_UNITS, UNITS
 from ledger.pricing.steps import CONTEXT_STEPS, NO_TOKENS
 from ledger.schema import request_logs
 
@@ -149,4 +149,4 @@ def _plain(count: ColumnElement[Any]) -> ColumnElement[int]:
 def _unit(log: Any, name: str, times: int = 1) -> ColumnElement[int]:
     number = json_number(log.extra_units, literal(name, Text))
     whole = cast(func.round(number * times), Integer)
-    return case((log.extra_units.is_(null()), 0), (number.between(0, MOST_UNITS), whole), else_=0)
+    return case((log.extra_units.is_(null()), 0), (number.between(0, MAX_UNITS), whole), else_=0)

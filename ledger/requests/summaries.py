@@ -45,7 +45,7 @@ FAILURE_DIMENSIONS: tuple[Dimension, ...] = ("http_status", "error_code", "model
 OF_FAILURES: tuple[Dimension, ...] = ("http_status", "error_code")
 """Dimensions on which successes do not differ: they are compared among each other."""
 
-LEAST_FAILURES = 3
+MIN_FAILURES = 3
 """Fewer failures than this concentrate on nothing."""
 
 _Key = tuple[int, tuple[Any, ...]]
@@ -308,7 +308,7 @@ def _telling(where: RequestFilter, dimension: Dimension, groups: Iterable[Group]
     failing = [group for group in groups if group.totals.errors]
     errors = sum(group.totals.errors for group in failing)
     requests = sum(group.totals.requests for group in groups)
-    if errors < LEAST_FAILURES or (dimension not in OF_FAILURES and len(list(groups)) < 2):
+    if errors < MIN_FAILURES or (dimension not in OF_FAILURES and len(list(groups)) < 2):
         return []
     even = 1 / max(2, len(failing))
     return [

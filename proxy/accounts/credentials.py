@@ -14,7 +14,7 @@ from typing import Any, Literal
 from ledger.accounts.configured import Reference
 from proxy.errors import CredentialError
 
-MOST_BYTES = 1024 * 1024
+MAX_BYTES = 1024 * 1024
 
 Kind = Literal["key", "login"]
 """A provider's API key, or a ChatGPT login."""
@@ -101,7 +101,7 @@ def _read(path: Path) -> bytes:
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(0, "it is not a regular file")
-        return file.read(MOST_BYTES)
+        return file.read(MAX_BYTES)
 
 
 def from_auth(account_id: str, path: Path, text: str) -> Credential:

@@ -15,7 +15,7 @@ import zstandard
 
 from proxy.errors import ProxyError
 
-MOST_STEP = 16 * 1024 * 1024
+MAX_STEP = 16 * 1024 * 1024
 """Bytes that one chunk may grow to: a bomb is not inflated here."""
 
 
@@ -54,11 +54,11 @@ def _zlib(window: int) -> Decoder:
             if state.eof:  # several members may stand one behind the other
                 state = zlib.decompressobj(window)
             try:
-                out += state.decompress(chunk, MOST_STEP)
+                out += state.decompress(chunk, MAX_STEP)
             except zlib.error as error:
                 raise Undecodable(str(error)) from error
-            if state.unconsumed_tail or len(out) > MOST_STEP:
-                raise Undecodable(f"{len(chunk)} bytes unpack to more than {MOST_STEP}")
+            if state.unconsumed_tail or len(out) > MAX_STEP:
+                raise Undecodable(f"{len(chunk)} bytes unpack to more than {MAX_STEP}")
             chunk = state.unused_data
         return out
 
@@ -83,11 +83,11 @@ def _brotli() -> Decoder:
 
     def step(chunk: bytes) -> bytes:
         try:
-            out: bytes = state.process(chunk, output_buffer_limit=MOST_STEP)
+            out: bytes = state.process(chunk, output_buffer_limit=MAX_STEP)
         except brotli.error as error:
             raise Undecodable(str(error)) from error
         if not state.can_accept_more_data():
-            raise Undecodable(f"a chunk of {len(chunk)} bytes unpacks to more than {MOST_STEP}")
+            raise Undecodable(f"a chunk of {len(chunk)} bytes unpacks to more than {MAX_STEP}")
         return out
 
     return step
@@ -102,8 +102,8 @@ def _zstd() -> Decoder:
             for start in range(0, len(chunk), _ZSTD_SLICE):
                 parts.append(state.decompress(chunk[start : start + _ZSTD_SLICE]))
                 size += len(parts[-1])
-                if size > MOST_STEP:
-                    raise Undecodable(f"{len(chunk)} bytes unpack to more than {MOST_STEP}")
+                if size > MAX_STEP:
+                    raise Undecodable(f"{len(chunk)} bytes unpack to more than {MAX_STEP}")
         except zstandard.ZstdError as error:
             raise Undecodable(str(error)) from error
         return b"".join(parts)

@@ -19,7 +19,7 @@ from proxy.errors import ProxyError, UpstreamError, UpstreamTimeout
 from proxy.http.idle import IdleLife
 from proxy.http.wire import Body, RelayProtocol, RelayRequest
 
-_MOST_HEADER = 64 * 1024
+_MAX_HEADER = 64 * 1024
 _READ_SIZE = 64 * 1024
 _BODILESS = frozenset({"HEAD"})
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -144,8 +144,8 @@ class Upstream:
             auto_decompress=False,
             read_timeout=self._idle,
             read_bufsize=_READ_SIZE,
-            max_line_size=_MOST_HEADER,
-            max_field_size=_MOST_HEADER,
+            max_line_size=_MAX_HEADER,
+            max_field_size=_MAX_HEADER,
         )
         try:
             answer = await request.send(connection)

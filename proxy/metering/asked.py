@@ -12,10 +12,10 @@ from proxy.metering.members import brief, outline
 from proxy.metering.numbers import get, text
 from proxy.metering.usage import UNREADABLE
 
-MOST_READ = 16 * 1024 * 1024
+MAX_READ = 16 * 1024 * 1024
 """Bytes of a request that are kept to read what it asks for."""
 
-MOST_FIELD = 200
+MAX_FIELD = 200
 """Characters of a form's field that are read; longer ones are prompts and files."""
 
 _SEAM = 1024
@@ -85,7 +85,7 @@ def read_request(body: bytes) -> Asked:
 
 def _characters(raw: msgspec.Raw) -> int | None:
     """The length of an input that is one short text; speech takes no more than 4,096 characters."""
-    if not raw or len(bytes(raw)) > MOST_SPOKEN:
+    if not raw or len(bytes(raw)) > MAX_SPOKEN:
         return None
     try:
         return len(msgspec.json.decode(raw, type=str))
@@ -93,7 +93,7 @@ def _characters(raw: msgspec.Raw) -> int | None:
         return None
 
 
-MOST_SPOKEN = 64 * 1024
+MAX_SPOKEN = 64 * 1024
 """Bytes of a text to be spoken."""
 
 
@@ -137,9 +137,9 @@ class RequestReader:
                 self._scan(chunk)
             return
         if self._may_be_file and not self._size and not chunk.lstrip().startswith(b"{"):
-            self._size = MOST_READ  # a file
+            self._size = MAX_READ  # a file
         self._size += len(chunk)
-        if self._size <= MOST_READ:
+        if self._size <= MAX_READ:
             self._kept.append(chunk)
         else:
             self._kept.clear()

@@ -12,7 +12,7 @@ from proxy.http.decode import Decoder, Undecodable
 from proxy.metering.framing import Blocks, after_lines, lines
 from proxy.metering.usage import NOTHING, UNREADABLE, Report, read_answer
 
-MOST_LINE = 16 * 1024 * 1024
+MAX_LINE = 16 * 1024 * 1024
 TIER = "batch"
 
 _APIS = {"response": "responses", "chat.completion": "chat_completions", "text_completion": "completions"}
@@ -76,7 +76,7 @@ class BatchTap:
             self._blocks.feed(self._decode(chunk))
         except Undecodable:
             self._decode = None
-        if self._blocks.size > MOST_LINE:  # it is no list of answers
+        if self._blocks.size > MAX_LINE:  # it is no list of answers
             self._decode = None
             self._blocks.clear()
 

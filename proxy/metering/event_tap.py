@@ -17,7 +17,7 @@ HEAD_KEPT = 16 * 1024
 TAIL_KEPT = 16 * 1024
 """Bytes of a stream's beginning and end that are kept; the end is longer where its last event is."""
 
-MOST_EVENT = 16 * 1024 * 1024
+MAX_EVENT = 16 * 1024 * 1024
 """Bytes of one event that are kept; a longer one is sieved."""
 
 LAST_EVENTS = 16
@@ -70,7 +70,7 @@ class EventTap:
         if self._sieve:
             self._sieve.feed(chunk)
         blocks.feed(chunk)
-        if blocks.size > MOST_EVENT:
+        if blocks.size > MAX_EVENT:
             self._begin_sieve()
 
     def end(self) -> Report:

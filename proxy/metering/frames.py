@@ -15,7 +15,7 @@ import msgspec
 from proxy.metering.usage import NOTHING, UNREADABLE, Report, read_answer, report_over
 
 _PRELUDE, _CHECKSUM = 12, 4
-MOST_FRAME = 16 * 1024 * 1024 + 512 * 1024
+MAX_FRAME = 16 * 1024 * 1024 + 512 * 1024
 """Bytes of a frame; what claims to be longer is none."""
 
 
@@ -46,7 +46,7 @@ class FrameTap:
         while len(self._rest) >= _PRELUDE:
             size = int.from_bytes(self._rest[:4], "big")
             headers = int.from_bytes(self._rest[4:8], "big")
-            if not _PRELUDE + headers + _CHECKSUM <= size <= MOST_FRAME:
+            if not _PRELUDE + headers + _CHECKSUM <= size <= MAX_FRAME:
                 self._readable = False
                 self._rest.clear()
                 return

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-MOST_TOKENS = 1_000_000_000
+MAX_TOKENS = 1_000_000_000
 """More than any model takes or gives at once: a larger count is nonsense."""
 
-MOST_UNITS = Decimal(1_000_000_000)
+MAX_UNITS = Decimal(1_000_000_000)
 """Seconds, characters, pages, searches of one request."""
 
-MOST_USD = Decimal(1_000_000)
+MAX_USD = Decimal(1_000_000)
 
 
 class Numbers:
@@ -32,9 +32,9 @@ class Numbers:
         kind = type(value)
         if value is None:
             return None
-        if kind is int and 0 <= value <= MOST_TOKENS:  # type: ignore[operator]
+        if kind is int and 0 <= value <= MAX_TOKENS:  # type: ignore[operator]
             return value  # type: ignore[return-value]
-        if kind is float and 0 <= value <= MOST_TOKENS and value.is_integer():  # type: ignore[operator, attr-defined]
+        if kind is float and 0 <= value <= MAX_TOKENS and value.is_integer():  # type: ignore[operator, attr-defined]
             return int(value)  # type: ignore[call-overload, no-any-return]
         self.nonsense += 1
         return None
@@ -52,13 +52,13 @@ class Numbers:
 
     def units(self, value: object) -> Decimal | None:
         """A quantity of something else that is billed; None also for 0."""
-        return self._decimal(value, MOST_UNITS) or None
+        return self._decimal(value, MAX_UNITS) or None
 
     def usd(self, value: object, parts: Decimal = Decimal(1)) -> Decimal | None:
         """An amount in US dollars; `parts`: of what it is counted in, how many are one dollar."""
         if value is None:
             return None
-        found = self._decimal(value, MOST_USD * parts)
+        found = self._decimal(value, MAX_USD * parts)
         return None if found is None else found / parts
 
     def _decimal(self, value: object, most: Decimal) -> Decimal | None:

@@ -12,7 +12,7 @@ from ledger.values import NO_USAGE, RequestEvent
 
 Emit = Callable[[RequestEvent], None]
 
-MOST_IDS = 100_000
+MAX_IDS = 100_000
 """Ids that are remembered; the ledger, where each has its own row, remembers for longer."""
 
 _PREFIX = "once-"
@@ -37,7 +37,7 @@ class CountedOnce:
         emit: takes each event.
     """
 
-    def __init__(self, emit: Emit, most: int = MOST_IDS) -> None:
+    def __init__(self, emit: Emit, most: int = MAX_IDS) -> None:
         self._emit = emit
         self._most = most
         self._counted: OrderedDict[str, bool] = OrderedDict()  # False: begun here, its counts not seen yet

@@ -16,7 +16,7 @@ from ledger.values import UsageSample
 from proxy.metering.usage import UNREADABLE
 
 WINDOWS = ("primary", "secondary")
-MOST_RESET = 40 * 86_400
+MAX_RESET = 40 * 86_400
 """Seconds; a reset that is told for later is not believed. The longest windows are of a month."""
 
 MARK = b'"codex.rate_limits"'
@@ -110,7 +110,7 @@ def reset_at(told: Mapping[str, object], now: datetime) -> int | None:
     left = number(told.get("reset_after_seconds")) or number(told.get("resets_in_seconds"))
     if moment is None and left is not None:
         moment = now.timestamp() + left
-    return None if moment is None or moment > now.timestamp() + MOST_RESET else int(moment)
+    return None if moment is None or moment > now.timestamp() + MAX_RESET else int(moment)
 
 
 def number(value: object) -> float | None:

@@ -14,7 +14,7 @@ _USAGE = re.compile(rb'"(usage\w*)"\s*:\s*\{')
 _MODEL = re.compile(rb'"(model|modelVersion)"\s*:\s*("[^"\\]{1,200}")')
 _TYPE = re.compile(rb'"type"\s*:\s*("[a-z_.]{1,60}")')
 
-MOST_OBJECT = 16 * 1024
+MAX_OBJECT = 16 * 1024
 """Bytes of a `usage` object."""
 
 END_KEPT = 16 * 1024
@@ -43,8 +43,8 @@ class Sieve:
         seam = self._tail[-_SEAM:]
         self._tail = (self._tail + chunk)[-END_KEPT:] if len(chunk) < END_KEPT else chunk[-END_KEPT:]
         if self._open:
-            self._open += chunk[: MOST_OBJECT - len(self._open)]
-            if len(self._open) >= MOST_OBJECT:
+            self._open += chunk[: MAX_OBJECT - len(self._open)]
+            if len(self._open) >= MAX_OBJECT:
                 self._close()
         if b'"usage' not in chunk and b'"' not in seam:
             return
@@ -53,7 +53,7 @@ class Sieve:
             self._close()
             for one in found[-2:]:
                 self._close()
-                self._open = (seam + chunk)[one.start() : one.start() + MOST_OBJECT]
+                self._open = (seam + chunk)[one.start() : one.start() + MAX_OBJECT]
 
     def end(self) -> Report:
         """What was found."""

@@ -19,7 +19,7 @@ from proxy.metering.sieve import Sieve
 from proxy.metering.tokens_seen import token_pattern
 from proxy.metering.usage import NOTHING, Report, read_answer, report_over
 
-MOST_KEPT = 16 * 1024 * 1024
+MAX_KEPT = 16 * 1024 * 1024
 """Bytes of one JSON answer, or of one event, that are kept to be read; a longer one is sieved."""
 
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
@@ -84,7 +84,7 @@ class JsonTap:
             return
         self._chunks.append(chunk)
         self._size += len(chunk)
-        if self._size > MOST_KEPT:
+        if self._size > MAX_KEPT:
             self._sieve = Sieve(self._api)
             for kept in self._chunks:
                 self._sieve.feed(kept)

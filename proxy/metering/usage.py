@@ -19,10 +19,10 @@ from proxy.metering.numbers import Numbers, fields, get, text
 from proxy.metering.statement import Statement, over
 from proxy.metering.tools import tool_calls
 
-MOST_SECONDS = 2**48
+MAX_SECONDS = 2**48
 """Of a moment that an error names."""
 
-MOST_ODD = 1024 * 1024
+MAX_ODD = 1024 * 1024
 """Bytes of a document that is read once more, slowly, where its numbers are beyond JSON's."""
 
 _JUST_DATA = str | int | float | bool | list[Any] | None
@@ -295,7 +295,7 @@ def _read_list(document: bytes, api: str) -> Report:
 
 def _odd(document: bytes) -> _Answer | None:
     """An answer with numbers that JSON does not know, or that no machine holds: NaN, 1e309."""
-    if len(document) > MOST_ODD or b'"usage' not in document:
+    if len(document) > MAX_ODD or b'"usage' not in document:
         return None
     try:
         return _loose(json.loads(document))
@@ -344,4 +344,4 @@ def _error(top: _Answer, error: object) -> tuple[str | None, str | None]:
 
 
 def _seconds(value: object) -> float | None:
-    return float(value) if type(value) in (int, float) and 0 < value < MOST_SECONDS else None  # type: ignore[operator, arg-type]
+    return float(value) if type(value) in (int, float) and 0 < value < MAX_SECONDS else None  # type: ignore[operator, arg-type]

@@ -24,10 +24,10 @@ from proxy.http.caller_secrets import HIDDEN, NO_SECRETS, Secrets, carries_secre
 
 log = logging.getLogger("quotascope.body_log")
 
-MOST_BODY = 16 * 1024 * 1024
+MAX_BODY = 16 * 1024 * 1024
 """Bytes of one body that are kept; a longer one is cut and says so."""
 
-MOST_WAITING = 1_000
+MAX_WAITING = 1_000
 """Entries that wait to be written."""
 
 Headers = Iterable[tuple[str, str]]
@@ -85,7 +85,7 @@ class Record:
 
     def feed(self, chunk: bytes) -> None:
         """Bytes of the body."""
-        room = MOST_BODY - self._size
+        room = MAX_BODY - self._size
         self._size += len(chunk)
         if room > 0:
             self._chunks.append(chunk[:room])
@@ -114,7 +114,7 @@ class BodyLog:
         except OSError as error:
             raise BodyLogError(f"request_log_path {path}: {error.strerror}") from error
         self._file = os.fdopen(descriptor, "w", encoding="utf-8")
-        self._entries: queue.Queue[Entry | None] = queue.Queue(MOST_WAITING)
+        self._entries: queue.Queue[Entry | None] = queue.Queue(MAX_WAITING)
         self._thread = threading.Thread(target=self._run, name="body-log", daemon=True)
         self._thread.start()
         self.dropped = 0

@@ -32,7 +32,7 @@ class Store(Protocol[Stored]):
     def __call__(self, items: Sequence[Stored], *, again: bool) -> None: ...
 
 
-MOST_BATCH = 2_000
+MAX_BATCH = 2_000
 """Events of one transaction: short enough that readers and other writers are not held up."""
 
 
@@ -42,13 +42,13 @@ class LedgerWriter(Generic[Item]):
     Args:
         store: writes a batch; an event that it cannot take at all is dropped and counted.
         interval: seconds that an event waits at most while the ledger can be written.
-        most_waiting: events that may wait.
+        max_waiting: events that may wait.
     """
 
-    def __init__(self, store: Store[Item], *, interval: float, most_waiting: int) -> None:
+    def __init__(self, store: Store[Item], *, interval: float, max_waiting: int) -> None:
         self._store = store
         self._interval = interval
-        self._most = most_waiting
+        self._most = max_waiting
         self._waiting: deque[Item] = deque()
         self._stop = threading.Event()
         self._writing = threading.Lock()
@@ -98,7 +98,7 @@ class LedgerWriter(Generic[Item]):
 
     def _drain(self) -> None:
         while self._waiting:
-            most = 1 if self._suspects else MOST_BATCH
+            most = 1 if self._suspects else MAX_BATCH
             batch = [self._waiting[i] for i in range(min(len(self._waiting), most))]
             try:
                 self._store(batch, again=self._failing)

@@ -23,7 +23,7 @@ MAX_PROVIDERS = 50
 REPORTING = ("openrouter", "xai")
 """Providers that are known to say what a request cost."""
 
-MOST_LENGTH = 100
+MAX_LENGTH = 100
 """Characters of a label value: what is longer is no name."""
 
 
@@ -42,7 +42,7 @@ class BoundedLabel:
         found = self._values.get(value)
         if found is not None:
             return found
-        if self._room <= 0 or len(value) > MOST_LENGTH:
+        if self._room <= 0 or len(value) > MAX_LENGTH:
             return OTHER
         self._room -= 1
         # Header bytes that are no UTF-8 come as lone surrogates, which no exposition can write.
@@ -76,20 +76,20 @@ class MetricsObserver:
     """Counts request events into the declared families.
 
     Args:
-        most_models, most_keys, most_codes: label values beyond the known ones before `other`.
+        max_models, max_keys, max_codes: label values beyond the known ones before `other`.
     """
 
     def __init__(
-        self, metrics: Metrics, prices: CurrentPrices, *, most_models: int, most_keys: int, most_codes: int
+        self, metrics: Metrics, prices: CurrentPrices, *, max_models: int, max_keys: int, max_codes: int
     ) -> None:
         self._metrics = metrics
         self._prices = prices
         configured = {p.model for p in prices.book.prices if p.origin == "config" and "*" not in p.model}
         models = configured | {*COMMON_MODELS}
-        self._model = BoundedLabel(most_models, (*models, UNKNOWN_MODEL))
-        self._key = BoundedLabel(most_keys, ("unknown", "short_key"))
+        self._model = BoundedLabel(max_models, (*models, UNKNOWN_MODEL))
+        self._key = BoundedLabel(max_keys, ("unknown", "short_key"))
         self._provider = BoundedLabel(MAX_PROVIDERS, REPORTING)
-        self._code = BoundedLabel(most_codes, KNOWN_CODES)
+        self._code = BoundedLabel(max_codes, KNOWN_CODES)
         _start_at_zero(metrics, models)
 
     def __call__(self, events: Sequence[RequestEvent]) -> None:

@@ -32,7 +32,7 @@ async def body(
     upload: Upload,
     learn: Learn,
     hear: Hear | None = None,
-    most_bytes: int = 2**40,
+    max_bytes: int = 2**40,
     *,
     replay: bool = False,
 ) -> Body:
@@ -48,8 +48,8 @@ async def body(
     if not request.can_read_body:
         return b"" if "Content-Length" in request.headers else None
     length = request.content_length
-    if length is not None and length > most_bytes:
-        raise _too_large(most_bytes)
+    if length is not None and length > max_bytes:
+        raise _too_large(max_bytes)
     if request.headers.get("Expect", "").lower() == "100-continue":
         assert isinstance(request.writer, StreamWriter)
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -57,7 +57,7 @@ async def body(
     content_type, encoding = request.headers.get("Content-Type", ""), content_encoding(request)
     begun: list[bytes] = []
     if replay if length is None else length <= (REPLAYED_BODY if replay else WHOLE_BODY):
-        begun, complete = await _read(request, upload, min(REPLAYED_BODY, most_bytes))
+        begun, complete = await _read(request, upload, min(REPLAYED_BODY, max_bytes))
         if complete:
             whole = b"".join(begun)
             read = partial(read_body, whole, content_type, encoding)
@@ -66,7 +66,7 @@ async def body(
                 hear(whole)
             return whole
     reader = RequestReader(content_type, encoding)
-    return _passing(request, upload, begun, reader, learn, hear, most_bytes, length)
+    return _passing(request, upload, begun, reader, learn, hear, max_bytes, length)
 
 
 def decoded(whole: bytes, content_encoding: str) -> bytes | None:
@@ -90,15 +90,15 @@ async def _passing(
     reader: RequestReader,
     learn: Learn,
     hear: Hear | None,
-    most_bytes: int,
+    max_bytes: int,
     length: int | None,
 ) -> AsyncIterator[bytes]:
     read = iter(begun)
     size, learnt = 0, False
     while chunk := next(read, b"") or await _chunk(request, upload):
         size += len(chunk)
-        if size > most_bytes:
-            raise _too_large(most_bytes)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
         reader.feed(chunk)
         if hear:
             hear(chunk)
@@ -134,5 +134,5 @@ async def _chunk(request: web.BaseRequest, upload: Upload) -> bytes:
         raise ClientGone from error
 
 
-def _too_large(most_bytes: int) -> Refused:
-    return Refused(413, "request_too_large", f"the request body is larger than {most_bytes} bytes")
+def _too_large(max_bytes: int) -> Refused:
+    return Refused(413, "request_too_large", f"the request body is larger than {max_bytes} bytes")

@@ -31,7 +31,7 @@ from proxy.routing.router import Router
 
 log = logging.getLogger("quotascope.exchange")
 
-MOST_ERROR = 256 * 1024
+MAX_ERROR = 256 * 1024
 """Bytes of an error answer that are read before it is decided who takes the request next."""
 
 ERROR_SECONDS = 1.0
@@ -202,7 +202,7 @@ async def _begin(upstream: Upstream, answer: ClientResponse) -> bytes:
     chunks, size = [], 0
     try:
         async with asyncio.timeout(ERROR_SECONDS):
-            while size < MOST_ERROR and (chunk := await upstream.read(answer)):
+            while size < MAX_ERROR and (chunk := await upstream.read(answer)):
                 chunks.append(chunk)
                 size += len(chunk)
     except TimeoutError:

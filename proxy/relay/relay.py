@@ -88,7 +88,7 @@ class Relay:
 
     async def _exchange(self, passage: Passage) -> web.StreamResponse:
         options, dispatch, request = self._options, self._dispatch, passage.request
-        if self.running > options.most_requests and not self._uploads.make_room():
+        if self.running > options.max_requests and not self._uploads.make_room():
             raise Refused(503, "too_many_requests_in_flight", "too many requests in flight; try again soon")
         if passage.record:
             passage.record.request(request.method, request.raw_path, request.headers.items())

@@ -41,8 +41,8 @@ class Options:
     Attributes:
         lending: to whom credentials of ours are lent.
         include_usage: ask for the counts of streamed chat completions on the client's behalf.
-        most_bytes: of a request's body.
-        most_requests: in flight at once.
+        max_bytes: of a request's body.
+        max_requests: in flight at once.
         pace: at which a request's body must arrive.
         forwarded_headers, forwarded_parameters: besides those that say nothing of who asks.
         project_headers, trace_headers: names of those that name a request's project and trace.
@@ -50,8 +50,8 @@ class Options:
 
     lending: Lending = NOTHING_LENT
     include_usage: bool = False
-    most_bytes: int = 2**30
-    most_requests: int = 2**30
+    max_bytes: int = 2**30
+    max_requests: int = 2**30
     pace: Pace = USUAL_PACE
     forwarded_headers: frozenset[bytes] = frozenset()
     forwarded_parameters: frozenset[str] = frozenset()
@@ -90,9 +90,7 @@ async def question(passage: Passage, options: Options, *, anonymous: bool, repla
     hear = record.feed if record else None
     counts = options.include_usage and passage.target.route.api in include_usage.APIS
     replay = replay or counts
-    body = await inbound.body(
-        request, passage.upload, attempts.learn, hear, options.most_bytes, replay=replay
-    )
+    body = await inbound.body(request, passage.upload, attempts.learn, hear, options.max_bytes, replay=replay)
     if anonymous:
         lines = anonymous_lines(request.raw_headers, options.forwarded_headers)
         path = anonymous_target(passage.target.path, options.forwarded_parameters)

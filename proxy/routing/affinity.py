@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-MOST_CONVERSATIONS = 10_000
+MAX_CONVERSATIONS = 10_000
 LOOK_AGAIN_SECONDS = 10.0
 """How long what another process decided may go unnoticed: a conversation is rarely in two processes."""
 
@@ -42,7 +42,7 @@ class Memory:
         seconds: how long one is remembered unused.
     """
 
-    def __init__(self, seconds: float, most: int = MOST_CONVERSATIONS) -> None:
+    def __init__(self, seconds: float, most: int = MAX_CONVERSATIONS) -> None:
         self._seconds = seconds
         self._most = most
         self._kept: OrderedDict[str, tuple[str, float]] = OrderedDict()

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-MOST_TEXT = 4_096
-MOST_WAIT = 7 * 86_400.0
+MAX_TEXT = 4_096
+MAX_WAIT = 7 * 86_400.0
 """A longer wait that a provider asks for is not believed."""
 
 _AGAIN = re.compile(
@@ -48,13 +48,13 @@ def retry_after(message: str | None, headers: Mapping[str, str], now: float) -> 
         now: epoch seconds, for a date in Retry-After.
     """
     for seconds in (_from_message(message), _from_headers(headers, now)):
-        if seconds is not None and 0 <= seconds <= MOST_WAIT:
+        if seconds is not None and 0 <= seconds <= MAX_WAIT:
             return seconds
     return None
 
 
 def _from_message(message: str | None) -> float | None:
-    found = _AGAIN.search((message or "")[:MOST_TEXT])
+    found = _AGAIN.search((message or "")[:MAX_TEXT])
     if found is None:
         return None
     parts = _PART.findall(found[1])
@@ -88,7 +88,7 @@ def _number(text: str | None) -> float | None:
 def is_too_large(message: str | None) -> bool:
     """Whether a rate limit is met by this request alone: it asks for more than the limit ever has, so the
     account is as well as before."""
-    text = (message or "")[:MOST_TEXT]
+    text = (message or "")[:MAX_TEXT]
     found = _LIMIT.search(text)
     if found is not None and _amount(found["requested"]) > _amount(found["limit"]):
         return True
@@ -101,7 +101,7 @@ def named_model(message: str | None, model: str | None) -> str | None:
     if not model:
         return None
     asked = model.lower()
-    for found in _MODEL.finditer((message or "")[:MOST_TEXT]):
+    for found in _MODEL.finditer((message or "")[:MAX_TEXT]):
         named = found[1].lower().rstrip(".")
         if named == asked or asked.startswith(f"{named}-") or named.startswith(f"{asked}-"):
             return model

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from ledger.requests.error_codes import CREDENTIAL_IS_GOOD, PERMANENT, effect
-from proxy.metering.quota import MOST_RESET
+from proxy.metering.quota import MAX_RESET
 from proxy.metering.usage import UNREADABLE, Report
 from proxy.routing.error_text import is_too_large, named_model, retry_after
 
@@ -44,7 +44,7 @@ EVENTS: tuple[Event, ...] = ("rate_limit", "quota_exceeded", "permanent_failure"
 
 _OF_THE_REQUEST = frozenset({400, 404, 405, 409, 410, 411, 413, 414, 415, 416, 422, 431})
 _OF_THE_CREDENTIAL = ("invalid_api_key", "invalid_credential")
-MOST_BODY = 64 * 1024
+MAX_BODY = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def read_failure(
         model: that was asked for.
     """
     try:
-        error = _bodies.decode(body[:MOST_BODY]).error or _Error()
+        error = _bodies.decode(body[:MAX_BODY]).error or _Error()
     except UNREADABLE:
         error = _Error()
     text = next((t for t in (error.code, error.type) if isinstance(t, str) and t), None)
@@ -194,7 +194,7 @@ def _is_known(code: str) -> bool:
 
 def _resets_at(moment: Any, seconds: Any, now: float) -> int | None:
     found = moment if _plain(moment) else now + seconds if _plain(seconds) else None
-    return int(found) if found is not None and found <= now + MOST_RESET else None
+    return int(found) if found is not None and found <= now + MAX_RESET else None
 
 
 def _plain(value: Any) -> bool:

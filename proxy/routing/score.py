@@ -29,7 +29,7 @@ def tier_of(plan: str) -> Tier:
     return _TIERS.get(plan.casefold(), "plus")
 
 
-LEAST_SECONDS = 60.0
+MIN_SECONDS = 60.0
 """A reset that is nearer than this is as urgent as can be."""
 
 FARTHEST_SECONDS = 7 * 86_400.0
@@ -46,7 +46,7 @@ def score(weight: float, reset_at: int | None, now: float) -> float:
     """
     if reset_at is None or reset_at <= now:
         return 0.0
-    return weight / max(LEAST_SECONDS, reset_at - now)
+    return weight / max(MIN_SECONDS, reset_at - now)
 
 
 def share(weight: float, reset_at: int | None, now: float) -> float:

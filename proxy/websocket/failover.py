@@ -22,7 +22,7 @@ REMEMBERED_SECONDS = 60.0
 """How long after the last move another one counts as one more try at the same turn. A client that has not
 connected again by then does not run in circles."""
 
-MOST_CONVERSATIONS = 10_000
+MAX_CONVERSATIONS = 10_000
 
 _NONE: Mapping[str, float] = {}
 
@@ -77,7 +77,7 @@ class Moves:
     def _keep(self, name: str, left: Mapping[str, float]) -> None:
         self._left[name] = left
         self._left.move_to_end(name)
-        if len(self._left) > MOST_CONVERSATIONS:
+        if len(self._left) > MAX_CONVERSATIONS:
             self._left.popitem(last=False)
 
 

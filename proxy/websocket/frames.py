@@ -22,7 +22,7 @@ TRY_AGAIN_LATER = 1013
 _KINDS = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
 _FIN, _RESERVED, _KIND = 0x80, 0x70, 0x0F
 _MASKED, _LENGTH = 0x80, 0x7F
-_MOST_CONTROL = 125
+_MAX_CONTROL = 125
 
 
 class Piece(NamedTuple):
@@ -106,7 +106,7 @@ class Frames:
         if first & _RESERVED or kind not in _KINDS or masked is not self._masked or length >= 2**63:
             raise BrokenFrames("no frame begins like this")
         if kind >= CLOSE:
-            if length > _MOST_CONTROL or not first & _FIN:
+            if length > _MAX_CONTROL or not first & _FIN:
                 raise BrokenFrames("a control frame is short and whole")
             return
         if (kind == CONTINUATION) is not self._in_message:
@@ -122,5 +122,5 @@ class Frames:
 
 def close_frame(code: int, reason: str) -> bytes:
     """The frame by which a server ends a connection; `reason` is cut to the 123 bytes that it may have."""
-    text = reason.encode()[: _MOST_CONTROL - 2].decode(errors="ignore").encode()
+    text = reason.encode()[: _MAX_CONTROL - 2].decode(errors="ignore").encode()
     return bytes((_FIN | CLOSE, 2 + len(text))) + code.to_bytes(2, "big") + text

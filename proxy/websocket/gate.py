@@ -108,7 +108,7 @@ def _not_text() -> Refused:
     return Refused(403, "not_within_a_budget", text)
 
 
-MOST_HELD = 256 * 1024
+MAX_HELD = 256 * 1024
 """Bytes of a provider's message that are held. Errors are short, and longer messages need not wait."""
 
 
@@ -233,7 +233,7 @@ class Gate:
         if self._answer is None:
             return (raw,)
         self._answer.add(raw)
-        if text is None and self._answer.size <= MOST_HELD:
+        if text is None and self._answer.size <= MAX_HELD:
             return ()
         released = self._released()
         return () if lost is not None and self._leave(lost) else released

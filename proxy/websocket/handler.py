@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from proxy.errors import BrokenFrames
 from proxy.http.headers import without
-from proxy.metering.taps import MOST_KEPT
+from proxy.metering.taps import MAX_KEPT
 from proxy.websocket.frames import CLOSE, TEXT, Frames, Piece
 from proxy.websocket.tunnel import Side
 from proxy.websocket.turns import Turns
@@ -45,7 +45,7 @@ class Texts:
     @property
     def too_long(self) -> bool:
         """Whether the message that comes is longer than what is kept of one."""
-        return self._size > MOST_KEPT
+        return self._size > MAX_KEPT
 
     def take(self, piece: Piece) -> Text | None:
         """The text message that ends with a piece, if one does. Control frames are no part of any."""

@@ -17,7 +17,7 @@ Parting = Callable[[], Coroutine[Any, Any, bytes]]
 
 Side = Literal["client", "upstream"]
 
-MOST_WAITING = 256 * 1024
+MAX_WAITING = 256 * 1024
 """Bytes that wait for a slow reader before the other side is no longer read."""
 
 PARTING_SECONDS = 5.0
@@ -45,7 +45,7 @@ class Pipe:
         """Bytes from the source."""
         self._chunks.append(bytes(data))
         self._waiting += len(data)
-        if self._waiting > MOST_WAITING and self._source.transport is not None:
+        if self._waiting > MAX_WAITING and self._source.transport is not None:
             self._source.transport.pause_reading()
         self._wake.set()
         return False, b""

@@ -10,7 +10,7 @@ from simulator.history.fleet import FLEET, KEYS, SimulatedAccount
 from simulator.history.rhythm import zone
 from simulator.history.workload import WORKLOADS, Workload
 
-MOST_PER_DAY = 1_000_000
+MAX_PER_DAY = 1_000_000
 """More requests in a day are taken for a slip of the hand."""
 
 
@@ -53,9 +53,9 @@ class Plan:
             raise ScriptError(f"a history must end after it starts: {self.start} to {self.end}")
         if self.errors + self.cancelled > 1 or self.unknown_model + self.missing_usage > 1:
             raise ScriptError("shares of one whole add up to more than 1")
-        if not 0 <= self.requests_per_day <= MOST_PER_DAY:
+        if not 0 <= self.requests_per_day <= MAX_PER_DAY:
             raise ScriptError(
-                f"requests_per_day = {self.requests_per_day:g}; allowed: from 0 to {MOST_PER_DAY}"
+                f"requests_per_day = {self.requests_per_day:g}; allowed: from 0 to {MAX_PER_DAY}"
             )
         if not (self.accounts and self.keys and self.workloads):
             raise ScriptError("a history needs accounts, keys and workloads")

@@ -9,7 +9,7 @@ from simulator.failures import FAILURES
 from simulator.history.workload import WORKLOADS, Workload, draw
 from simulator.provider.script import Answer, Asked, Cut, Fault, Pace, Refuse
 
-MOST_EVENTS = 80
+MAX_EVENTS = 80
 """Text deltas of the longest stream: enough to look like one, few enough to be cheap."""
 
 _BY_MODEL = {w.model: w for w in WORKLOADS}
@@ -41,7 +41,7 @@ class Plausible:
 
     def _success(self, workload: Workload, stream: bool, rng: Random) -> Answer:
         drawn = draw(workload, stream, rng)
-        events = max(1, min(MOST_EVENTS, (drawn.usage.output_tokens or 0) // 8))
+        events = max(1, min(MAX_EVENTS, (drawn.usage.output_tokens or 0) // 8))
         whole = drawn.latency_ms / 1_000 / self.speed
         first = whole if drawn.first_token_ms is None else drawn.first_token_ms / 1_000 / self.speed
         pace = Pace(first, (whole - first) / events)

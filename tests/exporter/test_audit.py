@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.audit import MOST_SECONDS, Audit
+from exporter.audit import MAX_SECONDS, Audit
 from exporter.scrape import Scraper
 from exporter.source import Source
 from exporter.stores import source
@@ -71,7 +71,7 @@ def test_and_never_more_than_its_most() -> None:
     audit = Audit(source, source.clock)
     source.now += 3_600
     audit(never)
-    assert source.requests == pytest.approx(MOST_SECONDS / 0.001, abs=1)
+    assert source.requests == pytest.approx(MAX_SECONDS / 0.001, abs=1)
 
 
 def test_scrapes_in_a_row_leave_one_step_each_so_that_it_still_comes_round() -> None:

@@ -160,7 +160,7 @@ def all_that_is_read(opened: Source) -> None:
     opened.audit_meters(datetime.now(UTC), lambda _in_doubt: True)
 
 
-def most_steps(path: Path, read: Callable[[Source], object] = all_that_is_read) -> tuple[int, str]:
+def max_steps(path: Path, read: Callable[[Source], object] = all_that_is_read) -> tuple[int, str]:
     """Of the statement that took the most steps: how many, and its text."""
     with closing(source(Settings.model_validate({}), f"codex-lb:{path}")) as opened, counted() as steps:
         read(opened)
@@ -172,14 +172,14 @@ def most_steps(path: Path, read: Callable[[Source], object] = all_that_is_read) 
 def test_no_statement_reads_more_of_a_store_ten_times_as_large(
     store: Callable[[str, Size], Path], indexes: str, larger: Size
 ) -> None:
-    small, large = most_steps(store(indexes, SMALL)), most_steps(store(indexes, larger))
+    small, large = max_steps(store(indexes, SMALL)), max_steps(store(indexes, larger))
     assert small[0] > 100  # the small one has filled a statement, or the comparison would be of nothing
     assert large[0] <= small[0] * 1.1, large
 
 
 @pytest.mark.parametrize("indexes", [OLD, PARTIAL, NO_TIME], ids=["old codex-lb", "partial", "no index"])
 def test_nor_where_there_are_few_indexes(store: Callable[[str, Size], Path], indexes: str) -> None:
-    small, large = most_steps(store(indexes, SMALL)), most_steps(store(indexes, LONG))
+    small, large = max_steps(store(indexes, SMALL)), max_steps(store(indexes, LONG))
     assert large[0] <= small[0] * 1.1, large
 
 
@@ -189,6 +189,6 @@ def test_nor_of_ten_times_as_many_accounts(store: Callable[[str, Size], Path]) -
 
     found: list[int] = []
     few, many = (store(NEW, Size(requests=10, readings=10, accounts=n)) for n in (1_500, 15_000))
-    small, large = most_steps(few, accounts), most_steps(many, accounts)
+    small, large = max_steps(few, accounts), max_steps(many, accounts)
     assert found == [1_500, 15_000]
     assert large[0] <= small[0] * 1.1, large

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from ledger.quota.cycle import (
     GAP,
+    MAX_CYCLES,
     MINUTE,
-    MOST_CYCLES,
     Cycle,
     Point,
     Reading,
@@ -110,7 +110,7 @@ def test_a_meter_that_moves_its_reset_with_every_reading_does_not_fill_the_memor
     kept: tuple[Cycle, ...] = ()
     for hour in range(100):
         kept = merged(kept, cycles_of([read(hour, 0, RESET + hour * 3_600)]))
-    assert len(kept) == MOST_CYCLES
+    assert len(kept) == MAX_CYCLES
     newest = current(kept)
     assert newest is not None
     assert newest.high == RESET + 99 * 3_600

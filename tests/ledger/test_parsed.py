@@ -170,6 +170,6 @@ def test_whatever_a_row_holds_nothing_is_raised_and_what_comes_out_fits_64_bits(
         assert source in {"primary", "secondary", "monthly"}
         assert -1_000 <= used <= 1_000
         assert reset_at is None or abs(reset_at * 1_000_000 - at) <= parsed.FARTHEST_RESET
-        assert minutes is None or 0 < minutes <= parsed.MOST_MINUTES
+        assert minutes is None or 0 < minutes <= parsed.MAX_MINUTES
     parsed.account(tuple(request_row[:5]))
     parsed.time(request_row[0])

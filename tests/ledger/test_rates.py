@@ -75,7 +75,7 @@ def test_names_are_found_as_the_price_book_finds_them(model: str) -> None:
 
 
 def test_invented_model_names_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ledger.pricing.rates.MOST_KINDS", 10)
+    monkeypatch.setattr("ledger.pricing.rates.MAX_KINDS", 10)
     table = RateTable(SEEDED)
     for number in range(100):
         table.cost(AT, f"model-{number}", None, 1, 1, 0, 0, True)

@@ -14,7 +14,7 @@ from sqlalchemy.pool import StaticPool
 from ledger.reader import requests as request_rows
 from ledger.reader.foreign import micros
 from ledger.reader.readonly import Reader
-from ledger.reader.requests import MOST_SUMMED, RequestRows, digest_of, first_id
+from ledger.reader.requests import MAX_SUMMED, RequestRows, digest_of, first_id
 from ledger.store import sqlite_url
 
 BEGIN = datetime(2026, 9, 1, 12, tzinfo=UTC)
@@ -73,7 +73,7 @@ def test_a_digest_leaves_out_what_is_deleted_and_is_that_of_the_rows(tmp_path: P
 
 def test_a_digest_takes_a_count_that_is_none_or_beyond_all_sums_as_nothing(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
-    odd = [5, None, "x", b"7", float("inf"), -3, 2**62, 2**62, 2**62, MOST_SUMMED, MOST_SUMMED + 1]
+    odd = [5, None, "x", b"7", float("inf"), -3, 2**62, 2**62, 2**62, MAX_SUMMED, MAX_SUMMED + 1]
     with closing(sqlite3.connect(path, isolation_level=None)) as store:
         store.execute(
             "CREATE TABLE request_logs (id INTEGER PRIMARY KEY, account_id, requested_at, model,"
@@ -83,4 +83,4 @@ def test_a_digest_takes_a_count_that_is_none_or_beyond_all_sums_as_nothing(tmp_p
     with Reader(sqlite_url(path)).reading() as connection:
         rows = RequestRows(connection)
         assert rows.digest(1, 99) == digest_of(rows.page(1, 99, 99))
-        assert rows.digest(1, 99)[2] == 5 + MOST_SUMMED
+        assert rows.digest(1, 99)[2] == 5 + MAX_SUMMED

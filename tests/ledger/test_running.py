@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from ledger.quota.running import MOST_PICO, SILENT, UNPRICED, RunningRequests, Sums
+from ledger.quota.running import MAX_PICO, SILENT, UNPRICED, RunningRequests, Sums
 
 moments = st.integers(0, 50)
 costs = st.one_of(st.just(UNPRICED), st.just(SILENT), st.integers(0, 10**13))
@@ -86,7 +86,7 @@ def test_what_was_not_added_cannot_be_taken_back() -> None:
     assert len(running) == 1
 
 
-@pytest.mark.parametrize("cost", [2**63, MOST_PICO + 1, SILENT - 1])
+@pytest.mark.parametrize("cost", [2**63, MAX_PICO + 1, SILENT - 1])
 def test_what_cannot_be_a_cost_is_not_half_added(cost: int) -> None:
     running = RunningRequests()
     running.add(5, 7)

@@ -84,7 +84,7 @@ async def test_without_it_no_payload_is_written(
 
 
 def test_overflow_drops_and_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body_log, "MOST_WAITING", 2)
+    monkeypatch.setattr(body_log, "MAX_WAITING", 2)
     log = BodyLog(tmp_path / "bodies")
     for number in range(5_000):
         log.put(Entry({"number": number}, b"", 0))
@@ -97,7 +97,7 @@ def test_overflow_drops_and_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_long_body_is_cut_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body_log, "MOST_BODY", 10)
+    monkeypatch.setattr(body_log, "MAX_BODY", 10)
     log = BodyLog(tmp_path / "bodies")
     record = log.record("one")
     record.request("POST", "/v1/responses", [])

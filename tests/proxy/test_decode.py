@@ -13,7 +13,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.http.decode import MOST_STEP, Undecodable, decoder
+from proxy.http.decode import MAX_STEP, Undecodable, decoder
 from simulator.provider.coding import encode
 
 
@@ -60,7 +60,7 @@ def test_bytes_that_are_no_such_coding(coding: str) -> None:
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
 def test_a_bomb_is_not_inflated(coding: str) -> None:
-    zeros = bytes(3 * MOST_STEP)
+    zeros = bytes(3 * MAX_STEP)
     zstd: Any = zstandard.ZstdCompressor(level=1)
     compress: dict[str, Callable[[], bytes]] = {
         "gzip": lambda: gzip.compress(zeros, 1),

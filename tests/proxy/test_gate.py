@@ -224,7 +224,7 @@ def test_what_began_well_goes_on_and_what_did_not_is_refused() -> None:
 
 
 def test_a_message_too_long_to_be_read_is_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket, "MOST_KEPT", 1_000)
+    monkeypatch.setattr(websocket, "MAX_KEPT", 1_000)
     long = message(b" " * 2_000 + CREATE, range(0, 2_000, 100))
     connection = Connection()
     assert connection.asks(*long) == b"".join(long)
@@ -320,7 +320,7 @@ def test_an_answer_that_has_begun_fails_before_the_client(begun: bytes) -> None:
 
 
 def test_a_message_too_long_to_be_read_may_begin_any_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket, "MOST_KEPT", 1_000)
+    monkeypatch.setattr(websocket, "MAX_KEPT", 1_000)
     connection = Connection(another=True)
     for stream in (b"a", b"b"):
         connection.asks(*message(of(stream, CREATE)))
@@ -343,7 +343,7 @@ def test_an_error_that_answers_nothing_is_the_clients() -> None:
 
 
 def test_a_long_message_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "MOST_HELD", 1_000)
+    monkeypatch.setattr(gate, "MAX_HELD", 1_000)
     long = said(b" " * 2_000 + FAILED)
     connection = Connection(another=True)
     connection.asks(*message(CREATE))

@@ -153,7 +153,7 @@ def test_a_token_that_is_only_too_old_is_no_reason_to_move() -> None:
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moves, "MOST_CONVERSATIONS", 2)
+    monkeypatch.setattr(moves, "MAX_CONVERSATIONS", 2)
     fleet = Fleeting()
     for name in ("one", "two", "three"):
         assert fleet.fails("anna", conversation(name))

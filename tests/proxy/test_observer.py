@@ -36,7 +36,7 @@ def book() -> PriceBook:
 
 def observer(book: PriceBook, *, models: int = 100, keys: int = 100, codes: int = 100) -> MetricsObserver:
     prices = CurrentPrices(book)
-    return MetricsObserver(Metrics(FAMILIES), prices, most_models=models, most_keys=keys, most_codes=codes)
+    return MetricsObserver(Metrics(FAMILIES), prices, max_models=models, max_keys=keys, max_codes=codes)
 
 
 def samples(made: MetricsObserver) -> dict[Series, float]:

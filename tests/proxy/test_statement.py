@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.values import Usage
-from proxy.metering.numbers import MOST_TOKENS, Numbers
+from proxy.metering.numbers import MAX_TOKENS, Numbers
 from proxy.metering.shapes import statement
 from proxy.metering.statement import Statement, over
 
@@ -164,7 +164,7 @@ VALUES = st.none() | st.integers(-5, 2**50) | st.floats() | st.text(max_size=3) 
 def test_whatever_is_said_no_count_is_beyond_measure(events: list[dict[str, object]]) -> None:
     usage = together(events)
     for count in (usage.input_tokens, usage.output_tokens, usage.cached_input_tokens):
-        assert count is None or 0 <= count <= 4 * MOST_TOKENS
+        assert count is None or 0 <= count <= 4 * MAX_TOKENS
 
 
 @pytest.mark.parametrize(
@@ -174,8 +174,8 @@ def test_whatever_is_said_no_count_is_beyond_measure(events: list[dict[str, obje
         (0, 0, 0),
         (7, 7, 0),
         (100.0, 100, 0),
-        (MOST_TOKENS, MOST_TOKENS, 0),
-        (MOST_TOKENS + 1, None, 1),
+        (MAX_TOKENS, MAX_TOKENS, 0),
+        (MAX_TOKENS + 1, None, 1),
         (2**48, None, 1),
         (-1, None, 1),
         (1.5, None, 1),

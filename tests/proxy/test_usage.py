@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ledger.values import NO_USAGE, Usage
 from proxy.metering.asked import NOTHING_ASKED, Asked, read_request
-from proxy.metering.numbers import MOST_TOKENS
+from proxy.metering.numbers import MAX_TOKENS
 from proxy.metering.usage import NOTHING, read_answer, tokens
 
 NAMES = [
@@ -46,7 +46,7 @@ def test_json_of_any_shape_never_raises(document: object, api: str) -> None:
         report.usage.cached_input_tokens,
         report.usage.reasoning_tokens,
     ):
-        assert count is None or 0 <= count <= 3 * MOST_TOKENS
+        assert count is None or 0 <= count <= 3 * MAX_TOKENS
     assert report.model is None or isinstance(report.model, str)
 
 
@@ -117,7 +117,7 @@ def test_bytes_that_are_almost_json_say_nothing(body: bytes) -> None:
         ),
         ({"input_tokens": -1, "output_tokens": True}, "responses", NO_USAGE),
         ({"input_tokens": 1.5, "output_tokens": "7"}, "responses", NO_USAGE),
-        ({"input_tokens": MOST_TOKENS + 1, "output_tokens": 2**80}, "responses", NO_USAGE),
+        ({"input_tokens": MAX_TOKENS + 1, "output_tokens": 2**80}, "responses", NO_USAGE),
         ({"input_tokens": 5, "input_tokens_details": None}, "responses", Usage(5)),
         ({"input_tokens": 5, "input_tokens_details": [1]}, "responses", Usage(5)),
     ],

@@ -9,7 +9,7 @@ from time import monotonic, sleep
 import pytest
 
 from ledger.errors import StoreError
-from proxy.observers.ledger_writer import MOST_BATCH, LedgerWriter
+from proxy.observers.ledger_writer import MAX_BATCH, LedgerWriter
 
 
 class Shelf:
@@ -45,7 +45,7 @@ def shelf() -> Shelf:
 
 
 def writer(shelf: Shelf, *, interval: float = 60.0, most: int = 100_000) -> LedgerWriter[int]:
-    return LedgerWriter(shelf, interval=interval, most_waiting=most)
+    return LedgerWriter(shelf, interval=interval, max_waiting=most)
 
 
 def until(true: Callable[[], object]) -> None:
@@ -57,12 +57,12 @@ def until(true: Callable[[], object]) -> None:
 
 def test_what_waits_is_stored_in_order_and_in_batches(shelf: Shelf) -> None:
     made = writer(shelf)
-    made(range(MOST_BATCH + 5))
+    made(range(MAX_BATCH + 5))
     made([-1])
-    assert made.waiting == MOST_BATCH + 6
+    assert made.waiting == MAX_BATCH + 6
     made.flush()
-    assert shelf.items == [*range(MOST_BATCH + 5), -1]
-    assert [len(items) for items, _ in shelf.calls] == [MOST_BATCH, 6]
+    assert shelf.items == [*range(MAX_BATCH + 5), -1]
+    assert [len(items) for items, _ in shelf.calls] == [MAX_BATCH, 6]
     assert (made.waiting, made.dropped, made.healthy) == (0, 0, True)
 
 
@@ -170,7 +170,7 @@ def test_a_store_that_hangs_does_not_hang_the_end(caplog: pytest.LogCaptureFixtu
     def store(items: Sequence[int], *, again: bool) -> None:
         hanging.wait(10)
 
-    made: LedgerWriter[int] = LedgerWriter(store, interval=0.01, most_waiting=10)
+    made: LedgerWriter[int] = LedgerWriter(store, interval=0.01, max_waiting=10)
     made.start()
     made([1])
     begun = monotonic()

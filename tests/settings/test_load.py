@@ -185,3 +185,29 @@ def test_white_space_around_a_key_is_none_of_it(tmp_path: Path) -> None:
     key = load(tmp_path / "usage.toml", {"OPENAI_API_KEY": " sk-own\n"}).openai_api_key
     assert key is not None
     assert key.get_secret_value() == "sk-own"
+
+
+def test_a_key_by_its_old_name_is_read_with_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "codex-usage.toml"
+    path.write_text("[routing]\nmost_attempts = 2\n")
+    assert load(path, {}).routing.max_attempts == 2
+    warning = "routing.most_attempts is now called routing.max_attempts; the old name goes"
+    assert capsys.readouterr().err == f"{path}: {warning} with the next release\n"
+
+
+def test_an_old_name_beside_the_new_one_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "codex-usage.toml"
+    path.write_text("[routing]\nmost_attempts = 2\nmax_attempts = 3\n")
+    with pytest.raises(
+        SettingsError, match=r"routing\.most_attempts is the old name of routing\.max_attempts"
+    ):
+        load(path, {})
+
+
+def test_a_value_under_an_old_name_is_checked_as_under_the_new(tmp_path: Path) -> None:
+    path = tmp_path / "codex-usage.toml"
+    path.write_text("[routing]\nmost_attempts = 9\n")
+    with pytest.raises(SettingsError, match=r"routing\.max_attempts = 9: .*less than or equal to 3"):
+        load(path, {})

@@ -26,7 +26,7 @@ def final(counted: Counted) -> dict[Key, float]:
 
 def test_it_counts_what_the_proxy_counts(history: History, book: PriceBook) -> None:
     metrics = Metrics(m.FAMILIES)
-    observe = MetricsObserver(metrics, CurrentPrices(book), most_models=100, most_keys=100, most_codes=100)
+    observe = MetricsObserver(metrics, CurrentPrices(book), max_models=100, max_keys=100, max_codes=100)
     events = history.events[:6_000]
     observe(events)
     order = {name: (*family.labels, "le") for family in COUNTED for name in family.series}

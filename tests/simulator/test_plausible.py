@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simulator.history.workload import WORKLOADS
-from simulator.provider.plausible import MOST_EVENTS, Plausible
+from simulator.provider.plausible import MAX_EVENTS, Plausible
 from simulator.provider.script import Asked, Cut, Refuse
 
 
@@ -31,7 +31,7 @@ def test_shares_are_as_asked() -> None:
 def test_times_and_counts_make_sense(model: str) -> None:
     for number in range(200):
         answer = Plausible().answer(asked(number, model))
-        assert 1 <= answer.events <= MOST_EVENTS
+        assert 1 <= answer.events <= MAX_EVENTS
         assert answer.pace.first > 0
         assert answer.pace.between >= 0
         assert (answer.usage.input_tokens or 0) > 0

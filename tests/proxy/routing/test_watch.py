@@ -61,7 +61,7 @@ def ledger(tmp_path: Path) -> Engine:
 
 @asynccontextmanager
 async def process(engine: Engine, **how: float) -> AsyncIterator[Process]:
-    marks: LedgerWriter[Mark] = LedgerWriter(MarkStore(engine), interval=0.2, most_waiting=1_000)
+    marks: LedgerWriter[Mark] = LedgerWriter(MarkStore(engine), interval=0.2, max_waiting=1_000)
     counting = Counting(Metrics(metrics.FAMILIES), "none")
     router = Router(Rules(Weights()), counting, lambda mark: marks([mark]))
     marks.start()
