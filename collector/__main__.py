@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -13,13 +12,12 @@ from pathlib import Path
 from collector.errors import CollectorError
 from collector.inbox import Inbox
 from collector.service import Service
+from ledger import process_log
 from ledger.errors import LedgerError
 from settings.errors import SettingsError
 from settings.lifetime import end_with_parent, stopping_signals
 from settings.load import load
 from settings.model import Settings, split_address
-
-FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 DESCRIPTION = """\
 Collects what CLIProxyAPI gateways publish of their requests, and stores it in the ledger as if it had passed
@@ -39,7 +37,7 @@ exit codes: 0 ended by SIGTERM or Ctrl-C, or done; 1 something could not be read
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     options = _parser().parse_args(argv)
-    logging.basicConfig(format=FORMAT, level=logging.WARNING)
+    process_log.set_up()
     end_with_parent(os.environ)
     try:
         settings = load(options.config, os.environ)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import getpass
-import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from console.store import Ledger
 from console.web.app import application
 from console.web.passwords import hashed
 from console.web.serving import listening
+from ledger import process_log
 from ledger.errors import LedgerError
 from settings.errors import SettingsError
 from settings.lifetime import end_with_parent, stopping_signals
@@ -42,13 +42,11 @@ examples:
 exit codes: 0 ended by SIGTERM or Ctrl-C; 2 bad configuration, or the address cannot be listened on
 """
 
-FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """Run the console; returns the exit code."""
     arguments = _parser().parse_args(argv)
-    logging.basicConfig(format=FORMAT)
+    process_log.set_up()
     end_with_parent(environ)
     try:
         if arguments.hash_password:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,11 +16,12 @@ from exporter.app import application, listening
 from exporter.audit import Audit
 from exporter.ending import LastResort
 from exporter.errors import ExporterError
-from exporter.log import FORMAT, keep_addresses_out
+from exporter.log import keep_addresses_out
 from exporter.scrape import Scrape, Scraper
 from exporter.sharing import Shared, Watch
 from exporter.source import Source
 from exporter.stores import source
+from ledger import process_log
 from ledger.errors import LedgerError
 from settings.errors import SettingsError
 from settings.lifetime import end_with_parent, stopping_signals
@@ -66,7 +66,7 @@ exit codes: 0 ended by SIGTERM or Ctrl-C, or --once read everything; 1 --once fo
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """Run the exporter; returns the exit code."""
     arguments = _parser().parse_args(argv)
-    logging.basicConfig(format=FORMAT)
+    process_log.set_up()
     end_with_parent(environ)
     try:
         settings = load(arguments.config, environ)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from exporter.collect import Collector
+from ledger.process_log import FORMAT, WithoutSecrets
 from metrics.exposition import Samples
 
 
@@ -39,8 +40,6 @@ def _cleaned(samples: Samples) -> Samples:
 
 log = logging.getLogger("quotascope.exporter")
 
-FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
 AGAIN_SECONDS = 3_600
 """How often a failure that lasts is told."""
 
@@ -68,12 +67,12 @@ class Failures:
         self._told, self._at = dict(errors), now
 
 
-class WithoutAddresses(logging.Formatter):
+class WithoutAddresses(WithoutSecrets):
     """Leaves out whatever looks like an e-mail address, in messages and in tracebacks alike: what a
     database says of a row may show the row."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        return _ADDRESS.sub(HIDDEN, super().format(record))
+    def cleaned(self, line: str) -> str:
+        return _ADDRESS.sub(HIDDEN, line)
 
 
 def keep_addresses_out() -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import uvloop
 
+from ledger import process_log
 from ledger.errors import LedgerError, StoreUnavailable
 from proxy.errors import AddressTaken, BodyLogError, CredentialError
-from proxy.observers import process_log
 from proxy.service import Service
 from proxy.workers import WORKER, supervise
 from settings.errors import SettingsError

@@ -5,7 +5,8 @@ import logging
 
 import pytest
 
-from exporter.log import AGAIN_SECONDS, FORMAT, Failures, WithoutAddresses
+from exporter.log import AGAIN_SECONDS, Failures, WithoutAddresses
+from ledger.process_log import FORMAT
 
 LOCKED = "cannot read the ledger usage.db: database is locked"
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import pytest
 
-from proxy.observers.process_log import FORMAT, MAX_LINE, WithoutSecrets
+from ledger.process_log import FORMAT, MAX_LINE, WithoutSecrets
 
 SECRETS = ["gsk_0123456789abcdefCANARY", "xai-0123456789CANARY", "Zq8Xw3Rt6Yp1Lm9Nk4Vb7Cd2Fg5Hj0Ks"]
 
@@ -37,3 +39,18 @@ def test_what_it_says_stays() -> None:
 
 def test_a_record_has_an_end() -> None:
     assert len(WithoutSecrets(FORMAT).format(record("long " * 100_000))) <= MAX_LINE
+
+
+@pytest.mark.parametrize("service", ["proxy", "exporter", "collector", "console"])
+def test_every_service_logs_through_it(service: str) -> None:
+    """Each service's main() in a process of its own; what a library logs later goes through the formatter."""
+    code = (
+        f"import logging, sys; from {service}.__main__ import main\n"
+        "result = main(['--config', '/nonexistent/codex-usage.toml'])\n"
+        f"logging.getLogger('aiohttp.server').error('Authorization: Bearer {SECRETS[0]}')\n"
+        "sys.exit(result)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "ERROR aiohttp.server" in done.stderr
+    assert SECRETS[0] not in done.stderr
