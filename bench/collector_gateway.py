@@ -27,11 +27,14 @@ async def main(port: int, burst: int, rate: int, seconds: int) -> None:
     async with gateway:
         print("listening", flush=True)
         while await reader.readline():
-            for _ in range(seconds * 50):
-                for _ in range(rate // 50):
+            began, sent = loop.time(), 0
+            while sent < rate * seconds:
+                due = min(rate * seconds, int((loop.time() - began) * rate))
+                for _ in range(due - sent):
                     number += 1
                     gateway.queue.publish(encoded(record(number, datetime.now(UTC), rng)))
-                await asyncio.sleep(0.02)
+                sent = due
+                await asyncio.sleep(0.004)
             print("published", flush=True)
 
 

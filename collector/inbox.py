@@ -6,6 +6,7 @@ gateway hands out what it will not hand out again.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
@@ -23,7 +24,7 @@ from collector.redaction import redact
 from collector.sums import add
 from metrics.collector import EVENTS
 
-Transport = Literal["subscribe", "resp", "http", "import"]
+Transport = Literal["subscribe", "resp", "http"]
 Channel = Literal["usage", "errors"]
 
 PENDING, DECODED, UNDECODABLE, REPEATED = range(4)
@@ -235,7 +236,10 @@ def settle(
         decoded: numbers of those whose events are in the ledger.
         problems: numbers of those that cannot be decoded, and why.
     """
-    connection.executemany("UPDATE items SET state = 1 WHERE seq = ?", [(seq,) for seq in decoded])
+    connection.execute(
+        "UPDATE items SET state = 1 WHERE seq IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(decoded)),),
+    )
     problems = list(problems)
     connection.executemany("UPDATE items SET state = 2 WHERE seq = ?", [(seq,) for seq, _ in problems])
     connection.executemany("INSERT OR REPLACE INTO problems VALUES (?, ?)", problems)

@@ -25,7 +25,7 @@ from collector.status import Status
 
 PING_SECONDS = 5.0
 CONTROL = (b'{"refresh":true}', b'{"support_refresh":true}')
-GATHER_SECONDS = 0.01
+GATHER_SECONDS = 0.03
 """How long a message of a thin flow waits for others: a commit costs more than an event."""
 
 MAX_BATCH = 2_000
