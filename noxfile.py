@@ -66,10 +66,14 @@ def prices(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and layout."""
+    """Check style, layout, spelling and the words in use."""
     _install(session, "lint", project=False)
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
+    session.run("codespell")
+    # Phrases for which the field has a term; git grep finds none of them and returns 1.
+    files = ("*.py", "*.md", "*.toml", ":!CHANGELOG.md")
+    session.run("git", "grep", "-nwiEf", ".ci/paraphrases", "--", *files, external=True, success_codes=[1])
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""The exporter on a small and on a large store, how long it holds them, and sums made anew."""
+"""The exporter on a small and on a large store, how long it holds them, and full sums."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _naive(owner: sqlite3.Connection, rows: int) -> Row:
         begin = time.perf_counter()
         naive(owner, datetime.now(UTC))
         times.append(time.perf_counter() - begin)
-    return Row("sums anew, SQL", rows, times[0], 0.0, statistics.median(times), max(times), 0.0, 0.0)
+    return Row("full sums, SQL", rows, times[0], 0.0, statistics.median(times), max(times), 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Findings:
 
 
 def compare(scrapes: int, large: int = LARGE_ROWS, small: int = SMALL_ROWS) -> Findings:
-    """Both stores in turn, scrape by scrape; then the sums anew on both."""
+    """Both stores in turn, scrape by scrape; then the full sums on both."""
     with tempfile.TemporaryDirectory(prefix="exporter-bench-") as name, ExitStack() as stack:
         subjects = [stack.enter_context(_subject(Path(name), rows)) for rows in (small, large)]
         for subject in subjects:

@@ -129,10 +129,10 @@ FROM request_logs r JOIN (
 WHERE r.requested_at >= strftime('%Y-%m-%d %H:%M:%f', cycle.start, 'unixepoch') AND r.deleted_at IS NULL
     AND r.input_tokens <= 272000 GROUP BY 1, 2, 3, 4
 """
-"""What a scrape costs that sums everything anew, before a single price is applied."""
+"""What a scrape costs that sums everything again, before a single price is applied."""
 
 
 def naive(store: sqlite3.Connection, now: datetime) -> int:
-    """Sum all cycles anew; how many sums there are."""
+    """Sum all cycles again; how many sums there are."""
     since = (now - WEEK).strftime("%Y-%m-%d %H:%M:%S")
     return len(store.execute(NAIVE, {"since": since}).fetchall())

@@ -98,7 +98,7 @@ class Thread:
         """Collecting begins, of a queue that nobody was subscribed to since `stopped_at`.
 
         Args:
-            restarted: the gateway was started anew since.
+            restarted: the gateway was restarted since.
             retention: seconds that its queue keeps an event.
         """
         thread = replace(self, draining=True, blurred=self.blurred or self.draining)

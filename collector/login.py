@@ -37,7 +37,7 @@ class Login:
     """One gateway's key and its refusals.
 
     Args:
-        reference: env:NAME or file:PATH; it is read anew for each login.
+        reference: env:NAME or file:PATH; it is read again for each login.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""The exporter: reads the ledger, never writes, and tells Prometheus about accounts and quota."""
+"""The exporter: reads the ledger, never writes, and exposes accounts and quota as metrics."""

@@ -43,7 +43,7 @@ DONE = {
     "add": "added",
     "pause": "paused",
     "resume": "resumed",
-    "reauth": "its credential is read anew",
+    "reauth": "its credential is read again",
     "remove": "removed",
 }
 
@@ -128,7 +128,7 @@ def _history(settings: Settings, asked: argparse.Namespace) -> str:
     with _ledger(settings) as connection:
         entries = audit.entries(connection, asked.id, most=asked.most)
     if asked.id and not entries:
-        raise UnknownAccount(asked.id, "there is none of this id, and never was")
+        raise UnknownAccount(asked.id, "no such account, and never was")
     return history_table(entries)
 
 
@@ -136,7 +136,7 @@ def _add(settings: Settings, asked: argparse.Namespace, now: datetime) -> None:
     given = {name: getattr(asked, name) for name in ("credential", "email", "plan", "pool")}
     table = account_table(asked.id, {**given, "upstream_base_url": asked.upstream})
     if asked.id in settings.accounts:
-        raise AccountExists(asked.id, "it stands in the configuration file")
+        raise AccountExists(asked.id, "it is defined in the configuration file")
     with _ledger(settings, make=True) as connection:
         accounts.add(connection, described(asked.id, table), now)
 
@@ -148,7 +148,7 @@ def _change(settings: Settings, asked: argparse.Namespace, now: datetime) -> Non
     except UnknownAccount as error:
         if asked.id not in settings.accounts:
             raise
-        later = "it stands in the configuration file; the ledger has it from the proxy's next start on"
+        later = "it is defined in the configuration file; the ledger has it from the proxy's next start on"
         raise UnknownAccount(asked.id, later) from error
 
 

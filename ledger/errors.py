@@ -53,7 +53,7 @@ class AccountError(LedgerError):
 
 
 class UnknownAccount(AccountError):
-    """There is no account of this id."""
+    """There is no such account."""
 
 
 class AccountConflict(AccountError):

@@ -69,7 +69,7 @@ accounts = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("delete_requested_at", UtcDateTime),  # set: hidden
     Column("credential", String(1000)),  # a reference (env:NAME, file:PATH, codex:PATH), never a secret
-    Column("credential_renewed_at", UtcDateTime),  # it is read anew when this changes
+    Column("credential_renewed_at", UtcDateTime),  # it is read again when this changes
     Column("resumed_at", UtcDateTime),  # a person said that it is well: nothing noticed before counts
     Column("upstream_base_url", String(1000)),  # null: the proxy's own upstream
     Column("pool", String(10), nullable=False, default="full", server_default="full"),  # pinned | full

@@ -32,14 +32,14 @@ SECONDARY_USED = MetricFamily(
 PRIMARY_RESET = MetricFamily(
     "codex_lb_primary_reset_at_seconds",
     "gauge",
-    "When the short quota window ends, in seconds since 1970, as last told by the provider.",
+    "When the short quota window ends, in seconds since 1970, as last reported by the provider.",
     ("account_id",),
     unit="seconds",
 )
 SECONDARY_RESET = MetricFamily(
     "codex_lb_secondary_reset_at_seconds",
     "gauge",
-    "When the weekly quota window ends, in seconds since 1970, as last told by the provider.",
+    "When the weekly quota window ends, in seconds since 1970, as last reported by the provider.",
     ("account_id",),
     unit="seconds",
 )

@@ -12,7 +12,7 @@ _MIN_ELAPSED_SECONDS = 60
 
 
 def seconds_to_reset() -> str:
-    """Seconds until the weekly window begins anew; below 0 where the exporter has heard nothing since."""
+    """Seconds until the weekly window resets; below 0 where the exporter has heard nothing since."""
     return f"{select(exporter_metrics.SECONDARY_RESET)} - time()"
 
 

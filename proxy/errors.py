@@ -6,7 +6,7 @@ ProxyError
 ├── BrokenFrames    bytes on a WebSocket that are no frames
 ├── AddressTaken    somebody listens already where we are to listen
 ├── BodyLogError    the opt-in log of bodies cannot be opened
-├── CredentialError  an account's credential cannot be read, or its token not be had anew
+├── CredentialError  an account's credential cannot be read, or its token not be refreshed
 │   ├── RefreshRefused
 │   └── TokenUnavailable
 ├── PollFailed       a quota could not be asked for
@@ -81,7 +81,7 @@ class RefreshRefused(CredentialError):
     `status` is the answer's."""
 
     def __init__(self, account_id: str, status: int, code: str) -> None:
-        super().__init__(account_id, f"its token cannot be refreshed ({code}); log in anew, then reauth")
+        super().__init__(account_id, f"its token cannot be refreshed ({code}); log in again, then reauth")
         self.status = status
         self.code = code
 

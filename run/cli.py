@@ -84,7 +84,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
         "of its own. No key is needed, nothing leaves this machine, and your ledger is not touched."
     )
     parser.add_argument(
-        "--folder", type=Path, default=Path("demo"), help="made anew at each start (default: demo)"
+        "--folder", type=Path, default=Path("demo"), help="recreated at each start (default: demo)"
     )
     parser.add_argument("--days", type=_within(1, 365), default=14, help="days of history (default: 14)")
     parser.add_argument("--rate", type=_rate, default=3.0, help="live requests per second (default: 3)")

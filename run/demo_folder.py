@@ -1,4 +1,4 @@
-"""The folder of a demo: everything that it writes lies in here, and is made anew at each start."""
+"""The folder of a demo: everything that it writes lies in here, and is recreated at each start."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ class Quota(Section):
         5.0,
         gt=0,
         le=100,
-        description="percentage points of a fall within a cycle after which it tells nothing",
+        description="percentage points of a fall within a cycle after which it says nothing",
     )
     reset_wobble_seconds: int = Field(
         60, ge=0, le=3_600, description="reset times that differ by no more are one"
@@ -270,10 +270,10 @@ class Routing(Section):
         False, description="refuse callers that do not present one of the proxy keys"
     )
     budget_without_ledger: Literal["refuse", "allow"] = Field(
-        "refuse", description="what becomes of requests under a budget while the ledger does not answer"
+        "refuse", description="what happens to requests under a budget while the ledger does not answer"
     )
     budget_unpriced_models: Literal["refuse", "allow"] = Field(
-        "refuse", description="what becomes of requests under a budget for models without a known price"
+        "refuse", description="what happens to requests under a budget for models without a known price"
     )
     forward_headers: Annotated[tuple[Header, ...], LIST] = Field(
         (), description="names of headers that go on to an account's provider, besides those that are known"

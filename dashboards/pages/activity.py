@@ -67,7 +67,7 @@ def windows(config: RuleConfig) -> Json:
         "Percent of each account's short window and of its week that is used, as last reported at "
         "each moment. A fall to 0 is a reset.",
         "percent",
-        "The provider has told nothing about these accounts' quota",
+        "The provider has reported nothing about these accounts' quota",
         links=(_ACCOUNTS, links.console(config)),
     )
     return panels.timeseries(about, quota.windows(config), most=100)

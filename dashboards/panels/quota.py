@@ -16,7 +16,7 @@ _ITS_HOURS = (links.activity("__field.labels"),)
 _ITS_HOURS_IN_TABLE = (links.activity("__data.fields"),)
 _NO_QUOTA = "No quota is known: the proxy has seen none go by, or the exporter is not scraped"
 _CREDITS = "Credits are what the plan is taken to hold: see the capacity table of the configuration."
-_AT_THE_END = "As last told by the provider, at the end of the dashboard's range."
+_AT_THE_END = "As last reported by the provider, at the end of the dashboard's range."
 
 
 def most_credits(config: RuleConfig) -> Json:
@@ -37,7 +37,7 @@ def most_used(config: RuleConfig) -> Json:
     about = About(
         "Used of the week",
         "Percent of the weekly window that is used, for the accounts that have used most. "
-        f"{_AT_THE_END} It is 0 from its reset until the provider tells of the next window.",
+        f"{_AT_THE_END} It is 0 from its reset until the provider reports the next window.",
         "percent",
         _NO_QUOTA,
         links=_act(config),
@@ -69,7 +69,7 @@ def suppressed() -> Json:
         "Suppressed estimates",
         "Accounts whose window moved without the proxy's knowledge, so that an estimate would mislead, with "
         "the reason and the used percent: cycle_start_mismatch, used before we first looked; "
-        "mid_cycle_jump, a rise without a request; meter_fell, quota given anew before its time; "
+        "mid_cycle_jump, a rise without a request; meter_fell, quota reset before its time; "
         "no_priced_usage, nothing with a price; unknown_cycle, a window of unknown length.",
         "percent",
         "No estimate is suppressed",

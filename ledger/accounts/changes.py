@@ -1,4 +1,4 @@
-"""Accounts in the ledger: added, described anew and removed, paused, resumed and given new credentials.
+"""Accounts in the ledger: added, changed and removed, paused, resumed and given new credentials.
 
 Every change is one transaction with its audit entry, and raises the version that proxies look at. `actor` is
 the person who asked for it, where that is known.
@@ -38,7 +38,7 @@ def add(
     versions.hold(connection)
     known = _row(connection, account.id)
     if known is not None and known.delete_requested_at is None:
-        raise AccountExists(account.id, f"it is there already; it was added by {_where(known.origin)}")
+        raise AccountExists(account.id, f"it already exists; it was added by {_where(known.origin)}")
     if known is None:
         described = _columns(account)
         connection.execute(insert(accounts).values(id=account.id, created_at=at, **described))
@@ -59,7 +59,7 @@ def remove(
     """
     row = _existing(connection, account_id)
     if row.origin == "config" and origin != "config":
-        raise AccountConflict(account_id, "it stands in the configuration file; remove it there")
+        raise AccountConflict(account_id, "it is defined in the configuration file; remove it there")
     _update(connection, account_id, delete_requested_at=at, credential=None)
     _done(connection, Entry(account_id, at, "remove", origin, row.status, actor=actor))
 
@@ -119,7 +119,7 @@ def reauth(
     origin: Origin = "command",
     actor: str | None = None,
 ) -> None:
-    """The credential behind the reference was renewed: every proxy reads it anew.
+    """The credential behind the reference was renewed: every proxy reads it again.
 
     A paused account stays paused. Raises: UnknownAccount.
     """
@@ -149,7 +149,7 @@ def _synchronise_one(connection: Connection, account: Description, at: datetime)
 
 
 def _with_new_credential(status: str) -> str:
-    """What becomes of an account's status: nothing that the old credential met with stands against it."""
+    """An account's status afterwards: nothing that the old credential met with stands against it."""
     return "paused" if status == "paused" else "active"
 
 
@@ -179,7 +179,7 @@ def _existing(connection: Connection, account_id: str) -> Any:
     versions.hold(connection)
     row = _row(connection, account_id)
     if row is None or row.delete_requested_at is not None:
-        raise UnknownAccount(account_id, "there is none of this id; see python -m ledger accounts list")
+        raise UnknownAccount(account_id, "no such account; see python -m ledger accounts list")
     return row
 
 

@@ -31,7 +31,7 @@ exit codes: 0 done, 1 what is asked does not fit the accounts as they are, 2 bad
 ACTIONS = {
     "pause": "send it no more requests",
     "resume": "use it again at once, whatever was noticed of its limits",
-    "reauth": "its credential was renewed: read it anew and try the account again",
+    "reauth": "its credential was renewed: read it again and try the account again",
     "remove": "take it out of use; its requests stay in the books",
 }
 """What can be done to an account that is there."""
@@ -90,7 +90,7 @@ def _with_examples(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _add(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("id", help="a name of your choice; it stands in the books and the metrics")
+    sub.add_argument("id", help="a name of your choice; it appears in the ledger and the metrics")
     sub.add_argument(
         "--credential", required=True, metavar="REFERENCE", help="env:NAME, file:PATH or codex:PATH"
     )

@@ -183,7 +183,7 @@ def _runs(parts: Iterable[Run], gap: int) -> tuple[Run, ...]:
 
 
 class Resets:
-    """How often each account's weekly window has begun anew, as far as its meters were watched."""
+    """How often each account's weekly window has reset, as far as its meters were watched."""
 
     def __init__(self, wobble_seconds: int) -> None:
         self._wobble = wobble_seconds

@@ -1,4 +1,4 @@
-"""Estimates of many accounts, computed anew only for those of which something has changed."""
+"""Estimates of many accounts, recomputed only for those of which something has changed."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ def micros(moment: Any) -> int:
         parsed = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
         return (parsed - (EPOCH if parsed.tzinfo else _NAIVE_EPOCH)) // _MICROSECOND
     except (ValueError, TypeError, AttributeError) as error:
-        raise StoreError(f"{moment!r} stands in the store where a time should") from error
+        raise StoreError(f"{moment!r} is in the store where a time should") from error
 
 
 def moment(at: int) -> datetime:

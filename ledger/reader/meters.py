@@ -50,7 +50,7 @@ class AccountMeters:
         self._shown, self._until = Shown(), 0
 
     def shown(self, now: int) -> Shown:
-        """The windows at `now`: computed anew when a reading has come or a window has ended."""
+        """The windows at `now`: recomputed when a reading has come or a window has ended."""
         if now >= self._until:
             primary, secondary = (window(self._latest, slot, now) for slot in SLOTS)
             cycle = current(self._cycles_of(secondary.source)) if secondary else None
@@ -232,7 +232,7 @@ class Meters:
         self._resets.see(account, before, self.shown(account, now).cycle)
 
     def _loaded(self, rows: MeterRows, account: str, now: int) -> AccountMeters:
-        """An account's meters, read anew: of the last seven days, of those before the newest reading where
+        """An account's meters, read again: of the last seven days, of those before the newest reading where
         that is older, and of all of a cycle that is longer."""
         until = now + FAST_CLOCK
         meters = AccountMeters(self._rules)

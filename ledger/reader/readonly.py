@@ -50,7 +50,7 @@ _TABLES_THEMSELVES = text(
     " pg_relation_filenode(to_regclass('usage_history'))::text,"
     " pg_relation_filenode(coalesce(to_regclass('request_rows'), to_regclass('request_logs')))::text"
 )
-"""Numbers that change when a database or a table is made anew, emptied or restored."""
+"""Numbers that change when a database or a table is recreated, emptied or restored."""
 
 
 @dataclass(frozen=True, slots=True)

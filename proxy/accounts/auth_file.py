@@ -61,7 +61,7 @@ def _taken(lock: int) -> bool:
 
 
 def keep(path: Path, text: str) -> None:
-    """Write a file anew, on the disk when this returns, with the owner and the mode that it has.
+    """Rewrite a file, on the disk when this returns, with the owner and the mode that it has.
 
     It is replaced whole, and written in place where that cannot be. Raises: OSError.
     """

@@ -1,7 +1,7 @@
 """The credentials of the accounts in use, in memory: requests read no file.
 
-They are read when the accounts are, in a thread: each once, anew when it was renewed, and again as long as it
-cannot be read. What cannot be read here is this process's own trouble; others may well have it.
+They are read when the accounts are, in a thread: each once, again when it was renewed, and again as long as
+it cannot be read. What cannot be read here is this process's own trouble; others may well have it.
 """
 
 from __future__ import annotations

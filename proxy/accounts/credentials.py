@@ -44,7 +44,7 @@ class Credential:
 
     @property
     def can_refresh(self) -> bool:
-        """Whether it is a login, whose token can be had anew."""
+        """Whether it is a login, whose token can be refreshed."""
         return self.refresh_token is not None
 
     @property

@@ -50,7 +50,7 @@ async def poll(
         raise PollFailed(status, f"{parts.netloc} answers {status}")
     samples = parse_usage(body, account_id, datetime.now(UTC))
     if not samples:
-        raise PollFailed(status, f"{parts.netloc} tells no quota window")
+        raise PollFailed(status, f"{parts.netloc} reports no quota window")
     return samples
 
 

@@ -33,7 +33,7 @@ PLAIN_CONNECTION = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Upgrade"
 """Values of `Connection` that name no header but such as do not travel anyway."""
 
 _REQUEST_DROPS = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
-"""Host and Content-Length are written anew; Expect was answered here."""
+"""Host and Content-Length are rewritten; Expect was answered here."""
 
 OF_THE_ACCOUNT = frozenset(
     {b"set-cookie", b"openai-organization", b"openai-project", b"anthropic-organization-id"}

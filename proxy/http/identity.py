@@ -150,7 +150,7 @@ def _plain_offers(value: bytes) -> bytes:
 
 
 def anonymous_target(target: str, besides: frozenset[str] = frozenset()) -> str:
-    """Path and query without the parameters that may say who asks. Of the rest none is written anew."""
+    """Path and query without the parameters that may say who asks. Of the rest none is rewritten."""
     path, question, query = target.partition("?")
     if not query:
         return target

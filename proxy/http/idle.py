@@ -13,7 +13,7 @@ SHARE = 0.5
 """Of the age at which a connection was ended, up to which others are used."""
 
 BELIEVED_SECONDS = 60.0
-"""How long one end is believed: a provider that was just started anew ends all of any age."""
+"""How long one end is believed: a provider that was just restarted ends all of any age."""
 
 
 class IdleLife:

@@ -102,7 +102,7 @@ def _samples(
 
 
 def reset_at(told: Mapping[str, object], now: datetime) -> int | None:
-    """When a window is given anew, in epoch seconds; some answers tell the time left instead.
+    """When a window is reset, in epoch seconds; some answers tell the time left instead.
 
     Returns: None where it is not told, or not to be believed.
     """

@@ -78,7 +78,7 @@ class Report(msgspec.Struct, frozen=True):
         units, cost: what is billed beside tokens, and US dollars that the provider itself says it cost.
         nonsense: numbers that make no sense, and are left out.
         error_code, error_message: of an error that the document carries, whatever the HTTP status.
-        resets_at: when a quota is given anew, epoch seconds, as that error says.
+        resets_at: when a quota is reset, epoch seconds, as that error says.
         resets_in: the same in seconds from then.
         final: the document closes its stream by the protocol's own rule.
         response_id: of the stored response that this is; `background`: it was not waited for.

@@ -46,7 +46,7 @@ class Admission:
             self.refused(refusal)
             raise refusal
         if work == "deferred":
-            text = "no answer tells what this will cost, so a proxy key with a budget may not ask for it"
+            text = "no answer says what this will cost, so a proxy key with a budget may not ask for it"
             raise Refused(403, "not_within_a_budget", text)
 
     async def reserve(self, key: Key, work: Work, ask: Ask) -> Reservation:

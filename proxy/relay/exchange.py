@@ -135,7 +135,7 @@ class Exchanges:
             return self._failed(name, began, Failure(0, "internal_error"))
 
     def can_refresh(self, account_id: str) -> bool:
-        """Whether an account is a login, whose token can be had anew."""
+        """Whether an account is a login, whose token can be refreshed."""
         member = self._router.members.get(account_id)
         try:
             return member is not None and self._vault.credential(member).can_refresh

@@ -127,7 +127,7 @@ def _hosts(account: Description, kind: Kind | None) -> tuple[Host, ...]:
 
 
 def _full_until(window: Told | None, now: float) -> float | None:
-    """When a window that is used up begins anew; None for one that is not, or whose reset is not known."""
+    """When a window that is used up resets; None for one that is not, or whose reset is not known."""
     if window is None or window.used_percent < FULL or window.reset_at is None or window.reset_at <= now:
         return None
     return float(window.reset_at)

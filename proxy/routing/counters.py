@@ -101,7 +101,7 @@ class Counting:
         self._metrics.counter(m.USAGE_REFRESH_FAILURES, str(status_code), "usage").inc()
 
     def token_refused(self, status_code: int) -> None:
-        """Count a token that could not be had anew; 0 where no answer came."""
+        """Count a token that could not be refreshed; 0 where no answer came."""
         self._metrics.counter(m.USAGE_REFRESH_FAILURES, str(status_code), "token").inc()
 
     def budget_hit(self, key: str, period: Period) -> None:

@@ -55,8 +55,8 @@ class Failure:
         http_status: of the answer; 0 where none came.
         code: the provider's code, or ours (`upstream_timeout`, ...).
         headers: of the answer, by case-insensitive or lower-case names.
-        resets_at: epoch seconds at which a spent quota is given anew, where the answer says so.
-        can_refresh: the credential is a login whose token can be had anew.
+        resets_at: epoch seconds at which a spent quota is reset, where the answer says so.
+        can_refresh: the credential is a login whose token can be refreshed.
         model: that was asked for, where it is known.
     """
 
@@ -76,7 +76,7 @@ class Verdict:
     Attributes:
         status: that the account gets for good; None where the failure passes.
         retry_after: seconds for which it is to be left alone, where the provider says so.
-        resets_at: epoch seconds at which its quota is given anew, where the provider says so.
+        resets_at: epoch seconds at which its quota is reset, where the provider says so.
         refresh: its token may just be too old: refresh it, and judge again by how that goes.
         model: the only model for which the account is limited; None: whatever it is asked for.
         marks: whether it says anything of other requests; a request beyond what the account's limit can ever

@@ -18,7 +18,7 @@ NAMED_SECONDS = 10.0
 """A rate limit of at least so many seconds becomes the account's status; a shorter one is a mere pause."""
 
 FELL_PERCENT = 50.0
-"""Percentage points by which a spent window falls at least when a provider gives quota anew before its time.
+"""Percentage points by which a spent window falls at least when a provider resets quota before its time.
 Answers that overtake each other tell of less, and so does a window that was not the spent one."""
 
 
@@ -67,7 +67,7 @@ def succeeded(account: Candidate, began_at: float, now: float) -> Candidate:
 def informed(account: Candidate, told: Mapping[Slot, Told], now: float) -> Candidate:
     """The account after a word on its quota windows; of two words on one window the later holds.
 
-    A provider may give quota anew before its time, for everybody at once. Then a spent quota is no reason
+    A provider may reset quota before its time, for everybody at once. Then a spent quota is no reason
     to wait for the reset that was named.
 
     Args:
@@ -130,7 +130,7 @@ def merged(stored: Candidate, local: Candidate | None) -> Candidate:
 
 
 def _fell(before: Told | None, new: Told, now: float) -> bool:
-    """Whether a window was given anew before its time; one whose reset has passed begins at nothing."""
+    """Whether a window was reset before its time; one whose reset has passed begins at nothing."""
     return before is not None and before.used(now) - new.used(now) >= FELL_PERCENT
 
 

@@ -172,7 +172,7 @@ class Router:
             self._put(known, succeeded(known, began_at, self._clock()), None)
 
     def learn(self, samples: Iterable[UsageSample]) -> None:
-        """Take over what a provider said of quota windows; one that it gave anew is spent no more."""
+        """Take over what a provider said of quota windows; one that it reset is spent no more."""
         full = False
         for account_id, told in _by_account(newest(samples)).items():
             known = self._accounts.get(account_id)
@@ -190,7 +190,7 @@ class Router:
         if after is not before:
             self._accounts[after.id] = after
             self._note(mark(before, after, verdict))
-            self._snapshots.clear()  # taken anew by the next request, once for a burst of marks
+            self._snapshots.clear()  # taken again by the next request, once for a burst of marks
 
 
 def _by_account(told: Mapping[tuple[str, Slot], Told]) -> Mapping[str, dict[Slot, Told]]:

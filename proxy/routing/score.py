@@ -38,7 +38,7 @@ never be asked, and so its reset would never be known."""
 
 
 def score(weight: float, reset_at: int | None, now: float) -> float:
-    """Weight per second that is left until the weekly quota is given anew; 0 where that is not known.
+    """Weight per second that is left until the weekly quota is reset; 0 where that is not known.
 
     Args:
         reset_at: of the secondary window, epoch seconds; one that has passed is not known any more.

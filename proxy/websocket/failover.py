@@ -56,7 +56,7 @@ class Moves:
         if lost.verdict.refresh or all(one in tried for one in self._router.snapshot(host).pools["full"].ids):
             return False
         if lost.began >= left.get(account_id, inf) or len(tried) >= self._most:
-            self._left.pop(name, None)  # the client hears of it: what it asks for next begins anew
+            self._left.pop(name, None)  # the client hears of it: what it asks for next begins again
             return False
         self._keep(name, {account_id: now, **left})
         kind = error_class(lost.verdict.code, lost.failure.http_status)

@@ -26,7 +26,7 @@ class ProviderAccount:
     """One account and its troubles; each of them is left out where nothing is said.
 
     Attributes:
-        week_days: until its weekly quota is given anew.
+        week_days: until its weekly quota is reset.
         week: requests that its week is good for.
         hours: requests that its short window is good for; it lasts `hours_seconds`.
         credit: requests that are paid for; a key without a plan has no windows.
@@ -126,7 +126,7 @@ class Attendant:
         return f"rt-simulated-{self.account.id}-{self.refreshed}"
 
     def give_anew(self) -> None:
-        """All quota begins anew, before its time."""
+        """All quota resets, before its time."""
         self.given_anew, self.hours_used = self.answered, 0
 
     def windows(self, now: float) -> RateLimits:

@@ -53,7 +53,7 @@ class TestAdd:
     def test_two_of_one_id_are_refused(self, ledger: Engine) -> None:
         with ledger.begin() as connection:
             accounts.add(connection, ANNA, NOON)
-            with pytest.raises(AccountExists, match="account 'anna': it is there already"):
+            with pytest.raises(AccountExists, match="account 'anna': it already exists"):
                 accounts.add(connection, ANNA, NOON)
 
     def test_one_that_was_removed_comes_back(self, ledger: Engine) -> None:

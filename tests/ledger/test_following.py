@@ -1,4 +1,4 @@
-"""Reading on, scrape by scrape, against reading everything anew."""
+"""Reading on, scrape by scrape, against reading everything again."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def text(at: datetime) -> str:
 
 class FollowingIsReadingAnew(RuleBasedStateMachine):
     """Rows come in order, late, and are hidden, deleted and changed; prices change; cycles begin; time goes
-    on. After each scrape the estimates are those of all rows read anew."""
+    on. After each scrape the estimates are those of all rows read again."""
 
     @initialize()
     def begin(self) -> None:
@@ -181,7 +181,7 @@ class FollowingIsReadingAnew(RuleBasedStateMachine):
 
     @rule()
     def scrape(self) -> None:
-        assert self.followed() == self.anew()
+        assert self.followed() == self.recounted()
 
     @rule(
         what=st.sampled_from(["hide", "delete", "change", "delete reading", "delete account"]), data=st.data()
@@ -204,7 +204,7 @@ class FollowingIsReadingAnew(RuleBasedStateMachine):
         with self.reader.reading() as connection:
             exhausted(self.pages.audit(connection))
             exhausted(self.meters.audit(connection, micros(self.now)))
-        assert self.followed() == self.anew()
+        assert self.followed() == self.recounted()
 
     def followed(self) -> dict[str, str]:
         """Every account's estimate as text: NaN equals itself there."""
@@ -220,7 +220,7 @@ class FollowingIsReadingAnew(RuleBasedStateMachine):
     def cycle(self, account: str) -> Cycle | None:
         return self.meters.shown(account, micros(self.now)).cycle
 
-    def anew(self) -> dict[str, str]:
+    def recounted(self) -> dict[str, str]:
         requests = {account: RunningRequests() for account in (*ACCOUNTS, "unknown")}
         for row in self.store.execute(
             "SELECT account_id, requested_at, model, service_tier, input_tokens, output_tokens,"

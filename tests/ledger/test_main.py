@@ -155,7 +155,7 @@ class TestAccountsOfTheFile:
         """Else the next start of the proxy would be refused."""
         done = ask("accounts", "add", "tom", "--credential", "env:OTHER")
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr == "ledger: account 'tom': it stands in the configuration file\n"
+        assert done.stderr == "ledger: account 'tom': it is defined in the configuration file\n"
         assert not (tmp_path / "usage.db").exists()
 
     @pytest.mark.parametrize("action", ["pause", "resume", "reauth", "remove"])
@@ -178,9 +178,9 @@ B = ("accounts", "add", "b", "--credential", "env:B")
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (("accounts", "pause", "nobody"), 1, "ledger: account 'nobody': there is none of this id"),
-        (("accounts", "history", "nobody"), 1, "ledger: account 'nobody': there is none of this id"),
-        (ADD, 1, "account 'anna': it is there already"),
+        (("accounts", "pause", "nobody"), 1, "ledger: account 'nobody': no such account"),
+        (("accounts", "history", "nobody"), 1, "ledger: account 'nobody': no such account"),
+        (ADD, 1, "account 'anna': it already exists"),
         ((*B, "--plan", "gold"), 2, "unknown plan 'gold'"),
         ((*B, "--pool", "best"), 2, "accounts.b.pool = 'best'"),
         ((*B, "--upstream", "http://a..b"), 2, "accounts.b.upstream_base_url = 'http://a..b': allowed: http"),

@@ -20,7 +20,7 @@ def plainly(rows: list[tuple[int, int]], start: int, end: int = 10**18) -> Sums:
 
 
 class RunningIsCounting(RuleBasedStateMachine):
-    """Whatever is added, taken back and asked for: the running sums are those of counting anew."""
+    """Whatever is added, taken back and asked for: the running sums are those of counting again."""
 
     def __init__(self) -> None:
         super().__init__()

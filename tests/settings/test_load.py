@@ -25,7 +25,7 @@ OVERRIDES: dict[str, tuple[str, Callable[[Settings], object], object]] = {
         "sk-1",
     ),
 }
-"""Variable -> a value, where it goes, and what becomes of it."""
+"""Variable -> a value, where it goes, and its effect."""
 
 FILE = """
 [server]

@@ -205,7 +205,7 @@ async def under_fire(campaign: Campaign, kills: int, *, restarts: float = 0.0) -
     """Kill the collector at random moments while requests end all the time.
 
     Args:
-        restarts: the chance that the gateway is started anew after a kill, or its connections break.
+        restarts: the chance that the gateway is restarted after a kill, or its connections break.
     """
     rng = random.Random(campaign.seed + 1)
     began = time.time()

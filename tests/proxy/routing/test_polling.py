@@ -209,7 +209,7 @@ async def test_a_failure_is_told_again_when_it_went_well_meanwhile(
     assert await scene.polls() == ["anna"]
     provider.quota = "{}"
     assert await scene.polls(2) == []
-    assert len(caplog.messages) == caplog.text.count("tells no quota window") == 2
+    assert len(caplog.messages) == caplog.text.count("reports no quota window") == 2
 
 
 async def test_it_goes_on_until_it_is_cancelled(provider: Provider, begin: Begin, login: MakeLogin) -> None:

@@ -243,7 +243,7 @@ class TestQuota:
 
 
 class TestQuotaGivenAnew:
-    """A provider that gives quota anew for everybody, days before the reset that it had named."""
+    """A provider that resets quota for everybody, days before the reset that it had named."""
 
     def spend(self, stand: Stand) -> None:
         """All of a week is used, and the provider has said so."""

@@ -1,4 +1,4 @@
-"""Tokens are had anew, once for all who wait, and kept in the file that they came from."""
+"""Tokens are refreshed, once for all who wait, and kept in the file that they came from."""
 
 from __future__ import annotations
 
