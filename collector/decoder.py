@@ -32,7 +32,7 @@ from ledger.errors import LedgerError
 from ledger.gateways import failures, gaps, states
 from ledger.gateways.values import GatewayGap, GatewayState
 from ledger.pricing.current import CurrentPrices
-from ledger.requests import writes
+from ledger.requests import failure_bodies, writes
 from ledger.values import RequestEvent
 from ledger.writing import OpenLedger
 from metrics.collector import UNDECODABLE
@@ -67,7 +67,7 @@ class Batch:
         return [item.seq for item in self.items if item.seq not in self.problems]
 
 
-def decode(items: Sequence[Item], instance: str | None) -> Batch:
+def decode(items: Sequence[Item], instance: str | None, *, keeps_failures: bool = False) -> Batch:
     """What items say. Pure; whatever is wrong with one costs that one alone."""
     batch = Batch(items)
     for item in items:
@@ -75,7 +75,10 @@ def decode(items: Sequence[Item], instance: str | None) -> Batch:
         try:
             document = document_of(item.raw)
             if item.channel == "usage":
-                batch.events.append(request_event(document, identity, item.gateway, instance))
+                event = request_event(
+                    document, identity, item.gateway, instance, keeps_failures=keeps_failures
+                )
+                batch.events.append(event)
             else:
                 batch.troubles.append(trouble_of(document, identity, item.gateway))
         except Undecodable as error:
@@ -93,6 +96,7 @@ class Decoder:
         instance: our name in the ledger.
         say: how it stands with the gateways now.
         keep_seconds: how long decoded items are kept.
+        failure_days: how long what providers answered to failed requests is kept; None keeps none.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class Decoder:
         instance: str,
         say: Callable[[], Sequence[GatewayState]],
         keep_seconds: float,
+        failure_days: float | None = None,
     ) -> None:
         self._inbox = inbox
         self._open = open_ledger
@@ -116,6 +121,7 @@ class Decoder:
         self._instance = instance
         self._say = say
         self._keep = keep_seconds
+        self._failure_days = failure_days
         self._wake = threading.Event()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="decoder", daemon=True)
@@ -170,8 +176,11 @@ class Decoder:
         """Decode and store the oldest items; whether there are more. Raises: LedgerError, InboxError."""
         items = self._inbox.pending(MAX_BATCH)
         if items:
-            self._store(decode(items, self._instance))
+            self._store(self._decoded(items))
         return len(items) == MAX_BATCH
+
+    def _decoded(self, items: Sequence[Item]) -> Batch:
+        return decode(items, self._instance, keeps_failures=self._failure_days is not None)
 
     def _store(self, batch: Batch) -> None:
         try:
@@ -181,7 +190,7 @@ class Decoder:
                 raise
             if len(batch.items) > 1:  # one of them is none that the ledger takes: they are tried one by one
                 for item in batch.items:
-                    self._store(decode([item], self._instance))
+                    self._store(self._decoded([item]))
                 return
             reason = type(error.__cause__ or error).__name__
             (item,) = batch.items
@@ -254,6 +263,8 @@ class Decoder:
             self._pruned_at = now
             with self._writing() as connection:
                 failures.prune(connection, datetime.now(UTC) - KEEP_FAILURES)
+                if self._failure_days is not None:
+                    failure_bodies.prune(connection, datetime.now(UTC) - timedelta(days=self._failure_days))
 
 
 def _is_away(error: LedgerError) -> bool:

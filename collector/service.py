@@ -82,6 +82,7 @@ class Service:
             instance=instance_name(),
             say=self.states,
             keep_seconds=own.keep_raw_days * 86_400,
+            failure_days=settings.storage.failure_body_days if settings.storage.failure_bodies else None,
         )
         self.gateways = tuple(
             Gateway(

@@ -17,6 +17,7 @@ from ledger.accounts import changes as accounts
 from ledger.accounts.configured import checked, described
 from ledger.accounts.pool import read_fleet
 from ledger.cli.arguments import parser
+from ledger.cli.failure import failure
 from ledger.cli.price import price
 from ledger.cli.prices import UNPRICED_DAYS, changes_text, price_list, unpriced, unpriced_text
 from ledger.cli.tables import fleet_table, history_table
@@ -65,6 +66,10 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
 def _answer(settings: Settings, asked: argparse.Namespace, now: datetime) -> str:
     if asked.subject == "price":
         return price(_book(settings), asked, now)
+    if asked.subject == "failure":
+        storage = settings.storage
+        with _ledger(settings) as connection:
+            return failure(connection, asked.id, kept=storage.failure_bodies, days=storage.failure_body_days)
     if asked.subject == "prices":
         return _prices(settings, asked, now)
     return _accounts(settings, asked, now)

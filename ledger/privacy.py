@@ -29,6 +29,9 @@ MIN_PART = 12
 MIN_RANDOM = 8
 """Letters and digits in a row of which it can be told whether they are there by chance."""
 
+MAX_BODY = 8192
+"""Characters of the answer to a failed request that are kept, where the configuration keeps any."""
+
 GONE = "[...]"
 
 _QUOTE = re.compile(r"[`\"“”„«»‹›‘]|(?<!\w)['’]|['’](?!\w)")
@@ -43,7 +46,7 @@ _NAMED = re.compile(
 )
 """What stands behind a name that says what it is. Small numbers stay: they are limits, not keys."""
 
-_SHAPED = re.compile(
+_KEYS = (
     r"(?i)\b(?:sk|sess|rk|pk|csk|gsk|xai|nvapi|pplx|tgp|r8|hf|gh[oprsu]|github_pat|glpat|xox[abeoprs]|whsec|tvly)"
     r"[-_][\w*.~+/=\-]{4,}"
     r"|\b(?:key|api|app|org|proj|user|acct|pa|fw|ak|jina)[-_](?=[^\s\d]*\d)[\w*.~+/=\-]{8,}"
@@ -51,9 +54,17 @@ _SHAPED = re.compile(
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{8,}"
     r"|\bAIza[\w\-]{10,}"
     r"|\beyJ[\w\-]+(?:\.[\w\-]*)*"
-    r"|[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{1,99}"
+)
+_SHAPED = re.compile(
+    _KEYS + r"|[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{1,99}"
     r"|\b[0-9a-f]{8}(?:-[0-9a-z]{4}){3}-[0-9a-z]{4,}\b"
     r"|\b[0-9a-f]{24,}\b"
+)
+
+_KEYS_ALONE = re.compile(_KEYS)
+_NAMED_IN_JSON = re.compile(
+    r'(?i)(\\*"[\w.-]{0,40}(?:key|token|secret|passw(?:or)?d|signature|session|cookie|authorization|credential)s?\\*"'
+    r'\s*:\s*)\\*"(?:[^"\\]|\\.)*"?'
 )
 
 _SEGMENT = re.compile(r"[A-Za-z0-9]+")
@@ -101,6 +112,17 @@ def worded_code(code: str) -> str:
     """A provider's error code where nothing is known of the request that it is about: `other` for one that is
     not made of words, as codes are."""
     return code if _WORDED.fullmatch(code) and safe_code(code) == code else "other"
+
+
+def raw_body(body: bytes, secrets: Iterable[str] = ()) -> str | None:
+    """The beginning of a provider's answer as it wrote it, but for keys: those that are known by their value,
+    and what is one by its name or its shape."""
+    secrets = tuple(secrets)
+    text = body[: 4 * MAX_BODY].decode("utf-8", "replace").replace("\x00", "\ufffd")
+    text = without(text[: MAX_BODY + max(map(len, secrets), default=0)], secrets)[:MAX_BODY]
+    text = _NAMED_IN_JSON.sub(lambda found: f'{found[1]}"{GONE}"', text)
+    text = _KEYS_ALONE.sub(GONE, _NAMED.sub(_name_alone, text))
+    return text.strip() or None
 
 
 def without_likely(text: str) -> str:

@@ -129,6 +129,15 @@ request_rows = Table(
     ),
 )
 
+failure_bodies = Table(
+    "failure_bodies",
+    metadata,
+    Column("event_id", HexId, primary_key=True),
+    Column("at", Micros, nullable=False),  # when the request ended
+    Column("body", Text, nullable=False),
+    Index("idx_failure_bodies_at", "at"),
+)
+
 COUNT_COLUMNS = {
     "input": "input_tokens",
     "cached_input": "cached_input_tokens",

@@ -19,6 +19,7 @@ from sqlalchemy import (
 from ledger.columns import ExactDecimal, RowId, UtcDateTime, metadata
 from ledger.request_tables import (
     COUNT_COLUMNS,
+    failure_bodies,
     request_callers,
     request_details,
     request_durations,
@@ -38,6 +39,7 @@ __all__ = [
     "collector_gaps",
     "collector_gateways",
     "daily_stats",
+    "failure_bodies",
     "key_holds",
     "key_spend",
     "metadata",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
@@ -97,6 +97,8 @@ class RequestEvent:
         batched: one answer of a batch's output, whose time is not known.
         implausible: some of the reported numbers make no sense, and are left out.
         unmetered: it passed without anybody learning what it used.
+        failure_body: the beginning of what a provider answered to a request that failed, without keys; only
+            where the configuration keeps it, and only for the ledger's table of its own.
     """
 
     id: str
@@ -142,6 +144,7 @@ class RequestEvent:
     batched: bool = False
     implausible: bool = False
     unmetered: bool = False
+    failure_body: str | None = field(default=None, repr=False)
 
     @property
     def billed_tier(self) -> str | None:

@@ -8,7 +8,8 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import TextIO
 
 from sqlalchemy import Engine
@@ -17,7 +18,7 @@ from ledger import store
 from ledger.accounts.changes import synchronise
 from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import current_book
-from ledger.requests import writes
+from ledger.requests import failure_bodies, writes
 from ledger.values import DEFAULT_ACCOUNT, RequestEvent, UsageSample
 from ledger.writing import OpenLedger
 from metrics import proxy as metrics
@@ -41,6 +42,8 @@ from settings.model import Settings, guard, split_address
 
 MAX_SAMPLES = 10_000
 """Quota samples that wait for the ledger."""
+
+PRUNE_SECONDS = 600.0
 
 
 class Service:
@@ -85,7 +88,9 @@ class Service:
         stack.callback(ledger.close)
         wait = max(0.01, storage.flush_interval_seconds - DELIVER_SECONDS)
         self.writer: LedgerWriter[RequestEvent] = LedgerWriter(
-            _Events(ledger), interval=wait, max_waiting=storage.buffer_size
+            _Events(ledger, timedelta(days=storage.failure_body_days)),
+            interval=wait,
+            max_waiting=storage.buffer_size,
         )
         self.samples: LedgerWriter[UsageSample] = LedgerWriter(
             _Samples(ledger), interval=wait, max_waiting=MAX_SAMPLES
@@ -154,12 +159,17 @@ class Service:
 class _Events:
     """Stores batches of request events."""
 
-    def __init__(self, ledger: OpenLedger) -> None:
+    def __init__(self, ledger: OpenLedger, keep_bodies: timedelta) -> None:
         self._ledger = ledger
+        self._keep_bodies = keep_bodies
+        self._pruned_at = float("-inf")
 
     def __call__(self, items: Sequence[RequestEvent], *, again: bool) -> None:
         with self._ledger.writing() as connection:
             writes.record(connection, items, again=again or any(map(is_once, items)))
+            if monotonic() - self._pruned_at > PRUNE_SECONDS:  # also once nothing is kept any more
+                failure_bodies.prune(connection, datetime.now(UTC) - self._keep_bodies)
+                self._pruned_at = monotonic()
 
 
 class _Samples:
@@ -214,4 +224,5 @@ def _options(settings: Settings) -> Options:
         forwarded_parameters=frozenset(routing.forward_parameters),
         project_headers=settings.metering.project_headers,
         trace_headers=settings.metering.trace_headers,
+        failure_bodies=settings.storage.failure_bodies,
     )

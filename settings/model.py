@@ -152,6 +152,12 @@ class Storage(Section):
     buffer_size: int = Field(
         50_000, ge=100, le=5_000_000, description="finished requests kept while the ledger cannot be written"
     )
+    failure_bodies: bool = Field(
+        False,
+        description="keep what providers answer to requests that fail, without keys, in a table of its own; "
+        "`python -m ledger failure ID` alone shows it",
+    )
+    failure_body_days: float = Field(7.0, gt=0, le=3650, description="how long such an answer is kept")
 
 
 class Exporter(Section):

@@ -13,6 +13,7 @@ from collector.decoding.fields import Undecodable, count, flag, moment, number, 
 from collector.decoding.providers import endpoint, provider_of
 from collector.decoding.tokens import usage_of
 from collector.redaction import masked
+from ledger.privacy import raw_body
 from ledger.values import EndReason, RequestEvent, Status
 
 NO_TIER = frozenset({"auto", ""})
@@ -54,12 +55,18 @@ def account_id(gateway: str, auth_index: str | None) -> str:
 
 
 def request_event(
-    record: Mapping[str, Any], identity: str, gateway: str, instance: str | None
+    record: Mapping[str, Any],
+    identity: str,
+    gateway: str,
+    instance: str | None,
+    *,
+    keeps_failures: bool = False,
 ) -> RequestEvent:
     """The event of a usage record.
 
     Args:
         identity: the event's id.
+        keeps_failures: the event brings what the provider answered, where it failed.
     Raises: Undecodable for a document that is no usage record.
     """
     began = moment(record.get("timestamp"))
@@ -109,7 +116,13 @@ def request_event(
         trace_id=_header(headers, _TRACES),
         auth_index=auth,
         error_class=failure.kind if failure else None,
+        failure_body=_body(record) if keeps_failures and failure else None,
     )
+
+
+def _body(record: Mapping[str, Any]) -> str | None:
+    body = table(record, "fail").get("body")
+    return raw_body(body.encode()) if isinstance(body, str) else None
 
 
 def _outcome(record: Mapping[str, Any]) -> tuple[Status, int, EndReason, Failure | None]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.accounts.configured import PLANS
+from ledger.cli import failure
 from ledger.cli.price import add_price
 
 DESCRIPTION = "The ledger: accounts that the proxy routes requests to, and what requests cost."
@@ -20,6 +21,7 @@ examples:
   python -m ledger accounts history anna      what was done to it, and by whom
   python -m ledger price --model gpt-5.6-sol --input 18014 --cache-write 18011 --output 500
   python -m ledger prices unpriced            models that were used and have no price
+  python -m ledger failure 4711               what the provider answered, if storage.failure_bodies is on
 
 A credential is a reference, never the secret: env:NAME is read by the proxy from its environment, so set it
 before the proxy starts; file:PATH from a file that holds the key alone; codex:PATH from the auth.json that
@@ -64,6 +66,9 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("id", help="the account, as `list` shows it")
         _config(sub)
     _pricing(subjects)
+    failed = subjects.add_parser("failure", help=failure.HELP, description=failure.HELP)
+    failure.add_failure(failed)
+    _config(failed)
     return top
 
 

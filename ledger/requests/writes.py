@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ledger.columns import micros, packed
 from ledger.pricing.steps import context_step
-from ledger.requests import rollups
+from ledger.requests import failure_bodies, rollups
 from ledger.requests.dictionaries import CALLERS, DETAILS, KINDS, SESSIONS
 from ledger.requests.rollups import Entry
 from ledger.requests.texts import cut, units_text
@@ -63,6 +63,7 @@ def record(connection: Connection, events: Sequence[RequestEvent], *, again: boo
         events = missing(connection, events)
     if events:
         rollups.add(connection, insert_rows(connection, list(map(_clean, events))))
+        failure_bodies.store(connection, events)
 
 
 def insert_rows(

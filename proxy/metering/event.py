@@ -12,7 +12,7 @@ from decimal import Decimal
 import msgspec
 
 from ledger.pricing.ceilings import plausible
-from ledger.privacy import safe_code, safe_message
+from ledger.privacy import raw_body, safe_code, safe_message
 from ledger.requests.error_codes import error_class
 from ledger.values import NO_USAGE, EndReason, RequestEvent, Status, Usage
 from proxy.http.caller_secrets import Secrets
@@ -40,6 +40,7 @@ class Caller(msgspec.Struct, frozen=True):
         provider: whose host it goes to, where that is known.
         model: the one that the target names.
         project, trace_id: as the headers name them.
+        keeps_failures: the answer is kept where it is a failure.
     """
 
     method: str
@@ -53,10 +54,11 @@ class Caller(msgspec.Struct, frozen=True):
     model: str | None = None
     project: str | None = None
     trace_id: str | None = None
+    keeps_failures: bool = False
 
 
 class End(msgspec.Struct, frozen=True):
-    """How an exchange ended."""
+    """How an exchange ended; `body` is what is kept of an answer that is a failure."""
 
     reason: EndReason
     http_status: int
@@ -66,6 +68,7 @@ class End(msgspec.Struct, frozen=True):
     latency_first_token_ms: float | None
     upstream_request_id: str | None
     streamed: bool
+    body: bytes = b""
 
 
 def request_event(
@@ -121,6 +124,7 @@ def request_event(
         background=report.background,
         implausible=report.nonsense > 0 or not is_plausible,
         unmetered=_unmetered(route, report, status, usage, units),
+        failure_body=raw_body(end.body, secrets()) if end.body and status == "error" else None,
     )
 
 

@@ -14,6 +14,7 @@ from proxy.metering import quota
 from proxy.metering.asked import NOTHING_ASKED, Asked
 from proxy.metering.batch import BatchAnswer, BatchTap
 from proxy.metering.event import Caller, End, batch_event, request_event
+from proxy.metering.failure_tap import FailureTap
 from proxy.metering.taps import NoTap, Tap, tap
 from proxy.metering.usage import NOTHING, Report
 
@@ -35,6 +36,7 @@ class Meter:
         "_emit",
         "_first_token",
         "_http_status",
+        "_kept",
         "_secrets",
         "_start",
         "_tap",
@@ -69,6 +71,7 @@ class Meter:
         self._tell = tell
         self._start = start
         self._tap: Tap = NoTap()
+        self._kept: FailureTap | None = None
         self._first_token: float | None = None
         self._http_status = 0
         self._trace: str | None = None
@@ -99,6 +102,8 @@ class Meter:
         route = self._caller.route
         if status >= 400 or route.reports:
             self._tap = tap(route.api, headers.get("Content-Type", ""), headers.get("Content-Encoding", ""))
+            if self._caller.keeps_failures and (keeps := _failure_tap(self._tap, status, headers)):
+                self._tap = self._kept = keeps
         elif route.batch_output and (decode := decoder(headers.get("Content-Encoding", ""))):
             self._tap = BatchTap(decode, self._batched)
 
@@ -106,6 +111,8 @@ class Meter:
         """The provider's answer begins, on a connection without heads of its own."""
         self._http_status = status
         self._tap = tap
+        if self._caller.keeps_failures:
+            self._tap = self._kept = FailureTap(tap)
 
     def feed(self, chunk: bytes) -> None:
         """Bytes of the answer, as they pass."""
@@ -163,6 +170,7 @@ class Meter:
             latency_first_token_ms=self._milliseconds(self._first_token),
             upstream_request_id=self._trace,
             streamed=self._tap.streams,
+            body=self._kept.body() if self._kept else b"",
         )
         self._emit(request_event(self._caller, self.account_id, self.asked, report, ended, self._secrets))
 
@@ -172,3 +180,10 @@ class Meter:
 
     def _milliseconds(self, moment: float | None) -> float | None:
         return None if moment is None else (moment - self._start) * 1000
+
+
+def _failure_tap(tap: Tap, status: int, headers: Mapping[str, str]) -> FailureTap | None:
+    if status < 400:
+        return FailureTap(tap)
+    decode = decoder(headers.get("Content-Encoding", ""))
+    return FailureTap(tap, decode) if decode else None

@@ -46,6 +46,7 @@ class Options:
         pace: at which a request's body must arrive.
         forwarded_headers, forwarded_parameters: besides those that say nothing of who asks.
         project_headers, trace_headers: names of those that name a request's project and trace.
+        failure_bodies: keep what providers answer to requests that fail.
     """
 
     lending: Lending = NOTHING_LENT
@@ -57,6 +58,7 @@ class Options:
     forwarded_parameters: frozenset[str] = frozenset()
     project_headers: tuple[str, ...] = ()
     trace_headers: tuple[str, ...] = ()
+    failure_bodies: bool = False
 
 
 def caller(request: web.BaseRequest, target: Target, options: Options, secrets: Secrets) -> Caller:
@@ -75,6 +77,7 @@ def caller(request: web.BaseRequest, target: Target, options: Options, secrets: 
         model=secrets.hide(model_in_target(target.path)),
         project=secrets.hide(project(headers, options.project_headers)),
         trace_id=secrets.hide(trace_id(headers, options.trace_headers)),
+        keeps_failures=options.failure_bodies,
     )
 
 

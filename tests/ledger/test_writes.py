@@ -142,7 +142,10 @@ class TestRecord:
         elsewhere = {"id", "usage", "billable", "extra_units"}  # stored under other names, as asserted below
         stored_columns = set(request_logs.c.keys())
         left_out = said.keys() - stored_columns - elsewhere  # of use before it is stored
-        assert left_out == {"method", "background", "batched", "unmetered", "implausible"}
+        assert left_out == {
+            *("method", "background", "batched", "unmetered", "implausible"),
+            "failure_body",  # in a table of its own
+        }
         assert {name: getattr(row, name) for name in said.keys() - elsewhere - left_out} == {
             name: value for name, value in said.items() if name not in elsewhere | left_out
         }

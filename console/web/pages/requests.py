@@ -23,6 +23,7 @@ from ledger.pricing.explain import Breakdown, explain
 from ledger.pricing.prices import PriceBook
 from ledger.requests import queries
 from ledger.requests.answers import Cursor, RequestDetail, RequestRow
+from ledger.requests.failure_bodies import is_kept
 from ledger.requests.filter import DIMENSIONS, Dimension
 
 PAGE_SIZE = 50
@@ -192,12 +193,12 @@ class RequestPages:
         """One request: a panel beside the list, or a page of its own."""
         number = min(int(request.match_info["id"]), MAX_ID)
 
-        def asked(connection: Connection, book: PriceBook) -> tuple[RequestDetail, Breakdown]:
+        def asked(connection: Connection, book: PriceBook) -> tuple[RequestDetail, Breakdown, bool]:
             found = queries.request(connection, number, book)
             if found is None:
                 raise PageError(404, "there is no such request, or it was removed by retention")
             row = found.row
-            return found, explain(
+            price = explain(
                 book,
                 row.model,
                 row.usage,
@@ -206,8 +207,9 @@ class RequestPages:
                 provider=row.provider,
                 extra_units=row.extra_units,
             )
+            return found, price, row.status == "error" and is_kept(connection, number)
 
-        detail, price = await self._ledger.ask(asked)
+        detail, price, body_is_kept = await self._ledger.ask(asked)
         template = "part_request.html" if request.headers.get("HX-Request") else "request.html"
         day = timedelta(days=1)
         return self._pages.page(
@@ -215,6 +217,7 @@ class RequestPages:
             template,
             detail=detail,
             price=price,
+            body_is_kept=body_is_kept,
             reason=_reason(price),
             tokens=_tokens(detail.row),
             day_before=_epoch(detail.row.requested_at - 7 * day),

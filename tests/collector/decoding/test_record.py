@@ -78,3 +78,14 @@ def test_an_id_follows_from_the_item() -> None:
     ids = {event_id("cpa", b"{}", 0), event_id("cpa", b"{}", 1), event_id("b", b"{}", 0)}
     assert event_id("cpa", b"{}", 0) in ids
     assert len(ids) == 3
+
+
+def test_what_the_provider_answered_goes_along_where_it_is_kept() -> None:
+    made = record(1, datetime(2026, 11, 28, 12, tzinfo=UTC), random.Random(3))
+    body = '{"error":{"message":"the word \\"hello\\" of sk-proj-Canary0123456789"}}'
+    failed = {**made, "failed": True, "fail": {"status_code": 429, "body": body}}
+    found = request_event(failed, "c-1", "cpa", "here", keeps_failures=True)
+    assert found.failure_body is not None and '\\"hello\\"' in found.failure_body
+    assert "Canary" not in found.failure_body
+    assert request_event(failed, "c-1", "cpa", "here").failure_body is None
+    assert request_event(made, "c-1", "cpa", "here", keeps_failures=True).failure_body is None
