@@ -1,99 +1,23 @@
-"""`python -m console`: reads the configuration once, wires, serves."""
+"""`python -m console`: the page, or the same in a terminal. Only what a command needs is imported: a status
+line asks every few seconds."""
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import getpass
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from importlib import import_module
 
-from console.errors import ConsoleError
-from console.store import Ledger
-from console.web.app import application
-from console.web.passwords import hashed
-from console.web.serving import listening
-from ledger import process_log
-from ledger.errors import LedgerError
-from settings.errors import SettingsError
-from settings.lifetime import end_with_parent, stopping_signals
-from settings.load import load
-from settings.model import Settings, split_address
-
-DESCRIPTION = """\
-The monitoring page: find the failing account, key or model in a minute, and act.
-
-  /               requests: summary, what failures concentrate on, accounts, keys, models, live rows
-  /accounts       windows, spend, what to do; pause, resume, sign in again, remove, add
-  /keys  /prices  spend against budgets; prices in force, and those that are missing
-  /export.jsonl   /export.csv    the requests of any query string of the page
-  /health         is it empty? tried out live; /health/checks as JSON
-  /healthz        200 while the process runs
-"""
-
-EPILOG = """\
-examples:
-  python -m console                                     listens on 127.0.0.1:8788, reads usage.db
-  python -m console --config /etc/codex-usage.toml
-  python -m console --hash-password                     asks for a password, prints what the file keeps of it
-
-exit codes: 0 ended by SIGTERM or Ctrl-C; 2 bad configuration, or the address cannot be listened on
-"""
+COMMANDS = {"status": "console.terminal.status"}
+"""Commands, and the modules whose `main` they are; without one it is the page."""
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
-    """Run the console; returns the exit code."""
-    arguments = _parser().parse_args(argv)
-    process_log.set_up()
-    end_with_parent(environ)
-    try:
-        if arguments.hash_password:
-            print(hashed(_password()))
-            return 0
-        settings = load(arguments.config, environ)
-        asyncio.run(_serve(settings, Ledger(settings)))
-    except (SettingsError, LedgerError, ConsoleError, ValueError) as error:
-        print(f"console: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:  # before the server had its own handler
-        return 0
-    return 0
-
-
-async def _serve(settings: Settings, ledger: Ledger) -> None:
-    stop = asyncio.Event()
-    for number in stopping_signals():
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    address = settings.console.listen_addr
-    async with listening(application(settings, ledger), *split_address(address)) as port:
-        print(f"console: http://{address.rpartition(':')[0]}:{port}/", flush=True)
-        await stop.wait()
-
-
-def _password() -> str:
-    """Typed twice on a terminal, or the first line of what is piped in."""
-    if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\n")
-    password = getpass.getpass("Password: ")
-    if getpass.getpass("Again: ") != password:
-        raise ConsoleError("the two are not the same")
-    return password
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m console",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--config", metavar="FILE", type=Path, help="TOML file; without it codex-usage.toml, if there is one"
-    )
-    parser.add_argument("--hash-password", action="store_true", help="print the hash of a password and end")
-    return parser
+    """Run a command; returns the exit code."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    module = COMMANDS.get(given[0]) if given else None
+    command = import_module(module or "console.web.command")
+    return int(command.main(given[1:] if module else given, environ))
 
 
 if __name__ == "__main__":

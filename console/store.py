@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -15,6 +14,7 @@ from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import current_book
 from ledger.pricing.prices import PriceBook
 from ledger.requests.limits import Limit, asking
+from ledger.state import is_there
 from ledger.store import ledger_url, migrate, reader, translated, writer
 from settings.model import Settings
 
@@ -51,9 +51,7 @@ class Ledger:
     @property
     def exists(self) -> bool:
         """Whether there is a ledger at all; of a server only a question can say."""
-        if self.url.get_backend_name() != "sqlite" or self.url.query:
-            return True
-        return Path(self.url.database or "").exists()
+        return is_there(self.url)
 
     async def ask(self, question: Callable[[Connection, PriceBook], T], *, seconds: float = SECONDS) -> T:
         """The answer to a question; when nobody waits for it any more, it is given up.

@@ -8,23 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from ledger.errors import StoreError, StoreUnavailable
 from ledger.passing import passes
-from ledger.requests.conversion import convert
+
+if TYPE_CHECKING:
+    from alembic.config import Config as AlembicConfig
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -180,6 +176,8 @@ def upsert(
     """
     if not rows:
         return
+    from sqlalchemy.dialects import postgresql, sqlite  # takes 30 ms: those who only read do without
+
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table)
     changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
@@ -192,6 +190,8 @@ def migrate(engine: Engine) -> None:
 
     Raises: StoreError, also for a store that a newer version has written.
     """
+    from ledger.requests.conversion import convert  # what it needs takes longer to import than to read
+
     with translated(engine.url, "cannot open the ledger"), engine.begin() as connection:
         config = _alembic(connection)
         if not _is_current(connection, config):
@@ -201,6 +201,9 @@ def migrate(engine: Engine) -> None:
 
 
 def _upgrade(connection: Connection, config: AlembicConfig) -> None:
+    from alembic import command
+    from alembic.util.exc import CommandError
+
     _let_others_wait(connection)
     try:
         command.upgrade(config, "head")
@@ -212,6 +215,9 @@ def _upgrade(connection: Connection, config: AlembicConfig) -> None:
 
 
 def _is_current(connection: Connection, config: AlembicConfig) -> bool:
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
     heads = ScriptDirectory.from_config(config).get_heads()
     return set(MigrationContext.configure(connection).get_current_heads()) == set(heads)
 
@@ -225,7 +231,9 @@ def _let_others_wait(connection: Connection) -> None:
 
 
 def _alembic(connection: Connection) -> AlembicConfig:
-    config = AlembicConfig()
+    from alembic.config import Config
+
+    config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     return config

@@ -155,7 +155,8 @@ class PriceBook:
     prefix, then by the longest pattern. Of a name's prices the newest that is already in force is taken.
     """
 
-    def __init__(self, prices: Iterable[Price]) -> None:
+    def __init__(self, prices: Iterable[Price], providers: frozenset[str] = frozenset()) -> None:
+        """Args: providers: of prices that were left out: no model that is asked for leads to them."""
         self.prices = tuple(prices)
         self._names: dict[tuple[str, str], tuple[Price, ...]] = {}
         patterns: dict[str, list[str]] = {}
@@ -166,7 +167,7 @@ class PriceBook:
             if "*" in name:
                 patterns.setdefault(provider, []).append(name)
         self._patterns = {p: sorted(names, key=pattern_length, reverse=True) for p, names in patterns.items()}
-        self.providers = frozenset(provider for provider, _ in self._names)
+        self.providers = providers | {provider for provider, _ in self._names}
         self._resolved: dict[tuple[str, str | None], tuple[tuple[Price, ...], tuple[str, ...]]] = {}
 
     def find(self, model: str, at: datetime, provider: str | None = None) -> Price | None:

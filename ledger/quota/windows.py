@@ -41,6 +41,10 @@ class Window:
     minutes: int | None
 
 
+Windows = tuple[Window | None, Window | None]
+"""An account's window of each slot, the primary one first; None where it is not known."""
+
+
 @cache
 def source_of(name: str | None) -> str:
     """A stored window name in its plain form: nothing means primary, `old-` is a former spelling."""

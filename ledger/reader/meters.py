@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from ledger.quota.cycle import MINUTE, Cycle, Cycles, Reading, Resets, current, cycles_of, merged
 from ledger.quota.estimate import PERIOD, QuotaRules
-from ledger.quota.windows import FORGOTTEN, Slot, Window, same_length, slot_of, window
+from ledger.quota.windows import FORGOTTEN, Slot, Window, Windows, same_length, slot_of, window
 from ledger.reader.foreign import Stored, is_of_a_window, reading
 from ledger.reader.meter_rows import MeterRows
 
@@ -243,3 +243,16 @@ class Meters:
         if starts and min(starts) < since:
             meters.take(rows.of(account, min(starts), since), now)
         return meters
+
+
+def newest_windows(connection: Connection, accounts: Iterable[str], now: int) -> dict[str, Windows]:
+    """The windows of accounts as `Meters` shows them, for those who need no cycles: an index look-up for
+    each, however long the history."""
+    rows, found = MeterRows(connection), dict[str, Windows]()
+    for account in accounts:
+        latest: dict[str, Reading] = {}
+        told = map(reading, filter(is_of_a_window, rows.last_of(account, now + FAST_CLOCK, LAST_WORDS)))
+        for source, one in filter(None, told):
+            latest[source] = max(one, latest.get(source, one), key=_order)
+        found[account] = (window(latest, "primary", now), window(latest, "secondary", now))
+    return found

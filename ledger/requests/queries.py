@@ -27,7 +27,7 @@ from ledger.requests.summaries import (
     totals_of_periods,
     values,
 )
-from ledger.schema import accounts, daily_stats, request_logs, request_rows
+from ledger.schema import accounts, daily_stats, request_kinds, request_logs, request_rows
 
 KINDS = tuple(field.name for field in fields(Counts))
 
@@ -43,6 +43,7 @@ __all__ = [
     "day_sums",
     "last_id",
     "list_accounts",
+    "models",
     "newest_request",
     "page",
     "page_rows",
@@ -78,6 +79,11 @@ def list_accounts(connection: Connection) -> tuple[Account, ...]:
 def newest_request(connection: Connection) -> datetime | None:
     """When the newest stored request ended (aware UTC); None in an empty store."""
     return connection.execute(select(func.max(request_rows.c.at))).scalar()
+
+
+def models(connection: Connection) -> tuple[str, ...]:
+    """Every model that was ever served: what prices are needed for."""
+    return tuple(name for (name,) in connection.execute(select(request_kinds.c.model).distinct()) if name)
 
 
 def account_sums(

@@ -2,68 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
-from sqlalchemy import Connection
 
+from console import accounts as views
+from console.actions import ACTIONS, ORIGIN, WORDS
 from console.errors import PageError
-from console.web import accounts as views
+from console.quota import quota_rules
 from console.web.access import operator
 from console.web.context import Context
 from console.web.sessions import Visitor
 from ledger.accounts import candidates, changes
-from ledger.accounts.audit import Origin
 from ledger.accounts.configured import PLANS, checked, described
 from ledger.errors import AccountError, AccountExists
 from settings.errors import SettingsError
 from settings.load import account_table
 
-Change = Callable[[Connection, str, datetime, Any, str | None], None]
-
-ACTIONS: Mapping[str, Change] = {
-    "pause": changes.pause,
-    "resume": changes.resume,
-    "reauth": changes.reauth,
-    "remove": changes.remove,
-}
-
-WORDS: Mapping[str, tuple[str, str]] = {
-    "pause": (
-        "Pause",
-        "Every running proxy stops sending requests to it within 2 seconds. What is under way ends as it "
-        "would have. It stays paused until somebody resumes it: no proxy does by itself.",
-    ),
-    "resume": (
-        "Resume",
-        "Every running proxy uses it again within 2 seconds, and forgets rate limits and failures that were "
-        "noticed before.",
-    ),
-    "reauth": (
-        "Read its credential again",
-        "Renew the credential behind its reference first (codex login, or a new key in the file). Then every "
-        "running proxy reads it again within 2 seconds, and tries the account again; a paused one stays so.",
-    ),
-    "remove": (
-        "Remove",
-        "Every running proxy stops using it within 2 seconds, and the reference to its credential is "
-        "forgotten. Its requests stay in the ledger. Adding it again brings its history back.",
-    ),
-}
-"""What an action is called, and what will happen."""
-
 FORM = ("id", "credential", "email", "plan", "pool", "upstream_base_url")
 QUEUE_WORDS = {"reauth": "needs a new credential", "remove": "is lost", "review": "look at it"}
-ORIGIN: Origin = "console"
 
 
 class AccountPages:
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._rules = views.quota_rules(context.settings.quota)
+        self._rules = quota_rules(context.settings.quota)
         self._emails = context.settings.metrics.account_identity_mode == "email"
 
     def routes(self) -> list[web.RouteDef]:
@@ -82,7 +47,7 @@ class AccountPages:
         now = datetime.now(UTC)
         found = (
             await self._context.ledger.ask(
-                lambda c, book: views.account_list(c, book, now, self._rules, emails=self._emails)
+                lambda c, book: views.account_list(c, book, now, emails=self._emails)
             )
             if self._context.ledger.exists
             else views.AccountList((), (), ())
@@ -104,7 +69,7 @@ class AccountPages:
         """One account."""
         name, now = request.match_info["id"], datetime.now(UTC)
         found = await self._context.ledger.ask(
-            lambda c, book: views.account_detail(c, book, name, now, self._rules, emails=self._emails)
+            lambda c, book: views.account_detail(c, book, name, now, emails=self._emails)
         )
         if found.view is None and not found.history and not found.models:
             raise PageError(404, "there is no such account, and never was")

@@ -1,0 +1,162 @@
+"""`python -m console status`: usage and quota once, for a person, a status line or a program."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn, TextIO
+
+from sqlalchemy import Connection
+
+from console.errors import ConsoleError
+from console.snapshot import NAMES, Name, Snapshot, snapshot
+from console.terminal import lines
+from console.terminal.once import answer
+from console.terminal.words import signs
+from ledger.errors import LedgerError, UnknownAccount
+from ledger.pricing.prices import PriceBook
+from settings.errors import SettingsError
+from settings.load import load
+from settings.model import Settings
+
+EXIT = {"ok": 0, "warn": 1, "crit": 2}
+UNKNOWN = 3
+CLEAR = "\x1b[H\x1b[2J"
+
+EPILOG = """\
+examples:
+  python -m console status
+  python -m console status --oneline                    today $12.40 · 5h:87%(2h1m) wk:50%(5d22h)
+  python -m console status --format '{today_cost} {5h_used}'
+  python -m console status --json --warn 80 --crit 95
+  tmux:      set -g status-right '#(cd /srv/quotascope && python -m console status --oneline)'
+
+exit codes: 0 below the thresholds, or there are none; 1 at or above --warn; 2 at or above --crit; 3 the
+ledger or the configuration cannot be read, or the command is wrong
+"""
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
+    """Run the command; returns the exit code."""
+    asked = _parser().parse_args(argv)
+    try:
+        settings = load(asked.config, environ)
+        lines.names_in(asked.format or "")
+    except (SettingsError, ConsoleError) as error:
+        return _failed(str(error), asked)
+    with suppress(KeyboardInterrupt):
+        try:
+            return _repeated(settings, asked) if asked.watch else _once(settings, asked)
+        except BrokenPipeError:  # nobody reads any more
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _repeated(settings: Settings, asked: argparse.Namespace) -> NoReturn:
+    """Until Ctrl-C; what cannot be read is said, and tried again."""
+    clear = CLEAR if sys.stdout.isatty() and not (asked.json or asked.oneline or asked.format) else ""
+    while True:
+        print(clear, end="")
+        _once(settings, asked)
+        time.sleep(asked.watch)
+
+
+def _once(settings: Settings, asked: argparse.Namespace) -> int:
+    now = datetime.now(UTC)
+    try:
+        found = answer(settings, lambda c, book: _snapshot(c, book, now, settings, asked))
+    except (LedgerError, ConsoleError) as error:
+        return _failed(str(error), asked)
+    reached = lines.level(found, asked.warn, asked.crit)
+    print(_text(found, reached, asked, sys.stdout), flush=True)
+    return EXIT[reached]
+
+
+def _snapshot(
+    connection: Connection, book: PriceBook, now: datetime, settings: Settings, asked: argparse.Namespace
+) -> Snapshot:
+    names, compared = _needed(asked)
+    found = snapshot(connection, book, now, settings.console.zone, names=names, compared=compared)
+    if asked.account:
+        known = {account.id: account for account in found.accounts}
+        for name in asked.account:
+            if name not in known:
+                raise UnknownAccount(name, f"no such account; there are: {', '.join(known) or 'none'}")
+        found = replace(found, accounts=tuple(known[name] for name in asked.account))
+    return found
+
+
+def _needed(asked: argparse.Namespace) -> tuple[Sequence[Name], bool]:
+    """The periods that are shown, and whether with those before: asking for less is faster."""
+    if asked.format:
+        return lines.periods_in(asked.format), "_change}" in asked.format
+    return (("today",), False) if asked.oneline else (NAMES, True)
+
+
+def _text(found: Snapshot, reached: lines.Level, asked: argparse.Namespace, output: TextIO) -> str:
+    drawn = signs(output.encoding, ascii_only=asked.ascii)
+    if asked.json:
+        return lines.json_line(lines.document(found, reached))
+    if asked.format:
+        return lines.formatted(asked.format, found, reached, drawn)
+    return lines.oneline(found, drawn) if asked.oneline else lines.table(found, drawn)
+
+
+def _failed(problem: str, asked: argparse.Namespace) -> int:
+    if asked.json:
+        print(lines.json_line({"schema": lines.SCHEMA, "error": problem}), flush=True)
+    else:
+        print(f"status: {problem}", file=sys.stderr, flush=True)
+    return UNKNOWN
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(UNKNOWN, f"{self.prog}: {message}\n")  # 2 would say that a window is full
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m console status",
+        description="Cost of the running periods against those before, and how far each account's usage "
+        "windows are used.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", metavar="FILE", type=Path, help="TOML file; without it codex-usage.toml")
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--json", action="store_true", help="one line of JSON, described in docs/terminal.md")
+    shape.add_argument("--oneline", action="store_true", help="one line for a status line")
+    shape.add_argument("--format", metavar="TEXT", help="a line of your own, with {today_cost} and so on")
+    parser.add_argument("--account", metavar="ID", action="append", help="only this account; may be repeated")
+    parser.add_argument(
+        "--warn", metavar="PERCENT", type=_percent, help="end with 1 from so full a window on"
+    )
+    parser.add_argument(
+        "--crit", metavar="PERCENT", type=_percent, help="end with 2 from so full a window on"
+    )
+    parser.add_argument("--watch", metavar="SECONDS", type=_seconds, help="again and again, until Ctrl-C")
+    parser.add_argument("--ascii", action="store_true", help="plain ASCII, whatever the terminal can show")
+    return parser
+
+
+def _percent(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed: 0 to 100")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0.2 <= value <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed: 0.2 to 86400")
+    return value

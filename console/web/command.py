@@ -1,0 +1,99 @@
+"""`python -m console` without more: reads the configuration once, wires, serves the page."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from console.errors import ConsoleError
+from console.store import Ledger
+from console.web.app import application
+from console.web.passwords import hashed
+from console.web.serving import listening
+from ledger import process_log
+from ledger.errors import LedgerError
+from settings.errors import SettingsError
+from settings.lifetime import end_with_parent, stopping_signals
+from settings.load import load
+from settings.model import Settings, split_address
+
+DESCRIPTION = """\
+The monitoring page: find the failing account, key or model in a minute, and act. The same in a terminal:
+
+  python -m console top       a screen that follows
+  python -m console status    once, for a person, a status line or a program
+
+  /               requests: summary, what failures concentrate on, accounts, keys, models, live rows
+  /accounts       windows, spend, what to do; pause, resume, sign in again, remove, add
+  /keys  /prices  spend against budgets; prices in force, and those that are missing
+  /export.jsonl   /export.csv    the requests of any query string of the page
+  /health         is it empty? tried out live; /health/checks as JSON
+  /healthz        200 while the process runs
+"""
+
+EPILOG = """\
+examples:
+  python -m console                                     listens on 127.0.0.1:8788, reads usage.db
+  python -m console --config /etc/codex-usage.toml
+  python -m console --hash-password                     asks for a password, prints what the file keeps of it
+
+exit codes: 0 ended by SIGTERM or Ctrl-C; 2 bad configuration, or the address cannot be listened on
+"""
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
+    """Serve the page; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    process_log.set_up()
+    end_with_parent(environ)
+    try:
+        if arguments.hash_password:
+            print(hashed(_password()))
+            return 0
+        settings = load(arguments.config, environ)
+        asyncio.run(_serve(settings, Ledger(settings)))
+    except (SettingsError, LedgerError, ConsoleError, ValueError) as error:
+        print(f"console: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:  # before the server had its own handler
+        return 0
+    return 0
+
+
+async def _serve(settings: Settings, ledger: Ledger) -> None:
+    stop = asyncio.Event()
+    for number in stopping_signals():
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    address = settings.console.listen_addr
+    async with listening(application(settings, ledger), *split_address(address)) as port:
+        print(f"console: http://{address.rpartition(':')[0]}:{port}/", flush=True)
+        await stop.wait()
+
+
+def _password() -> str:
+    """Typed twice on a terminal, or the first line of what is piped in."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("Again: ") != password:
+        raise ConsoleError("the two are not the same")
+    return password
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m console",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", type=Path, help="TOML file; without it codex-usage.toml, if there is one"
+    )
+    parser.add_argument("--hash-password", action="store_true", help="print the hash of a password and end")
+    return parser

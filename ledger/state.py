@@ -1,0 +1,61 @@
+"""Whether a ledger can be read by this version, and in one line why not."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, text
+
+from ledger.errors import StoreError, StoreUnavailable
+from ledger.reader.foreign import exists
+from ledger.store import MIGRATIONS
+
+
+def name_of(url: URL) -> str:
+    """A ledger's place as messages name it: a file's path, or a URL without its password."""
+    return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string()
+
+
+def is_there(url: URL) -> bool:
+    """Whether there is a ledger at all; of a server only a question can say."""
+    return url.get_backend_name() != "sqlite" or bool(url.query) or Path(url.database or "").exists()
+
+
+def missing(url: URL) -> StoreUnavailable:
+    """What is said of a ledger that is not there."""
+    return StoreUnavailable(f"there is no ledger {name_of(url)} yet: it is made when the proxy starts")
+
+
+def check(connection: Connection, url: URL) -> None:
+    """Raises: StoreUnavailable for a ledger that a proxy has yet to make or to bring up to date; StoreError
+    for one of a newer version."""
+    name, newest = f"the ledger {name_of(url)}", max(_revisions())
+    found = _revision(connection)
+    if found is None:
+        raise StoreUnavailable(f"{name} is empty: its tables are made when the proxy starts")
+    if found not in _revisions():
+        raise StoreError(
+            f"{name} was written by a newer version of Quotascope (schema {found}, this is {newest}): "
+            "update Quotascope here"
+        )
+    if found != newest:
+        raise StoreUnavailable(
+            f"{name} is of an earlier version (schema {found}, this is {newest}): the proxy brings it up to "
+            "date when it starts"
+        )
+    if exists(connection, "request_logs_before"):
+        raise StoreUnavailable(f"{name} is being brought up to date: figures are shown when that is done")
+
+
+def _revision(connection: Connection) -> str | None:
+    if not exists(connection, "alembic_version"):
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)
+
+
+@cache
+def _revisions() -> frozenset[str]:
+    """Every version of the schema that this code knows, by the names of the migrations."""
+    return frozenset(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("0*.py"))
