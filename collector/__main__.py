@@ -7,14 +7,17 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from collector.errors import CollectorError
+from collector.importing.run import Wish, import_files
 from collector.inbox import Inbox
 from collector.service import Service
 from ledger import process_log
 from ledger.errors import LedgerError
 from settings.errors import SettingsError
+from settings.gateways import GATEWAY_NAME
 from settings.lifetime import end_with_parent, stopping_signals
 from settings.load import load
 from settings.model import Settings, split_address
@@ -29,6 +32,8 @@ EPILOG = """\
 examples:
   python -m collector                                collects from the gateways of codex-usage.toml
   python -m collector replay                         tries undecodable items again
+  python -m collector import usage.jsonl store.db    takes over what other programs have written
+  python -m collector import --dry-run usage.db      says what that would bring
 
 exit codes: 0 ended by SIGTERM or Ctrl-C, or done; 1 something could not be read; 2 bad configuration
 """
@@ -43,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = load(options.config, os.environ)
         if options.command == "replay":
             return replay(settings)
+        if options.command == "import":
+            return import_all(settings, Wish(options.files, options.gateway, options.until, options.dry_run))
         return collect(settings)
     except (SettingsError, LedgerError, CollectorError) as error:
         print(f"collector: {error}", file=sys.stderr)
@@ -71,6 +78,15 @@ def replay(settings: Settings) -> int:
     return 0
 
 
+def import_all(settings: Settings, wish: Wish) -> int:
+    """Import files, and say what each held."""
+    unreadable = 0
+    for summary in import_files(settings, wish, sys.stderr if sys.stderr.isatty() else None):
+        print(summary.line(dry=wish.dry), flush=True)
+        unreadable += sum(summary.problems.values())
+    return 1 if unreadable else 0
+
+
 async def _until_stopped(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in stopping_signals():
@@ -96,7 +112,47 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", metavar="FILE", type=Path, help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("replay", help="decode undecodable items again", parents=[config])
+    importing = commands.add_parser(
+        "import",
+        help="take over requests from CPA-Manager-Plus, codex-usage or codex-lb; each once, however often",
+        parents=[config],
+    )
+    importing.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="+",
+        help="CPA-Manager-Plus's JSONL export or SQLite file, codex-usage's usage.db, codex-lb's store.db "
+        "or its postgresql:// URL",
+    )
+    importing.add_argument("--dry-run", action="store_true", help="write nothing; say what would be new")
+    importing.add_argument(
+        "--gateway",
+        metavar="NAME",
+        type=_gateway,
+        help="what the gateway behind CPA-Manager-Plus is called in the ledger (cpamp); give the name under "
+        "[collector.gateways] where it is collected from, too",
+    )
+    importing.add_argument(
+        "--until",
+        metavar="MOMENT",
+        type=_moment,
+        help="leave out what ended then or later, like 2026-11-01T00:00Z: what was collected already",
+    )
     return parser
+
+
+def _gateway(text: str) -> str:
+    if not GATEWAY_NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed are letters, digits and . _ -, at most 60")
+    return text
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed is a time like 2026-11-01T00:00Z") from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ from settings.address import Address
 from settings.section import Section
 from settings.urls import base_url
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", re.ASCII)
+GATEWAY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", re.ASCII)
 _VARIABLE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 def _name(text: str) -> str:
-    if not _NAME.fullmatch(text):
+    if not GATEWAY_NAME.fullmatch(text):
         raise ValueError("allowed: letters, digits and . _ -, at most 60 of them")
     return text
 
