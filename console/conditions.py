@@ -29,7 +29,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
 """Conditions that have a closed list of values."""
 
 RANGE = ("from", "to", "zone")
-CONDITIONS = (*DIMENSIONS, "cache", "unusual_status", *LIMITS, "text")
+CONDITIONS = (*DIMENSIONS, "auth_file", "cache", "unusual_status", *LIMITS, "text")
 """Every parameter that narrows what is shown."""
 
 Pairs = tuple[tuple[str, str], ...]

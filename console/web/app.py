@@ -13,6 +13,7 @@ from console.web.access import COOKIE, NEW_COOKIE, Access
 from console.web.context import Context
 from console.web.feed import Feed
 from console.web.pages.accounts import AccountPages
+from console.web.pages.conversations import ConversationPages
 from console.web.pages.documents import DocumentPages
 from console.web.pages.exports import ExportPages
 from console.web.pages.health import HealthPages
@@ -64,7 +65,10 @@ def application(settings: Settings, ledger: Ledger) -> web.Application:
     app = web.Application(
         middlewares=[_Answers(context).middleware, access.middleware], client_max_size=MAX_FORM_BYTES
     )
-    kinds = (RequestPages, AccountPages, KeyPages, PricePages, ExportPages, HealthPages, LoginPages)
+    kinds = (
+        *(RequestPages, ConversationPages, AccountPages, KeyPages),
+        *(PricePages, ExportPages, HealthPages, LoginPages),
+    )
     documents = DocumentPages(context, files)
     for pages in (*(kind(context) for kind in kinds), documents, live):
         app.add_routes(pages.routes())

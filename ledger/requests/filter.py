@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from sqlalchemy import ColumnElement, String, Table, and_, func, or_, select
 
 from ledger.errors import FilterError
+from ledger.requests.auth_files import of_auth_file
 from ledger.requests.billed import billed_tier, id_text
 from ledger.requests.dictionaries import digest
 from ledger.requests.sources import key_of, table_of
@@ -89,6 +90,7 @@ class RequestFilter:
         requested_model: what the client asked for; `model` is what was served.
         api: the type of request: responses, chat_completions, embeddings ...
         account_id, auth_index: our account; the collected gateway's credential.
+        auth_file: the file that holds the account's credential, by its name or its whole path.
         api_key_id: the caller's key, masked.
         unusual_status: only with an HTTP status outside of USUAL_STATUSES, or one that does not fit the
             outcome: a success that is no 2xx, a failure that is.
@@ -107,6 +109,7 @@ class RequestFilter:
     api: tuple[str | None, ...] = ()
     account_id: tuple[str | None, ...] = ()
     auth_index: tuple[str | None, ...] = ()
+    auth_file: tuple[str | None, ...] = ()
     api_key_id: tuple[str | None, ...] = ()
     gateway: tuple[str | None, ...] = ()
     instance_id: tuple[str | None, ...] = ()
@@ -187,6 +190,10 @@ def of_texts(where: RequestFilter, log: Any) -> list[ColumnElement[bool]]:
             found.setdefault(table, []).append(any_of(column(dimension, table.c), values))
     if where.unusual_status:
         found.setdefault(request_kinds, []).append(_unusual(request_kinds.c))
+    if where.auth_file:
+        found.setdefault(request_callers, []).append(
+            of_auth_file(where.auth_file, request_callers.c.account_id)
+        )
     return [_numbered(table, log, wanted, where) for table, wanted in found.items()]
 
 

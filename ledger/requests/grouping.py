@@ -142,7 +142,8 @@ def duration_groups(
 
 def _names_callers(where: RequestFilter, by: Sequence[Dimension]) -> bool:
     named = [d for d in DIMENSIONS if getattr(where, d)]
-    return any(table_of(dimension) is request_callers for dimension in (*by, *named))
+    of_callers = any(table_of(dimension) is request_callers for dimension in (*by, *named))
+    return of_callers or bool(where.auth_file)
 
 
 def _of_hours(

@@ -58,7 +58,7 @@ def page(
         more, found = len(found) > size, found[:size]
         newer = found[0].cursor if found and older_than is not None else None
         return RequestPage(tuple(found), found[-1].cursor if more else None, newer)
-    query = _select(where).where(_beyond(newer_than, newer=True)).order_by(*_order(newest_first=False))
+    query = _select(where).where(beyond(newer_than, newer=True)).order_by(*oldest_first())
     found = [_row(row, book) for row in connection.execute(query.limit(size + 1))]
     more, found = len(found) > size, found[:size]
     older = found[0].cursor if found else None
@@ -70,9 +70,9 @@ def _newest(
 ) -> list[RequestRow]:
     """The newest rows of a filter. What is frequent is found among the last rows there are; only what is rare
     is looked for in all of them, by the indexes of its conditions."""
-    query = _select(where).order_by(*_order()).limit(most)
+    query = _select(where).order_by(*newest_first()).limit(most)
     if older_than is not None:
-        query = query.where(_beyond(older_than, newer=False))
+        query = query.where(beyond(older_than, newer=False))
     if where.conditions_by_name() and (edge := _edge(connection, where, older_than)) is not None:
         recent = query.where(request_logs.c.requested_at >= edge)
         found = [_row(row, book) for row in connection.execute(recent)]
@@ -123,9 +123,9 @@ def page_rows(
     connection: Connection, where: RequestFilter, book: PriceBook, *, older_than: Cursor | None, size: int
 ) -> Sequence[RequestRow]:
     """One step of `all_rows`: for callers that want a limit of time for each step."""
-    query = _select(where).order_by(*_order()).limit(size)
+    query = _select(where).order_by(*newest_first()).limit(size)
     if older_than is not None:
-        query = query.where(_beyond(older_than, newer=False))
+        query = query.where(beyond(older_than, newer=False))
     return [_row(row, book) for row in connection.execute(query)]
 
 
@@ -138,7 +138,7 @@ def request(connection: Connection, id: int, book: PriceBook) -> RequestDetail |
     row = _row(found, book)
     around = RequestFilter(row.requested_at - ATTEMPTS_WITHIN, row.requested_at + ATTEMPTS_WITHIN)
     same = _select(around).where(log.request_id == row.request_id)
-    attempts = connection.execute(same.order_by(*_order(newest_first=False)).limit(MAX_PAGE))
+    attempts = connection.execute(same.order_by(*oldest_first()).limit(MAX_PAGE))
     return RequestDetail(row, tuple(_row(attempt, book) for attempt in attempts))
 
 
@@ -148,12 +148,18 @@ def _select(where: RequestFilter) -> Select[Any]:
     return select(*names, billed_tier().label("billed_tier")).where(*conditions(where))
 
 
-def _order(*, newest_first: bool = True) -> list[ColumnElement[Any]]:
-    columns = (request_logs.c.requested_at, request_logs.c.id)
-    return [column.desc() if newest_first else column.asc() for column in columns]
+def newest_first() -> list[ColumnElement[Any]]:
+    """The order of pages."""
+    return [request_logs.c.requested_at.desc(), request_logs.c.id.desc()]
 
 
-def _beyond(cursor: Cursor, *, newer: bool) -> ColumnElement[bool]:
+def oldest_first() -> list[ColumnElement[Any]]:
+    """The order of time."""
+    return [request_logs.c.requested_at, request_logs.c.id]
+
+
+def beyond(cursor: Cursor, *, newer: bool) -> ColumnElement[bool]:
+    """Rows on one side of a place."""
     log, at = request_logs.c, cursor.moment
     if newer:
         return and_(log.requested_at >= at, or_(log.requested_at > at, log.id > cursor.id))

@@ -7,28 +7,29 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import available_timezones
 
 from aiohttp import web
 from sqlalchemy import Connection
 
-from console.conditions import Selection, written
+from console.conditions import CONDITIONS, Selection, written
 from console.errors import ChoiceError, PageError
+from console.formats import short
 from console.web import columns, overview
 from console.web.access import own_path
 from console.web.context import Context
+from console.web.pages.frame import frame
 from console.web.pages.health import empty_view
-from console.web.words import FIELDS, LABELS
+from console.web.words import LABELS
 from ledger.pricing.explain import Breakdown, explain
 from ledger.pricing.prices import PriceBook
 from ledger.requests import queries
 from ledger.requests.answers import Cursor, RequestDetail, RequestRow
+from ledger.requests.auth_files import auth_files
 from ledger.requests.failure_bodies import is_kept
 from ledger.requests.filter import DIMENSIONS, Dimension
 
 PAGE_SIZE = 50
 MAX_ID = 2**63 - 1
-SPLIT = "<!--split-->"
 
 TABLES: tuple[tuple[Dimension, str, str, str], ...] = (
     ("account_id", "Account overview", "/accounts/", "Account"),
@@ -57,7 +58,7 @@ class RequestPages:
     async def front(self, request: web.Request) -> web.StreamResponse:
         """All parts are asked for at once, and sent in their order as soon as each is there."""
         chosen = self._context.selection(request)
-        head, foot = self._frame(request, "overview.html", chosen)
+        head, foot = frame(self._context, request, chosen, title="Requests")
         return await self._pages.stream(
             request, web.StreamResponse(), self._parts(request, chosen, head, foot)
         )
@@ -168,7 +169,7 @@ class RequestPages:
         before = request.query.get("before")
         cursor = Cursor.parse(before) if before else None
         chosen = self._context.selection(request, "before")
-        head, foot = self._frame(request, "overview.html", chosen, path="/")
+        head, foot = frame(self._context, request, chosen, title="Requests", path="/")
         text = await self._context.part(request, "Requests", lambda: self._rows(request, chosen, cursor))
         return web.Response(text=head + text + foot, content_type="text/html")
 
@@ -181,12 +182,16 @@ class RequestPages:
     async def values(self, request: web.Request) -> web.Response:
         """The values that a condition can have, for its list."""
         dimension = request.query.get("of", "")
+        if dimension == "auth_file":
+            names = await self._ledger.ask(lambda c, _book: auth_files(c))
+            shown = [(written(name), f"{number} accounts") for name, number in names]
+            return self._pages.page(request, "part_values.html", values=shown)
         if dimension not in DIMENSIONS:
-            raise ChoiceError(f"of = {dimension[:40]!r}: allowed: {', '.join(DIMENSIONS)}")
-        chosen = self._context.selection(request, "of", *DIMENSIONS, "text", "cache")
+            raise ChoiceError(f"of = {dimension[:40]!r}: allowed: auth_file, {', '.join(DIMENSIONS)}")
+        chosen = self._context.selection(request, "of", *CONDITIONS)
         asked = dimension
         found = await self._ledger.ask(lambda c, _book: queries.values(c, chosen.where, asked))
-        shown = [(written(value), number) for value, number in found]
+        shown = [(written(value), f"{short(number)} requests") for value, number in found]
         return self._pages.page(request, "part_values.html", values=shown)
 
     async def request(self, request: web.Request) -> web.Response:
@@ -241,29 +246,6 @@ class RequestPages:
             path="/",
         )
         return response
-
-    def _frame(
-        self, request: web.Request, template: str, chosen: Selection, path: str | None = None
-    ) -> tuple[str, str]:
-        """The page around its parts: what goes before them and what comes after."""
-        names = {name for name, _, _ in FIELDS}
-        hidden = [(k, v) for k, v in chosen.pairs if k in names]
-        times = {"from": chosen.range.start, "to": chosen.range.end}
-        text = self._pages.fragment(
-            request,
-            template,
-            here=chosen,
-            fields=FIELDS,
-            labels=LABELS,
-            zones=_ZONES,
-            hidden_pairs=[*times.items(), *hidden],
-            **({"path": path} if path else {}),
-        )
-        head, _, foot = text.partition(SPLIT)
-        return head, foot
-
-
-_ZONES = sorted(available_timezones())
 
 
 def _tokens(row: RequestRow) -> list[tuple[str, int]]:
