@@ -48,6 +48,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes seconds even alone; left out by --unit")
+    signal.signal(
+        signal.SIGHUP, signal.SIG_DFL
+    )  # also under nohup: what the tests start would ignore it, too
     if config.getoption("--unit"):
         config.pluginmanager.register(_Inside())
 

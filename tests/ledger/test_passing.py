@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, Engine
 
 from ledger import store
 from ledger.errors import StoreError, StoreUnavailable
 
 
+@contextmanager
+def engine(url: URL) -> Iterator[Engine]:
+    made = store.writer(url, busy_timeout_seconds=0.1)
+    try:
+        yield made
+    finally:
+        made.dispose()
+
+
 def migrating(url: URL) -> StoreError:
-    with pytest.raises(StoreError) as caught:
-        store.migrate(store.writer(url, busy_timeout_seconds=0.1))
+    with engine(url) as writer, pytest.raises(StoreError) as caught:
+        store.migrate(writer)
     return caught.value
 
 
@@ -47,7 +56,7 @@ def test_a_database_that_does_not_exist_does_not_pass(postgres_url: URL) -> None
 
 def test_a_lock_that_is_not_given_passes(postgres_url: URL) -> None:
     waits = postgres_url.update_query_dict({"options": "-c lock_timeout=100"})
-    with store.writer(postgres_url).begin() as other:
+    with engine(postgres_url) as writer, writer.begin() as other:
         other.exec_driver_sql("CREATE TABLE alembic_version (version_num text PRIMARY KEY)")
         other.exec_driver_sql("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
         other.exec_driver_sql(f"SELECT pg_advisory_xact_lock({store._MIGRATION_LOCK})")

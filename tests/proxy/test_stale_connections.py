@@ -53,7 +53,7 @@ class Provider:
                 threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
 
     def _talk(self, connection: socket.socket) -> None:
-        with suppress(OSError):
+        with connection, suppress(OSError):
             self.requests.append(_request(connection))
             if self.second != "at once":
                 connection.sendall(EMPTY if self.requests[-1].startswith(b"HEAD") else ANSWER)
