@@ -15,6 +15,7 @@ from collector.login import Login
 from collector.management import Management, pause
 from collector.resp import ErrorReply
 from collector.sessions import Line, poll, subscribe
+from collector.state import Counted, events_of, load_counted, save_counted
 from collector.status import PUBLISHING_OFF, Status
 from settings.gateways import Collector
 from settings.gateways import Gateway as Table
@@ -31,6 +32,9 @@ RETURN_SECONDS = 120.0
 WATCH_SECONDS = 30.0
 SUSPICIOUS = 10
 """Requests that a gateway has counted in the time of a watch, and of which none came to us."""
+
+USUAL_SHARE = 0.2
+"""Of what a gateway counts, and does not publish: requests for token counts, streams that a client left."""
 
 WAYS: tuple[Transport, ...] = ("subscribe", "resp", "http")
 
@@ -121,16 +125,22 @@ class Gateway:
         line.retention = facts.retention
         self.status.learnt(facts)
         await self._refresh()
-        counted = await line.management.counted()
-        before = await asyncio.to_thread(self._counted)
-        restarted = self._absent or (before is not None and counted < before)
+        counted = await self._count()
+        before = await asyncio.to_thread(load_counted, self._inbox, self.name)
+        restarted = self._absent or (before is not None and counted.requests < before.requests)
+        stopped_at = line.intake.thread.stopped_at
+        line.resumed.clear()
         await line.intake.begin(restarted=restarted, retention=line.retention)
         if restarted:
             await line.intake.because("restart")
         self._absent = False
-        await asyncio.to_thread(self._remember, counted)
+        await asyncio.to_thread(save_counted, self._inbox, self.name, counted)
         way = self._ways[self._level]
-        side = [asyncio.create_task(step) for step in (self._watch(counted), self._refresh_when_told())]
+        side = [
+            asyncio.create_task(step) for step in (self._watch(counted.requests), self._refresh_when_told())
+        ]
+        if before is not None and stopped_at is not None and line.intake.thread.gap is None:
+            side.append(asyncio.create_task(self._look_back(before, stopped_at)))
         if way != "http":
             side.append(asyncio.create_task(self._errors()))
         try:
@@ -162,6 +172,27 @@ class Gateway:
                 log.info("%s: its accounts could not be read: %s", self.name, error)
             await asyncio.sleep(1)  # changes come in bursts
 
+    async def _count(self) -> Counted:
+        """What the gateway has counted by now. Events are looked at first: none is taken for missing that is
+        on its way. Raises: GatewayError."""
+        events = await asyncio.to_thread(events_of, self._inbox, self.name)
+        return Counted(await self._line.management.counted(), events)
+
+    async def _look_back(self, before: Counted, stopped_at: float) -> None:
+        """Whether all that the gateway counted while nobody collected here was in its queue: while anybody
+        else subscribes, or asks for it, it is not."""
+        await self._line.resumed.wait()
+        now = self._line.clock()
+        try:
+            requests = await self._line.management.counted()
+        except GatewayError:
+            return  # whoever collects finds out
+        events = await asyncio.to_thread(events_of, self._inbox, self.name)
+        missing = Counted(requests, events).missing(before)
+        few = max(SUSPICIOUS, (requests - before.requests) * USUAL_SHARE)
+        if missing >= few and self.status.publishing:
+            await self._suspect(missing, stopped_at, now)
+
     async def _watch(self, counted: int) -> None:
         """Look from time to time whether the gateway publishes, and whether what it counts comes here."""
         received, looked_at, quiet_since = self.status.received, self._line.clock(), counted
@@ -169,7 +200,8 @@ class Gateway:
             await asyncio.sleep(WATCH_SECONDS)
             try:
                 facts = await self._line.management.facts()
-                counted = await self._line.management.counted()
+                found = await self._count()
+                counted = found.requests
                 await self._refresh()
             except GatewayError:
                 continue  # whoever collects finds out
@@ -182,11 +214,11 @@ class Gateway:
                     PUBLISHING_OFF if off else None,
                     self.status.transport,
                 )
-            await asyncio.to_thread(self._remember, counted)
+            await asyncio.to_thread(save_counted, self._inbox, self.name, found)
             now = self._line.clock()
             if self.status.received != received or counted < quiet_since:
                 self.status.second_consumer = None
-            elif counted - quiet_since >= SUSPICIOUS and facts.publishing is not False:
+            elif counted - quiet_since >= SUSPICIOUS and self.status.publishing:
                 await self._suspect(counted - quiet_since, looked_at, now)
             else:
                 continue  # too few to judge by: the time of the watch grows
@@ -224,16 +256,3 @@ class Gateway:
             except GatewayError:
                 await asyncio.sleep(wait)
                 wait = min(LONGEST_PAUSE, wait * 2)
-
-    def _counted(self) -> int | None:
-        with self._inbox.transaction() as connection:
-            row = connection.execute("SELECT counted FROM gateways WHERE name = ?", (self.name,)).fetchone()
-        return row[0] if row else None
-
-    def _remember(self, counted: int) -> None:
-        with self._inbox.transaction() as connection:
-            connection.execute(
-                "INSERT INTO gateways (name, counted) VALUES (?, ?) "
-                "ON CONFLICT DO UPDATE SET counted = excluded.counted",
-                (self.name, counted),
-            )

@@ -7,7 +7,6 @@ gateway hands out what it will not hand out again.
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +18,7 @@ from typing import Literal
 from uuid import uuid4
 
 from collector.errors import InboxError
+from collector.inbox_file import open_file
 from collector.packing import pack, unpack
 from collector.redaction import redact
 from collector.sums import add
@@ -29,55 +29,6 @@ Channel = Literal["usage", "errors"]
 
 PENDING, DECODED, UNDECODABLE, REPEATED = range(4)
 """States of an item. Repeated: it came by two ways at once, and its event is counted by the other one."""
-
-APPLICATION_ID = 0x51534349
-"""Marks the file as ours."""
-
-_SCHEMA = f"""
-PRAGMA application_id = {APPLICATION_ID};
-CREATE TABLE IF NOT EXISTS items (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    gateway TEXT NOT NULL,
-    channel TEXT NOT NULL,
-    transport TEXT NOT NULL,
-    received_at INTEGER NOT NULL,
-    fingerprint INTEGER NOT NULL,
-    twin INTEGER NOT NULL DEFAULT 0,
-    state INTEGER NOT NULL DEFAULT 0,
-    body BLOB NOT NULL
-);
-CREATE INDEX IF NOT EXISTS items_by_fingerprint ON items (fingerprint);
-CREATE INDEX IF NOT EXISTS items_pending ON items (seq) WHERE state = 0;
-CREATE INDEX IF NOT EXISTS items_undecodable ON items (seq) WHERE state = 2;
-CREATE TABLE IF NOT EXISTS problems (seq INTEGER PRIMARY KEY, problem TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS gateways (
-    name TEXT PRIMARY KEY,
-    sound_at REAL,
-    stopped_at REAL,
-    draining INTEGER NOT NULL DEFAULT 0,
-    blurred INTEGER NOT NULL DEFAULT 0,
-    refused_at REAL,
-    refusals INTEGER NOT NULL DEFAULT 0,
-    counted INTEGER,
-    last_event_at REAL
-);
-CREATE TABLE IF NOT EXISTS gaps (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    gateway TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    began_at REAL NOT NULL,
-    ended_at REAL,
-    told INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE IF NOT EXISTS sums (
-    family TEXT NOT NULL,
-    labels TEXT NOT NULL,
-    value REAL NOT NULL,
-    PRIMARY KEY (family, labels)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
-
 
 _ITEMS = (
     "SELECT seq, gateway, channel, transport, received_at, fingerprint, twin, body FROM items "
@@ -133,7 +84,7 @@ class Inbox:
         self.path = path
         self._lock = threading.Lock()
         with _translated(f"cannot open the inbox {path}"):
-            self._connection = _open(path, busy_timeout_seconds)
+            self._connection = open_file(path, busy_timeout_seconds)
         self.identity = self._identity()
 
     def _identity(self) -> str:
@@ -318,27 +269,6 @@ def _known(connection: sqlite3.Connection, numbers: list[int]) -> dict[int, dict
         ):
             known.setdefault(number, {})[transport] = count
     return known
-
-
-def _open(path: Path, busy_timeout_seconds: float) -> sqlite3.Connection:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)  # what callers sent is nobody else's business
-    os.close(descriptor)
-    connection = sqlite3.connect(
-        path, timeout=busy_timeout_seconds, isolation_level=None, check_same_thread=False
-    )
-    try:
-        (number,) = connection.execute("PRAGMA application_id").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if number != APPLICATION_ID and tables:
-            raise sqlite3.DatabaseError("the file holds something else; give the inbox a file of its own")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # a power cut, too, costs nothing that was popped
-        connection.execute("PRAGMA journal_size_limit = 16777216")
-        connection.executescript(_SCHEMA)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 @contextmanager

@@ -38,6 +38,7 @@ class Line:
 
     Attributes:
         refresh: set when the gateway says that its accounts or settings have changed.
+        resumed: set when everything that the queue held is here.
         stop: set when it is time to stop.
     """
 
@@ -53,6 +54,7 @@ class Line:
     retention: float = 60.0
     clock: Callable[[], float] = time.time
     refresh: asyncio.Event = field(default_factory=asyncio.Event)
+    resumed: asyncio.Event = field(default_factory=asyncio.Event)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def connect(self) -> Connection:
@@ -133,6 +135,7 @@ async def poll(line: Line, transport: Transport, *, until: float | None = None) 
             return
         await line.intake.resumed(since, drain.oldest, line.retention)
         line.status.tell("collecting", None, transport)
+        line.resumed.set()
         while not await pause(line.stop, line.poll_seconds):
             await drain()
             if until is not None and line.clock() >= until:
@@ -232,6 +235,7 @@ class _Subscription:
             connection.close()
         await self._line.intake.resumed(self._since, drain.oldest, self._line.retention)
         self._line.status.tell("collecting", None, "subscribe")
+        self._line.resumed.set()
 
     async def _read(self) -> None:
         while True:

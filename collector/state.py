@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from collector.counting import Key
 from collector.gaps import Gap, Thread
 from collector.inbox import Inbox
-from collector.sums import add
+from collector.sums import add, read
 from metrics import collector as m
 
 
@@ -18,6 +18,18 @@ class Refusals:
 
     count: int = 0
     last_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a gateway had counted of requests since its start, and how many of its events had come here."""
+
+    requests: int
+    events: int
+
+    def missing(self, before: Counted) -> int:
+        """How many more it has counted since than have come."""
+        return (self.requests - before.requests) - (self.events - before.events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +133,33 @@ def save_refusals(connection: sqlite3.Connection, gateway: str, refusals: Refusa
         "ON CONFLICT DO UPDATE SET refusals = excluded.refusals, refused_at = excluded.refused_at",
         (gateway, refusals.count, refusals.last_at),
     )
+
+
+def load_counted(inbox: Inbox, gateway: str) -> Counted | None:
+    """What was remembered last."""
+    with inbox.transaction() as connection:
+        row = connection.execute(
+            "SELECT counted, counted_events FROM gateways WHERE name = ?", (gateway,)
+        ).fetchone()
+    return None if row is None or None in row else Counted(*row)
+
+
+def save_counted(inbox: Inbox, gateway: str, counted: Counted) -> None:
+    """Remember it."""
+    with inbox.transaction() as connection:
+        connection.execute(
+            "INSERT INTO gateways (name, counted, counted_events) VALUES (?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET counted = excluded.counted, counted_events = excluded.counted_events",
+            (gateway, counted.requests, counted.events),
+        )
+
+
+def events_of(inbox: Inbox, gateway: str) -> int:
+    """How many events of a gateway have come here."""
+    with inbox.transaction() as connection:
+        stored = read(connection)
+    return round(sum(v for (name, labels), v in stored.items() if _counts(name, labels, gateway)))
+
+
+def _counts(name: str, labels: tuple[str, ...], gateway: str) -> bool:
+    return name == m.EVENTS.name and labels[0] == gateway

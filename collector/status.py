@@ -68,6 +68,11 @@ class Status:
         """Whether events are received or asked for."""
         return self.state in ("collecting", "publishing_off")
 
+    @property
+    def publishing(self) -> bool:
+        """Whether its usage statistics are on, as far as it has said."""
+        return self.facts is None or self.facts.publishing is not False
+
     def checks(self) -> tuple[Check, ...]:
         """Everything that has to be right, in the order to look at it."""
         rest = {
