@@ -48,9 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes seconds even alone; left out by --unit")
-    signal.signal(
-        signal.SIGHUP, signal.SIG_DFL
-    )  # also under nohup: what the tests start would ignore it, too
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup, what tests start would ignore it
     if config.getoption("--unit"):
         config.pluginmanager.register(_Inside())
 
