@@ -15,7 +15,7 @@ from typing import Any
 
 from collector.decoding.fields import Undecodable, count, moment, number, table, text
 from collector.decoding.providers import provider_of
-from collector.decoding.record import request_event
+from collector.decoding.record import NO_TIER, request_event
 from collector.decoding.tokens import BESIDE, THOUGHTS_BESIDE
 from collector.importing.files import Kind
 from ledger.privacy import safe_code, safe_message
@@ -27,6 +27,9 @@ Decode = Callable[[Mapping[str, Any], str], RequestEvent | None]
 Raises: Undecodable."""
 
 HASH_DIGITS = 12
+_RECORD = frozenset({"timestamp", "model", "failed", "tokens"})
+"""What a gateway's record has at least."""
+
 _STATUSES: Mapping[str, Status] = {"success": "success", "error": "error", "cancelled": "cancelled"}
 _ENDS: Mapping[Status, tuple[int, EndReason]] = {
     "success": (200, "done"),
@@ -43,31 +46,15 @@ def identity(*parts: object) -> str:
 
 
 def cpamp(row: Mapping[str, Any], gateway: str) -> RequestEvent | None:
-    """A row of `usage_events`, or a line of its export: a gateway's record, taken apart there."""
+    """A row of `usage_events`, or a line of its export: a gateway's record, taken apart there. Its database
+    has the record itself too, without keys."""
     known = text(row, "event_hash")
-    began = _moment(row.get("timestamp_ms")) or _moment(row.get("timestamp"))
-    if known is None or began is None:
-        raise Undecodable("event_hash and timestamp_ms are needed")
     raw = _document(row.get("raw_json"))
-    model = text(row, "resolved_model") or text(row, "model")
-    named = None if model in (None, "-") else model
-    provider = provider_of(text(row, "provider"), named)
-    record = {
-        **row,
-        "timestamp": began.isoformat(),
-        "model": named or "unknown",
-        "alias": text(row, "requested_model"),
-        "failed": bool(row.get("failed")),
-        "fail": {"status_code": row.get("fail_status_code") or 500, "body": row.get("fail_summary")},
-        "service_tier": text(row, "request_service_tier") or text(row, "service_tier"),
-        "project": text(row, "auth_project_id_snapshot"),
-        "response_headers": _traced(table(raw, "response_headers"), text(row, "header_trace_id")),
-        "token_breakdown": table(raw, "token_breakdown") or _breakdown(row, provider),
-        "stream": raw.get("stream"),
-        "generate": raw.get("generate"),
-        "api_key": None,
-    }
-    event = request_event(record, identity("cpamp", known), gateway, None)
+    record = raw if raw.keys() >= _RECORD else _put_together(row)
+    if known is None:
+        raise Undecodable("event_hash is needed")
+    named = {"api_key": None, "project": text(row, "auth_project_id_snapshot")}
+    event = request_event({**record, **named}, identity("cpamp", known), gateway, None)
     key = text(row, "api_key_hash")
     return replace(
         event,
@@ -77,8 +64,46 @@ def cpamp(row: Mapping[str, Any], gateway: str) -> RequestEvent | None:
     )
 
 
-def _traced(headers: Mapping[str, Any], trace: str | None) -> Mapping[str, Any]:
-    return {**headers, "x-trace-id": [trace]} if trace else headers
+def _put_together(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The record again. Its time is the request's beginning."""
+    began = moment(row.get("timestamp")) or _moment(row.get("timestamp_ms"))
+    if began is None:
+        raise Undecodable("timestamp or timestamp_ms is needed")
+    model = text(row, "resolved_model") or text(row, "model")
+    named = None if model in (None, "-") else model
+    provider = text(row, "provider")
+    served = text(row, "response_service_tier")
+    requested, decides = text(row, "request_service_tier"), text(row, "service_tier")
+    if served is None and requested is None:  # the export has the one alone that decides the price
+        requested, served = (decides, None) if provider == "codex" else (None, _said(decides))
+    trace = table(table(row, "response_metadata"), "trace")
+    return {
+        **row,
+        "timestamp": began.isoformat(),
+        "model": named or "unknown",
+        "alias": text(row, "requested_model"),
+        "failed": bool(row.get("failed")),
+        "fail": {"status_code": row.get("fail_status_code") or 500, "body": _body(row.get("fail_summary"))},
+        "service_tier": requested,
+        "response_service_tier": served,
+        "response_headers": {"x-request-id": [trace.get("request_id")]},
+        "token_breakdown": _breakdown(row, provider_of(provider, named)),
+    }
+
+
+def _said(tier: str | None) -> str | None:
+    return None if tier in NO_TIER else tier
+
+
+def _body(summary: object) -> str | None:
+    """The provider's error: the first document, where it is one. Headers follow there."""
+    if not isinstance(summary, str):
+        return None
+    try:
+        _, end = json.JSONDecoder().raw_decode(summary)
+    except (ValueError, RecursionError):
+        return summary
+    return summary[:end]
 
 
 def _breakdown(row: Mapping[str, Any], provider: str | None) -> Mapping[str, Any]:

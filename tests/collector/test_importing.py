@@ -6,8 +6,9 @@ import io
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from collector.importing.run import Summary, Wish, import_files
 from ledger.schema import accounts
 from ledger.store import migrate, sqlite_url, writer
 from settings.model import Settings
+from simulator.gateway.records import record
 from tests.collector.conftest import Scene
 
 CPAMP = (
@@ -38,8 +40,8 @@ def cpamp_row(number: int, **changed: Any) -> dict[str, Any]:
     found = {
         "request_id": f"r{number}",
         "event_hash": f"{number:064x}",
-        "timestamp_ms": int(BEGAN.timestamp() * 1000) + number,
-        "timestamp": "2026-11-03T10:00:00Z",
+        "timestamp_ms": round(BEGAN.timestamp() * 1000) + number,
+        "timestamp": (BEGAN + timedelta(milliseconds=number)).isoformat(),
         "provider": "claude",
         "model": "claude-sonnet-4-5",
         "resolved_model": "claude-sonnet-4-5",
@@ -109,11 +111,8 @@ def test_the_same_event_from_the_export_and_from_the_database_is_one(scene: Scen
 
 
 def test_what_a_gateways_event_says(scene: Scene) -> None:
-    failed = {
-        "failed": True,
-        "fail_status_code": 429,
-        "fail_summary": "rate limited by sk-ant-api03-1234567890",
-    }
+    said = '{"error": {"message": "too many of sk-ant-api03-1234567890", "code": "slow_down"}}\n{"Date": []}'
+    failed = {"failed": True, "fail_status_code": 429, "fail_summary": said}
     rows = [cpamp_row(0), cpamp_row(1, **failed), cpamp_row(2, latency_ms=None, ttft_ms=None)]
     taken(scene, as_lines(scene.folder / "usage.jsonl", rows), gateway="cpa")
     good, bad, timeless = scene.rows()
@@ -125,6 +124,7 @@ def test_what_a_gateways_event_says(scene: Scene) -> None:
         *("cpa/abc123", "cpa", "import", "anthropic", "claude-sonnet-4-5", "sonnet", "#0123456789ab")
     ]
     assert (bad["status"], bad["http_status"], bad["error_class"]) == ("error", 429, "rate_limit")
+    assert (bad["error_code"], bad["error_message"]) == ("slow_down", "too many of [...]")
     assert "1234567890" not in str(bad)
     assert timeless["latency_ms"] is None
     with scene.reader().connect() as connection:
@@ -143,8 +143,8 @@ def test_what_a_gateways_event_says(scene: Scene) -> None:
         ({"provider": "gemini", "model": "gemini-2.5-pro", "cache_input_mode": "included_in_input",
           "reasoning_tokens": 29}, (7_110, 2_300)),
         ({"cache_input_mode": None}, (12_755, 2_271)),
-        ({"raw_json": json.dumps({"token_breakdown": {"quality": "complete", "input": {"total_tokens": 9},
-          "output": {"total_tokens": 8}}})}, (9, 8)),
+        ({"raw_json": json.dumps(record(1, BEGAN, Random(1), failed=False, tokens={}, token_breakdown={
+          "input": {"total_tokens": 9}, "output": {"total_tokens": 8}}))}, (9, 8)),
     ],
 )  # fmt: skip
 def test_counts_by_the_providers_custom(
@@ -243,7 +243,7 @@ def test_a_dry_run_says_the_same_and_writes_nothing(scene: Scene) -> None:
 
 
 def test_what_was_collected_already_can_be_left_out(scene: Scene) -> None:
-    rows = [cpamp_row(0), cpamp_row(1, timestamp_ms=int(BEGAN.timestamp() * 1000) + 60_000)]
+    rows = [cpamp_row(0), cpamp_row(60_000)]
     (found,) = taken(
         scene,
         as_lines(scene.folder / "usage.jsonl", rows),
