@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from dashboards.errors import OutputError
 from dashboards.kit.plain import Json
 from dashboards.pages import accounts, activity, keys, overview, pipeline, routing, tokens
 from prometheus.config import RuleConfig
+from prometheus.jobs import confined
 
 FOLDER = Path("dashboards")
 
@@ -24,10 +26,25 @@ DASHBOARDS: Mapping[str, Callable[[RuleConfig], Json]] = {
 }
 """Every dashboard by the name of its file."""
 
+QUERIES = frozenset({"expr", "query"})
+"""Members of a dashboard that hold PromQL."""
+
 
 def dashboards(config: RuleConfig) -> Mapping[str, Json]:
     """Every dashboard's JSON by the name of its file, without the ending."""
-    return {name: make(config) for name, make in DASHBOARDS.items()}
+    return {name: _confined(make(config), config) for name, make in DASHBOARDS.items()}
+
+
+def _confined(value: Any, config: RuleConfig) -> Any:
+    """The same JSON, with every query of panels, variables and annotations about our own jobs alone."""
+    if isinstance(value, dict):
+        return {
+            key: confined(inner, config)
+            if key in QUERIES and isinstance(inner, str)
+            else _confined(inner, config)
+            for key, inner in value.items()
+        }
+    return [_confined(inner, config) for inner in value] if isinstance(value, list) else value
 
 
 def text(dashboard: Json) -> str:

@@ -14,6 +14,7 @@ from metrics.family import MetricFamily
 from prometheus import promql
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
+from prometheus.jobs import confined
 
 GROUP = "quotascope-recording"
 HOURLY_GROUP = "quotascope-hourly"
@@ -64,12 +65,14 @@ def document(config: RuleConfig) -> dict[str, Any]:
     """The recording rules as a Prometheus rule file."""
     return {
         "groups": [
-            _group(GROUP, config.evaluation_interval, by_the_minute()),
-            _group(HOURLY_GROUP, HOUR, by_the_hour()),
+            _group(GROUP, config.evaluation_interval, by_the_minute(), config),
+            _group(HOURLY_GROUP, HOUR, by_the_hour(), config),
         ]
     }
 
 
-def _group(name: str, interval: timedelta, rules: Sequence[RecordingRule]) -> dict[str, Any]:
-    recorded = [{"record": rule.name.name, "expr": rule.expr} for rule in rules]
+def _group(
+    name: str, interval: timedelta, rules: Sequence[RecordingRule], config: RuleConfig
+) -> dict[str, Any]:
+    recorded = [{"record": rule.name.name, "expr": confined(rule.expr, config)} for rule in rules]
     return {"name": name, "interval": duration(interval), "rules": recorded}

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from prometheus import links
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
+from prometheus.jobs import confined
 
 
 def _each_or_number(condition: str, most: int) -> str:
@@ -73,7 +74,7 @@ class Alert:
 
     def document(self, config: RuleConfig) -> dict[str, Any]:
         """The alert as Prometheus reads it."""
-        rule: dict[str, Any] = {"alert": self.name, "expr": self.expr}
+        rule: dict[str, Any] = {"alert": self.name, "expr": confined(self.expr, config)}
         if self.lasting is not None:
             rule["for"] = duration(self.lasting)
         if self.keeping is not None:

@@ -8,6 +8,7 @@ import pytest
 
 from dashboards.build import dashboards
 from prometheus.config import RuleConfig
+from prometheus.jobs import confined
 
 BUILT = dashboards(RuleConfig())
 DAILY = "sum(increase({}[1d]))"
@@ -26,7 +27,8 @@ def test_variables_choose_datasource_models_and_apis() -> None:
         "prometheus",
     )
     for variable in (model, api):
-        assert variable["query"] == f"label_values(codex_lb_proxy_requests_total, {variable['name']})"
+        asked = f"label_values(codex_lb_proxy_requests_total, {variable['name']})"
+        assert variable["query"] == confined(asked, RuleConfig())
         assert variable["multi"] is variable["includeAll"] is True
         assert variable["allValue"] == ".*"
         assert variable["current"]["value"] == ["$__all"]
@@ -61,7 +63,7 @@ def test_today_runs_from_midnight_to_now(title: str, series: str) -> None:
         " and on () (vector((time() - $__range_s + 1) % 900) < 3)"
         " unless on () job_instance_model:codex_lb_proxy_cost_usd:sum_total offset -10m"
     )
-    assert target["expr"] == f"sum(increase({series}[$__range])){zoomed}"
+    assert target["expr"] == confined(f"sum(increase({series}[$__range])){zoomed}", RuleConfig())
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,10 @@ def test_yesterday_is_the_last_point_of_the_daily_query(title: str, series: str)
     (target,) = panel["targets"]
     assert (panel["timeFrom"], panel["timeTo"], panel["hideTimeOverride"]) == ("now-2d/d", "now/d", True)
     later = "job_instance_model:codex_lb_proxy_cost_usd:sum_total[2h] @ end() offset -26h"
-    assert target["expr"] == f"{DAILY.format(series)} unless on () present_over_time({later})"
+    assert (
+        target["expr"]
+        == f"{confined(DAILY.format(series), RuleConfig())} unless on () present_over_time({later})"
+    )
     assert (target["interval"], target["range"]) == ("1d", True)
 
 

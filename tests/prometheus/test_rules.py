@@ -7,7 +7,7 @@ from typing import Any
 
 from metrics import recorded as names
 
-COST = 'codex_lb_proxy_cost_usd_total{job="j",instance="%s",model="%s"}'
+COST = 'codex_lb_proxy_cost_usd_total{job="quotascope-proxy",instance="%s",model="%s"}'
 
 
 def test_promtool_accepts_the_rules(
@@ -19,7 +19,7 @@ def test_promtool_accepts_the_rules(
 
 def test_cost_is_recorded_by_process_and_model(run_rules: Callable[[Sequence[dict[str, Any]]], str]) -> None:
     series = {("a", "x"): "1+1x10", ("a", "y"): "5+0x10", ("b", "x"): "100+2x10"}
-    labels = '{__name__="%s",job="j",instance="%s",model="%s"}'
+    labels = '{__name__="%s",job="quotascope-proxy",instance="%s",model="%s"}'
     case = {
         "interval": "1m",
         "input_series": [{"series": COST % key, "values": values} for key, values in series.items()],
@@ -60,7 +60,7 @@ def test_a_restart_of_one_process_stays_a_reset(
 
 def test_hours_add_up_to_days(run_rules: Callable[..., str]) -> None:
     """Two processes and a restart: the recorded hours of a day lose nothing."""
-    labels = '{job="j",instance="%s",account_id="x",api="responses"}'
+    labels = '{job="quotascope-proxy",instance="%s",account_id="x",api="responses"}'
     family, recorded = "codex_lb_proxy_account_cost_usd_total", names.HOURLY_ACCOUNT_COST.name.name
     case = {
         "interval": "1m",
