@@ -115,7 +115,7 @@ def ago(at: datetime | None, now: datetime) -> str:
         return "never"
     passed = now - at
     if abs(passed) < timedelta(seconds=1):
-        return "now"
+        return "just now"
     one = span(abs(passed)).split(" ")
     rough = " ".join(one[:2])
     return f"{rough} ago" if passed > timedelta(0) else f"in {rough}"

@@ -38,6 +38,7 @@ class Check:
     Attributes:
         finding: what was found, for a person.
         fix: what to do; empty where all is well.
+        address, label: where that is done, on these pages.
     """
 
     name: str
@@ -45,6 +46,8 @@ class Check:
     result: Result
     finding: str
     fix: str = ""
+    address: str = ""
+    label: str = ""
 
     def document(self) -> dict[str, str]:
         return {
@@ -147,7 +150,7 @@ def _ledger_check(ledger: Ledger, stored: Stored | LedgerError) -> Check:
     if stored.newest is None:
         fix = "Send one request through the proxy; it is stored within a second."
         return Check(name, title, "warning", "The ledger is there, and holds no request", fix)
-    return Check(name, title, "ok", f"The newest request is of {f.ago(stored.newest, datetime.now(UTC))}")
+    return Check(name, title, "ok", f"The newest request ended {f.ago(stored.newest, datetime.now(UTC))}")
 
 
 def _proxy_check(settings: Settings, problem: str, stored: Stored | LedgerError, now: datetime) -> Check:
@@ -161,9 +164,9 @@ def _proxy_check(settings: Settings, problem: str, stored: Stored | LedgerError,
         return Check(name, title, "warning", "The proxy runs, and no request has come through it", use)
     if now - newest > QUIET:
         return Check(
-            name, title, "warning", f"The proxy runs; its last request is of {f.ago(newest, now)}", use
+            name, title, "warning", f"The proxy runs; its last request ended {f.ago(newest, now)}", use
         )
-    return Check(name, title, "ok", f"The proxy runs; its last request is of {f.ago(newest, now)}")
+    return Check(name, title, "ok", f"The proxy runs; its last request ended {f.ago(newest, now)}")
 
 
 def _exporter_check(settings: Settings, problem: str) -> Check:
@@ -253,11 +256,14 @@ def _range_check(stored: Stored, chosen: Selection, now: datetime) -> Check:
         finding = (
             f"{f.number(stored.without_conditions)} requests in this time, and none meets the conditions"
         )
-        return Check(name, title, "failed", finding, "Take conditions away: Clear all.")
+        return Check(
+            name, title, "failed", finding, "Take conditions away.", f"/{chosen.cleared}", "Clear all"
+        )
     if stored.newest is None:
         return Check(name, title, "unknown", "There is no request at all")
-    finding = f"Nothing in this time; the newest request is of {f.ago(stored.newest, now)}"
-    return Check(name, title, "failed", finding, "Choose a longer time.")
+    finding = f"Nothing in this time; the newest request ended {f.ago(stored.newest, now)}"
+    longer = chosen.over("now-90d", "now")
+    return Check(name, title, "failed", finding, "Choose a longer time.", f"/{longer}", "90 days")
 
 
 def _zone_check(chosen: Selection | None, now: datetime) -> Check:

@@ -229,6 +229,9 @@ class Step:
     label: str
 
 
+COST_PANEL = 8
+"""The panel of cost by day on Grafana's overview."""
+
 AUTH = frozenset({"auth", "quota", "rate_limit"})
 
 
@@ -241,9 +244,9 @@ def next_steps(
     accounts_of += [v for v in chosen.values("account_id") if v not in accounts_of]
     steps += [
         Step(
-            f"Account {f.text(name, 60)}: windows, last error, pause or sign in again",
+            "Windows, last error; pause it, or sign in again",
             _account(name),
-            "Account",
+            f"Account {f.text(name, 40)}",
         )
         for name in accounts_of[:2]
         if name
@@ -251,9 +254,7 @@ def next_steps(
     keys = [one.value for one in found if one.dimension == "api_key_id"]
     keys += [v for v in chosen.values("api_key_id") if v not in keys]
     steps += [
-        Step(f"Key {f.text(name, 60)}: spend, budget, refusals", _key(name), "Key")
-        for name in keys[:1]
-        if name
+        Step("Spend, budget, refusals", _key(name), f"Key {f.text(name, 40)}") for name in keys[:1] if name
     ]
     classes = {one.value for one in found if one.dimension in ("error_code", "error_class")}
     if (classes & AUTH or {"401", "403", "429"} & {str(o.value) for o in found}) and not accounts_of:
@@ -263,7 +264,9 @@ def next_steps(
             Step(f"{f.number(sums.unpriced)} requests have no price", "/prices#unpriced", "Price to add")
         )
     address = chosen.grafana(grafana, "quotascope-overview", {"model": "model", "api": "api"})
-    steps.append(Step("Trends of the same time", address, "Grafana"))
+    if sums.usd:
+        steps.append(Step("Cost by day and model", f"{address}&viewPanel={COST_PANEL}", "Cost in Grafana"))
+    steps.append(Step("Trends of the same time", address, "Trends in Grafana"))
     return tuple(steps)
 
 

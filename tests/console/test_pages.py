@@ -236,3 +236,11 @@ def test_the_vendored_library_is_the_published_one() -> None:
     digest = hashlib.sha256((folder / "htmx.min.js").read_bytes()).hexdigest()
     assert digest == "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717"
     assert (folder / "htmx.LICENSE").read_text(encoding="utf-8").startswith("Zero-Clause BSD")
+
+
+def test_the_cost_step_leads_to_grafana_s_cost() -> None:
+    from console.web.overview import COST_PANEL
+
+    overview = next(one for one in dashboards(RuleConfig()).values() if one["uid"] == "quotascope-overview")
+    titles = {panel.get("id"): panel.get("title", "") for panel in overview["panels"]}
+    assert titles[COST_PANEL].startswith("Cost/day")
