@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from console.formats import iso
+from console.formats import iso, text
 from ledger.privacy import without_likely
 from ledger.requests.answers import RequestRow
 
@@ -74,6 +75,9 @@ FIELDS = (
 )
 """Every field of an exported row, in their order; the columns of the CSV."""
 
+_UNSEEN = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+"""What a terminal obeys, or what turns the order of letters; JSON may hold it as it is."""
+
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -117,7 +121,8 @@ def money(value: Any) -> str:
         return "{" + ",".join(f"{json.dumps(key)}:{money(one)}" for key, one in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(money, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    written = json.dumps(value, ensure_ascii=False)
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", written)
 
 
 def _cell(value: Any) -> str:
@@ -130,12 +135,12 @@ def _cell(value: Any) -> str:
     if isinstance(value, Decimal):
         return f"{value:f}"
     if isinstance(value, str):
-        clean = value.replace("\x00", "")
+        clean = value if value.isprintable() else text(value, len(value))
         return "'" + clean if clean.startswith(_FORMULA) else clean
     return str(value)
 
 
 def _csv(rows: Iterable[Iterable[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows(rows)
-    return text.getvalue()
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\r\n").writerows(rows)
+    return out.getvalue()

@@ -44,6 +44,11 @@ def number(value: float | None) -> str:
     return NOTHING if value is None else f"{value:,.0f}"
 
 
+def counted(value: int, word: str) -> str:
+    """A number of things: 1 request, 1,204 requests."""
+    return f"{number(value)} {word}" if value == 1 else f"{number(value)} {word}s"
+
+
 def short(value: float | None) -> str:
     """A count in four characters or so: 940, 12.3k, 4.56M."""
     if value is None:

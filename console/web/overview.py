@@ -261,7 +261,7 @@ def next_steps(
         steps.append(Step("Failures of login or quota", "/accounts#queue", "Action queue"))
     if sums.unpriced:
         steps.append(
-            Step(f"{f.number(sums.unpriced)} requests have no price", "/prices#unpriced", "Price to add")
+            Step(f"{f.counted(sums.unpriced, 'request')} without a price", "/prices#unpriced", "Price to add")
         )
     address = chosen.grafana(grafana, "quotascope-overview", {"model": "model", "api": "api"})
     if sums.usd:

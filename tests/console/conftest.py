@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -144,12 +146,13 @@ def serve(tmp_path: Path, books: Books, free_port: Callable[[], int]) -> Iterato
     """Starts a console with further lines of configuration; it ends with the test, in order."""
     running: list[Console] = []
 
-    def start(text: str = "", console: str = "") -> Console:
+    def start(text: str = "", console: str = "", ledger: str = "") -> Console:
         port = free_port()
+        ledger = ledger or f'database_path = "{books.path}"'
+
         config = tmp_path / f"c{port}.toml"
         config.write_text(
-            f'[storage]\ndatabase_path = "{books.path}"\n'
-            f'[console]\nlisten_addr = "127.0.0.1:{port}"\n{console}\n{text}\n'
+            f'[storage]\n{ledger}\n[console]\nlisten_addr = "127.0.0.1:{port}"\n{console}\n{text}\n'
         )
         process = subprocess.Popen(
             [sys.executable, "-m", "console", "--config", str(config)],
@@ -160,7 +163,7 @@ def serve(tmp_path: Path, books: Books, free_port: Callable[[], int]) -> Iterato
             text=True,
         )
         running.append(Console(port, process))
-        _wait(running[-1])
+        _wait_for(f"http://127.0.0.1:{port}/healthz", process)
         return running[-1]
 
     yield start
@@ -172,14 +175,107 @@ def serve(tmp_path: Path, books: Books, free_port: Callable[[], int]) -> Iterato
         assert "Traceback" not in output, output
 
 
-def _wait(console: Console) -> None:
+@dataclass
+class Provider:
+    """A provider that answers at once, and remembers by whose key it was asked, and when."""
+
+    server: ThreadingHTTPServer
+    asked: list[tuple[float, str]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def keys_since(self, moment: float) -> set[str]:
+        return {key for at, key in self.asked if at >= moment}
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    class Answers(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            found.asked.append((time.monotonic(), self.headers["Authorization"].removeprefix("Bearer ")))
+            body = b'{"model":"gpt-5.4","usage":{"input_tokens":10,"output_tokens":2}}'
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            return None
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        found = Provider(server)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield found
+        server.shutdown()
+        thread.join()
+
+
+@dataclass
+class Asking:
+    """A client that asks a proxy all the time."""
+
+    url: str
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        while not self.ended.wait(0.05):
+            asked = urllib.request.Request(
+                f"{self.url}/v1/responses",
+                data=b'{"model":"gpt-5.4","input":"hi"}',
+                headers={"Content-Type": "application/json"},
+            )
+            with suppress(OSError), urllib.request.urlopen(asked, timeout=5) as answer:
+                answer.read()
+
+
+@pytest.fixture
+def ask_proxy(
+    tmp_path: Path, books: Books, provider: Provider, free_port: Callable[[], int]
+) -> Iterator[Callable[..., str]]:
+    """Starts a real proxy on the same ledger, and a client that asks it all the time until the test ends."""
+    stack = ExitStack()
+
+    def start(accounts: str, environ: dict[str, str]) -> str:
+        port = free_port()
+        config = tmp_path / f"p{port}.toml"
+        config.write_text(
+            f'[server]\nlisten_addr = "127.0.0.1:{port}"\nupstream_base_url = "{provider.url}"\n'
+            f'[storage]\ndatabase_path = "{books.path}"\n{accounts}\n'
+        )
+        words = (sys.executable, "-m", "proxy", "--config", str(config))
+        log = stack.enter_context((tmp_path / f"p{port}.log").open("w"))
+        process = subprocess.Popen(
+            words, cwd=ROOT, env={**environ, "PATH": os.environ["PATH"]}, stdout=log, stderr=log
+        )
+        stack.callback(process.wait, timeout=20)
+        stack.callback(process.terminate)
+        _wait_for(f"http://127.0.0.1:{port}/healthz", process)
+        asking = Asking(f"http://127.0.0.1:{port}")
+        thread = threading.Thread(target=asking.run)
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(asking.ended.set)
+        return asking.url
+
+    with stack:
+        yield start
+
+
+def _wait_for(url: str, process: subprocess.Popen[Any]) -> None:
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and console.process.poll() is None:
-        with suppress(OSError, urllib.error.URLError), urllib.request.urlopen(f"{console.url}/healthz"):
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(OSError, urllib.error.URLError), urllib.request.urlopen(url):
             return
         time.sleep(0.05)
-    console.process.kill()
-    pytest.fail(f"the console does not start: {console.process.communicate()[0]}")
+    process.kill()
+    pytest.fail(f"{url} does not answer: {process.args!r}")
 
 
 FLAGS = (

@@ -7,15 +7,16 @@ import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from ledger.accounts import changes
-from ledger.accounts.audit import entries
+from ledger.accounts.audit import Entry, entries
 from ledger.accounts.configured import Description
 from ledger.accounts.pool import read_fleet
-from tests.console.conftest import Books, Console
+from tests.console.conftest import Books, Console, Provider
 
 Serve = Callable[..., Console]
 Open = Callable[..., Any]
@@ -77,6 +78,56 @@ def test_an_account_is_paused_and_resumed(books: Books, serve: Serve, open_page:
         assert [m.status for m in read_fleet(connection).members] == ["active"]
 
 
+def test_a_running_proxy_obeys_within_two_seconds(
+    books: Books, serve: Serve, open_page: Open, ask_proxy: Callable[..., str], provider: Provider
+) -> None:
+    ask_proxy(
+        '[accounts.anna]\ncredential = "env:ANNA"\n[accounts.ben]\ncredential = "env:BEN"\n',
+        {"ANNA": "key-of-anna", "BEN": "key-of-ben"},
+    )
+
+    def wait_until(true: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 20
+        while not true():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def act(name: str) -> float:
+        page.get_by_role("link", name=f"{name} ben").first.click()
+        with page.expect_response(lambda r: r.request.method == "POST" and r.status == 303):
+            page.locator("#panel").get_by_role("button", name=name).click()
+        done = time.monotonic()
+        page.wait_for_url(f"**/accounts/ben?done={name.lower()}")
+        return done
+
+    def asked_after(moment: float) -> bool:
+        return provider.asked[-1][0] > moment
+
+    def of_ben(since: float) -> list[float]:
+        return [at - since for at, key in list(provider.asked) if at >= since and key == "key-of-ben"]
+
+    wait_until(lambda: {key for _, key in list(provider.asked)} == {"key-of-anna", "key-of-ben"})
+    page = open_page(f"{serve().url}/accounts")
+    slowest: list[float] = []
+    for _ in range(3):  # another program may have both cores for a moment
+        paused = act("Pause")
+        wait_until(partial(asked_after, paused + 3))
+        last = max(of_ben(paused), default=0.0)
+        resumed = act("Resume")
+        wait_until(partial(of_ben, resumed))
+        slowest.append(max(last, of_ben(resumed)[0]))
+        if slowest[-1] < 2:
+            break
+    assert min(slowest) < 2, slowest
+    done = [(entry.action, entry.actor) for entry in entries_of(books)][:2]
+    assert done == [("resume", "local"), ("pause", "local")]
+
+
+def entries_of(books: Books) -> list[Entry]:
+    with books.engine.connect() as connection:
+        return [one for one in entries(connection, "ben", most=9) if one.origin == "console"]
+
+
 def test_an_account_is_added_and_a_secret_in_its_place_is_not_shown(
     books: Books, serve: Serve, open_page: Open
 ) -> None:
@@ -135,6 +186,52 @@ def test_by_keyboard_alone(books: Books, serve: Serve, open_page: Open) -> None:
     assert page.evaluate("document.activeElement.closest('tr.here') !== null")
 
 
+def test_an_account_is_paused_by_keyboard_alone(books: Books, serve: Serve, open_page: Open) -> None:
+    incident(books)
+    page = open_page(f"{serve().url}/accounts")
+
+    def tab_to(name: str) -> None:
+        for _ in range(80):
+            page.keyboard.press("Tab")
+            said = page.evaluate(
+                "(document.activeElement.ariaLabel || document.activeElement.innerText).trim()"
+            )
+            if said == name:
+                return
+        pytest.fail(f"no {name!r} is reached")
+
+    tab_to("Pause ben")
+    page.keyboard.press("Enter")
+    page.locator("#panel").get_by_text("within 2 seconds").wait_for()
+    page.keyboard.press("Escape")
+    assert not page.locator("#panel").is_visible()
+    assert page.evaluate("document.activeElement.ariaLabel") == "Pause ben"
+    page.keyboard.press("Enter")
+    page.locator("#panel").get_by_text("within 2 seconds").wait_for()
+    tab_to("Pause")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/accounts/ben?done=pause")
+
+
+def test_conversations_lead_to_their_requests_and_back(books: Books, serve: Serve, open_page: Open) -> None:
+    for number in range(3):
+        books.add(4, timedelta(minutes=5 + number), session_id=f"talk-{number}")
+    books.fail(1, timedelta(minutes=1), session_id="talk-2")
+    page = open_page(serve().url)
+    page.get_by_role("link", name="Conversations").click()
+    rows = page.locator("main tbody tr")
+    assert [row.split("\t")[1:5:2] for row in rows.all_inner_texts()] == [
+        ["talk-2", "5"],
+        ["talk-0", "4"],
+        ["talk-1", "4"],
+    ]
+    page.get_by_role("link", name="talk-2").click()
+    page.locator("#rows tr").nth(4).wait_for()
+    assert page.locator("#rows tr").count() == 5
+    page.go_back()
+    assert page.get_by_role("link", name="talk-0").is_visible()
+
+
 def test_an_empty_ledger_says_what_to_look_at(books: Books, serve: Serve, open_page: Open) -> None:
     page = open_page(serve().url)
     assert "Nothing to see: why?" in page.content()
@@ -170,13 +267,18 @@ def test_columns_are_remembered(books: Books, serve: Serve, open_page: Open) -> 
     assert "conversation-1" in page.locator("#rows").inner_text()
 
 
-@pytest.mark.parametrize("path", ["/", "/accounts", "/keys", "/prices", "/health", "/dashboards", "/usage"])
-def test_a_narrow_screen_does_not_scroll_sideways(
-    books: Books, serve: Serve, open_page: Open, path: str
-) -> None:
+def test_a_narrow_screen_does_not_scroll_sideways(books: Books, serve: Serve, open_page: Open) -> None:
     incident(books)
-    page = open_page(serve().url + path, viewport={"width": 375, "height": 800})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    url = serve().url
+    page = open_page(url, viewport={"width": 375, "height": 800})
+    widths = {}
+    for path, opened in PLACES:
+        page.goto(url + path)
+        if opened:
+            page.locator(opened).first.click()
+            page.wait_for_timeout(200)
+        widths[f"{path} {opened}"] = page.evaluate("document.documentElement.scrollWidth")
+    assert {place: width for place, width in widths.items() if width > 375} == {}
 
 
 HOSTILE = (
@@ -210,17 +312,30 @@ def test_hostile_texts_are_shown_harmlessly(books: Books, serve: Serve, open_pag
     assert page.locator("main script, #panel script, main img, #panel img").count() == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(
-    "path",
-    ["/", "/accounts", "/accounts/ben", "/keys", "/prices", "/health", "/runbooks", "/dashboards", "/usage"],
+PLACES: tuple[tuple[str, str], ...] = (
+    *(("/", ""), ("/", "#rows a.open"), ("/", "details.all summary"), ("/", "details.columns summary")),
+    *(("/?model=none", ""), ("/conversations", ""), ("/accounts", ""), ("/accounts", "a.button.open")),
+    *(("/accounts", "#add-title"), ("/accounts/ben", ""), ("/keys", ""), ("/prices", ""), ("/health", "")),
+    *(("/runbooks", ""), ("/runbooks/too-many-errors", ""), ("/dashboards", ""), ("/usage", "")),
+    *(("/requests/1", ""), ("/?from=banana", "")),
 )
-def test_axe_finds_no_violation(
-    books: Books, serve: Serve, open_page: Open, axe: str, path: str, scheme: str
-) -> None:
+"""Addresses, and what is clicked there before one looks."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation(books: Books, serve: Serve, open_page: Open, axe: str, scheme: str) -> None:
     incident(books)
-    page = open_page(serve().url + path, color_scheme=scheme, bypass_csp=True)
-    page.evaluate(axe)
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-    told = [(one["id"], [node["html"][:150] for node in one["nodes"][:3]]) for one in found]
-    assert told == [], json.dumps(told, indent=1)
+    books.add(1, model="nobody-knows-me", requested_model="another")
+    url = serve().url
+    page = open_page(url, color_scheme=scheme, bypass_csp=True)
+    wrong = {}
+    for path, opened in PLACES:
+        page.goto(url + path)
+        if opened:
+            page.locator(opened).first.click()
+            page.wait_for_timeout(200)
+        page.evaluate(axe)
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        if found:
+            wrong[f"{path} {opened}"] = [(o["id"], [n["html"][:150] for n in o["nodes"][:3]]) for o in found]
+    assert wrong == {}, json.dumps(wrong, indent=1)

@@ -192,6 +192,8 @@ class RequestPages:
         asked = dimension
         found = await self._ledger.ask(lambda c, _book: queries.values(c, chosen.where, asked))
         shown = [(written(value), f"{short(number)} requests") for value, number in found]
+        # A list cannot show what turns the order of letters; a click on such a value still filters by it
+        shown = [one for one in shown if one[0].isprintable()]
         return self._pages.page(request, "part_values.html", values=shown)
 
     async def request(self, request: web.Request) -> web.Response:
