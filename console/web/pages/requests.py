@@ -14,18 +14,17 @@ from sqlalchemy import Connection
 from console.conditions import CONDITIONS, Selection, written
 from console.errors import ChoiceError, PageError
 from console.formats import short
+from console.request import reason, taken_apart, tokens
 from console.web import columns, overview
 from console.web.access import own_path
 from console.web.context import Context
 from console.web.pages.frame import frame
 from console.web.pages.health import empty_view
 from console.web.words import LABELS
-from ledger.pricing.explain import Breakdown, explain
 from ledger.pricing.prices import PriceBook
 from ledger.requests import queries
-from ledger.requests.answers import Cursor, RequestDetail, RequestRow
+from ledger.requests.answers import Cursor
 from ledger.requests.auth_files import auth_files
-from ledger.requests.failure_bodies import is_kept
 from ledger.requests.filter import DIMENSIONS, Dimension
 
 PAGE_SIZE = 50
@@ -200,23 +199,10 @@ class RequestPages:
         """One request: a panel beside the list, or a page of its own."""
         number = min(int(request.match_info["id"]), MAX_ID)
 
-        def asked(connection: Connection, book: PriceBook) -> tuple[RequestDetail, Breakdown, bool]:
-            found = queries.request(connection, number, book)
-            if found is None:
-                raise PageError(404, "there is no such request, or it was removed by retention")
-            row = found.row
-            price = explain(
-                book,
-                row.model,
-                row.usage,
-                row.requested_at,
-                tier=row.billed_tier,
-                provider=row.provider,
-                extra_units=row.extra_units,
-            )
-            return found, price, row.status == "error" and is_kept(connection, number)
-
-        detail, price, body_is_kept = await self._ledger.ask(asked)
+        found = await self._ledger.ask(lambda c, book: taken_apart(c, book, number))
+        if found is None:
+            raise PageError(404, "there is no such request, or it was removed by retention")
+        detail, price, body_is_kept = found
         template = "part_request.html" if request.headers.get("HX-Request") else "request.html"
         day = timedelta(days=1)
         return self._pages.page(
@@ -225,8 +211,8 @@ class RequestPages:
             detail=detail,
             price=price,
             body_is_kept=body_is_kept,
-            reason=_reason(price),
-            tokens=_tokens(detail.row),
+            reason=reason(price),
+            tokens=tokens(detail.row),
             day_before=_epoch(detail.row.requested_at - 7 * day),
             day_after=_epoch(min(detail.row.requested_at + day, datetime.now(UTC))),
         )
@@ -248,41 +234,6 @@ class RequestPages:
             path="/",
         )
         return response
-
-
-def _tokens(row: RequestRow) -> list[tuple[str, int]]:
-    usage = row.usage
-    named = (
-        ("input", usage.input_tokens),
-        ("read from a cache", usage.cached_input_tokens),
-        ("written to a cache", usage.cache_write_tokens),
-        ("written to a cache for an hour", usage.cache_write_1h_tokens),
-        ("audio input", usage.audio_input_tokens),
-        ("image input", usage.image_input_tokens),
-        ("output", usage.output_tokens),
-        ("reasoning", usage.reasoning_tokens),
-        ("audio output", usage.audio_output_tokens),
-        ("image output", usage.image_output_tokens),
-    )
-    found = [(word, value) for word, value in named if value is not None]
-    return found + [(name.replace("_", " "), int(value)) for name, value in (row.extra_units or {}).items()]
-
-
-def _reason(price: Breakdown) -> str:
-    """Why these rates: the price row, and how the model's name led to it."""
-    if price.price is None:
-        return ""
-    row = price.price
-    words = [f"Prices of {row.model}" + (f" at {row.provider}" if row.provider else "")]
-    if price.tier:
-        words.append(f"tier {price.tier}")
-    if price.context_above:
-        words.append(f"input above {price.context_above:,} tokens")
-    words.append(
-        f"from {row.effective_from:%Y-%m-%d} on" if row.effective_from.year > 2000 else "at all times"
-    )
-    words += [row.reason] if row.reason else []
-    return ", ".join([*words, *price.how]) + "."
 
 
 def _epoch(at: datetime) -> int:

@@ -1,0 +1,56 @@
+"""What is said of prices: those in force, what changed when, and which models are used without one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from ledger.cli.prices import UNPRICED_DAYS, Unpriced, toml, unpriced
+from ledger.pricing.prices import DAWN, Price, PriceBook
+from ledger.requests import queries
+from ledger.requests.filter import RequestFilter
+
+MAX_SHOWN = 200
+CHANGES = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What the page shows.
+
+    Attributes:
+        used: of models that were used in the last 30 days.
+        changed: prices that came into force one after another, the latest first.
+        unpriced: models that were used without a price.
+        lines: what to paste for them.
+    """
+
+    used: tuple[Price, ...]
+    changed: tuple[Price, ...]
+    unpriced: Sequence[Unpriced]
+    lines: str
+
+
+def prices(connection: Connection, book: PriceBook, now: datetime) -> Prices:
+    """Everything about prices."""
+    since = now - timedelta(days=UNPRICED_DAYS)
+    missing = unpriced(connection, book, since)
+    models = queries.values(connection, RequestFilter(since, now), "model", most=MAX_SHOWN)
+    used = [book.find(str(model), now) for model, _ in models if model]
+    unique = {(p.provider, p.model, p.effective_from, p.origin): p for p in used if p is not None}
+    changed = sorted((p for p in book.prices if p.effective_from > DAWN), key=lambda p: p.effective_from)
+    return Prices(
+        tuple(unique.values()),
+        tuple(changed[::-1][:CHANGES]),
+        missing,
+        "\n".join(map(toml, missing)),
+    )
+
+
+def named(book: PriceBook, text: str) -> tuple[Price, ...]:
+    """All prices whose name holds a text."""
+    found = [p for p in book.prices if any(text in name for name in (p.model, *p.names, p.alias_of or ""))]
+    return tuple(sorted(found, key=lambda p: (p.provider, p.model, p.effective_from)))
