@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 
-COMMANDS = {"status": "console.terminal.status"}
+COMMANDS = {"status": "console.terminal.status", "top": "console.terminal.top"}
 """Commands, and the modules whose `main` they are; without one it is the page."""
 
 

@@ -56,13 +56,7 @@ def table(found: Snapshot, signs: Signs) -> str:
     """For a person: the periods, then the windows of each account."""
     newest = f"last request {f.ago(found.newest, found.at)}" if found.newest else "no requests yet"
     lines = [f"{f.moment(found.at, found.zone)}{signs.dot}{newest}", ""]
-    head = ("", "COST", "+/-", "REQ", "ERR", "INPUT", "CACHED", "WRITTEN", "OUTPUT", "REASON", "NOPRICE")
-    keys = ("cost", "change", "requests", "errors", "input", "cached", "written", "output", "reasoning")
-    rows = []
-    for period in found.periods:
-        amounts = words.amounts(period)
-        rows.append([words.TITLES[period.name], *(amounts[key] for key in (*keys, "unpriced"))])
-    lines += words.columns(head, rows, right=range(1, len(head)))
+    lines += period_table(found)
     windows = [
         _window_row(account, window, found, signs) for account in found.accounts for window in account.windows
     ]
@@ -70,6 +64,17 @@ def table(found: Snapshot, signs: Signs) -> str:
         quota = ("ACCOUNT", "STATUS", "WINDOW", "", "USED", "RESETS", "PACE")
         lines += ["", *words.columns(quota, windows, right=(4, 5))]
     return signs.plain("\n".join(lines))
+
+
+def period_table(found: Snapshot) -> list[str]:
+    """A head, and a line for each period."""
+    head = ("", "COST", "+/-", "REQ", "ERR", "INPUT", "CACHED", "WRITTEN", "OUTPUT", "REASON", "NOPRICE")
+    keys = ("cost", "change", "requests", "errors", "input", "cached", "written", "output", "reasoning")
+    rows = []
+    for period in found.periods:
+        amounts = words.amounts(period)
+        rows.append([words.TITLES[period.name], *(amounts[key] for key in (*keys, "unpriced"))])
+    return words.columns(head, rows, right=range(1, len(head)))
 
 
 def _window_row(account: AccountQuota, window: Pace, found: Snapshot, signs: Signs) -> Sequence[str]:

@@ -11,6 +11,7 @@ from console import formats as f
 from console.quota import Pace
 from console.snapshot import Name, Period
 
+HALF_A_CENT = Decimal("0.005")
 TITLES: dict[Name, str] = {
     "hour": "last hour",
     "today": "today",
@@ -94,8 +95,19 @@ def leads(window: Pace, now: datetime) -> str:
     return ""
 
 
+def leads_short(window: Pace, now: datetime) -> str:
+    """The same in eleven characters."""
+    if window.used >= 100:
+        return "used up"
+    if window.empty_at is not None:
+        return f"dry {left(window.empty_at - now)}"
+    return "" if window.lasts is None else f"{window.lasts:.0f}% left"
+
+
 def money(value: Decimal) -> str:
     """US dollars in few characters: cents, and thousands from a million on."""
+    if 0 < value < HALF_A_CENT:
+        return "<$0.01"
     return f"${f.short(float(value))}" if abs(value) >= 1_000_000 else f"${value:,.2f}"
 
 

@@ -71,6 +71,13 @@ def months(since: datetime, until: datetime, zone: ZoneInfo) -> list[datetime]:
     return _bounds(since, until, zone, lambda day: day.replace(day=1), lambda day: _months_before(day, -1))
 
 
+def years(since: datetime, until: datetime, zone: ZoneInfo) -> list[datetime]:
+    """Bounds of a series by calendar year."""
+    return _bounds(
+        since, until, zone, lambda day: day.replace(month=1, day=1), lambda day: _months_before(day, -12)
+    )
+
+
 def steps(since: datetime, until: datetime, step: timedelta) -> list[datetime]:
     """Bounds of a series by steps of the same length, aligned to multiples of it since 1970: the first is at
     or before `since`, the last at or after `until`."""
