@@ -57,6 +57,13 @@ def accounts(session: nox.Session) -> None:
 
 
 @nox.session
+def top(session: nox.Session) -> None:
+    """Show periods, usage windows and requests in this terminal as they come; q quits."""
+    _install(session)
+    session.run("python", "-m", "console", "top", *session.posargs)
+
+
+@nox.session
 def prices(session: nox.Session) -> None:
     """What newer price data would change (-- diff), and taking it (-- update)."""
     _install(session, "prices")

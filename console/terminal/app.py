@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import ClassVar, TypeVar
 
 from rich.text import Text
@@ -72,7 +73,8 @@ class Top(App[None]):
     ContentSwitcher { height: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q,ctrl+c", "quit", "Quit", priority=True, show=False),
+        Binding("q", "quit", show=False),
+        Binding("ctrl+c", "quit", priority=True, show=False),
         *(Binding(str(n), f"view({n})", priority=False, show=False) for n in range(1, 5)),
         Binding("tab", "turn(1)", priority=True, show=False),
         Binding("shift+tab", "turn(-1)", priority=True, show=False),
@@ -98,7 +100,7 @@ class Top(App[None]):
         yield Static(id="head")
         with ContentSwitcher(initial="view-0"):
             for number, kind in enumerate(VIEWS):
-                view = kind(self.look, self.again)
+                view = kind(self.look, partial(self.again, number))
                 view.id = f"view-{number}"
                 yield view
         yield Input(id="filter", placeholder="filter", select_on_focus=False)
@@ -118,10 +120,10 @@ class Top(App[None]):
 
     # What keeps it up to date
 
-    def again(self) -> None:
-        """The view that is in sight asks something else: ask at once."""
+    def again(self, number: int) -> None:
+        """A view asks something else: ask at once."""
         for (place, _), progress in self._progress.items():
-            if place == self._place:
+            if place == number:
                 progress.state, progress.rests_until = progress, float("-inf")
         self._wake.set()
 
@@ -322,4 +324,4 @@ class Top(App[None]):
                 self._say("")
             except LedgerError as error:
                 self._say(str(error))
-            self.again()
+            self.again(self._place)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.requests.periods import PERIODS, PeriodName, days, midnight, months, period, steps, weeks
+from ledger.requests.periods import PERIODS, PeriodName, days, midnight, months, period, steps, weeks, years
 
 BERLIN, KOLKATA, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata"), ZoneInfo("America/New_York")
 SANTIAGO, LORD_HOWE, APIA = (
@@ -106,3 +106,8 @@ class TestBounds:
         found = steps(utc(2026, 1, 1, 0, 7), utc(2026, 1, 1, 0, 15), timedelta(minutes=5))
         assert found == [utc(2026, 1, 1, 0, 5), utc(2026, 1, 1, 0, 10), utc(2026, 1, 1, 0, 15)]
         assert len(steps(utc(2026, 1, 1), utc(2026, 1, 1), HOUR)) == 2
+
+
+def test_years_begin_at_midnight_of_the_zone() -> None:
+    found = years(utc(2024, 12, 31, 18, 30), utc(2026, 11, 28), KOLKATA)
+    assert found == [utc(2024, 12, 31, 18, 30), utc(2025, 12, 31, 18, 30), utc(2026, 12, 31, 18, 30)]
