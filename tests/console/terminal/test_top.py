@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,10 @@ def note(pilot: Screen) -> str:
     return str(pilot.app.query_one("#note", Static).render())
 
 
+def noted(pilot: Screen, wanted: str) -> bool:
+    return wanted in note(pilot)
+
+
 # The overview
 
 
@@ -134,7 +139,7 @@ async def test_scrolling_by_every_key(books: Books, screen: Open) -> None:
             *(("pagedown", 1 + page), ("pageup", 1), ("end", 100)),
         ):
             await pilot.press(key)
-            await until(pilot, lambda place=place: f"{place}/" in note(pilot))
+            await until(pilot, partial(noted, pilot, f"{place}/"))
         await shows(pilot, "100/200")  # older ones came as the end was near
         await pilot.press("G")
         await shows(pilot, "200/260")
