@@ -16,6 +16,9 @@ PUBLISHING_OFF = (
     "usage statistics are switched off there: set usage-statistics-enabled to true, nothing is published"
 )
 
+MIN_RETENTION = 600.0
+"""Seconds that a queue should keep events: what a restart of a machine takes, and more."""
+
 
 @dataclass(slots=True)
 class Status:
@@ -57,6 +60,12 @@ class Status:
             ("home_mode", "it publishes itself"),
         ):
             self.seen[name] = Check(name, "ok", detail)
+        short = facts.retention < MIN_RETENTION
+        kept = f"its queue keeps events for {facts.retention:.0f} s"
+        away = "the collector may be away for no longer"
+        self.seen["retention"] = Check(
+            "retention", "failed" if short else "ok", f"{kept}: {away}" if short else kept
+        )
         off = facts.publishing is False
         found: CheckResult = "unknown" if facts.publishing is None else "failed" if off else "ok"
         self.seen["publishing"] = Check(
@@ -88,7 +97,7 @@ class Status:
                 "inbox", "failed" if self.inbox_problem else "ok", self.inbox_problem or "written"
             ),
         }
-        order = ("reachable", "version", "key", "home_mode", "publishing", *rest)
+        order = ("reachable", "version", "key", "home_mode", "publishing", "retention", *rest)
         unknown = Check("", "unknown", "not tried yet")
         known = {**self.seen, **rest}
         return tuple(known.get(name, Check(name, unknown.result, unknown.detail)) for name in order)

@@ -16,6 +16,7 @@ from console.conditions import Selection
 from console.store import Ledger
 from ledger.errors import LedgerError
 from ledger.gateways import gaps, states
+from ledger.gateways.values import Check as GatewayCheck
 from ledger.gateways.values import GatewayGap, GatewayState
 from ledger.pricing.prices import PriceBook
 from ledger.requests import queries
@@ -27,7 +28,6 @@ Result = Literal["ok", "warning", "failed", "unknown"]
 TIMEOUT = aiohttp.ClientTimeout(total=2)
 QUIET = timedelta(minutes=15)
 COLLECTOR_GONE = timedelta(minutes=2)
-MIN_RETENTION_SECONDS = 600
 DAY = timedelta(days=1)
 
 
@@ -208,11 +208,10 @@ def _gateway_checks(stored: Stored, now: datetime) -> list[Check]:
 def _of_gateway(state: GatewayState, stored: Stored, now: datetime) -> list[Check]:
     name = state.name
     found = [_collector_check(state, now)]
-    results: dict[str, Result] = {"ok": "ok", "failed": "failed"}
     for check in state.checks:
         title = f"{f.text(name, 40)}: {check.name.replace('_', ' ')}"
-        result = results.get(check.result, "unknown")
-        fix = _FIXES.get(check.name, "See docs of the collector.") if result == "failed" else ""
+        result = _result(check)
+        fix = _fix(check.name, state.state) if result in ("failed", "warning") else ""
         found.append(Check(f"gateway_{check.name}", title, result, f.failure(check.detail), fix))
     lost = [gap for gap in stored.gaps if gap.gateway == name]
     if lost:
@@ -223,17 +222,37 @@ def _of_gateway(state: GatewayState, stored: Stored, now: datetime) -> list[Chec
     return found
 
 
+def _result(check: GatewayCheck) -> Result:
+    if check.result == "failed":
+        return "warning" if check.name == "retention" else "failed"
+    return "ok" if check.result == "ok" else "unknown"
+
+
 _FIXES = {
-    "reachable": "Look at the gateway's address in [collector], and whether it runs.",
-    "version": "Update the gateway: its queue came with 6.10.8, 7.1.39 is recommended.",
-    "key": "Set the management key; after five wrong ones the gateway bans this address for 30 minutes.",
-    "publishing": "Set usage-statistics-enabled: true in the gateway's configuration.",
-    "home_mode": "This node is governed by Home; collect there.",
     "retention": "Set redis-usage-queue-retention-seconds to 3600, the most it takes.",
-    "connected": "Start the collector: python -m collector",
-    "second_consumer": "Let one collector alone consume the queue: two poppers split the data.",
-    "resp_direct": "Connect directly to the gateway's port 8317: RESP passes no HTTP reverse proxy.",
+    "second_consumer": "Let one collector alone consume the queue: two that ask for it split the data.",
+    "inbox": "Make room on the disk of collector.inbox_path, or let the collector write there.",
 }
+_STATE_FIXES = {
+    "unreachable": "Look at the gateway's address in [collector], and whether it runs.",
+    "not_redis": "Connect directly to the gateway's port 8317: RESP passes no HTTP reverse proxy. "
+    'Or set transport = "http".',
+    "refused": "Set the management key; after five wrong ones the gateway bans this address for 30 minutes.",
+    "waiting": "Set the right management key and wait: it is tried once a minute, so that nobody is banned.",
+    "banned": "Set the right management key, and wait for the end of the ban or restart the gateway.",
+    "no_key": "Set the variable, or write the file, that the key of this gateway in [collector] names.",
+    "home": "Collect from the Home that governs this node.",
+    "management_off": "Set remote-management.secret-key in the gateway's configuration (and allow-remote, "
+    "where the collector runs on another machine).",
+    "too_old": "Update the gateway: its queue came with 6.10.8, 7.1.39 is recommended.",
+    "publishing_off": "Set usage-statistics-enabled: true in the gateway's configuration.",
+    "stopped": "Start the collector: python -m collector",
+}
+"""What to do where a gateway's state is not well."""
+
+
+def _fix(check: str, state: str) -> str:
+    return _FIXES.get(check) or _STATE_FIXES.get(state, "It is being tried; look again in a minute.")
 
 
 def _collector_check(state: GatewayState, now: datetime) -> Check:
@@ -244,7 +263,8 @@ def _collector_check(state: GatewayState, now: datetime) -> Check:
         return Check("collector_connected", title, "failed", finding, "Start it: python -m collector")
     if state.problem or state.state != "collecting":
         finding = f"{f.text(state.state, 40)}: {f.failure(state.problem)}; {last}"
-        return Check("collector_connected", title, "failed", finding, "See the checks of this gateway below.")
+        fix = _STATE_FIXES.get(state.state, "See the checks of this gateway below.")
+        return Check("collector_connected", title, "failed", finding, fix)
     return Check("collector_connected", title, "ok", f"By {state.transport}; {last}")
 
 
