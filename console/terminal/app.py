@@ -91,6 +91,9 @@ class Top(App[None]):
         self.source, self.look = source, look
         self.paused = False
         self.trouble = ""
+        self._views = [kind(look, partial(self.again, number)) for number, kind in enumerate(VIEWS)]
+        for number, view in enumerate(self._views):
+            view.id = f"view-{number}"
         self._place = 0
         self._progress: dict[tuple[int, str], _Progress] = {}
         self._wake = asyncio.Event()
@@ -99,10 +102,7 @@ class Top(App[None]):
     def compose(self) -> ComposeResult:
         yield Static(id="head")
         with ContentSwitcher(initial="view-0"):
-            for number, kind in enumerate(VIEWS):
-                view = kind(self.look, partial(self.again, number))
-                view.id = f"view-{number}"
-                yield view
+            yield from self._views
         yield Input(id="filter", placeholder="filter", select_on_focus=False)
         yield Static(id="note")
         yield Static(Text(KEYS, style="dim", no_wrap=True, overflow="crop"), id="keys")
@@ -128,7 +128,7 @@ class Top(App[None]):
         self._wake.set()
 
     async def _follow(self) -> None:
-        while True:
+        while self.is_running:
             if not self.paused:
                 await self._look_once()
             with suppress(TimeoutError):
@@ -164,13 +164,13 @@ class Top(App[None]):
         took = time.monotonic() - began
         if progress.state is state:  # nothing else was asked for in the meantime
             progress.rests_until = began + max(LOOK_SECONDS, took / part.share)
-        if place == self._place:
+        if place == self._place and self.is_running:
             with self.batch_update():
                 part.show(found)
             self._say("")
 
     def _say(self, trouble: str) -> None:
-        if trouble != self.trouble:
+        if trouble != self.trouble and self.is_running:
             self.trouble = trouble
             self._show_note()
 
@@ -179,7 +179,7 @@ class Top(App[None]):
     @property
     def view(self) -> View:
         """The view in sight."""
-        return self.query_one(f"#view-{self._place}", View)
+        return self._views[self._place]
 
     def _show_view(self) -> None:
         self.query_one(ContentSwitcher).current = f"view-{self._place}"

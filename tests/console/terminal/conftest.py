@@ -49,7 +49,7 @@ class Told:
 def told(book: PriceBook, tmp_path_factory: pytest.TempPathFactory) -> Told:
     """Forty days of traffic that end now, read by tests that change nothing."""
     now, path = datetime.now(UTC), tmp_path_factory.mktemp("history") / "usage.db"
-    plan = days(date.fromordinal(now.toordinal() - 39), 40, requests_per_day=60)
+    plan = days(date.fromordinal(now.toordinal() - 39), 40, requests_per_day=40)
     history = generate(plan, book)
     past = replace(history, events=tuple(e for e in history.events if e.requested_at < now))
     engine = writer(sqlite_url(path))

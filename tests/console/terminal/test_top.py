@@ -198,16 +198,16 @@ async def test_by_every_dimension_and_unit(told: Told, screen: Open, book: Price
     async with screen(told.path, LARGE) as pilot:
         await pilot.press("2")
         view = pilot.app.query_one(Breakdown)
-        for number, (name, dimension) in enumerate(DIMENSIONS):
-            for place, unit in enumerate(UNITS):
-                view.choose(number, place)
-                await until(pilot, lambda: view._asked)
-                bounds = unit.bounds(datetime.now(UTC), view.look.zone)
-                meant = [e for e in told.history.events if bounds[0] <= e.requested_at < bounds[-1]]
-                assert sum(one.totals.requests for one in view._entries) == len(meant), (name, unit.name)
-                assert {one.value for one in view._entries} == {getattr(e, dimension) for e in meant}
-                cost = sum(one.totals.usd for one in view._entries)
-                assert cost == totals(meant, book).cost.usd
+        each = [(number, 1) for number in range(len(DIMENSIONS))]
+        for number, place in [*each, *((0, place) for place in range(len(UNITS)))]:
+            (name, dimension), unit = DIMENSIONS[number], UNITS[place]
+            view.choose(number, place)
+            await until(pilot, lambda: view._asked)
+            bounds = unit.bounds(datetime.now(UTC), view.look.zone)
+            meant = [e for e in told.history.events if bounds[0] <= e.requested_at < bounds[-1]]
+            assert sum(one.totals.requests for one in view._entries) == len(meant), (name, unit.name)
+            assert {one.value for one in view._entries} == {getattr(e, dimension) for e in meant}
+            assert sum(one.totals.usd for one in view._entries) == totals(meant, book).cost.usd
 
 
 async def test_keys_of_the_breakdown(books: Books, screen: Open) -> None:
