@@ -16,7 +16,7 @@ from collector.management import Management, pause
 from collector.resp import ErrorReply
 from collector.sessions import Line, poll, subscribe
 from collector.state import Counted, events_of, load_counted, save_counted
-from collector.status import PUBLISHING_OFF, Status
+from collector.status import Status
 from settings.gateways import Collector
 from settings.gateways import Gateway as Table
 
@@ -208,12 +208,7 @@ class Gateway:
             self.status.learnt(facts)
             self._line.retention = facts.retention
             if self.status.connected:
-                off = facts.publishing is False
-                self.status.tell(
-                    "publishing_off" if off else "collecting",
-                    PUBLISHING_OFF if off else None,
-                    self.status.transport,
-                )
+                self.status.collecting(self.status.transport)
             await asyncio.to_thread(save_counted, self._inbox, self.name, found)
             now = self._line.clock()
             if self.status.received != received or counted < quiet_since:

@@ -134,7 +134,7 @@ async def poll(line: Line, transport: Transport, *, until: float | None = None) 
         if since is None:
             return
         await line.intake.resumed(since, drain.oldest, line.retention)
-        line.status.tell("collecting", None, transport)
+        line.status.collecting(transport)
         line.resumed.set()
         while not await pause(line.stop, line.poll_seconds):
             await drain()
@@ -234,7 +234,7 @@ class _Subscription:
         finally:
             connection.close()
         await self._line.intake.resumed(self._since, drain.oldest, self._line.retention)
-        self._line.status.tell("collecting", None, "subscribe")
+        self._line.status.collecting("subscribe")
         self._line.resumed.set()
 
     async def _read(self) -> None:

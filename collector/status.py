@@ -43,6 +43,11 @@ class Status:
             self.since = self.clock()
         self.state, self.problem, self.transport = state, problem, transport
 
+    def collecting(self, transport: Transport | None) -> None:
+        """Events are received or asked for: well, where the gateway publishes any."""
+        off = not self.publishing
+        self.tell("publishing_off" if off else "collecting", PUBLISHING_OFF if off else None, transport)
+
     def failed(self, error: GatewayError) -> None:
         """Collecting ended with an error."""
         self.tell(error.state, str(error))

@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from collector.service import Service
 from settings.model import Settings
 from simulator.gateway.server import Gateway
@@ -44,8 +46,9 @@ KEYS = {"KEY": "management-key-1", "WRONG": "wrong-key-000001"}
 
 
 async def test_every_state_is_said_with_its_remedy(
-    books: Books, serve: Callable[..., Console], tmp_path: Path
+    books: Books, serve: Callable[..., Console], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("collector.decoder.TOLD_SECONDS", 0.2)
     console = await asyncio.to_thread(serve)
     async with AsyncExitStack() as stack:
         tables: dict[str, Any] = {}
