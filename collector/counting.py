@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from ledger.pricing.cost import Unpriced
 from ledger.pricing.counts import Counts
 from ledger.pricing.prices import PriceBook
 from ledger.requests.error_codes import KNOWN_CODES, error_class
@@ -68,10 +69,12 @@ class EventCounter:
     def __init__(self, bounds: Bounds, known: Iterable[Key] = ()) -> None:
         self._model = Labels(bounds.models, (UNKNOWN_MODEL,))
         self._key = Labels(bounds.keys, ("unknown", "short_key"))
+        self._project = Labels(bounds.keys)
         self._code = Labels(bounds.codes, KNOWN_CODES)
         series = list(known)
         self._model.remember(labels[1] for name, labels in series if name == m.REQUESTS.name)
         self._key.remember(labels[0] for name, labels in series if name == m.API_KEY_REQUESTS.name)
+        self._project.remember(labels[0] for name, labels in series if name == m.PROJECT_REQUESTS.name)
         self._code.remember(labels[0] for name, labels in series if name == m.ERRORS.name)
 
     def count(self, events: Sequence[RequestEvent], book: PriceBook) -> Increments:
@@ -86,6 +89,9 @@ class EventCounter:
         into[m.REQUESTS.name, (at.status, model, at.api)] += n
         into[m.ACCOUNT_REQUESTS.name, (at.account, at.status, at.api)] += n
         into[m.API_KEY_REQUESTS.name, (key,)] += n
+        project = self._project(at.project) if at.project else None
+        if project:
+            into[m.PROJECT_REQUESTS.name, (project,)] += n
         into[m.HTTP_REQUESTS.name, (str(at.http_status), at.method, at.route)] += n
         observe(into, m.LATENCY, (model, at.api), found.latencies)
         observe(into, m.HTTP_DURATION, (at.method, at.route), [ms / 1000 for ms in found.latencies])
@@ -94,9 +100,15 @@ class EventCounter:
             code = at.error_code or "unknown"
             into[m.ERRORS.name, (self._code(code),)] += n
             into[m.ACCOUNT_ERRORS.name, (at.account, error_class(code, at.http_status))] += n
+            into[m.KEY_ERRORS.name, (key,)] += n
         if at.billable:
             self._add_tokens(into, at, found, model, key)
-            self._add_cost(into, at, found, model, book)
+            cost = group_cost(book, at, found)
+            self._add_cost(into, at, found, model, cost)
+            if isinstance(cost, Decimal):
+                into[m.KEY_COST.name, (key, model)] += float(cost)
+                if project:
+                    into[m.PROJECT_COST.name, (project,)] += float(cost)
 
     def _add_tokens(self, into: Increments, at: Group, found: Sums, model: str, key: str) -> None:
         by_kind = found.by_kind()
@@ -109,8 +121,9 @@ class EventCounter:
             into[m.KEY_COMPLETION_TOKENS.name, (key,)] += of.output
             into[m.KEY_TOKENS.name, (key,)] += of.input + of.output
 
-    def _add_cost(self, into: Increments, at: Group, found: Sums, model: str, book: PriceBook) -> None:
-        cost = group_cost(book, at, found)
+    def _add_cost(
+        self, into: Increments, at: Group, found: Sums, model: str, cost: Decimal | Unpriced
+    ) -> None:
         if isinstance(cost, Decimal):
             into[m.COST.name, (model,)] += float(cost)
             into[m.ACCOUNT_COST.name, (at.account, at.api)] += float(cost)

@@ -87,7 +87,7 @@ class RequestEvent:
         provider: openai, anthropic, google, xai ...
         requested_model, requested_service_tier: what the client asked for, beside what was served.
         login: a ChatGPT login; None where it is not known.
-        project, trace_id: as the client names them; bounded, never a metric's label.
+        project, trace_id: as the client names them; bounded. Only the project is a metric's label.
         response_id: the provider's id of the response; a background response is counted once by it.
         auth_index: the collected gateway's credential.
         error_class: what kind of failure it was, in the words of the metric contract.

@@ -233,6 +233,29 @@ HTTP_DURATION = MetricFamily(
 API_KEY_REQUESTS = MetricFamily(
     "api_key_requests_total", "counter", "Requests by masked API key.", ("api_key",)
 )
+KEY_ERRORS = MetricFamily(
+    "api_key_errors_total", "counter", "Failed requests by masked API key.", ("api_key",)
+)
+KEY_COST = MetricFamily(
+    "api_key_cost_usd_total",
+    "counter",
+    "US dollars of the priced requests by masked API key and model.",
+    ("api_key", "model"),
+    unit="usd",
+)
+PROJECT_REQUESTS = MetricFamily(
+    "codex_lb_proxy_project_requests_total",
+    "counter",
+    "Requests that name a project in one of the configured headers, by project.",
+    ("project",),
+)
+PROJECT_COST = MetricFamily(
+    "codex_lb_proxy_project_cost_usd_total",
+    "counter",
+    "US dollars of the priced requests that name a project, by project.",
+    ("project",),
+    unit="usd",
+)
 KEY_PROMPT_TOKENS = MetricFamily(
     "token_usage_prompt_total",
     "counter",
@@ -290,6 +313,10 @@ FAMILIES: tuple[MetricFamily, ...] = (
     HTTP_REQUESTS,
     HTTP_DURATION,
     API_KEY_REQUESTS,
+    KEY_ERRORS,
+    KEY_COST,
+    PROJECT_REQUESTS,
+    PROJECT_COST,
     KEY_PROMPT_TOKENS,
     KEY_COMPLETION_TOKENS,
     KEY_TOKENS,

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import aiohttp
 
 from simulator.errors import ScriptError
-from simulator.history.fleet import CLIENTS, SECRETS, busy_caller
+from simulator.history.fleet import CLIENTS, PROJECTS, SECRETS, busy_caller
 from simulator.history.history import ROUTES
 from simulator.history.rhythm import busyness
 from simulator.history.workload import WORKLOADS, choose
@@ -112,6 +112,8 @@ def request(traffic: Traffic, rng: Random) -> Request:
     if workload.tiers:
         body |= {"service_tier": choose(workload.tiers, rng)}
     headers = {"Authorization": f"Bearer {SECRETS[caller]}", "User-Agent": CLIENTS[caller % len(CLIENTS)]}
+    if project := PROJECTS[caller]:
+        headers |= {"X-Project": project}
     patience = rng.uniform(0.05, 1.0) if rng.random() < traffic.impatient else None
     return Request(ROUTES[api].removeprefix("/v1"), body, headers, patience)
 

@@ -39,6 +39,7 @@ class Group(NamedTuple):
     day: date
     reported: bool
     batched: bool
+    project: str | None
 
 
 _NO_COUNTS = (0,) * len(fields(Counts))
@@ -134,4 +135,5 @@ def _group(event: RequestEvent) -> Group:
         event.requested_at.date(),
         event.provider_cost_usd is not None,
         event.batched,
+        event.project,
     )

@@ -88,6 +88,7 @@ class MetricsObserver:
         models = configured | {*COMMON_MODELS}
         self._model = BoundedLabel(max_models, (*models, UNKNOWN_MODEL))
         self._key = BoundedLabel(max_keys, ("unknown", "short_key"))
+        self._project = BoundedLabel(max_keys)
         self._provider = BoundedLabel(MAX_PROVIDERS, REPORTING)
         self._code = BoundedLabel(max_codes, KNOWN_CODES)
         _start_at_zero(metrics, models)
@@ -101,19 +102,20 @@ class MetricsObserver:
         key = self._key(at.key)
         self._count_requests(at, sums, model, key)
         if at.status == "error":
-            self._count_errors(at, sums)
+            self._count_errors(at, sums, key)
         if sums.unmetered:
             self._metrics.counter(m.UNMETERED, at.api, at.route).inc(sums.unmetered)
         if sums.implausible:
             self._metrics.counter(m.IMPLAUSIBLE, at.api).inc(sums.implausible)
         if at.billable:
             self._count_tokens(at, sums, model, key)
-            self._count_cost(at, sums, model)
+            self._count_cost(at, sums, model, key)
 
-    def _count_errors(self, at: Group, sums: Sums) -> None:
+    def _count_errors(self, at: Group, sums: Sums, key: str) -> None:
         code, kind = at.error_code or "unknown", error_class(at.error_code, at.http_status)
         self._metrics.counter(m.ERRORS, self._code(code)).inc(sums.requests)
         self._metrics.counter(m.ACCOUNT_ERRORS, at.account, kind).inc(sums.requests)
+        self._metrics.counter(m.KEY_ERRORS, key).inc(sums.requests)
 
     def _count_requests(self, at: Group, sums: Sums, model: str, key: str) -> None:
         metrics = self._metrics
@@ -121,6 +123,8 @@ class MetricsObserver:
         metrics.counter(m.REQUESTS, at.status, model, at.api).inc(sums.requests)
         metrics.counter(m.ACCOUNT_REQUESTS, at.account, at.status, at.api).inc(sums.requests)
         metrics.counter(m.API_KEY_REQUESTS, key).inc(sums.requests)
+        if at.project:
+            metrics.counter(m.PROJECT_REQUESTS, self._project(at.project)).inc(sums.requests)
         if at.batched:  # the request that reads them is counted by itself
             return
         metrics.counter(m.HTTP_REQUESTS, str(at.http_status), method, at.route).inc(sums.requests)
@@ -142,12 +146,15 @@ class MetricsObserver:
             metrics.counter(m.KEY_COMPLETION_TOKENS, key).inc(of.output)
             metrics.counter(m.KEY_TOKENS, key).inc(of.input + of.output)
 
-    def _count_cost(self, at: Group, sums: Sums, model: str) -> None:
+    def _count_cost(self, at: Group, sums: Sums, model: str, key: str) -> None:
         cost = group_cost(self._prices.book, at, sums)
         metrics = self._metrics
         if isinstance(cost, Decimal):
             metrics.counter(m.COST, model).inc(float(cost))
             metrics.counter(m.ACCOUNT_COST, at.account, at.api).inc(float(cost))
+            metrics.counter(m.KEY_COST, key, model).inc(float(cost))
+            if at.project:
+                metrics.counter(m.PROJECT_COST, self._project(at.project)).inc(float(cost))
             if at.reported:
                 provider = self._provider(at.provider or "unknown")
                 metrics.counter(m.REPORTED_COST, provider).inc(float(sums.reported_usd))

@@ -60,6 +60,18 @@ KEYS: tuple[str, ...] = (
 )
 """The same, masked as the ledger keeps them."""
 
+PROJECTS: tuple[str | None, ...] = (
+    "web-shop",
+    "search",
+    "web-shop",
+    "support-bot",
+    "nightly-reports",
+    "search",
+    None,
+    None,
+)
+"""What each of these callers works on, as it says itself; two say nothing."""
+
 CLIENTS: tuple[str, ...] = ("codex_cli_rs/0.88.0", "OpenAI/Python 3.52.0", "OpenAI/JS 7.4.0", "curl/8.11.0")
 
 

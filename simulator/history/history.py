@@ -11,7 +11,7 @@ from random import Random
 from ledger.pricing.prices import PriceBook
 from ledger.values import NO_USAGE, RequestEvent
 from simulator.failures import FAILURES
-from simulator.history.fleet import CLIENTS, busy_caller
+from simulator.history.fleet import CLIENTS, PROJECTS, busy_caller
 from simulator.history.plan import Plan
 from simulator.history.quota import UsageSample, usage_samples
 from simulator.history.rhythm import moments, zone
@@ -80,6 +80,7 @@ def _success(plan: Plan, number: int, at: datetime, workload: Workload, rng: Ran
         service_tier=drawn.tier,
         session_id=f"session-{key}-{at:%Y%m%d%H}",
         user_agent=CLIENTS[key % len(CLIENTS)],
+        project=PROJECTS[key % len(PROJECTS)],
     )
 
 

@@ -40,10 +40,13 @@ def steps(event: RequestEvent, book: PriceBook) -> Iterator[Step]:
     yield Step(m.REQUESTS, (event.status, model, event.api), _ONE)
     yield Step(m.ACCOUNT_REQUESTS, (event.account_id, event.status, event.api), _ONE)
     yield Step(m.API_KEY_REQUESTS, (event.api_key_id,), _ONE)
+    if event.project:
+        yield Step(m.PROJECT_REQUESTS, (event.project,), _ONE)
     yield Step(m.HTTP_REQUESTS, (str(event.http_status), event.method, event.route), _ONE)
     if event.status == "error":
         yield Step(m.ERRORS, (event.error_code or "unknown",), _ONE)
         yield Step(m.ACCOUNT_ERRORS, (event.account_id, error_class(event.error_code)), _ONE)
+        yield Step(m.KEY_ERRORS, (event.api_key_id,), _ONE)
     if event.status != "cancelled":
         yield from _times(event, model)
     if event.billable:
@@ -78,6 +81,9 @@ def _cost(event: RequestEvent, model: str, book: PriceBook) -> Iterator[Step]:
     if isinstance(cost, Decimal):
         yield Step(m.COST, (model,), cost)
         yield Step(m.ACCOUNT_COST, (event.account_id, event.api), cost)
+        yield Step(m.KEY_COST, (event.api_key_id, model), cost)
+        if event.project:
+            yield Step(m.PROJECT_COST, (event.project,), cost)
     elif event.status == "success":
         yield Step(m.UNPRICED, (event.api, cost), _ONE)
         yield Step(m.ACCOUNT_UNPRICED, (event.account_id, event.api, cost), _ONE)

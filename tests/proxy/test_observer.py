@@ -83,6 +83,7 @@ def invented(make_event: MakeEvent, seed: int, count: int) -> list[RequestEvent]
                 method=rng.choice(["POST", "GET", "PURGE"]),
                 account_id=rng.choice(["default", "second"]),
                 api_key_id=rng.choice(["sk-a...wxyz", "short_key", "unknown"]),
+                project=rng.choice([None, "search", "web-shop"]),
                 usage=rng.choice([full, full, NO_USAGE, Usage(5, None, 2, 1), Usage(7), Usage(None, 9)]),
                 billable=rng.random() < 0.8,
                 service_tier=rng.choice([None, "flex", "priority"]),
@@ -105,11 +106,14 @@ def recount(events: Sequence[RequestEvent], book: PriceBook) -> dict[Series, flo
         account = {"account_id": e.account_id}
         n[at("codex_lb_proxy_account_requests_total", **account, status=e.status, api=e.api)] += 1
         n[at("api_key_requests_total", api_key=e.api_key_id)] += 1
+        if e.project:
+            n[at("codex_lb_proxy_project_requests_total", project=e.project)] += 1
         n[at("http_requests_total", status=str(e.http_status), method=method, path=e.route)] += 1
         if e.status == "error":
             n[at("codex_lb_proxy_errors_total", error_code=e.error_code or "unknown")] += 1
             kind = error_class(e.error_code, e.http_status)
             n[at("codex_lb_proxy_account_errors_total", **account, error_class=kind)] += 1
+            n[at("api_key_errors_total", api_key=e.api_key_id)] += 1
         if not e.billable:
             continue
         u = e.usage
@@ -132,6 +136,8 @@ def recount(events: Sequence[RequestEvent], book: PriceBook) -> dict[Series, flo
             for series in (
                 at("codex_lb_proxy_cost_usd_total", model=model),
                 at("codex_lb_proxy_account_cost_usd_total", **account, api=e.api),
+                at("api_key_cost_usd_total", api_key=e.api_key_id, model=model),
+                *([at("codex_lb_proxy_project_cost_usd_total", project=e.project)] if e.project else []),
             ):
                 usd[series] = usd.get(series, Decimal(0)) + cost
         elif e.status == "success":
@@ -197,6 +203,7 @@ def test_a_flood_of_a_hundred_thousand_names_leaves_a_bounded_number_of_series(
             make_event(
                 model=f"model-{n}",
                 api_key_id=f"key-{n}",
+                project=f"project-{n}",
                 error_code=f"code-{n}",
                 status="error",
                 method=f"M{n}",
@@ -218,6 +225,7 @@ def test_a_flood_of_a_hundred_thousand_names_leaves_a_bounded_number_of_series(
             labels.setdefault(name, set()).add(value)
     assert len(labels["model"]) == 11
     assert len(labels["api_key"]) == 21
+    assert len(labels["project"]) == 21
     assert len(labels["error_code"]) == 6
     assert labels["method"] == {"other"}
 
