@@ -26,6 +26,7 @@ PROGRAMS = {
     "initdb": "postgresql",
     "postgres": "postgresql",
     "npm": "npm",
+    "tmux": "tmux",
     "chromium": "chromium",
 }
 """Programs that the tests run, each with the Debian package that brings it."""

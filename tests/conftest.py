@@ -32,6 +32,7 @@ PACKAGES = {
     "initdb": "postgresql",
     "postgres": "postgresql",
     "npm": "npm",
+    "tmux": "tmux",
 }
 """Debian's package for each program that a test may ask for."""
 

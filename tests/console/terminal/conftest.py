@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -26,8 +27,7 @@ from simulator.history.ledger import store
 from simulator.history.plan import days
 from tests.console.conftest import ROOT, Books
 
-START = datetime(2026, 11, 28, 14, 30, tzinfo=UTC)
-"""A moment at which tests stop the clock."""
+PROMPT = "ready>"
 
 
 @pytest.fixture(scope="session")
@@ -117,3 +117,48 @@ def as_a_process(path: Path, *arguments: str, **environ: str) -> Done:
         timeout=60,
     )
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+@dataclass(frozen=True, slots=True)
+class Tmux:
+    """A tmux server of its own, with one window that runs a shell."""
+
+    program: str
+    socket: Path
+
+    def __call__(self, *words: str) -> str:
+        command = [self.program, "-S", str(self.socket), "-f", "/dev/null", *words]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=30, cwd=ROOT, env=self._environ()
+        )
+        assert done.returncode == 0, done.stderr
+        return str(done.stdout)
+
+    def screen(self) -> str:
+        return self("capture-pane", "-p")
+
+    def keys(self, *names: str) -> None:
+        self("send-keys", *names)
+
+    def until(self, *wanted: str) -> str:
+        """Wait until all of it is on the screen."""
+        deadline = time.monotonic() + 40
+        while not all(one in (shown := self.screen()) for one in wanted):
+            assert time.monotonic() < deadline, f"{wanted}:\n{shown}"
+            time.sleep(0.05)
+        return shown
+
+    @staticmethod
+    def _environ() -> dict[str, str]:
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return {"PATH": path, "LANG": "C.UTF-8", "TERM": "xterm-256color"}
+
+
+@pytest.fixture
+def tmux(binary: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tmux]:
+    """A terminal of 80 by 24 with a shell in it."""
+    terminal = Tmux(binary("tmux"), tmp_path_factory.mktemp("tmux") / "socket")
+    terminal("new-session", "-d", "-x", "80", "-y", "24", f"env PS1='{PROMPT}' sh")
+    terminal.until(PROMPT)
+    yield terminal
+    terminal("kill-server")
