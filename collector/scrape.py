@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 
 from collector import sums
 from collector.counting import Key, cumulated
 from collector.gaps import REASONS
 from collector.inbox import PENDING, Inbox
-from collector.state import open_gaps
 from collector.status import Status
 from ledger.requests.error_codes import KNOWN_CODES
 from metrics import collector as m
@@ -25,14 +23,8 @@ def scrape(inbox: Inbox, statuses: Sequence[Status]) -> bytes:
     pending = inbox.count(PENDING)
     with inbox.transaction() as connection:
         stored = sums.read(connection)
-        gaps = open_gaps(connection)
         newest = connection.execute("SELECT name, last_event_at FROM gateways").fetchall()
     values = {**_zeros([status.name for status in statuses]), **stored}
-    now = time.time()
-    for gap in gaps:
-        for name, amount in ((m.GAP_SECONDS.name, gap.seconds(now)), (m.GAPS.name, 1.0)):
-            key = (name, (gap.gateway, gap.reason))
-            values[key] = values.get(key, 0.0) + amount
     values[m.PENDING.name, ()] = float(sum(pending.values()))
     values |= {(m.CONNECTED.name, (status.name,)): float(status.connected) for status in statuses}
     values |= {(m.LAST_EVENT.name, (name,)): at for name, at in newest if at is not None}

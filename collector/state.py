@@ -88,19 +88,13 @@ def save_gap(connection: sqlite3.Connection, gap: Gap, *, separate: bool = False
             "INSERT INTO gaps (gateway, reason, began_at, ended_at) VALUES (?, ?, ?, ?)",
             (gap.gateway, *values),
         )
-    if gap.ended_at is not None:
+    if gap.ended_at is not None:  # before, neither its end nor its reason is certain, and counters only rise
         labels = (gap.gateway, gap.reason)
         seconds: dict[Key, float] = {
             (m.GAP_SECONDS.name, labels): gap.seconds(gap.ended_at),
             (m.GAPS.name, labels): 1,
         }
         add(connection, seconds)
-
-
-def open_gaps(connection: sqlite3.Connection) -> list[Gap]:
-    """Gaps that go on."""
-    rows = connection.execute("SELECT gateway, reason, began_at FROM gaps WHERE ended_at IS NULL")
-    return [Gap(*row) for row in rows]
 
 
 def untold_gaps(connection: sqlite3.Connection) -> list[StoredGap]:

@@ -30,7 +30,7 @@ CONNECTED = MetricFamily(
 GAP_SECONDS = MetricFamily(
     "codex_lb_collector_gap_seconds_total",
     "counter",
-    "Seconds in which events of the gateway may have been lost, by what happened; those that go on included.",
+    "Seconds in which events of the gateway may have been lost, by what happened; counted at its end.",
     ("gateway", "reason"),
     unit="seconds",
 )

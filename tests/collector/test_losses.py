@@ -175,3 +175,32 @@ async def test_a_gateway_whose_certificate_nobody_vouches_for_gets_no_key(
             assert "certificate" in (status.problem or "")
             assert "\n" not in (status.problem or "")
         assert gateway.access.attempts == []
+
+
+async def test_what_is_counted_never_falls(scene: Scene, gateway: Gateway) -> None:
+    """Prometheus takes a counter that falls for one that began again, and counts all of it twice. How long a
+    gap was, and why, is certain at its end alone."""
+    before: dict[str, float] = {}
+    seen = 0.0
+    async with scene.collecting(gateway) as service:
+        await connected(service)
+        restarting = asyncio.create_task(
+            gateway.restart(2)
+        )  # a try meets nobody, so the reason becomes known
+        deadline = time.monotonic() + 20
+        while not seen:
+            now = _samples((await service.scrape()).decode())
+            assert {name: value for name, value in now.items() if value < before.get(name, 0.0)} == {}
+            seen = now['codex_lb_collector_gap_seconds_total{gateway="cpa",reason="restart"}']
+            before = now
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+        await restarting
+    assert before['codex_lb_collector_gaps_total{gateway="cpa",reason="restart"}'] == 1
+    assert before['codex_lb_collector_gaps_total{gateway="cpa",reason="disconnected"}'] == 0
+
+
+def _samples(text: str) -> dict[str, float]:
+    """Every counter of a scrape."""
+    lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in lines if "_total" in name}
