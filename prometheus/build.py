@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -11,7 +12,7 @@ import yaml
 
 from prometheus import alerts, rules, scrape
 from prometheus.config import RuleConfig
-from prometheus.errors import OutputError, TargetError
+from prometheus.errors import ConfigError, OutputError, TargetError
 from prometheus.relabel import hide_identity
 from prometheus.scrape import Targets
 from settings.model import Settings
@@ -19,6 +20,9 @@ from settings.model import Settings
 SCRAPE_FILE = PurePosixPath("prometheus/prometheus.yml")
 RECORDING_FILE = PurePosixPath("prometheus/rules/recording.yml")
 ALERTS_FILE = PurePosixPath("prometheus/rules/alerts.yml")
+
+OLDEST = (2, 42)
+"""The oldest Prometheus whose configuration this is: Debian 12's."""
 
 HEADER = "# Written by `python -m prometheus build`; a change made here is lost at the next build.\n"
 
@@ -33,6 +37,7 @@ class Wanted:
     sidecars: Sequence[str] = ()
     discovery: Path | None = None
     collector: str | None = None
+    prometheus_version: str = "2.42.0"
 
 
 def targets(settings: Settings, wanted: Wanted) -> Targets:
@@ -53,7 +58,15 @@ def targets(settings: Settings, wanted: Wanted) -> Targets:
         tuple(scrape.target(sidecar, "--sidecar-target") for sidecar in wanted.sidecars),
         wanted.discovery,
         _collector(settings, wanted.collector),
+        _release(wanted.prometheus_version),
     )
+
+
+def _release(version: str) -> tuple[int, int]:
+    found = re.fullmatch(r"v?(\d+)\.(\d+)(\.\d+)?", version)
+    if found is None or (release := (int(found[1]), int(found[2]))) < OLDEST:
+        raise ConfigError(f"--prometheus-version {version}: allowed: 2.42.0 or later, like 3.5.0")
+    return release
 
 
 def _collector(settings: Settings, wanted: str | None) -> str | None:

@@ -17,6 +17,7 @@ from prometheus.config import RuleConfig
 from prometheus.errors import ConfigError
 from prometheus.relabel import Relabel, cap_label, drop_label, drop_model
 from prometheus.remote_write import RemoteWrite
+from prometheus.scrape import NATIVE_HISTOGRAMS, START_TIMESTAMPS
 from settings.load import load
 
 DESCRIPTION = """\
@@ -56,10 +57,14 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         arguments.token_file,
         arguments.sidecar_target,
         arguments.discover,
+        arguments.collector_target,
+        arguments.prometheus_version,
     )
-    for path in write(files(private(config, settings), targets(settings, wanted)), arguments.out):
+    where = targets(settings, wanted)
+    for path in write(files(private(config, settings), where), arguments.out):
         print(f"wrote {path}")
-    print(f"next: prometheus --config.file={arguments.out / SCRAPE_FILE}")
+    flag = f" {START_TIMESTAMPS}" if where.release >= NATIVE_HISTOGRAMS else ""
+    print(f"next: prometheus --config.file={arguments.out / SCRAPE_FILE}{flag}")
     return 0
 
 
@@ -99,6 +104,12 @@ def add(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     build.add_argument("--out", metavar="DIR", type=Path, default=Path("build"), help="default: build")
     build.add_argument(
         "--config", metavar="FILE", type=Path, help="TOML file; without it codex-usage.toml, if there is one"
+    )
+    build.add_argument(
+        "--prometheus-version",
+        metavar="X.Y.Z",
+        default="2.42.0",
+        help="the Prometheus that reads it; from 3.0 on more can be said. Default: 2.42.0, for any",
     )
     _add_targets(build.add_argument_group("whom to scrape"))
     _add_relabelling(build.add_argument_group("what to leave out"))

@@ -9,9 +9,23 @@ from typing import Any
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
 from prometheus.errors import TargetError
+from prometheus.relabel import Relabel
 from settings.model import split_address
 
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (compared, never bound)
+
+NATIVE_HISTOGRAMS = (3, 0)
+"""From here on Prometheus can store classic histograms as native ones, without their buckets."""
+
+START_TIMESTAMPS = "--enable-feature=created-timestamp-zero-ingestion"
+"""A flag of Prometheus 3: a series begins with a 0 where its process began it; its first request counts."""
+
+CREATED = Relabel(
+    reason="when a series began is no series of its own; Prometheus 3 reads it before this",
+    action="drop",
+    source_labels=("__name__",),
+    regex=".+_created",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +39,7 @@ class Targets:
         discovery: a folder with files that list further hosts, `proxy*.yml` and `exporter*.yml`; Prometheus
             watches them. The paths are relative as above.
         collector: None where nothing is collected.
+        release: of the Prometheus that reads it, as major and minor number; (2, 42) reads what any does.
     """
 
     proxy: str
@@ -33,6 +48,7 @@ class Targets:
     sidecars: tuple[str, ...] = ()
     discovery: Path | None = None
     collector: str | None = None
+    release: tuple[int, int] = (2, 42)
 
 
 def target(address: str, option: str) -> str:
@@ -81,8 +97,12 @@ def _job(
         job["file_sd_configs"] = [{"files": [str(targets.discovery / f"{room}*.yml")]}]
     if targets.token_file is not None:
         job["authorization"] = {"type": "Bearer", "credentials_file": str(targets.token_file)}
-    if config.relabel:
-        job["metric_relabel_configs"] = [entry.document() for entry in config.relabel]
+    if targets.release >= NATIVE_HISTOGRAMS:
+        # Where it is switched on for all jobs, panels and alerts would find no `_bucket` any more.
+        job["convert_classic_histograms_to_nhcb"] = False
+    relabel = (*((CREATED,) if room == "proxy" else ()), *config.relabel)
+    if relabel:
+        job["metric_relabel_configs"] = [entry.document() for entry in relabel]
     return job
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from proxy.errors import ProxyError, Refused
 from proxy.http.connection import Connection, ConnectionServer
@@ -33,7 +32,8 @@ class Site:
         base_path: the path below which requests go to `upstream`, without a trailing slash.
         backend: where requests below /backend-api go.
         before_scrape: brings the metrics up to date; called in the loop.
-        scrape: makes the exposition text; called in a thread, so that requests go on meanwhile.
+        scrape: makes the exposition and its content type for a header Accept; called in a thread, so that
+            requests go on meanwhile.
         ready: None when all is well, else what is not, for a person.
         token: what /metrics asks for; None leaves it open.
         guard: who may see /metrics and /readyz.
@@ -43,7 +43,7 @@ class Site:
     upstream: Upstream
     backend: Upstream
     before_scrape: Callable[[], None]
-    scrape: Callable[[], bytes]
+    scrape: Callable[[str], tuple[bytes, str]]
     ready: Callable[[], str | None]
     token: str | None
     guard: Guard
@@ -94,8 +94,8 @@ class Application:
             refusal.headers["WWW-Authenticate"] = "Bearer"
             return refusal
         self._site.before_scrape()
-        text = await asyncio.to_thread(self._site.scrape)
-        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+        text, kind = await asyncio.to_thread(self._site.scrape, request.headers.get("Accept", ""))
+        return web.Response(body=text, headers={"Content-Type": kind})
 
     def _may_scrape(self, request: web.BaseRequest) -> bool:
         token = self._site.token

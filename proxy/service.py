@@ -134,9 +134,9 @@ class Service:
         self.port = await listening.start(*split_address(server.listen_addr), shared=self._shared)
         stack.push_async_callback(listening.stop)
 
-    def scrape(self) -> bytes:
-        """The exposition text."""
-        return self.metrics.text()
+    def scrape(self, accept: str = "") -> tuple[bytes, str]:
+        """The exposition and its content type, for a header Accept."""
+        return self.metrics.exposition(accept)
 
     def deliver(self) -> None:
         """Hand on what was collected: the metrics are up to date then, the ledger's queue too."""

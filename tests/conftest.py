@@ -113,6 +113,11 @@ def running_prometheus(binary: Callable[[str], str]) -> Callable[..., AbstractCo
     Called with the configuration (its text, or the path of its file), the data directory and further
     flags; the value is its base URL, like `http://127.0.0.1:41234`.
     """
+    return running(binary)
+
+
+def running(binary: Callable[[str], str]) -> Callable[..., AbstractContextManager[str]]:
+    """`running_prometheus` of the program that `binary` finds."""
 
     @contextmanager
     def run(config: str | Path, data_dir: Path, *flags: str) -> Iterator[str]:

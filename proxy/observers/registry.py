@@ -12,9 +12,9 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
-    disable_created_metrics,
-    generate_latest,
+    enable_created_metrics,
 )
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -24,8 +24,8 @@ from metrics.family import MetricFamily
 
 M = TypeVar("M", bound=MetricWrapperBase)
 
-# `_created` series would double the number of series and are not in the contract.
-disable_created_metrics()  # type: ignore[no-untyped-call]
+# When each series began: Prometheus can then count its first request. Only OpenMetrics has a place for it.
+enable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 def observe_all(histogram: Histogram, values: Sequence[float]) -> None:
@@ -54,13 +54,20 @@ class Metrics:
         self._children: dict[tuple[str, tuple[str, ...]], MetricWrapperBase] = {}
         self._shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
 
-    def text(self) -> bytes:
-        """The exposition."""
-        if not self._shared:
-            return generate_latest(self.registry)
-        together = CollectorRegistry()
-        together.register(_Summed(self._shared, self._families))
-        return generate_latest(together)
+    def text(self, accept: str = "") -> bytes:
+        """The exposition; see `exposition`."""
+        return self.exposition(accept)[0]
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """The text of a scrape and its content type: OpenMetrics where the header Accept asks for it."""
+        encode, content_type = choose_encoder(accept)
+        collector: Collector = self.registry
+        if self._shared:
+            collector = _Summed(self._shared, self._families)
+        elif not content_type.startswith("application/openmetrics-text"):
+            # In the plain text they would be series of their own, and double the number of series.
+            collector = _WithoutCreated(self.registry)
+        return encode(collector), content_type
 
     def counter(self, family: MetricFamily, *labels: str) -> Counter:
         """The counter's child with these label values, in declared order."""
@@ -81,6 +88,19 @@ class Metrics:
             child = self._children[family.name, labels] = metric.labels(*labels) if labels else metric
         assert isinstance(child, kind), f"{family.name} is declared a {family.kind}"
         return child
+
+
+class _WithoutCreated(Collector):
+    """The families of a registry without the moments at which their series began."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterable[Metric]:
+        for metric in self._registry.collect():
+            created = f"{metric.name}_created"
+            metric.samples = [sample for sample in metric.samples if sample.name != created]
+            yield metric
 
 
 class _Summed(Collector):

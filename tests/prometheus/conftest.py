@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +26,7 @@ from prometheus.build import files, write
 from prometheus.config import RuleConfig
 from prometheus.rules import recording_rules
 from prometheus.scrape import Targets
+from tests.conftest import running
 
 NOW = datetime(2026, 9, 10, 15, tzinfo=UTC)
 """The end of the seeded history."""
@@ -54,12 +57,33 @@ def built(tmp_path: Path) -> Path:
     return tmp_path / "prometheus"
 
 
+def releases() -> list[str]:
+    """Folders with a Prometheus: that on PATH, and those that PROMETHEUS_DIRS names. What is asked of
+    Prometheus in this room is asked of each."""
+    named = [folder for folder in os.environ.get("PROMETHEUS_DIRS", "").split(os.pathsep) if folder]
+    found = shutil.which("promtool")
+    return [str(Path(found).parent) if found else "", *named]
+
+
+@pytest.fixture(scope="session", params=releases(), ids=["here", *map(str, range(1, len(releases())))])
+def release(request: pytest.FixtureRequest, binary: Callable[[str], str]) -> Callable[[str], str]:
+    """Finds a program of one release of Prometheus."""
+    folder = request.param
+    return lambda name: str(Path(folder, name)) if folder else binary(name)
+
+
+@pytest.fixture(scope="session")
+def running_prometheus(release: Callable[[str], str]) -> Callable[..., AbstractContextManager[str]]:
+    """Starts the Prometheus of this release; see tests/conftest.py."""
+    return running(release)
+
+
 @pytest.fixture
-def promtool(binary: Callable[[str], str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+def promtool(release: Callable[[str], str]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs promtool; both streams in one text."""
 
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        command = [binary("promtool"), *map(str, arguments)]
+        command = [release("promtool"), *map(str, arguments)]
         return subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False
         )
@@ -88,12 +112,12 @@ def run_rules(built: Path, promtool: Callable[..., subprocess.CompletedProcess[s
 @pytest.fixture(scope="session")
 def ask_seeded(
     tmp_path_factory: pytest.TempPathFactory,
-    binary: Callable[[str], str],
+    release: Callable[[str], str],
     running_prometheus: Callable[..., AbstractContextManager[str]],
 ) -> Iterator[Callable[[str], list[Any]]]:
     """Asks a real Prometheus that has scraped every declared family for nine days, and evaluated the
     recording rules over them. The answer is the list of series at the end of that time."""
-    data, promtool = tmp_path_factory.mktemp("seeded") / "data", binary("promtool")
+    data, promtool = tmp_path_factory.mktemp("seeded") / "data", release("promtool")
     _backfill(promtool, data, _samples())
     with running_prometheus("", data) as url:
         recorded = [*_recorded(url)]

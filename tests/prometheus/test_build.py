@@ -165,7 +165,7 @@ def ask(url: str, query: str) -> list[dict[str, str]]:
 
 
 def test_a_real_prometheus_scrapes_with_the_token_and_stores_what_is_wanted(
-    tmp_path: Path, binary: Callable[[str], str], free_port: Callable[[], int]
+    tmp_path: Path, release: Callable[[str], str], free_port: Callable[[], int]
 ) -> None:
     (tmp_path / "token").write_text("open-sesame")
     second = timedelta(seconds=1)
@@ -183,7 +183,7 @@ def test_a_real_prometheus_scrapes_with_the_token_and_stores_what_is_wanted(
         (tmp_path / "exporter-other-host.yml").write_text(f'- targets: ["{elsewhere}"]')
         where = Targets(address, address, tmp_path / "token", discovery=tmp_path)
         write(files(config, where), tmp_path)
-        with prometheus(binary("prometheus"), tmp_path / SCRAPE_FILE, free_port()) as url:
+        with prometheus(release("prometheus"), tmp_path / SCRAPE_FILE, free_port()) as url:
             deadline = time.monotonic() + 30
             while len(ask(url, "codex_lb_account_identity")) < 3 and time.monotonic() < deadline:
                 time.sleep(0.2)

@@ -49,7 +49,7 @@ def test_a_restart_of_one_process_stays_a_reset(
         ],
         "promql_expr_test": [
             {
-                "expr": f"sum(increase({names.COST.name}[1h]))",
+                "expr": f"round(sum(increase({names.COST.name}[1h])))",
                 "eval_time": "1h",
                 "exp_samples": [{"labels": "{}", "value": 30 + 29 + 60}],
             }
@@ -70,7 +70,7 @@ def test_hours_add_up_to_days(run_rules: Callable[..., str]) -> None:
         ],
         "promql_expr_test": [
             {
-                "expr": f"sum_over_time({recorded}[1d])",
+                "expr": f"round(sum_over_time({recorded}[1d]))",
                 "eval_time": "1d",
                 "exp_samples": [{"labels": '{account_id="x"}', "value": 24 * 60 - 1 + 2 * 24 * 60}],
             }

@@ -41,12 +41,13 @@ def test_both_jobs_are_scraped_alike() -> None:
         (config.exporter_job, ["e:2"]),
     ]
     assert {job["authorization"]["credentials_file"] for job in jobs} == {"token"}
-    assert all(len(job["metric_relabel_configs"]) == 1 for job in jobs)
+    entries = [[entry["regex"] for entry in job["metric_relabel_configs"]] for job in jobs]
+    assert entries == [[".+_created", r"gpt-4\.1-mini"], [r"gpt-4\.1-mini"]]
 
 
 def test_without_token_and_reasons_nothing_is_said_of_them() -> None:
     jobs = document(RuleConfig(), Targets("p:1", "e:2"), [])["scrape_configs"]
-    assert all(set(job) == {"job_name", "static_configs"} for job in jobs)
+    assert all(set(job) - {"metric_relabel_configs"} == {"job_name", "static_configs"} for job in jobs)
 
 
 def test_sidecars_are_exporters_and_hosts_are_found_by_service() -> None:
@@ -55,3 +56,8 @@ def test_sidecars_are_exporters_and_hosts_are_found_by_service() -> None:
     assert exporter["static_configs"] == [{"targets": ["e:2", "s:3", "s:4"]}]
     assert proxy["file_sd_configs"] == [{"files": ["hosts/proxy*.yml"]}]
     assert exporter["file_sd_configs"] == [{"files": ["hosts/exporter*.yml"]}]
+
+
+def test_buckets_are_kept_where_prometheus_can_do_without_them() -> None:
+    jobs = document(RuleConfig(), Targets("p:1", "e:2", release=(3, 5)), [])["scrape_configs"]
+    assert [job["convert_classic_histograms_to_nhcb"] for job in jobs] == [False, False]

@@ -65,7 +65,7 @@ class Proxy:
     def samples(self) -> dict[str, float]:
         """The scrape as `name{labels}` -> value."""
         self.service.deliver()
-        lines = self.service.scrape().decode().splitlines()
+        lines = self.service.scrape()[0].decode().splitlines()
         pairs = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
         return {name: float(value) for name, _, value in pairs}
 

@@ -64,7 +64,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Run:
                 origin = f"http://127.0.0.1:{service.port}"
                 calls = await call_all(origin, MOST, seconds=SECONDS, least=LEAST)
                 service.deliver()
-                samples = _samples(service.scrape().decode())
+                samples = _samples(service.scrape()[0].decode())
             book = upstream.book
         return Run(book, calls, attempts(book.entries, calls), samples, folder / "usage.db")
 

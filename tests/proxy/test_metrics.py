@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -13,6 +14,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import aiohttp
 import pytest
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as openmetrics_families,
+)
 from prometheus_client.parser import text_string_to_metric_families
 
 from ledger.accounts.budgets import Period
@@ -71,6 +75,21 @@ async def scraped(proxy: Proxy) -> str:
     async with aiohttp.ClientSession() as session, session.get(proxy.origin + "/metrics") as answer:
         assert answer.headers["Content-Type"].startswith("text/plain; version=")
         return await answer.text()
+
+
+async def test_openmetrics_says_when_each_series_began(scene: Scene, wire: type[Wire]) -> None:
+    await scene.begin(wire.answer())
+    async with aiohttp.ClientSession() as session:
+        begun = time.time()
+        await scene.ask(wire.request())
+        accept = {"Accept": "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.3"}
+        async with session.get(scene.proxy.origin + "/metrics", headers=accept) as answer:
+            assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+            text = await answer.text()
+    families = {family.name: family for family in openmetrics_families(text)}
+    (key,) = [s for s in families["api_key_requests"].samples if s.name.endswith("_created")]
+    assert begun - 1 <= key.value <= time.time() + 1
+    assert "_created" not in await scraped(scene.proxy)
 
 
 PLAY = script(Answer(), Answer(fault=Refuse()), Answer(fault=ErrorInside()), Answer(reports_usage=False))
@@ -212,8 +231,9 @@ async def test_a_scrape_with_every_series_does_not_stall_requests(
     been answered meanwhile goes on."""
     await scene.begin(wire.answer(b'{"model": "gpt-5.4"}'))
     fill(scene.proxy)
-    answered, text = Event(), scene.proxy.service.metrics.text
-    monkeypatch.setattr(scene.proxy.service.metrics, "text", lambda: text() if answered.wait(30) else b"")
+    answered, whole = Event(), scene.proxy.service.metrics.exposition
+    late = lambda accept: whole(accept) if answered.wait(30) else (b"", "text/plain")  # noqa: E731
+    monkeypatch.setattr(scene.proxy.service.metrics, "exposition", late)
     async with aiohttp.ClientSession() as session:
 
         async def scrape() -> int:
