@@ -86,7 +86,7 @@ async def test_openmetrics_says_when_each_series_began(scene: Scene, wire: type[
         async with session.get(scene.proxy.origin + "/metrics", headers=accept) as answer:
             assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
             text = await answer.text()
-    families = {family.name: family for family in openmetrics_families(text)}
+    families = {family.name: family for family in openmetrics_families(text)}  # type: ignore[no-untyped-call]
     (key,) = [s for s in families["api_key_requests"].samples if s.name.endswith("_created")]
     assert begun - 1 <= key.value <= time.time() + 1
     assert "_created" not in await scraped(scene.proxy)
