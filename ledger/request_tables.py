@@ -187,6 +187,16 @@ request_durations = Table(
     sqlite_with_rowid=False,
 )
 
+request_changes = Table(
+    "request_changes",
+    metadata,
+    Column("minutes", SmallInteger, primary_key=True, autoincrement=False),  # 60 or 5: how long it is
+    Column("number", Integer, primary_key=True, autoincrement=False),  # since 1970, in units of that
+    Column("changed", BigInteger, nullable=False),  # a stamp that grows with every change
+)
+"""When requests of an hour, and of five minutes, were last stored, changed or removed: what readers remember
+is true as long as the stamp stays the same. No row: not since there are stamps."""
+
 CALLER = tuple(c.name for c in request_callers.columns if c.name not in ("id", "digest"))
 KIND = tuple(c.name for c in request_kinds.columns if c.name not in ("id", "digest"))
 DETAIL = tuple(c.name for c in request_details.columns if c.name not in ("id", "digest"))

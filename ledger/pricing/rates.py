@@ -12,7 +12,7 @@ from typing import Any
 from ledger.pricing.cost import has_rate, usd
 from ledger.pricing.counts import Counts, counts_of, is_metered
 from ledger.pricing.prices import PriceBook, Rates
-from ledger.pricing.steps import context_step
+from ledger.pricing.steps import NO_TOKENS, context_step
 from ledger.quota.running import MAX_PICO, PICO_PER_USD, SILENT, UNPRICED
 from ledger.values import UNKNOWN_MODEL, Usage
 
@@ -103,6 +103,41 @@ class RateTable:
             cost += first * (rates.write - rates.input) + second * (rates.write_1h - rates.input)
         cost += rates.fee
         return cost if type(cost) is int and 0 <= cost <= MAX_PICO else _bounded(cost)
+
+    def of_sum(
+        self,
+        day: int,
+        model: str | None,
+        provider: str | None,
+        tier: str | None,
+        context_above: int,
+        metered: int,
+        unmetered: int,
+        counts: Sequence[int],
+    ) -> tuple[int | Decimal, int]:
+        """The cost of a sum of requests in 10^-12 US dollars, and how many have no price: what
+        `cost.price_sum` says.
+
+        Args:
+            day: since 1970, in UTC.
+            counts: in the order of the fields of `Counts`.
+        """
+        key = (model, provider, tier, context_above, day)
+        rates = self._known[key] if key in self._known else self._remembered(key)
+        if rates is None:
+            return 0, metered + unmetered
+        if not metered:
+            return 0, unmetered
+        total, cached, write, write_1h, output, *others = counts
+        beside = any(others)
+        if context_above == NO_TOKENS and not (beside and has_rate(Counts(*counts), rates.rates)):
+            return 0, metered + unmetered
+        if beside:
+            return usd(Counts(*counts), rates.rates, metered) * PICO_PER_USD, unmetered
+        cost = (total - cached) * rates.input + cached * rates.cached + output * rates.output
+        if write or write_1h:
+            cost += write * (rates.write - rates.input) + write_1h * (rates.write_1h - rates.input)
+        return cost + metered * rates.fee, unmetered
 
     def _remembered(self, key: _Kind) -> RowRates | None:
         if len(self._known) >= MAX_KINDS:

@@ -1,24 +1,36 @@
-"""Requests grouped in the database: what every sum, breakdown and series is made of."""
+"""Requests grouped in the database: what every sum, breakdown and series is made of.
+
+Blocks of whole hours are read from the sums by hour; all else row by row.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from functools import cache
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, literal_column, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    case,
+    func,
+    literal,
+    literal_column,
+    select,
+    type_coerce,
+)
 
-from ledger.columns import micros
 from ledger.errors import TooSlow
 from ledger.request_tables import COUNT_COLUMNS, FIRST_TOKEN, LATENCY, request_callers, request_kinds
 from ledger.requests import billed, sources
 from ledger.requests.filter import DIMENSIONS, Dimension, RequestFilter, column, of_texts
 from ledger.requests.filter import conditions as conditions_of
 from ledger.requests.histogram import bucket_column
-from ledger.requests.plan import NO_HOURS, Plan, plan
-from ledger.requests.rollups import HOUR
+from ledger.requests.rollups import SLOT, SLOTS, begin_of
 from ledger.requests.sources import Source, table_of
 
 Measure = Literal["latency", "first_token"]
@@ -35,12 +47,25 @@ OUTCOMES = ("requests", "successes", "errors", "cancelled", "metered", "unmetere
 METERED, UNMETERED = OUTCOMES.index("metered"), OUTCOMES.index("unmetered")
 
 
+class Run(NamedTuple):
+    """Blocks next to each other: [first, last) in slots since 1970. A block is so many slots long, and its
+    number is that of its first slot divided by that. Blocks shorter than an hour are read row by row."""
+
+    first: int
+    last: int
+    size: int
+
+    @property
+    def of_rows(self) -> bool:
+        return self.size < SLOTS
+
+
 @dataclass(frozen=True, slots=True)
 class Priced:
     """Requests that share an interval, some values, and all that a price depends on.
 
     Attributes:
-        interval: index of the interval between two cuts; 0: before the first one.
+        interval: the number of the block, or the index of the interval between two cuts; 0: before the first.
         values: of the dimensions that were asked for.
         tier: the tier that decides the price.
         outcomes: in the order of OUTCOMES.
@@ -67,46 +92,118 @@ class Durations:
     number: int
 
 
-def priced_groups(
-    connection: Connection, where: RequestFilter, by: Sequence[Dimension], cuts: Sequence[datetime]
+By = Sequence[Dimension]
+Outcomes = tuple[tuple[int, tuple[Any, ...]], Sequence[int]]
+"""Of an interval and some values, in the order of OUTCOMES."""
+
+
+def priced_blocks(connection: Connection, where: RequestFilter, by: By, run: Run) -> Iterator[Priced]:
+    """The blocks of a run, whatever times the filter has; the interval of a group is its block's number."""
+    if run.of_rows:
+        log = sources.rows()
+        return _priced_rows(connection, _times(where, run), by, log, _row_block(log, run))
+    return _priced_hours(connection, where, by, run)
+
+
+def priced_rows(
+    connection: Connection, where: RequestFilter, by: By, cuts: Sequence[datetime]
 ) -> Iterator[Priced]:
-    """All requests of a filter in groups: from the sums by hour as far as they reach, from rows where not.
+    """The rows of a filter.
 
     Args:
         cuts: ascending, aware; a group never spans one of them. The same group may come several times.
     """
-    parts = plan(where, by, cuts)
-    if parts.hours != NO_HOURS and any(table_of(dimension) is request_callers for dimension in by):
-        yield from _priced(connection, _of_hours(parts, where, by, cuts), len(by))
-    elif parts.hours != NO_HOURS:
-        yield from _by_kind(connection, parts, where, by, cuts)
-    for since, until in parts.rows:
-        yield from _priced(connection, _of_rows(where.between(since, until), by, cuts), len(by))
-
-
-def outcome_groups(
-    connection: Connection, where: RequestFilter, by: Sequence[Dimension], cuts: Sequence[datetime]
-) -> Iterator[tuple[tuple[int, tuple[Any, ...]], Sequence[int]]]:
-    """The outcomes alone, by interval and values: what a question asks that no price has to do with."""
-    parts = plan(where, by, cuts)
-    queries = [_outcomes_of_hours(parts, where, by, cuts)] if parts.hours != NO_HOURS else []
-    queries += [_outcomes_of_rows(where.between(*stretch), by, cuts) for stretch in parts.rows]
-    for query in queries:
-        for row in _rows(connection, query):
-            values = len(by) + 1
-            yield (row[0], tuple(row[1:values])), [int(value or 0) for value in row[values:]]
-
-
-def _outcomes_of_hours(
-    parts: Plan, where: RequestFilter, by: Sequence[Dimension], cuts: Sequence[datetime]
-) -> Select[Any]:
-    log = sources.hours()
-    return _grouped(log, _hour_keys(log, by, cuts), _hour_outcomes(log), _within(log, parts, where))
-
-
-def _outcomes_of_rows(where: RequestFilter, by: Sequence[Dimension], cuts: Sequence[datetime]) -> Select[Any]:
     log = sources.rows()
-    return _grouped(log, _row_keys(log, by, cuts), _outcomes(log), conditions_of(where, log))
+    return _priced_rows(connection, where, by, log, _tree(log.requested_at, cuts, 0, len(cuts)))
+
+
+def outcome_blocks(connection: Connection, where: RequestFilter, by: By, run: Run) -> Iterator[Outcomes]:
+    """The outcomes of a run alone: what a question asks that no price has to do with."""
+    if run.of_rows:
+        log = sources.rows()
+        return _outcome_rows(connection, _times(where, run), by, log, _row_block(log, run))
+    log = sources.hours()
+    keys = [_block(log, run), *(column(dimension, log) for dimension in by)]
+    return _outcomes_of(connection, _grouped(log, keys, _hour_outcomes(log), _within(log, run, where)), by)
+
+
+def outcome_rows(
+    connection: Connection, where: RequestFilter, by: By, cuts: Sequence[datetime]
+) -> Iterator[Outcomes]:
+    """The outcomes of rows alone."""
+    log = sources.rows()
+    return _outcome_rows(connection, where, by, log, _tree(log.requested_at, cuts, 0, len(cuts)))
+
+
+def duration_blocks(
+    connection: Connection, where: RequestFilter, by: By, run: Run, measure: Measure
+) -> Iterator[Durations]:
+    """The durations of a run in groups and buckets. The histograms by hour do not tell callers apart; of
+    those, rows are read."""
+    if run.of_rows or _names_callers(where, by):
+        log = sources.rows()
+        return _row_durations(connection, _times(where, run), by, log, _row_block(log, run), measure)
+    log = sources.durations()
+    keys = [_block(log, run), *(column(dimension, log) for dimension in by), log.bucket]
+    conditions = [*_within(log, run, where), log.measure == _NUMBERS[measure]]
+    return _durations(connection, _grouped(log, keys, [func.sum(log.number)], conditions))
+
+
+def duration_rows(
+    connection: Connection, where: RequestFilter, by: By, cuts: Sequence[datetime], measure: Measure
+) -> Iterator[Durations]:
+    """The durations of the rows of a filter in groups and buckets."""
+    log = sources.rows()
+    interval = _tree(log.requested_at, cuts, 0, len(cuts))
+    return _row_durations(connection, where, by, log, interval, measure)
+
+
+def _priced_hours(connection: Connection, where: RequestFilter, by: By, run: Run) -> Iterator[Priced]:
+    """The texts of kinds are looked up once each, and not for every row of the sums."""
+    log = sources.hours()
+    plain = [log[name] for name in ("requests", "metered", "unmetered", "reasoning_tokens")]
+    sums = [func.sum(c) for c in (*plain, *(log[name] for name in COUNT_COLUMNS.values()))]
+    who = [dimension for dimension in by if table_of(dimension) is request_callers]
+    what = [dimension for dimension in by if table_of(dimension) is not request_callers]
+    keys = [_block(log, run), *(column(dimension, log) for dimension in who), log.kind_id]
+    rows = _rows(connection, _grouped(log, keys, sums, _within(log, run, where)))
+    kinds = _kinds(connection, sorted({row[len(who) + 1] for row in rows}), what)
+    place, order = len(who) + 1, [(*who, *what).index(dimension) for dimension in by]
+    for row in rows:
+        status, values, (provider, model, tier, above) = kinds[row[place]]
+        requests, *rest = map(int, row[place + 1 :])
+        named = (*row[1:place], *values)
+        of = tuple(named[n] for n in order)
+        outcomes = [requests, *(requests if status == one else 0 for one in STATUSES), *rest[:3]]
+        yield Priced(row[0], of, provider, model, tier, above, outcomes, rest[3:])
+
+
+def _priced_rows(
+    connection: Connection, where: RequestFilter, by: By, log: Source, interval: ColumnElement[int]
+) -> Iterator[Priced]:
+    named = [interval, *(column(dimension, log) for dimension in by)]
+    keys = [*named, log.provider, log.model, billed.billed_tier(log), log.context_above]
+    query = _grouped(log, keys, _row_sums(log), conditions_of(where, log))
+    place = len(named)
+    for row in _rows(connection, query):
+        provider, model, tier, above = row[place : place + 4]
+        sums = [int(value or 0) for value in row[place + 4 :]]
+        outcomes, counts = sums[: len(OUTCOMES)], sums[len(OUTCOMES) :]
+        yield Priced(row[0], tuple(row[1:place]), provider, model, tier or None, above, outcomes, counts)
+
+
+def _outcome_rows(
+    connection: Connection, where: RequestFilter, by: By, log: Source, interval: ColumnElement[int]
+) -> Iterator[Outcomes]:
+    keys = [interval, *(column(dimension, log) for dimension in by)]
+    query = _grouped(log, keys, _row_sums(log)[: len(OUTCOMES)], conditions_of(where, log))
+    return _outcomes_of(connection, query, by)
+
+
+def _outcomes_of(connection: Connection, query: Select[Any], by: By) -> Iterator[Outcomes]:
+    place = len(by) + 1
+    for row in _rows(connection, query):
+        yield (row[0], tuple(row[1:place])), [int(value or 0) for value in row[place:]]
 
 
 def _hour_outcomes(log: Source) -> list[ColumnElement[Any]]:
@@ -115,76 +212,28 @@ def _hour_outcomes(log: Source) -> list[ColumnElement[Any]]:
     return [func.sum(log.requests), *status, *plain]
 
 
-def duration_groups(
+def _row_durations(
     connection: Connection,
     where: RequestFilter,
-    by: Sequence[Dimension],
-    cuts: Sequence[datetime],
+    by: By,
+    log: Source,
+    interval: ColumnElement[int],
     measure: Measure,
 ) -> Iterator[Durations]:
-    """The durations of a filter's requests in groups and buckets. The histograms by hour do not tell callers
-    apart; of those, rows are read."""
-    parts = plan(where, by, cuts)
-    if parts.hours != NO_HOURS and _names_callers(where, by):
-        parts = Plan(NO_HOURS, (), ((where.since, where.until),))
-    if parts.hours != NO_HOURS:
-        log = sources.durations()
-        keys = [*_hour_keys(log, by, cuts), log.bucket]
-        conditions = [*_within(log, parts, where), log.measure == _NUMBERS[measure]]
-        yield from _durations(connection, _grouped(log, keys, [func.sum(log.number)], conditions))
-    for since, until in parts.rows:
-        log, within = sources.rows(), where.between(since, until)
-        duration = log[MEASURES[measure]]
-        keys = [*_row_keys(log, by, cuts), bucket_column(duration)]
-        met = [*conditions_of(within, log), duration.is_not(None)]
-        yield from _durations(connection, _grouped(log, keys, [func.count()], met))
+    duration = log[MEASURES[measure]]
+    keys = [interval, *(column(dimension, log) for dimension in by), bucket_column(duration)]
+    met = [*conditions_of(where, log), duration.is_not(None)]
+    yield from _durations(connection, _grouped(log, keys, [func.count()], met))
 
 
-def _names_callers(where: RequestFilter, by: Sequence[Dimension]) -> bool:
+def _names_callers(where: RequestFilter, by: By) -> bool:
     named = [d for d in DIMENSIONS if getattr(where, d)]
     of_callers = any(table_of(dimension) is request_callers for dimension in (*by, *named))
     return of_callers or bool(where.auth_file)
 
 
-def _of_hours(
-    parts: Plan, where: RequestFilter, by: Sequence[Dimension], cuts: Sequence[datetime]
-) -> Select[Any]:
-    log = sources.hours()
-    keys = [*_hour_keys(log, by, cuts), *_price_keys(log, log.context_above)]
-    counts = [func.sum(log[name]) for name in COUNT_COLUMNS.values()]
-    return _grouped(log, keys, [*_hour_outcomes(log), *counts], _within(log, parts, where))
-
-
-def _by_kind(
-    connection: Connection,
-    parts: Plan,
-    where: RequestFilter,
-    by: Sequence[Dimension],
-    cuts: Sequence[datetime],
-) -> Iterator[Priced]:
-    """The same where nobody asks who: by the numbers of kinds, whose texts are looked up once each, and not
-    for every row of the sums."""
-    log = sources.hours()
-    plain = [log[name] for name in ("requests", "metered", "unmetered", "reasoning_tokens")]
-    sums = [func.sum(c) for c in (*plain, *(log[name] for name in COUNT_COLUMNS.values()))]
-    keys = [*_hour_keys(log, (), cuts), log.kind_id]
-    rows = _rows(connection, _grouped(log, keys, sums, _within(log, parts, where)))
-    kinds = _kinds(connection, sorted({row[1] for row in rows}), by)
-    found: dict[tuple[Any, ...], list[int]] = {}
-    for interval, number, requests, *rest in rows:
-        status, values, priced_by = kinds[number]
-        outcomes = [int(requests), *(int(requests) if status == one else 0 for one in STATUSES)]
-        one = [*outcomes, *map(int, rest)]
-        key = (interval, values, *priced_by)
-        before = found.get(key)
-        found[key] = one if before is None else [a + b for a, b in zip(before, one, strict=True)]
-    for (interval, values, provider, model, tier, above), one in found.items():
-        outcomes, counts = one[: len(OUTCOMES)], one[len(OUTCOMES) :]
-        yield Priced(interval, values, provider, model, tier, above, outcomes, counts)
-
-
 def _kinds(
-    connection: Connection, numbers: Sequence[int], by: Sequence[Dimension]
+    connection: Connection, numbers: Sequence[int], by: By
 ) -> dict[int, tuple[str, tuple[Any, ...], tuple[Any, ...]]]:
     """Status, values and what decides on the price, of kinds by their numbers."""
     kind = request_kinds.c
@@ -198,41 +247,21 @@ def _kinds(
     return found
 
 
-def _of_rows(where: RequestFilter, by: Sequence[Dimension], cuts: Sequence[datetime]) -> Select[Any]:
-    log = sources.rows()
-    keys = [*_row_keys(log, by, cuts), *_price_keys(log, log.context_above)]
-    return _grouped(log, keys, [*_outcomes(log), *_billed(log)], conditions_of(where, log))
+def _within(log: Source, run: Run, where: RequestFilter) -> list[ColumnElement[bool]]:
+    return [*of_texts(where, log), log.hour >= run.first // SLOTS, log.hour < run.last // SLOTS]
 
 
-def _within(log: Source, parts: Plan, where: RequestFilter) -> list[ColumnElement[bool]]:
-    first, last = parts.hours
-    found = [*of_texts(where, log)]
-    found += [log.hour >= first] if first is not None else []
-    found += [log.hour < last] if last is not None else []
-    return [*found, log.hour.not_in(parts.broken)] if parts.broken else found
+def _times(where: RequestFilter, run: Run) -> RequestFilter:
+    return where.between(begin_of(run.first), begin_of(run.last))
 
 
-def _hour_keys(log: Source, by: Sequence[Dimension], cuts: Sequence[datetime]) -> list[ColumnElement[Any]]:
-    """Of a whole hour it is enough to know where it begins: no cut lies within it."""
-    whole = [-(-micros(cut) // HOUR) for cut in cuts]
-    return [_tree(log.hour, whole, 0, len(whole)), *(column(dimension, log) for dimension in by)]
+def _block(log: Source, run: Run) -> ColumnElement[int]:
+    hours = run.size // SLOTS
+    return log.hour // literal_column(str(hours)) if hours > 1 else log.hour
 
 
-def _row_keys(log: Source, by: Sequence[Dimension], cuts: Sequence[datetime]) -> list[ColumnElement[Any]]:
-    return [_tree(log.requested_at, cuts, 0, len(cuts)), *(column(dimension, log) for dimension in by)]
-
-
-def _price_keys(log: Source, above: ColumnElement[int]) -> list[ColumnElement[Any]]:
-    return [log.provider, log.model, billed.billed_tier(log), above]
-
-
-def _priced(connection: Connection, query: Select[Any], values: int) -> Iterator[Priced]:
-    for row in _rows(connection, query):
-        provider, model, tier, above = row[values + 1 : values + 5]
-        sums = [int(value or 0) for value in row[values + 5 :]]
-        outcomes, counts = sums[: len(OUTCOMES)], sums[len(OUTCOMES) :]
-        at = tuple(row[1 : values + 1])
-        yield Priced(row[0], at, provider, model, tier or None, above, outcomes, counts)
+def _row_block(log: Source, run: Run) -> ColumnElement[int]:
+    return type_coerce(log.requested_at, BigInteger) // literal_column(str(run.size * SLOT))
 
 
 def _durations(connection: Connection, query: Select[Any]) -> Iterator[Durations]:
@@ -258,6 +287,19 @@ def _rows(connection: Connection, query: Select[Any]) -> Sequence[Any]:
     if len(rows) > MAX_GROUPS:
         raise TooSlow(f"the question has more than {MAX_GROUPS} groups: ask for a shorter time")
     return rows
+
+
+@cache
+def _row_sums_once() -> tuple[Sequence[ColumnElement[Any]], Source]:
+    """Hundreds of expressions, which are the same every time; and what was asked for on the way."""
+    log = sources.rows()
+    return (*_outcomes(log), *_billed(log)), log
+
+
+def _row_sums(log: Source) -> Sequence[ColumnElement[Any]]:
+    sums, of = _row_sums_once()
+    log.join_also(of)
+    return sums
 
 
 def _outcomes(log: Source) -> list[ColumnElement[Any]]:
@@ -287,8 +329,3 @@ def _tree(at: ColumnElement[Any], cuts: Sequence[Any], low: int, high: int) -> C
         return literal(low)
     middle = (low + high) // 2
     return case((at < cuts[middle], _tree(at, cuts, low, middle)), else_=_tree(at, cuts, middle + 1, high))
-
-
-def interval_of(at: datetime, cuts: Sequence[datetime]) -> int:
-    """The index of the interval that a moment falls into."""
-    return bisect_right(cuts, at)

@@ -1,19 +1,22 @@
-"""What of a question can be answered from the sums by hour, and what from the rows of broken hours."""
+"""What of a question can be answered from sums that are remembered, and what from rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from ledger.columns import EPOCH, micros
+from ledger.columns import micros
 from ledger.requests.filter import Dimension, RequestFilter, is_summed, of_rows_alone
-from ledger.requests.rollups import HOUR
+from ledger.requests.rollups import SLOT, begin_of
 
 MAX_BROKEN = 60
-"""Broken hours that are read by themselves; more are read as what they are: rows."""
+"""Broken slots that are read by themselves; more are read as what they are: rows."""
 
-Stretch = tuple[datetime | None, datetime | None]
+Span = tuple[int, int | None, int | None]
+"""The index of an interval between cuts, and its whole slots: [first, last) since 1970, None: without end."""
+
+Interval = tuple[datetime | None, datetime | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,36 +24,36 @@ class Plan:
     """How to answer a question.
 
     Attributes:
-        hours: [first, last) in hours since 1970, None: without end; empty where first is last.
-        broken: hours of these that are not whole: the rows of theirs that are meant are in `rows`.
-        rows: stretches of time that are read row by row; they do not overlap.
+        spans: the whole slots of each interval between the cuts.
+        rows: intervals that are read row by row; they do not overlap.
     """
 
-    hours: tuple[int | None, int | None]
-    broken: tuple[int, ...]
-    rows: tuple[Stretch, ...]
-
-
-NO_HOURS = (0, 0)
+    spans: tuple[Span, ...]
+    rows: tuple[Interval, ...]
 
 
 def plan(where: RequestFilter, by: Sequence[Dimension], cuts: Sequence[datetime]) -> Plan:
-    """From sums as far as they reach: an hour that a bound or a cut lies within is read row by row."""
-    whole = Plan(NO_HOURS, (), ((where.since, where.until),))
+    """From sums as far as they reach: a slot that a bound or a cut lies within is read row by row."""
+    whole = Plan((), ((where.since, where.until),))
     if of_rows_alone(where) or not all(map(is_summed, by)):
         return whole
-    edges = [*([where.since] if where.since else []), *cuts, *([where.until] if where.until else [])]
-    broken = sorted({micros(edge) // HOUR for edge in edges if micros(edge) % HOUR})
-    first = None if where.since is None else micros(where.since) // HOUR
-    last = None if where.until is None else -(-micros(where.until) // HOUR)
-    if len(broken) > MAX_BROKEN or (first is not None and last is not None and len(broken) >= last - first):
+    edges = [edge for edge in (where.since, *cuts, where.until) if edge is not None]
+    broken = sorted({micros(edge) // SLOT for edge in edges if micros(edge) % SLOT})
+    ends = (where.since, *cuts, where.until)
+    spans = [_span(number, *ends[number : number + 2]) for number in range(len(ends) - 1)]
+    spans = [span for span in spans if span[1] is None or span[2] is None or span[1] < span[2]]
+    if len(broken) > MAX_BROKEN or not spans:
         return whole
-    return Plan((first, last), tuple(broken), tuple(_stretch(hour, where) for hour in broken))
+    return Plan(tuple(spans), tuple(_rest(slot, where) for slot in broken))
 
 
-def _stretch(hour: int, where: RequestFilter) -> Stretch:
-    """What is meant of a broken hour."""
-    begin = EPOCH + timedelta(microseconds=hour * HOUR)
-    end = begin + timedelta(hours=1)
+def _span(number: int, since: datetime | None, until: datetime | None) -> Span:
+    first = None if since is None else -(-micros(since) // SLOT)
+    return number, first, None if until is None else micros(until) // SLOT
+
+
+def _rest(slot: int, where: RequestFilter) -> Interval:
+    """What is meant of a broken slot."""
+    begin, end = begin_of(slot), begin_of(slot + 1)
     since = begin if where.since is None else max(begin, where.since)
     return since, end if where.until is None else min(end, where.until)

@@ -4,10 +4,11 @@ and by day and what decides on the price (`daily_stats`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
+from time import time_ns
 from typing import Any
 
 from sqlalchemy import Connection, Table, text
@@ -21,8 +22,11 @@ from ledger.schema import daily_stats
 from ledger.values import UNKNOWN_MODEL, RequestEvent
 
 HOUR = 3_600_000_000
+SLOT = HOUR // 12
+"""Microseconds. A slot is five minutes."""
+
+SLOTS = HOUR // SLOT
 DAY_HOURS = 24
-"""Microseconds, and hours."""
 
 _NO_COUNTS = (0,) * len(COUNT_COLUMNS)
 _HOUR_SUMS = ("requests", "metered", "unmetered", "reasoning_tokens", *COUNT_COLUMNS.values())
@@ -56,10 +60,13 @@ def add(connection: Connection, entries: Iterable[Entry], *, sign: int = 1) -> N
     durations: _Sums = {}
     days: _Sums = {}
     kinds: dict[int, RequestEvent] = {}
+    slots: set[int] = set()
     for entry in entries:
         event = entry.event
         kinds.setdefault(entry.kind_id, event)
-        hour = micros(event.requested_at) // HOUR
+        slot = micros(event.requested_at) // SLOT
+        slots.add(slot)
+        hour = slot // SLOTS
         _raise(hours, (hour, entry.caller_id, entry.kind_id), _sums(event, sign))
         latency = None if event.batched else event.latency_ms
         for measure, duration in ((LATENCY, latency), (FIRST_TOKEN, event.latency_first_token_ms)):
@@ -71,6 +78,24 @@ def add(connection: Connection, entries: Iterable[Entry], *, sign: int = 1) -> N
     _store(connection, request_hourly, _HOUR_SUMS, hours, sign)
     _store(connection, request_durations, ("number",), durations, sign)
     _store(connection, daily_stats, _DAY_SUMS, days, sign)
+    mark_changed(connection, slots)
+
+
+def mark_changed(connection: Connection, slots: Collection[int]) -> None:
+    """Say that requests of some slots have changed: nobody relies any more on what was read of them, and of
+    their hours. Whatever changes rows or sums does this in the same transaction."""
+    if not slots:
+        return
+    numbers = [(60, hour) for hour in sorted({slot // SLOTS for slot in slots})]
+    numbers += [(5, slot) for slot in sorted(slots)]
+    largest = "max" if connection.dialect.name == "sqlite" else "greatest"
+    changed = f"{largest}(request_changes.changed + 1, excluded.changed)"
+    stamp = text(
+        "INSERT INTO request_changes (minutes, number, changed) VALUES (:minutes, :number, :now)"  # noqa: S608
+        f" ON CONFLICT (minutes, number) DO UPDATE SET changed = {changed}"
+    )
+    now = time_ns() // 1_000
+    connection.execute(stamp, [{"minutes": m, "number": n, "now": now} for m, n in numbers])
 
 
 def _sums(event: RequestEvent, sign: int) -> Sequence[int]:
@@ -98,6 +123,11 @@ def _day_key(event: RequestEvent, hour: int) -> tuple[Any, ...]:
         event.billed_tier or "",
         context_step(event.usage.input_tokens),
     )
+
+
+def begin_of(slot: int) -> datetime:
+    """When a slot begins."""
+    return EPOCH + timedelta(microseconds=slot * SLOT)
 
 
 @lru_cache(1_000)

@@ -54,6 +54,10 @@ class Source:
     def __getattr__(self, name: str) -> ColumnElement[Any]:
         return self[name]
 
+    def join_also(self, other: Source) -> None:
+        """Join what another one was asked for."""
+        self._asked.update(other._asked)
+
     def joined(self) -> FromClause:
         """The table with the texts that were asked for."""
         found: FromClause = self.base

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Literal
 
 from sqlalchemy import Connection
 
 from ledger.errors import FilterError
-from ledger.pricing.cost import Spend, TokenSum, price_sum
-from ledger.pricing.counts import Counts
 from ledger.pricing.prices import PriceBook
+from ledger.requests import blocks
 from ledger.requests.answers import EPOCH, Breakdown, Concentration, Group, Line, Point, Totals
+from ledger.requests.blocks import Question
 from ledger.requests.filter import Dimension, RequestFilter
-from ledger.requests.grouping import (
-    METERED,
-    OUTCOMES,
-    UNMETERED,
-    Priced,
-    duration_groups,
-    interval_of,
-    outcome_groups,
-    priced_groups,
+from ledger.requests.grouping import Measure, duration_rows, outcome_rows, priced_rows
+from ledger.requests.plan import Plan, plan
+from ledger.requests.sums import (
+    NO_SUMS,
+    Vector,
+    merged,
+    outcome_vector,
+    priced_vectors,
+    total,
+    totals_of,
 )
-from ledger.requests.histogram import Histogram
 
+_MEASURES: tuple[Measure, ...] = ("latency", "first_token")
 Period = tuple[datetime, datetime]
 """[since, until), aware."""
 
@@ -188,71 +189,61 @@ def _summed(
     cuts: Sequence[datetime],
     durations: bool,
 ) -> _Sums:
-    """Totals by interval between the cuts, and by values. Within, it is cut where prices change, too."""
-    changes = price_changes(book, where) if book else []
-    inner = sorted({*cuts, *changes})
-    outer = [0, *(interval_of(cut, cuts) for cut in inner)]
-    found: dict[_Key, _Sum] = {}
+    """Totals by interval between the cuts, and by values."""
+    parts, keys = plan(where, by, cuts), tuple(by)
+    found: dict[_Key, list[Vector]] = {}
+    asked = Question(where.between(None, None), keys, book)
+    for number, content in blocks.read(connection, asked, parts.spans):
+        for values, vector in content.items():
+            found.setdefault((number, values), []).append(vector)
+    for interval in parts.rows:
+        for key, vector in _of_rows(connection, where.between(*interval), keys, book, cuts):
+            found.setdefault(key, []).append(vector)
+    spread = {m: _durations(connection, where, keys, cuts, m, parts) for m in _MEASURES if durations}
+    sums = {key: total(vectors) for key, vectors in found.items()}
+    all_keys = {**sums, **{key: NO_SUMS for found in spread.values() for key in found if key not in sums}}
+    nothing: Mapping[_Key, Mapping[int, int]] = {}
+    latency, first_token = (spread.get(m, nothing) for m in _MEASURES)
+    return {k: totals_of(v, latency.get(k, {}), first_token.get(k, {})) for k, v in all_keys.items()}
+
+
+def _of_rows(
+    connection: Connection,
+    where: RequestFilter,
+    by: tuple[Dimension, ...],
+    book: PriceBook | None,
+    cuts: Sequence[datetime],
+) -> Iterator[tuple[_Key, Vector]]:
+    """The rows of a filter. Within, it is cut where prices change, too."""
     if book is None:
-        for key, outcomes in outcome_groups(connection, where, by, inner):
-            _sum_at(found, (outer[key[0]], key[1])).add_outcomes(outcomes)
-    else:
-        for group in priced_groups(connection, where, by, inner):
-            at = inner[group.interval - 1] if group.interval else where.since or EPOCH
-            _sum_at(found, (outer[group.interval], group.values)).add(group, _spend(group, at, book))
-    for measure in ("latency", "first_token") if durations else ():
-        for part in duration_groups(connection, where, by, cuts, measure):
-            buckets = getattr(_sum_at(found, (part.interval, part.values)), measure)
-            buckets[part.bucket] = buckets.get(part.bucket, 0) + part.number
-    return {key: one.totals() for key, one in found.items()}
+        for key, outcomes in outcome_rows(connection, where, by, cuts):
+            yield key, outcome_vector(outcomes)
+        return
+    inner = sorted({*cuts, *price_changes(book, where)})
+    outer = [0, *(bisect_right(cuts, cut) for cut in inner)]
+    begin = [where.since or EPOCH, *inner]
+    groups = priced_rows(connection, where, by, inner)
+    for (number, values), vector in priced_vectors(groups, book, lambda n: (begin[n] - EPOCH).days).items():
+        yield (outer[number], values), vector
 
 
-class _Sum:
-    """Totals while they are summed up: adding to them makes no new values."""
-
-    __slots__ = ("counts", "first_token", "latency", "outcomes", "unpriced", "usd")
-
-    def __init__(self) -> None:
-        self.outcomes: Sequence[int] = (0,) * len(OUTCOMES)
-        self.counts: Sequence[int] = ()
-        self.usd = Decimal(0)
-        self.unpriced = 0
-        self.latency: dict[int, int] = {}
-        self.first_token: dict[int, int] = {}
-
-    def add_outcomes(self, outcomes: Sequence[int]) -> None:
-        self.outcomes = [a + b for a, b in zip(self.outcomes, outcomes, strict=True)]
-
-    def add(self, group: Priced, spend: Spend) -> None:
-        self.add_outcomes(group.outcomes)
-        before, counts = self.counts, group.counts
-        self.counts = [a + b for a, b in zip(before, counts, strict=True)] if before else counts
-        self.usd += spend.usd
-        self.unpriced += spend.unpriced_requests
-
-    def totals(self) -> Totals:
-        requests, successes, errors, cancelled, metered, unmetered, reasoning = self.outcomes
-        return Totals(
-            requests,
-            successes,
-            errors,
-            cancelled,
-            metered,
-            unmetered,
-            reasoning,
-            counts=Counts(*self.counts),
-            usd=self.usd,
-            unpriced=self.unpriced,
-            latency=Histogram(self.latency),
-            first_token=Histogram(self.first_token),
-        )
-
-
-def _sum_at(found: dict[_Key, _Sum], key: _Key) -> _Sum:
-    one = found.get(key)
-    if one is None:
-        one = found[key] = _Sum()
-    return one
+def _durations(
+    connection: Connection,
+    where: RequestFilter,
+    by: tuple[Dimension, ...],
+    cuts: Sequence[datetime],
+    measure: Measure,
+    parts: Plan,
+) -> Mapping[_Key, Mapping[int, int]]:
+    found: dict[_Key, list[Mapping[int, int]]] = {}
+    asked = Question(where.between(None, None), by, None, measure)
+    for number, content in blocks.read(connection, asked, parts.spans):
+        for values, buckets in content.items():
+            found.setdefault((number, values), []).append(buckets)
+    for interval in parts.rows:
+        for part in duration_rows(connection, where.between(*interval), by, cuts, measure):
+            found.setdefault((part.interval, part.values), []).append({part.bucket: part.number})
+    return {key: merged(some) for key, some in found.items()}
 
 
 def price_changes(book: PriceBook, where: RequestFilter) -> list[datetime]:
@@ -265,26 +256,12 @@ def price_changes(book: PriceBook, where: RequestFilter) -> list[datetime]:
     )
 
 
-def _spend(group: Priced, at: datetime, book: PriceBook) -> Spend:
-    row = TokenSum(
-        model=group.model,
-        service_tier=group.tier,
-        context_above=group.context_above,
-        at=at,
-        metered=group.outcomes[METERED],
-        unmetered=group.outcomes[UNMETERED],
-        counts=Counts(*group.counts),
-        provider=group.provider,
-    )
-    return price_sum(book, row)
-
-
 def _groups(found: _Sums) -> list[Group]:
     """By the one dimension that was asked for; no value and an empty one are the same."""
     sums: dict[Any, Totals] = {}
     for (_, (value,)), part in found.items():
         value = None if value == "" else value
-        sums[value] = sums.get(value, Totals()) + part
+        sums[value] = sums[value] + part if value in sums else part
     return [Group(value, part) for value, part in sums.items()]
 
 

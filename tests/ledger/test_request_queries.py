@@ -24,11 +24,18 @@ from ledger.requests import queries
 from ledger.requests.answers import Cursor, Totals
 from ledger.requests.corrections import hide
 from ledger.requests.filter import DIMENSIONS, RequestFilter
-from ledger.requests.grouping import priced_groups
+from ledger.requests.grouping import priced_rows
 from ledger.requests.histogram import BOUNDS, Histogram, bucket, histogram_of
 from ledger.requests.limits import Limit, asking
 from ledger.requests.writes import record
-from ledger.schema import daily_stats, request_durations, request_hourly, request_logs, request_rows
+from ledger.schema import (
+    daily_stats,
+    request_changes,
+    request_durations,
+    request_hourly,
+    request_logs,
+    request_rows,
+)
 from ledger.store import reader
 from ledger.values import RequestEvent, Usage
 
@@ -43,7 +50,7 @@ SEVERAL = settings(
 
 def refill(engine: Engine, events: list[RequestEvent]) -> None:
     with engine.begin() as connection:
-        for table in (request_rows, request_hourly, request_durations, daily_stats):
+        for table in (request_rows, request_hourly, request_durations, daily_stats, request_changes):
             connection.execute(delete(table))
         record(connection, events)
 
@@ -483,7 +490,7 @@ class TestBilledInSql:
         events = [make_event(usage=u, extra_units=units if n % 2 else None) for n, u in enumerate(usages)]
         refill(ledger, events)
         found: dict[int, Counts] = {}
-        for group in ask(lambda c: list(priced_groups(c, ALL, (), ()))):
+        for group in ask(lambda c: list(priced_rows(c, ALL, (), ()))):
             found[group.context_above] = found.get(group.context_above, Counts()) + Counts(*group.counts)
         wanted: dict[int, Counts] = {}
         for event in events:

@@ -23,9 +23,12 @@ from sqlalchemy import Engine, delete, select
 
 from ledger.columns import micros
 from ledger.pricing.counts import counts_of, is_metered
+from ledger.pricing.prices import PriceBook
 from ledger.pricing.steps import context_step
 from ledger.request_tables import CALLER, COUNT_COLUMNS, KIND
+from ledger.requests import queries
 from ledger.requests.corrections import hide, remove, replace_event
+from ledger.requests.filter import RequestFilter
 from ledger.requests.histogram import bucket
 from ledger.requests.rollups import HOUR
 from ledger.requests.stored import event_of
@@ -33,6 +36,7 @@ from ledger.requests.writes import record
 from ledger.schema import (
     daily_stats,
     request_callers,
+    request_changes,
     request_durations,
     request_hourly,
     request_kinds,
@@ -43,6 +47,7 @@ from ledger.values import RequestEvent
 
 EventFactory = Callable[..., RequestEvent]
 SUMS = ("requests", "metered", "unmetered", "reasoning_tokens", *COUNT_COLUMNS.values())
+NO_PRICES = PriceBook(())
 LATER = datetime(2027, 1, 1, tzinfo=UTC)
 
 
@@ -117,9 +122,26 @@ def stored(engine: Engine) -> tuple[dict[Any, Any], dict[Any, Any], dict[Any, An
     return hours, durations, days
 
 
+def requests_by_key(hours: dict[Any, Counter[str]]) -> dict[Any, tuple[int, int]]:
+    """Requests and input tokens of each key."""
+    found: dict[Any, tuple[int, int]] = {}
+    for (_, who, _), sums in hours.items():
+        key = who[CALLER.index("api_key_id")]
+        requests, tokens = found.get(key, (0, 0))
+        found[key] = (requests + sums["requests"], tokens + sums["input_tokens"])
+    return found
+
+
+def remembered(engine: Engine) -> dict[Any, tuple[int, int]]:
+    """The same as a process answers that remembers what it has answered before."""
+    with engine.connect() as connection:
+        groups = queries.by(connection, RequestFilter(), "api_key_id", NO_PRICES).groups
+    return {group.value: (group.totals.requests, group.totals.counts.input) for group in groups}
+
+
 def empty(engine: Engine) -> None:
     with engine.begin() as connection:
-        for table in (request_rows, request_hourly, request_durations, daily_stats):
+        for table in (request_rows, request_hourly, request_durations, daily_stats, request_changes):
             connection.execute(delete(table))
 
 
@@ -191,8 +213,10 @@ def test_sums_are_the_rows_counted_again_whatever_happened(
 
         @invariant()
         def the_sums_are_those_of_the_rows(self) -> None:
-            for found, wanted in zip(stored(ledger), recount(ledger), strict=True):
+            counted = recount(ledger)
+            for found, wanted in zip(stored(ledger), counted, strict=True):
                 assert found == wanted
+            assert remembered(ledger) == requests_by_key(counted[0])
 
         @staticmethod
         def _ids(connection: Any, batch: list[RequestEvent]) -> list[int]:

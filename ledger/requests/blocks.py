@@ -1,0 +1,245 @@
+"""Sums that a process remembers: what is past rarely changes, and the same questions come again.
+
+Each question has blocks of a slot (five minutes, read from rows), an hour, a UTC day (both from the sums by
+hour) and 32 days, priced by the prices in force. A block is true as long as its stamps stay as they were
+(`request_changes`): whoever changes rows or sums raises them in the same transaction, so an answer is always
+that of the ledger.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from threading import Lock
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import ColumnElement, Connection, Engine, func, select
+
+from ledger.pricing.prices import PriceBook
+from ledger.request_tables import request_changes, request_hourly
+from ledger.requests import grouping
+from ledger.requests.filter import Dimension, RequestFilter
+from ledger.requests.grouping import Measure, Run
+from ledger.requests.plan import Span
+from ledger.requests.rollups import SLOTS
+from ledger.requests.sums import merged, outcome_vector, priced_vectors, total
+
+SLOT, HOUR, DAY, LONG = 1, SLOTS, 24 * SLOTS, 32 * 24 * SLOTS
+"""Lengths of blocks in slots. Prices change at UTC midnights alone, so that in a day each is the same."""
+
+READ_AT_ONCE = {SLOT: 36, HOUR: 48, DAY: 2}
+"""Blocks that one statement reads: some tenths of a second at 100,000 requests a day."""
+
+MAX_QUESTIONS = 64
+MAX_VALUES = 250_000
+"""Sums remembered for a ledger, of all questions together: some 100 MB. The ones longest not asked for go."""
+
+KEPT_DAYS = 70
+"""Blocks of a day that are older than this are remembered in those of 32 days alone."""
+
+_t = request_changes.c
+
+Content = Mapping[tuple[Any, ...], Any]
+"""By values of the dimensions: a vector of sums, or how many durations are in each bucket."""
+
+_Block = tuple[int, int]
+"""Its length, and its number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of each block: without times.
+
+    Attributes:
+        book: None: outcomes alone.
+        measure: None: sums, else durations.
+    """
+
+    where: RequestFilter
+    by: tuple[Dimension, ...]
+    book: PriceBook | None
+    measure: Measure | None = None
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What is remembered of a ledger."""
+
+    questions: OrderedDict[Question, dict[_Block, tuple[int, Content]]] = field(default_factory=OrderedDict)
+    lock: Lock = field(default_factory=Lock)
+
+    def of(self, question: Question) -> dict[_Block, tuple[int, Content]]:
+        with self.lock:
+            blocks = self.questions.setdefault(question, {})
+            self.questions.move_to_end(question)
+            return blocks
+
+    def shrink(self) -> None:
+        with self.lock:
+            sizes = [sum(len(c) for _, c in list(b.values())) for b in self.questions.values()]
+            while self.questions and (len(sizes) > MAX_QUESTIONS or sum(sizes) > MAX_VALUES):
+                self.questions.popitem(last=False)
+                sizes.pop(0)
+
+
+_ledgers: WeakKeyDictionary[Engine, _Kept] = WeakKeyDictionary()
+
+
+class _Stamps:
+    """When blocks last changed."""
+
+    def __init__(self, connection: Connection, wanted: Sequence[_Block]) -> None:
+        longer = [block for block in wanted if block[0] != SLOT]
+        first = min((size * number for size, number in longer), default=0) // HOUR
+        last = max((size * (number + 1) for size, number in longer), default=0) // HOUR
+        rows = _stamps(connection, 60, _t.number >= first, _t.number < last) if longer else []
+        self._hours = [hour for hour, _ in rows]
+        self._sums: list[int] = [0, *accumulate(changed for _, changed in rows)]
+        slots = sorted(number for size, number in wanted if size == SLOT)
+        self._slots: dict[int, int] = {}
+        for start in range(0, len(slots), 500):  # databases bound the number of parameters
+            self._slots.update(_stamps(connection, 5, _t.number.in_(slots[start : start + 500])))
+
+    def of(self, block: _Block) -> int:
+        size, number = block
+        if size == SLOT:
+            return self._slots.get(number, 0)
+        low, high = (bisect_left(self._hours, (number + end) * size // HOUR) for end in (0, 1))
+        return self._sums[high] - self._sums[low]
+
+
+def _stamps(connection: Connection, minutes: int, *where: ColumnElement[bool]) -> Sequence[tuple[int, int]]:
+    query = select(_t.number, _t.changed).where(_t.minutes == minutes, *where).order_by(_t.number)
+    return [(number, changed) for number, changed in connection.execute(query)]
+
+
+def read(connection: Connection, question: Question, spans: Sequence[Span]) -> Iterator[tuple[int, Content]]:
+    """What each interval's whole slots hold, in pieces, each with the interval's index."""
+    closed = _with_ends(connection, spans)
+    newest = connection.execute(select(func.max(_t.number)).where(_t.minutes == 5)).scalar()
+    wanted = [(number, block) for number, first, last in closed for block in cover(first, last, newest)]
+    found = _Reader(connection, question, newest).contents([block for _, block in wanted])
+    for number, block in wanted:
+        yield number, found[block]
+
+
+def _with_ends(connection: Connection, spans: Sequence[Span]) -> list[tuple[int, int, int]]:
+    low = high = 0
+    if any(first is None or last is None for _, first, last in spans):
+        hour = request_hourly.c.hour
+        ends = [connection.execute(select(f(hour))).scalar() for f in (func.min, func.max)]
+        if ends[0] is None or ends[1] is None:
+            return []
+        low, high = ends[0] * HOUR, (ends[1] + 1) * HOUR
+    whole = [(n, low if a is None else a, high if b is None else b) for n, a, b in spans]
+    return [span for span in whole if span[1] < span[2]]
+
+
+def cover(first: int, last: int, newest: int | None) -> Iterator[_Block]:
+    """The fewest blocks that make up [first, last). The day of the newest slot changes all the time: it is
+    read by hours."""
+    while first < last:
+        size = next(s for s in (LONG, DAY, HOUR, SLOT) if _fits(first, s, last, newest))
+        yield size, first // size
+        first += size
+
+
+def _fits(first: int, size: int, last: int, newest: int | None) -> bool:
+    changing = size > HOUR and newest is not None and first <= newest < first + size
+    return first % size == 0 and first + size <= last and not changing
+
+
+class _Reader:
+    """Contents of blocks for one question, from what is remembered as far as it is still true."""
+
+    def __init__(self, connection: Connection, question: Question, newest: int | None) -> None:
+        self._connection, self._question, self._newest = connection, question, newest
+        kept = _ledgers.get(connection.engine)
+        self._kept = kept if kept is not None else _ledgers.setdefault(connection.engine, _Kept())
+        self._blocks = self._kept.of(question)
+        self._found: dict[_Block, Content] = {}
+
+    def contents(self, wanted: Sequence[_Block]) -> Mapping[_Block, Content]:
+        """What blocks hold."""
+        self._stamps = _Stamps(self._connection, wanted)
+        missing = self._look_up(wanted)
+        long = [block for block in missing if block[0] == LONG]
+        days = LONG // DAY
+        inside = {(DAY, number * days + n) for _, number in long for n in range(days)}
+        self._load([*self._look_up(inside), *(block for block in missing if block[0] != LONG)])
+        for _, number in long:
+            parts = [(DAY, number * days + n) for n in range(days)]
+            self._keep((LONG, number), self._added([self._found[part] for part in parts]))
+            if self._is_old(number):
+                for part in parts:
+                    self._blocks.pop(part, None)
+        if missing:
+            self._kept.shrink()
+        return self._found
+
+    def _look_up(self, wanted: Iterable[_Block]) -> list[_Block]:
+        """Those that are not remembered, or that have changed."""
+        missing = []
+        for block in wanted:
+            stamp, content = self._blocks.get(block, (None, None))
+            if content is None or stamp != self._stamps.of(block):
+                missing.append(block)
+            else:
+                self._found[block] = content
+        return missing
+
+    def _added(self, contents: Sequence[Content]) -> Content:
+        parts: dict[tuple[Any, ...], list[Any]] = {}
+        for content in contents:
+            for values, part in content.items():
+                parts.setdefault(values, []).append(part)
+        together: Callable[[list[Any]], Any] = merged if self._question.measure else total
+        return {values: together(some) for values, some in parts.items()}
+
+    def _is_old(self, number: int) -> bool:
+        newest = self._newest or max(size * (number + 1) for size, number in self._found)
+        return (number + 1) * LONG < newest - KEPT_DAYS * DAY
+
+    def _load(self, missing: Iterable[_Block]) -> None:
+        """The newest first: where the time is over before the end, it goes on from there the next time."""
+        for size, first, last in _runs(missing):
+            for number, content in _contents(self._connection, self._question, Run(first, last, size)):
+                self._keep((size, number), content)
+
+    def _keep(self, block: _Block, content: Content) -> None:
+        self._found[block] = content
+        self._blocks[block] = (self._stamps.of(block), content)
+
+
+def _runs(blocks: Iterable[_Block]) -> Iterator[tuple[int, int, int]]:
+    """Blocks of one length next to each other: their length, and [first, last) in slots; the last first."""
+    run: list[_Block] = []
+    for size, number in sorted(blocks, key=lambda block: (-block[0] * block[1], block)):
+        if run and (run[-1] != (size, number + 1) or len(run) == READ_AT_ONCE[size]):
+            yield run[0][0], run[-1][1] * run[0][0], (run[0][1] + 1) * run[0][0]
+            run = []
+        run.append((size, number))
+    if run:
+        yield run[0][0], run[-1][1] * run[0][0], (run[0][1] + 1) * run[0][0]
+
+
+def _contents(connection: Connection, question: Question, run: Run) -> Iterator[tuple[int, Content]]:
+    numbers = range(run.first // run.size, run.last // run.size)
+    found: dict[int, dict[Any, Any]] = {number: {} for number in numbers}
+    asked = (connection, question.where, question.by, run)
+    if question.measure:
+        for part in grouping.duration_blocks(*asked, question.measure):
+            found[part.interval].setdefault(part.values, {})[part.bucket] = part.number
+    elif question.book is None:
+        for (number, values), outcomes in grouping.outcome_blocks(*asked):
+            found[number][values] = outcome_vector(outcomes)
+    else:
+        groups = grouping.priced_blocks(*asked)
+        vectors = priced_vectors(groups, question.book, lambda number: number * run.size // DAY)
+        for (number, values), vector in vectors.items():
+            found[number][values] = vector
+    yield from found.items()
