@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import collector, dashboards, exporter, fleet, ledger, quota, relay, soak
+from bench import collector, console, dashboards, exporter, fleet, ledger, quota, relay, soak
 
 
 def _relay(options: argparse.Namespace) -> None:
@@ -43,6 +43,12 @@ def _collector(_: argparse.Namespace) -> None:
     print(collector.table(collector.findings()), flush=True)
 
 
+def _console(options: argparse.Namespace) -> None:
+    print("| | measured |", "|---|--:|", sep="\n")
+    for name, figure in console.measure(options.ledger, options.rows):
+        print(f"| {name} | {figure} |", flush=True)
+
+
 def _ledger(options: argparse.Namespace) -> None:
     print(ledger.table(ledger.measure(options.rows)), flush=True)
 
@@ -53,6 +59,7 @@ BENCHES: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "soak": ("1,000 streams at once, 200,000 requests in a row, scrapes under load", _soak),
     "exporter": ("a scrape of 1,000 accounts at 100,000 and at 10 million stored requests", _exporter),
     "ledger": ("insertion, size and the questions of the monitoring page, beside a naive GROUP BY", _ledger),
+    "console": ("the monitoring page on a large ledger, its open pages, its live rows", _console),
     "quota": ("the quota estimate on 1,000 accounts whose true quotas are known", _quota),
     "collector": ("200,000 events that wait in a gateway's queue, and 500 a second", _collector),
     "dashboards": (
@@ -78,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--rows", type=int, default=1_000_000, help="ledger: requests to store (default: 1000000)"
     )
+    parser.add_argument("--ledger", type=Path, metavar="FILE", help="console: a ledger that is there")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="quota: draw what it finds")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.what if name not in BENCHES]

@@ -33,7 +33,7 @@ def measure(rows: int) -> list[tuple[str, str]]:
     """What was measured, and the figure."""
     with TemporaryDirectory() as folder:
         path = Path(folder, "usage.db")
-        found = _filled(path, rows)
+        found = filled(path, rows)
         engine = reader(sqlite_url(path))
         for name, question in _questions().items():
             taken = [_seconds(engine, question) for _ in range(ROUNDS)]
@@ -43,7 +43,8 @@ def measure(rows: int) -> list[tuple[str, str]]:
     return found
 
 
-def _filled(path: Path, rows: int) -> list[tuple[str, str]]:
+def filled(path: Path, rows: int) -> list[tuple[str, str]]:
+    """Make a ledger of so many invented requests; how fast that went, and how large it is."""
     engine, seconds = writer(sqlite_url(path)), 0.0
     migrate(engine)
     for batch in batches(rows):
