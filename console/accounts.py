@@ -172,3 +172,9 @@ def _by_account(
 
 def _standing(member: Member | None, status: str, now: datetime) -> str:
     return status if member is None else standing(member, now)
+
+
+def is_known(connection: Connection, name: str) -> bool:
+    """Whether there is such an account now."""
+    found = select(accounts.c.id).where(accounts.c.id == name, accounts.c.delete_requested_at.is_(None))
+    return connection.execute(found).first() is not None

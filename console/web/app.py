@@ -55,6 +55,13 @@ TITLES = {
 }
 
 
+REASONS = {
+    404: "this address leads nowhere; every page is in the line above",
+    405: "this address takes another method",
+    413: "the form is too large",
+}
+
+
 def application(settings: Settings, ledger: Ledger) -> web.Application:
     """The whole console."""
     files = static_files()
@@ -106,7 +113,7 @@ class _Answers:
         except web.HTTPException as error:
             if error.status < 400:
                 raise
-            response = self._problem(request, error.status, error.reason)
+            response = self._problem(request, error.status, REASONS.get(error.status, error.reason))
         except PageError as error:
             response = self._problem(request, error.status, str(error))
         except (ChoiceError, FilterError) as error:

@@ -136,7 +136,10 @@ class Cursor:
         at, _, id = text.partition("-")
         if not (at.isascii() and at.isdecimal() and id.isascii() and id.isdecimal() and len(text) <= 40):
             raise FilterError(f"cursor {text[:40]!r} is none; allowed: what an earlier page gave")
-        return cls(int(at), int(id))
+        found = cls(int(at), int(id))
+        if found.moment and found.id < 2**63:
+            return found
+        raise FilterError(f"cursor {text[:40]!r} is none; allowed: what an earlier page gave")
 
     @classmethod
     def of(cls, requested_at: datetime, id: int) -> Cursor:

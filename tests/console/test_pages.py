@@ -325,3 +325,23 @@ def test_the_cost_step_leads_to_grafana_s_cost() -> None:
     overview = next(one for one in dashboards(RuleConfig()).values() if one["uid"] == "quotascope-overview")
     titles = {panel.get("id"): panel.get("title", "") for panel in overview["panels"]}
     assert titles[COST_PANEL].startswith("Cost/day")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "says"),
+    [
+        ("/nowhere", 404, "leads nowhere"),
+        ("/requests/99999999999999999999", 404, "leads nowhere"),
+        ("/requests?before=99999999999999999999-1", 400, "allowed: what an earlier page gave"),
+        ("/requests?before=1-99999999999999999999", 400, "allowed: what an earlier page gave"),
+        ("/accounts/nobody/pause", 404, "no such account"),
+        ("/?session_id=%00&model=%FF%FE", 200, "No request in this time"),
+        ("/?from=2026-03-29T02:30&to=2026-03-29T04:00&zone=Europe/Berlin", 200, "03:30:00"),
+    ],
+)
+def test_wrong_input_is_answered_for_a_person(
+    books: Books, serve: Serve, path: str, status: int, says: str
+) -> None:
+    answer = serve().get(path)
+    assert (answer.status, "This part failed" in answer.text) == (status, False)
+    assert says in answer.text

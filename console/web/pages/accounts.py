@@ -95,7 +95,10 @@ class AccountPages:
         """What an action will do, with the button that does it."""
         operator(request)
         action = request.match_info["action"]
-        values: dict[str, Any] = {"name": request.match_info["id"], "action": action, "words": WORDS[action]}
+        name = request.match_info["id"]
+        if not await self._context.ledger.ask(lambda c, _book: views.is_known(c, name)):
+            raise PageError(404, "there is no such account")
+        values: dict[str, Any] = {"name": name, "action": action, "words": WORDS[action]}
         template = "part_confirm.html" if request.headers.get("HX-Request") else "confirm.html"
         return self._context.pages.page(request, template, **values)
 

@@ -20,6 +20,7 @@ from console.web.access import own_path
 from console.web.context import Context
 from console.web.pages.frame import frame
 from console.web.pages.health import empty_view
+from console.web.shared import Shared
 from console.web.words import LABELS
 from ledger.pricing.prices import PriceBook
 from ledger.requests import queries
@@ -28,6 +29,9 @@ from ledger.requests.auth_files import auth_files
 from ledger.requests.filter import DIMENSIONS, Dimension
 
 PAGE_SIZE = 50
+SHARED_SECONDS = 5.0
+"""How old the cards of an open page may be when it asks for them again: it does so every ten seconds."""
+
 MAX_ID = 2**63 - 1
 
 TABLES: tuple[tuple[Dimension, str, str, str], ...] = (
@@ -43,6 +47,7 @@ class RequestPages:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._ledger, self._pages = context.ledger, context.pages
+        self._shared = Shared(SHARED_SECONDS)
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -175,8 +180,13 @@ class RequestPages:
     async def summary(self, request: web.Request) -> web.Response:
         """The cards alone."""
         chosen = self._context.selection(request)
-        found = await self._summary(chosen)
-        return self._pages.page(request, "part_summary.html", cards=found.cards, here=chosen)
+
+        async def made() -> str:
+            found = await self._summary(chosen)
+            return self._pages.fragment(request, "part_summary.html", cards=found.cards, here=chosen)
+
+        text = await self._shared.get(chosen.query, made)
+        return web.Response(text=text, content_type="text/html")
 
     async def values(self, request: web.Request) -> web.Response:
         """The values that a condition can have, for its list."""
