@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from collector.decoding.fields import moment, number
+from collector.decoding.fields import moment, number, parsed
 from collector.errors import InboxError
 from collector.gaps import MARGIN_SECONDS, Gap, Reason, Thread
 from collector.inbox import Channel, Inbox, Receipt, Transport
@@ -211,7 +210,7 @@ class Intake:
 def ended_at(raw: bytes) -> float | None:
     """When the request of a usage record ended, in epoch seconds; None where it does not say."""
     try:
-        record = json.loads(raw)
+        record = parsed(raw)
     except (ValueError, RecursionError):
         return None
     began = moment(record.get("timestamp")) if isinstance(record, dict) else None

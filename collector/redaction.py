@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from hashlib import sha256
 
+from collector.decoding.fields import parsed
 from ledger.privacy import mask_key
 
 MIN_HASHED = 16
@@ -85,7 +86,7 @@ def masked(stored: str | None) -> str:
 
 def _secrets(raw: bytes) -> Iterator[str]:
     try:
-        document = json.loads(raw)
+        document = parsed(raw)
     except (ValueError, RecursionError):
         for name, value in _FIELD.findall(raw):
             text = value.decode("utf-8", "replace")

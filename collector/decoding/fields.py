@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
+_JSON: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 MAX_COUNT = 1 << 40
 """Tokens of one request that are believed."""
 
@@ -17,6 +21,17 @@ _RFC3339 = re.compile(
 
 class Undecodable(Exception):
     """The item is none that this version knows; the text says what is missing or wrong."""
+
+
+def parsed(raw: bytes) -> Any:
+    """A JSON document. What the quick parser refuses (half a surrogate, NaN), the other may take.
+
+    Raises: ValueError, RecursionError.
+    """
+    try:
+        return _JSON.decode(raw)
+    except (msgspec.MsgspecError, RecursionError):
+        return json.loads(raw)
 
 
 def table(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:

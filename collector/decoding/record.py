@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import timedelta
 from hashlib import blake2b
 from typing import Any
 
 from collector.decoding.failures import CLIENT_GONE, Failure, failure_of
-from collector.decoding.fields import Undecodable, count, flag, moment, number, table, text
+from collector.decoding.fields import Undecodable, count, flag, moment, number, parsed, table, text
 from collector.decoding.providers import endpoint, provider_of
 from collector.decoding.tokens import usage_of
 from collector.redaction import masked
@@ -39,7 +38,7 @@ def event_id(gateway: str, raw: bytes, twin: int) -> str:
 def document_of(raw: bytes) -> dict[str, Any]:
     """The JSON object of an item. Raises: Undecodable."""
     try:
-        document = json.loads(raw)
+        document = parsed(raw)
     except (ValueError, RecursionError):
         raise Undecodable("no JSON") from None
     if isinstance(document, str):  # some ways wrap what they cannot embed

@@ -89,3 +89,14 @@ def test_what_the_provider_answered_goes_along_where_it_is_kept() -> None:
     assert "Canary" not in found.failure_body
     assert request_event(failed, "c-1", "cpa", "here").failure_body is None
     assert request_event(made, "c-1", "cpa", "here", keeps_failures=True).failure_body is None
+
+
+@pytest.mark.parametrize("strange", [b'"half a \\ud800 surrogate"', b"NaN", b"1" + b"0" * 400])
+def test_what_the_quick_parser_refuses_is_read_all_the_same(strange: bytes) -> None:
+    assert document_of(b'{"model":"m","strange":%s}' % strange)["model"] == "m"
+
+
+@pytest.mark.parametrize("broken", [b"", b"{", b"\xff", b"[" * 200_000, b'{"a":1}{"b":2}'])
+def test_what_is_no_json_is_undecodable(broken: bytes) -> None:
+    with pytest.raises(Undecodable):
+        document_of(broken)

@@ -1,0 +1,63 @@
+"""What was received stays as long as is asked for, and can be decoded again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from collector.__main__ import main
+from collector.decoding import record
+from collector.inbox import DECODED, PENDING, UNDECODABLE, Inbox
+from simulator.gateway.server import Gateway
+from tests.collector.conftest import Scene, until
+
+
+async def test_decoded_items_are_forgotten_after_their_days(
+    scene: Scene, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.decoder.PRUNE_SECONDS", 0.05)
+    async with scene.collecting(gateway) as service:
+        scene.publish(gateway, 5)
+        gateway.queue.publish(b'{"no":"record"}')
+        await scene.all_stored()
+        await until(lambda: service.inbox.count(UNDECODABLE))
+        assert service.inbox.count(DECODED) == {"cpa": 5}  # a week is the default
+    async with scene.collecting(gateway, keep_raw_days=0) as service:
+        await until(lambda: not service.inbox.count(DECODED))
+        assert service.inbox.count(UNDECODABLE) == {"cpa": 1}  # these stay for a decoder that can
+        scene.publish(gateway, 2)
+        await scene.all_stored()
+    assert len(scene.rows()) == 7
+
+
+async def test_undecodable_items_are_listed_and_decoded_again(
+    scene: Scene, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after an update that has learnt a shape."""
+    strange = json.dumps(scene.record(request_id="from-the-future") | {"model": ["gpt", "9"]}).encode()
+    async with scene.collecting(gateway) as service:
+        await until(lambda: service.gateways[0].status.connected)
+        gateway.queue.publish(strange)
+        await until(lambda: service.inbox.count(UNDECODABLE))
+    monkeypatch.chdir(scene.folder)
+    scene.folder.joinpath("codex-usage.toml").write_text('[collector]\ninbox_path = "inbox.db"\n')
+    assert main(["replay"]) == 0
+    listed, done = capsys.readouterr().out.splitlines()
+    assert listed.endswith("cpa  no usage record: timestamp, model and failed are needed")
+    assert done.startswith("1 undecodable items are decoded again")
+    inbox = Inbox(scene.inbox_path)
+    assert inbox.count(PENDING) == {"cpa": 1}
+    inbox.close()
+
+    known = record.text
+
+    def text(document: Mapping[str, Any], name: str) -> str | None:
+        return "gpt-9" if document.get(name) == ["gpt", "9"] else known(document, name)
+
+    monkeypatch.setattr(record, "text", text)
+    async with scene.collecting(gateway):
+        await until(lambda: scene.stored() == ["from-the-future"])
+    assert scene.rows()[0]["model"] == "gpt-9"
