@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from collector.__main__ import main
-from collector.decoding import record
+from collector.decoding import fields
 from collector.inbox import DECODED, PENDING, UNDECODABLE, Inbox
 from simulator.gateway.server import Gateway
 from tests.collector.conftest import Scene, until
@@ -52,12 +52,12 @@ async def test_undecodable_items_are_listed_and_decoded_again(
     assert inbox.count(PENDING) == {"cpa": 1}
     inbox.close()
 
-    known = record.text
+    known = fields.text
 
     def text(document: Mapping[str, Any], name: str) -> str | None:
         return "gpt-9" if document.get(name) == ["gpt", "9"] else known(document, name)
 
-    monkeypatch.setattr(record, "text", text)
+    monkeypatch.setattr("collector.decoding.record.text", text)
     async with scene.collecting(gateway):
         await until(lambda: scene.stored() == ["from-the-future"])
     assert scene.rows()[0]["model"] == "gpt-9"
