@@ -28,15 +28,27 @@ a                   pause or resume the chosen account; asks first
 q, Ctrl-C           quit
 
 The mouse works: click a view, a row, once more to open it; the wheel scrolls.
-Cost is what list prices say. `unknown`: the model has no price, or the answer
-had no counts. `+/-` compares with as much of the period before."""
+
+Cost is what list prices say. `unknown`: the model has no price, or the answer had no counts. \
+`+/-` compares with as much of the period before; `left` is what will be at the reset, at the pace so far."""
+
+
+SMALL = """ {
+    align: center middle; background: ansi_default;
+    Vertical {
+        width: 70; max-width: 100%; height: auto;
+        border: ascii ansi_default; padding: 0 1; background: ansi_default;
+    }
+    Static { height: auto; }
+}"""
+"""How a screen with a question looks."""
 
 
 class TextScreen(ModalScreen[None]):
     """A text in a frame."""
 
-    CSS = """
-    TextScreen, QuestionScreen, ChoiceScreen { align: center middle; background: ansi_default; }
+    DEFAULT_CSS = """
+    TextScreen { align: center middle; background: ansi_default; }
     TextScreen > VerticalScroll {
         width: 100%; max-width: 110; height: auto; max-height: 100%;
         border: ascii ansi_default; padding: 0 1; background: ansi_default;
@@ -74,6 +86,7 @@ class HelpScreen(TextScreen):
 class ChoiceScreen(ModalScreen["str | None"]):
     """Which of several actions; each by its first letter."""
 
+    DEFAULT_CSS = "ChoiceScreen" + SMALL
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,n,q", "choose('')", priority=True, show=False)]
 
     def __init__(self, title: str, names: Sequence[str]) -> None:
@@ -97,13 +110,7 @@ class ChoiceScreen(ModalScreen["str | None"]):
 class QuestionScreen(ModalScreen[bool]):
     """Asks before something is done. Nothing is done by a key that is easily hit: it takes a `y`."""
 
-    CSS = """
-    QuestionScreen > Vertical, ChoiceScreen > Vertical {
-        width: 70; max-width: 100%; height: auto;
-        border: ascii ansi_default; padding: 0 1; background: ansi_default;
-    }
-    QuestionScreen Static, ChoiceScreen Static { height: auto; }
-    """
+    DEFAULT_CSS = "QuestionScreen" + SMALL
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", priority=True, show=False),
         Binding("n,escape,q", "answer(False)", priority=True, show=False),
