@@ -18,7 +18,7 @@ from ledger.pricing.prices import PriceBook
 from ledger.reader.meters import newest_windows
 from ledger.requests import periods, queries
 from ledger.requests.answers import Totals
-from ledger.requests.filter import RequestFilter
+from ledger.requests.overall import totals_of_all
 
 Name = Literal["hour", "today", "week", "month", "12 months"]
 NAMES: tuple[Name, ...] = get_args(Name)
@@ -96,19 +96,17 @@ def snapshot(
     *,
     names: Sequence[Name] = NAMES,
     compared: bool = True,
-    where: RequestFilter | None = None,
 ) -> Snapshot:
     """A ledger as it is now.
 
     Args:
         compared: with the periods before.
-        where: which requests; its own times do not count.
     """
     return Snapshot(
         now,
         zone,
         queries.newest_request(connection),
-        _periods(connection, book, now, zone, names, compared, where or RequestFilter()),
+        _periods(connection, book, now, zone, names, compared),
         account_quotas(connection, now),
     )
 
@@ -152,14 +150,13 @@ def _periods(
     zone: ZoneInfo,
     names: Sequence[Name],
     compared: bool,
-    where: RequestFilter,
 ) -> tuple[Period, ...]:
     if not names:
         return ()
     running = [bounds(name, now, zone) for name in names]
     ended = [bounds_before(n, since, now, zone) for n, (since, _) in zip(names, running, strict=True)]
     asked = [*running, *(ended if compared else ())]
-    sums = queries.totals_of_periods(connection, where, asked, book, durations=False)
+    sums = totals_of_all(connection, asked, book)
     before = sums[len(names) :] if compared else (None,) * len(names)
     found = zip(names, running, sums[: len(names)], before, strict=True)
     return tuple(Period(name, *ends, sums, then) for name, ends, sums, then in found)

@@ -114,7 +114,7 @@ def priced_rows(
         cuts: ascending, aware; a group never spans one of them. The same group may come several times.
     """
     log = sources.rows()
-    return _priced_rows(connection, where, by, log, _tree(log.requested_at, cuts, 0, len(cuts)))
+    return _priced_rows(connection, where, by, log, interval_column(log.requested_at, cuts, 0, len(cuts)))
 
 
 def outcome_blocks(connection: Connection, where: RequestFilter, by: By, run: Run) -> Iterator[Outcomes]:
@@ -132,7 +132,7 @@ def outcome_rows(
 ) -> Iterator[Outcomes]:
     """The outcomes of rows alone."""
     log = sources.rows()
-    return _outcome_rows(connection, where, by, log, _tree(log.requested_at, cuts, 0, len(cuts)))
+    return _outcome_rows(connection, where, by, log, interval_column(log.requested_at, cuts, 0, len(cuts)))
 
 
 def duration_blocks(
@@ -154,7 +154,7 @@ def duration_rows(
 ) -> Iterator[Durations]:
     """The durations of the rows of a filter in groups and buckets."""
     log = sources.rows()
-    interval = _tree(log.requested_at, cuts, 0, len(cuts))
+    interval = interval_column(log.requested_at, cuts, 0, len(cuts))
     return _row_durations(connection, where, by, log, interval, measure)
 
 
@@ -323,9 +323,12 @@ def _number(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.sum(case((condition, 1), else_=0))
 
 
-def _tree(at: ColumnElement[Any], cuts: Sequence[Any], low: int, high: int) -> ColumnElement[int]:
+def interval_column(at: ColumnElement[Any], cuts: Sequence[Any], low: int, high: int) -> ColumnElement[int]:
     """The index of the interval that a moment falls into, found as a search tree does."""
     if low == high:
         return literal(low)
     middle = (low + high) // 2
-    return case((at < cuts[middle], _tree(at, cuts, low, middle)), else_=_tree(at, cuts, middle + 1, high))
+    return case(
+        (at < cuts[middle], interval_column(at, cuts, low, middle)),
+        else_=interval_column(at, cuts, middle + 1, high),
+    )

@@ -1,0 +1,90 @@
+"""Sums of all requests over long periods, for who asks once: from the sums by UTC day as far as they reach,
+which are far fewer than those by hour. What is left of a day at either end is asked as any other question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, func, select
+
+from ledger.columns import EPOCH
+from ledger.pricing.prices import PriceBook
+from ledger.request_tables import COUNT_COLUMNS
+from ledger.requests.answers import Totals
+from ledger.requests.filter import RequestFilter
+from ledger.requests.grouping import Priced, interval_column
+from ledger.requests.periods import steps
+from ledger.requests.summaries import Period, price_changes, totals
+from ledger.requests.sums import Vector, priced_vectors, total, totals_of
+from ledger.schema import daily_stats
+
+DAY = timedelta(days=1)
+_OUTCOMES = ("requests", "successes", "errors", "cancelled", "metered", "unmetered_successes")
+"""The columns of the first fields of `Totals`, in their order; then come the reasoning tokens."""
+
+
+def totals_of_all(connection: Connection, periods: Sequence[Period], book: PriceBook) -> tuple[Totals, ...]:
+    """The totals of several periods, which may overlap, without durations."""
+    pieces = [list(_pieces(*period)) for period in periods]
+    days = _of_days(connection, [piece for some in pieces for piece in some if _is_whole(piece)], book)
+    rests = {
+        piece: totals(connection, RequestFilter(*piece), book, durations=False)
+        for piece in {piece for some in pieces for piece in some if not _is_whole(piece)}
+    }
+    found = {**days, **rests}
+    return tuple(sum((found[piece] for piece in some), Totals()) for some in pieces)
+
+
+def _pieces(since: datetime, until: datetime) -> Iterator[Period]:
+    """A period as a stretch of whole UTC days, and what is left of a day before and after it."""
+    midnights = [at for at in steps(since, until, DAY) if since <= at <= until]
+    first, last = (midnights[0], midnights[-1]) if midnights else (until, until)
+    for begin, end in ((since, first), (first, last), (last, until)):
+        if begin < end:
+            yield begin, end
+
+
+def _is_whole(piece: Period) -> bool:
+    return all((at - EPOCH) % DAY == timedelta(0) for at in piece)
+
+
+def _of_days(connection: Connection, wanted: Sequence[Period], book: PriceBook) -> dict[Period, Totals]:
+    """Each stretch of whole days by itself; no price changes within one of the groups that are read."""
+    if not wanted:
+        return {}
+    low, high = min(since for since, _ in wanted), max(until for _, until in wanted)
+    inner = {at for piece in wanted for at in piece} | set(price_changes(book, RequestFilter(low, high)))
+    cuts = sorted(at for at in inner if low < at < high)
+    begins = [low, *cuts]
+    groups = _groups(connection, low, high, cuts)
+    vectors = priced_vectors(groups, book, lambda number: (begins[number] - EPOCH) // DAY)
+    found: dict[Period, Totals] = {}
+    for since, until in wanted:
+        inside: list[Vector] = [
+            vector for (number, _), vector in vectors.items() if since <= begins[number] < until
+        ]
+        found[since, until] = totals_of(total(inside), {}, {}) if inside else Totals()
+    return found
+
+
+def _groups(
+    connection: Connection, low: datetime, high: datetime, cuts: Sequence[datetime]
+) -> Iterator[Priced]:
+    table = daily_stats.c
+    names = (*_OUTCOMES, "reasoning_tokens", *COUNT_COLUMNS.values())
+    keys = (table.provider, table.model, table.service_tier, table.context_above)
+    number = interval_column(table.day, [_day(at) for at in cuts], 0, len(cuts)).label("number")
+    query = (
+        select(number, *keys, *(func.sum(table[name]) for name in names))
+        .where(table.day >= _day(low), table.day < _day(high))
+        .group_by(number, *keys)
+    )
+    outcomes = len(_OUTCOMES) + 1
+    for at, provider, model, tier, above, *sums in connection.execute(query):
+        counted = list(map(int, sums))
+        yield Priced(at, (), provider, model, tier or None, above, counted[:outcomes], counted[outcomes:])
+
+
+def _day(at: datetime) -> str:
+    return at.date().isoformat()

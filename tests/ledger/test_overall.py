@@ -1,0 +1,76 @@
+"""Sums of all requests from the sums by day are those of every other question."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import combinations
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Engine
+
+from ledger.pricing.files import load_seed
+from ledger.pricing.prices import PriceBook, flat
+from ledger.pricing.table import price_book, replace_prices
+from ledger.requests import queries
+from ledger.requests.answers import Totals
+from ledger.requests.filter import RequestFilter
+from ledger.requests.limits import asking
+from ledger.requests.overall import totals_of_all
+from ledger.requests.periods import midnight
+from ledger.requests.writes import record
+from ledger.store import reader
+from simulator.history.history import requests
+from simulator.history.plan import days
+
+FIRST = date(2026, 10, 23)
+ZONES = ("UTC", "Europe/Berlin", "Asia/Kolkata", "Pacific/Auckland")
+CHANGED = PriceBook(
+    [
+        *load_seed(),
+        flat("gpt-5.5", datetime(2026, 10, 25, tzinfo=UTC), Decimal(7), Decimal(70), origin="config"),
+    ]
+)
+"""A price that changes in the middle of it."""
+
+
+def test_periods_of_any_zone(ledger: Engine) -> None:
+    events = list(requests(days(FIRST, 5, requests_per_day=120)))
+    with ledger.begin() as connection:
+        record(connection, events)
+    engine = reader(ledger.url)
+    try:
+        with asking(engine) as connection:
+            for name in ZONES:
+                zone = ZoneInfo(name)
+                bounds = [midnight(FIRST + timedelta(days=day), zone) for day in range(0, 6, 2)]
+                bounds += [
+                    datetime(2026, 10, 24, 7, 31, 12, tzinfo=UTC),
+                    datetime(2026, 10, 24, 9, tzinfo=UTC),
+                ]
+                periods = list(combinations(sorted(bounds), 2))
+                found = totals_of_all(connection, periods, CHANGED)
+                for period, sums in zip(periods, found, strict=True):
+                    where = RequestFilter(*period)
+                    assert sums == queries.totals(connection, where, CHANGED, durations=False), (name, period)
+                    assert sums.requests == sum(period[0] <= e.requested_at < period[1] for e in events)
+    finally:
+        engine.dispose()
+
+
+def test_an_empty_ledger(ledger: Engine) -> None:
+    period = (datetime(2026, 10, 24, tzinfo=UTC), datetime(2026, 10, 26, 1, tzinfo=UTC))
+    with ledger.connect() as connection:
+        assert totals_of_all(connection, [period], CHANGED) == (Totals(),)
+
+
+def test_prices_of_the_models_in_use_are_found_as_in_all(ledger: Engine) -> None:
+    models = ("gpt-5.5", "openai/gpt-5.4-2026-03-05", "claude-opus-4-8", "nobody-knows-me", "gpt-4o")
+    with ledger.begin() as connection:
+        replace_prices(connection, load_seed())
+        full, some = price_book(connection), price_book(connection, models)
+    assert 0 < len(some.prices) < len(full.prices) / 10
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    for model in models:
+        for provider in (None, "openai", "azure", "anthropic", "ollama", "nobody"):
+            assert some.look_up(model, at, provider) == full.look_up(model, at, provider)
