@@ -254,6 +254,7 @@ request_logs = (
         _r.extra_units,
         _r.caller_id,
         _r.kind_id,
+        _r.detail_id,
         _r.session_number,
         request_kinds.c.context_above,
     )

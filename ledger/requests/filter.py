@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Literal, get_args
@@ -174,13 +174,26 @@ def column(dimension: Dimension, log: Any = request_logs.c) -> ColumnElement[Any
     return billed_tier(log) if dimension == "service_tier" else log[dimension]
 
 
-def conditions(where: RequestFilter, log: Any = request_logs.c) -> list[ColumnElement[bool]]:
-    """What a row of `request_logs` must meet. Rows marked as deleted never do."""
-    return [log.deleted_at.is_(None), *_times(where, log), *of_texts(where, log), *_of_rows(where, log)]
+def conditions(
+    where: RequestFilter, log: Any = request_logs.c, unindexed: Collection[Table] = ()
+) -> list[ColumnElement[bool]]:
+    """What a row of `request_logs` must meet. Rows marked as deleted never do.
+
+    Args:
+        unindexed: tables of texts whose conditions are looked at row by row: their index is not used.
+    """
+    of_row = _of_rows(where, log)
+    return [log.deleted_at.is_(None), *_times(where, log), *of_texts(where, log, unindexed), *of_row]
 
 
-def of_texts(where: RequestFilter, log: Any) -> list[ColumnElement[bool]]:
+def of_texts(where: RequestFilter, log: Any, unindexed: Collection[Table] = ()) -> list[ColumnElement[bool]]:
     """The conditions on texts that are stored once: by the numbers of those texts that meet them."""
+    found = texts_meeting(where)
+    return [_numbered(table, log, wanted, where, table in unindexed) for table, wanted in found.items()]
+
+
+def texts_meeting(where: RequestFilter) -> dict[Table, list[ColumnElement[bool]]]:
+    """The conditions on texts that are stored once, by their tables."""
     found: dict[Table, list[ColumnElement[bool]]] = {}
     for dimension in DIMENSIONS:
         table = table_of(dimension)
@@ -194,13 +207,13 @@ def of_texts(where: RequestFilter, log: Any) -> list[ColumnElement[bool]]:
         found.setdefault(request_callers, []).append(
             of_auth_file(where.auth_file, request_callers.c.account_id)
         )
-    return [_numbered(table, log, wanted, where) for table, wanted in found.items()]
+    return found
 
 
 def _numbered(
-    table: Table, log: Any, wanted: Sequence[ColumnElement[bool]], where: RequestFilter
+    table: Table, log: Any, wanted: Sequence[ColumnElement[bool]], where: RequestFilter, unindexed: bool
 ) -> ColumnElement[bool]:
-    number: ColumnElement[Any] = log[key_of(table)]
+    number: ColumnElement[Any] = log[key_of(table)] + 0 if unindexed else log[key_of(table)]
     of_them = number.in_(select(table.c.id).where(*wanted))
     if table is request_sessions and any(value in (None, "") for value in where.session_id):
         return or_(of_them, number.is_(None))

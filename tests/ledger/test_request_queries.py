@@ -20,7 +20,7 @@ from ledger.pricing.cost import price_request
 from ledger.pricing.counts import Counts, counts_of, is_metered
 from ledger.pricing.files import book, load_seed
 from ledger.pricing.steps import context_step
-from ledger.requests import queries
+from ledger.requests import queries, rows
 from ledger.requests.answers import Cursor, Totals
 from ledger.requests.corrections import hide
 from ledger.requests.filter import DIMENSIONS, RequestFilter
@@ -183,6 +183,26 @@ VALUES: dict[str, tuple[Any, Any]] = {
 }
 
 
+class TestRareRows:
+    """What is not found among the last rows is looked for by the index that leads to the fewest."""
+
+    @pytest.mark.parametrize("rare", [{"project": ("p",)}, {"model": ("m",)}, {"session_id": ("s",)}, {}])
+    def test_are_found_whatever_else_is_asked(
+        self,
+        ledger: Engine,
+        ask: Callable[..., Any],
+        make_event: EventFactory,
+        monkeypatch: pytest.MonkeyPatch,
+        rare: dict[str, Any],
+    ) -> None:
+        monkeypatch.setattr(rows, "RECENT_ROWS", 2)
+        old = make_event(id="old", project="p", model="m", session_id="s", latency_first_token_ms=9_000.0)
+        since = DAY - timedelta(days=1)
+        refill(ledger, [replace(old, requested_at=since), *(make_event() for _ in range(6))])
+        where = RequestFilter(since, status=("success",), min_first_token_ms=8_000.0, **rare)
+        assert [row.event_id for row in ask(queries.page, where, SEEDED).rows] == ["old"]
+
+
 class TestFilter:
     @pytest.mark.parametrize("dimension", DIMENSIONS)
     def test_each_dimension_narrows_and_groups(
@@ -198,6 +218,7 @@ class TestFilter:
             ],
         )
         assert ask(queries.totals, ALL.having(dimension, one), SEEDED).requests == 2
+        assert len(ask(queries.page, ALL.having(dimension, one), SEEDED).rows) == 2
         assert ask(queries.totals, ALL.having(dimension, other), SEEDED).requests == 1
         assert ask(queries.totals, ALL.having(dimension, one, other), SEEDED).requests == 3
         found = ask(queries.by, ALL, dimension, SEEDED, order="requests")
