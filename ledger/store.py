@@ -152,6 +152,9 @@ def _options(lock_seconds: float) -> str:
     return " ".join(f"-c {name}={value}" for name, value in wanted.items())
 
 
+_UNDEFINED = ("UndefinedTable", "UndefinedColumn")
+
+
 @contextmanager
 def translated(url: URL, doing: str) -> Iterator[None]:
     """The edge at which database errors become StoreErrors of one line; those that may be gone later are
@@ -162,6 +165,8 @@ def translated(url: URL, doing: str) -> Iterator[None]:
         cause = getattr(error, "orig", None) or error
         where = url.database if url.get_backend_name() == "sqlite" else url.render_as_string()
         reason = str(cause).partition("\n")[0] or type(cause).__name__
+        if reason.startswith(("no such table", "no such column")) or type(cause).__name__ in _UNDEFINED:
+            reason += "; an older version made it: start the proxy of this one, which brings it up to date"
         kind = StoreUnavailable if passes(cause) else StoreError
         raise kind(f"{doing} {where}: {reason}") from error
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 
 from aiohttp import web
 
@@ -24,6 +26,7 @@ from console.web.pages.prices import PricePages
 from console.web.pages.requests import RequestPages
 from console.web.rendering import Pages
 from console.web.static_files import serve, static_files
+from console.web.warm import warm
 from ledger.errors import AccountError, FilterError, LedgerError, TooSlow
 from settings.model import Settings
 
@@ -83,6 +86,13 @@ def application(settings: Settings, ledger: Ledger) -> web.Application:
     async def static(request: web.Request) -> web.Response:
         return serve(files, request)
 
+    async def warming(_app: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(warm(ledger))
+        yield
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
     async def begin_to_end(_app: web.Application) -> None:
         await live.end()
 
@@ -95,6 +105,7 @@ def application(settings: Settings, ledger: Ledger) -> web.Application:
 
     app.router.add_get("/static/{name:[a-z.-]{1,40}}", static)
     app.on_response_prepare.append(finished)
+    app.cleanup_ctx.append(warming)
     app.on_shutdown.append(begin_to_end)
     app.on_cleanup.append(end)
     return app

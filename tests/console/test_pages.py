@@ -345,3 +345,11 @@ def test_wrong_input_is_answered_for_a_person(
     answer = serve().get(path)
     assert (answer.status, "This part failed" in answer.text) == (status, False)
     assert says in answer.text
+
+
+def test_a_ledger_of_an_older_version_says_what_to_do(books: Books, serve: Serve) -> None:
+    with books.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE request_changes")
+    console = serve()
+    for path in ("/", "/accounts", "/health/checks"):
+        assert "start the proxy of this one" in console.get(path).text, path
