@@ -71,7 +71,7 @@ def _release(version: str) -> tuple[int, int]:
 
 def _collector(settings: Settings, wanted: str | None) -> str | None:
     """None where no gateway is configured: nothing would answer there."""
-    if not settings.collector.gateways:
+    if not settings.collector.gateways and "collector" not in settings.rules.services:
         return None
     listens = settings.collector.listen_addr
     return _target(wanted, "--collector-target", listens, "[collector] listen_addr")
@@ -81,8 +81,11 @@ def _target(wanted: str | None, option: str, listens: str, key: str) -> str:
     return scrape.target(listens, key) if wanted is None else scrape.target(wanted, option)
 
 
-def private(config: RuleConfig, settings: Settings) -> RuleConfig:
-    """The configuration, with display names hidden where the settings keep personal data out."""
+def installed(config: RuleConfig, settings: Settings) -> RuleConfig:
+    """The configuration of this installation: with a collector where there are gateways to collect from, and
+    with display names hidden where the settings keep personal data out."""
+    if settings.collector.gateways and "collector" not in config.services:
+        config = replace(config, services=(*config.services, "collector"))
     if settings.metrics.account_identity_mode == "email":
         return config
     return replace(config, relabel=(*config.relabel, hide_identity()))

@@ -11,7 +11,7 @@ from metrics import collector as collector_metrics
 from metrics import exporter as exporter_metrics
 from metrics import proxy as proxy_metrics
 from metrics.family import MetricFamily
-from prometheus.build import SCRAPE_FILE, Wanted, files, private, targets, write
+from prometheus.build import SCRAPE_FILE, Wanted, files, installed, targets, write
 from prometheus.cli import OneLineParser
 from prometheus.config import RuleConfig
 from prometheus.errors import ConfigError
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         arguments.prometheus_version,
     )
     where = targets(settings, wanted)
-    for path in write(files(private(config, settings), where), arguments.out):
+    for path in write(files(installed(config, settings), where), arguments.out):
         print(f"wrote {path}")
     flag = f" {START_TIMESTAMPS}" if where.release >= NATIVE_HISTOGRAMS else ""
     print(f"next: prometheus --config.file={arguments.out / SCRAPE_FILE}{flag}")

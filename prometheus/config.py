@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any
 
+from metrics.proxy import LATENCY
+from prometheus.durations import promql
 from prometheus.errors import ConfigError
 from prometheus.relabel import Relabel
 from prometheus.remote_write import RemoteWrite
@@ -18,6 +20,7 @@ SAMPLES_PER_WINDOW = 4
 
 
 _DEFAULT = Rules()
+_BOUNDS = tuple(timedelta(milliseconds=bound) for bound in LATENCY.buckets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,16 @@ class RuleConfig:
     proxy_job: str = _DEFAULT.proxy_job
     exporter_job: str = _DEFAULT.exporter_job
     collector_job: str = _DEFAULT.collector_job
+    services: tuple[str, ...] = tuple(_DEFAULT.services)
     scrape_interval: timedelta = span(_DEFAULT.scrape_interval)
     scrape_timeout: timedelta = span(_DEFAULT.scrape_timeout)
     evaluation_interval: timedelta = span(_DEFAULT.evaluation_interval)
     rate_window: timedelta = span(_DEFAULT.rate_window)
+    availability_objective: float = _DEFAULT.availability_objective
+    latency_objective: float = _DEFAULT.latency_objective
+    latency_objective_within: timedelta = span(_DEFAULT.latency_objective_within)
+    burn_fast_above: float = _DEFAULT.burn_fast_above
+    burn_slow_above: float = _DEFAULT.burn_slow_above
     error_ratio_above: float = _DEFAULT.error_ratio_above
     error_requests_at_least: int = _DEFAULT.error_requests_at_least
     traffic_gate_within: timedelta = span(_DEFAULT.traffic_gate_within)
@@ -101,6 +110,7 @@ class RuleConfig:
         durations = {f.name for f in fields(cls) if f.type == "timedelta"}
         values: dict[str, Any] = {name: getattr(rules, name) for name in type(rules).model_fields}
         values |= {name: span(values[name]) for name in durations}
+        values["services"] = tuple(rules.services)
         values["runbook_base_url"] = rules.runbook_base_url or f"{console_url}/runbooks"
         return cls(**values, console_url=console_url, **others)
 
@@ -117,10 +127,21 @@ class RuleConfig:
             raise ConfigError(
                 f"rate_window = {self.rate_window}: allowed: at least {SAMPLES_PER_WINDOW} scrape intervals"
             )
+        if self.latency_objective_within not in _BOUNDS:
+            allowed = ", ".join(map(promql, _BOUNDS))
+            raise ConfigError(
+                f"latency_objective_within = {promql(self.latency_objective_within)}: allowed: {allowed}"
+            )
         for name in ("error_ratio_above", "cliff_share_above", "unpriced_share_above"):
             self._within(name, 1)
         for name in ("quota_used_percent_above", "waste_percent_above"):
             self._within(name, 100)
+
+    @property
+    def jobs(self) -> tuple[str, ...]:
+        """The jobs of the services that run here."""
+        names = {"proxy": self.proxy_job, "exporter": self.exporter_job, "collector": self.collector_job}
+        return tuple(job for service, job in names.items() if service in self.services)
 
     @property
     def panel_step(self) -> timedelta:

@@ -62,7 +62,7 @@ def buckets(family: MetricFamily, *matchers: Matcher) -> str:
     """
     if family.kind != "histogram":
         raise QueryError(f"{family.name} is a {family.kind}: it has no buckets")
-    return _select(family, family.bucket, matchers)
+    return _select(family, family.bucket, matchers, "le")
 
 
 def rate(selector: str, window: str) -> str:
@@ -104,8 +104,8 @@ def quantile(q: float, bucket_rate: str, *by: str) -> str:
     return f"histogram_quantile({q:g}, {total(bucket_rate, *by, 'le')})"
 
 
-def _select(family: MetricFamily, series: str, matchers: tuple[Matcher, ...]) -> str:
-    known = {*family.labels, *JOB_AND_INSTANCE}
+def _select(family: MetricFamily, series: str, matchers: tuple[Matcher, ...], *more: str) -> str:
+    known = {*family.labels, *JOB_AND_INSTANCE, *more}
     for matcher in matchers:
         if matcher.label not in known:
             raise QueryError(

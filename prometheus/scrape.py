@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,16 +78,17 @@ def document(config: RuleConfig, targets: Targets, rule_files: list[str]) -> dic
         },
         "rule_files": rule_files,
         "scrape_configs": [
-            _job(config, config.proxy_job, "proxy", (targets.proxy,), targets),
-            _job(config, config.exporter_job, "exporter", (targets.exporter, *targets.sidecars), targets),
-            *(
-                (_job(config, config.collector_job, "collector", (targets.collector,), targets),)
-                if targets.collector
-                else ()
-            ),
+            _job(config, *job, targets) for job in _jobs(config, targets) if job[0] in config.jobs
         ],
         **({"remote_write": [config.remote_write.document()]} if config.remote_write else {}),
     }
+
+
+def _jobs(config: RuleConfig, targets: Targets) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    yield config.proxy_job, "proxy", (targets.proxy,)
+    yield config.exporter_job, "exporter", (targets.exporter, *targets.sidecars)
+    if targets.collector:
+        yield config.collector_job, "collector", (targets.collector,)
 
 
 def _job(

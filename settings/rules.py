@@ -31,6 +31,7 @@ def _label_value(text: str) -> str:
 
 Duration = Annotated[str, AfterValidator(_duration)]
 Name = Annotated[str, AfterValidator(_label_value)]
+Service = Literal["proxy", "exporter", "collector"]
 BaseUrl = Annotated[str, AfterValidator(base_url)]
 
 
@@ -60,6 +61,12 @@ class Rules(Section):
         "quotascope-collector",
         description="value of the label job of the collector; alerts and panels select by it",
     )
+    services: list[Service] = Field(
+        ["proxy", "exporter"],
+        min_length=1,
+        description="what runs here: for a service that does not, like the proxy beside a codex-lb, no job "
+        "is written and none is missed. The collector counts by itself where it has gateways",
+    )
     scrape_interval: Duration = Field(
         "15s",
         description="the datasource's timeInterval must say the same: Grafana computes its windows from it",
@@ -78,6 +85,37 @@ class Rules(Section):
         description="window of every rate in rules, and the shortest in panels: LLM requests are few "
         "and slow, "
         "and in a shorter one a single request is a spike",
+    )
+    availability_objective: float = Field(
+        0.99,
+        gt=0,
+        lt=1,
+        description="share of requests that do not fail, over a month: providers fail by themselves in about "
+        "one of a hundred",
+    )
+    latency_objective: float = Field(
+        0.95,
+        gt=0,
+        lt=1,
+        description="share of requests that end within latency_objective_within, over a month",
+    )
+    latency_objective_within: Duration = Field(
+        "2m",
+        description="to the last byte; one of the bounds that the proxy counts by: 1s, 5s, 10s, 20s, 30s, "
+        "1m, 2m, 5m, 10m or 15m",
+    )
+    burn_fast_above: float = Field(
+        14.4,
+        gt=1,
+        le=1000,
+        description="times the pace at which an objective allows failures, within an hour: two per cent of a "
+        "month's are gone by then",
+    )
+    burn_slow_above: float = Field(
+        6.0,
+        gt=1,
+        le=1000,
+        description="the same within six hours: five per cent of a month's are gone by then",
     )
     error_ratio_above: float = Field(
         0.05,
@@ -225,8 +263,8 @@ class Rules(Section):
         50,
         ge=1,
         le=1_000_000,
-        description="requests within short_keys_within: no real key is that short, and somebody is "
-        "trying many",
+        description="requests within short_keys_within, and as many that are refused: no real key is that "
+        "short, and a placeholder that is let in is no guess",
     )
     short_keys_within: Duration = Field("10m", description="a client with a wrong setting gives up sooner")
     budget_hits_within: Duration = Field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from prometheus.alerts import accounts, gateways, keys, pipeline, quota, spend, traffic
+from prometheus.alerts import accounts, gateways, keys, objectives, pipeline, quota, spend, traffic
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
@@ -14,7 +14,7 @@ from prometheus.errors import ConfigError
 __all__ = ["Alert", "alerts", "document"]
 
 GROUP = "quotascope-alerts"
-_SUBJECTS = (traffic, pipeline, gateways, quota, accounts, spend, keys)
+_SUBJECTS = (traffic, objectives, pipeline, gateways, quota, accounts, spend, keys)
 
 
 def alerts(config: RuleConfig) -> tuple[Alert, ...]:

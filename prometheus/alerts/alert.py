@@ -30,7 +30,7 @@ class Alert:
         keeping: how long it goes on firing once it no longer holds: traffic that stops resolves nothing.
         most: how many series fire each alone; of more, one alert gives the number. None: all do.
         severity: `critical` loses data or blinds us now, `warning` can wait for the morning,
-            `info` is for a channel that nobody is woken by.
+            `info` is for a channel that nobody is woken by, `none` for a machine.
         description: Prometheus' template text; `$value` is the signal.
         dashboard: uid of the dashboard that shows the signal.
         choice: values of the dashboard's variables, a template too.
@@ -39,7 +39,7 @@ class Alert:
     name: str
     signal: str
     threshold: str
-    severity: Literal["critical", "warning", "info"]
+    severity: Literal["critical", "warning", "info", "none"]
     summary: str
     description: str
     lasting: timedelta | None = None

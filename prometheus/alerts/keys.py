@@ -7,7 +7,10 @@ from prometheus import links
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
-from prometheus.promql import equal, increase_from_first, select, total
+from prometheus.promql import equal, increase_from_first, one_of, select, total
+
+REFUSED = ("401", "403")
+"""Statuses of requests whose key is not accepted."""
 
 
 def alerts(config: RuleConfig) -> tuple[Alert, ...]:
@@ -19,14 +22,18 @@ def short_key_surge(config: RuleConfig) -> Alert:
     """Many requests came with keys that are too short to be real: somebody may be guessing."""
     window = duration(config.short_keys_within)
     short = select(proxy_metrics.API_KEY_REQUESTS, equal("api_key", "short_key"))
+    refused = select(proxy_metrics.HTTP_REQUESTS, one_of("status", REFUSED))
     return Alert(
         name="QuotascopeShortKeySurge",
         signal=total(increase_from_first(short, window), "job"),
         threshold=f"> {config.short_keys_above}",
+        # A client whose key is a placeholder, and that is let in without one, guesses nothing.
+        only_if=f"({total(increase_from_first(refused, window), 'job')} > {config.short_keys_above})",
         severity="warning",
         summary="Many requests with keys that are too short",
         description='{{ $value | printf "%.0f" }} requests in the last '
-        f"{window} came with an API key of eight characters or fewer: possibly somebody is guessing keys.",
+        f"{window} came with an API key of eight characters or fewer, and as many were refused: possibly "
+        "somebody is guessing keys.",
         dashboard=links.API_KEYS,
     )
 

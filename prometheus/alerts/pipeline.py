@@ -20,15 +20,29 @@ def alerts(config: RuleConfig) -> tuple[Alert, ...]:
         collector_failing(config),
         ledger_stale(config),
         log_buffer_dropping(config),
+        watchdog(config),
+    )
+
+
+def watchdog(config: RuleConfig) -> Alert:
+    """Always fires: who receives it regularly knows that alerts get through."""
+    return Alert(
+        name="QuotascopeWatchdog",
+        signal=f"count({select(names.UP, one_of('job', config.jobs))})",
+        threshold="> 0",
+        severity="none",
+        summary="Alerts get through",
+        description="This alert always fires. Where it stops arriving, Prometheus, the Alertmanager or the "
+        "way from it is broken, and no other alert arrives either.",
+        dashboard=links.PIPELINE,
     )
 
 
 def scrape_lost(config: RuleConfig) -> Alert:
     """A target that cannot be scraped, or a job that has no target at all."""
     window = duration(config.scrape_lost_for)
-    jobs = (config.proxy_job, config.exporter_job)  # a collector that nobody configured is not missing
-    seen = f"max_over_time({select(names.UP, one_of('job', (*jobs, config.collector_job)))}[{window}])"
-    missing = [f'label_replace(vector(0), "job", "{job}", "", "")' for job in jobs]
+    seen = f"max_over_time({select(names.UP, one_of('job', config.jobs))}[{window}])"
+    missing = [f'label_replace(vector(0), "job", "{job}", "", "")' for job in config.jobs]
     return Alert(
         name="QuotascopeScrapeLost",
         signal=" or on (job) ".join((seen, *missing)),
