@@ -18,7 +18,7 @@ import pytest
 
 from metrics.exporter import IDENTITY
 from metrics.proxy import HTTP_DURATION
-from prometheus.build import SCRAPE_FILE, Wanted, files, private, targets, write
+from prometheus.build import SCRAPE_FILE, Wanted, files, installed, targets, write
 from prometheus.config import RuleConfig
 from prometheus.errors import OutputError, TargetError
 from prometheus.relabel import cap_label, drop_label, drop_model, hide_identity
@@ -98,8 +98,8 @@ def test_a_token_needs_a_file() -> None:
 
 def test_a_private_exporter_makes_a_private_prometheus() -> None:
     settings = Settings.model_validate({"metrics": {"account_identity_mode": "account_id"}})
-    assert private(RuleConfig(), settings).relabel == (hide_identity(),)
-    assert private(RuleConfig(), Settings()).relabel == ()
+    assert installed(RuleConfig(), settings).relabel == (hide_identity(),)
+    assert installed(RuleConfig(), Settings()).relabel == ()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
