@@ -12,6 +12,17 @@ from sqlalchemy import URL, Connection, Engine
 from ledger import store
 
 
+def file_identity(url: URL) -> tuple[int, int] | None:
+    """Device and inode of the file, None where there is none; always the same where the ledger is no file."""
+    if url.get_backend_name() != "sqlite":
+        return (0, 0)
+    try:
+        found = Path(url.database or "").stat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino)
+
+
 class OpenLedger:
     """One engine for all writers of this process.
 
@@ -24,7 +35,7 @@ class OpenLedger:
     """
 
     def __init__(self, url: URL, prepare: Callable[[Engine], None]) -> None:
-        self._url = url
+        self.url = url
         self._prepare = prepare
         self._engine = store.writer(url)
         self._identity: tuple[int, int] | None = None
@@ -34,10 +45,15 @@ class OpenLedger:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction. Raises: StoreError."""
+        self.ready()
+        with store.translated(self.url, "cannot write"), self._engine.begin() as connection:
+            yield connection
+
+    def ready(self) -> tuple[int, int] | None:
+        """The file that is written to, made ready where it is another one than before. Raises: StoreError."""
         with self._opening:
             self._ensure()
-        with store.translated(self._url, "cannot write"), self._engine.begin() as connection:
-            yield connection
+            return self._identity
 
     @property
     def engine(self) -> Engine:
@@ -49,18 +65,8 @@ class OpenLedger:
         self._engine.dispose()
 
     def _ensure(self) -> None:
-        identity = self._look()
+        identity = file_identity(self.url)
         if self._identity is None or identity != self._identity:
             self._engine.dispose()
             self._prepare(self._engine)
-            self._identity = self._look()
-
-    def _look(self) -> tuple[int, int] | None:
-        """Device and inode of the file; the same for ever where the ledger is no file."""
-        if self._url.get_backend_name() != "sqlite":
-            return (0, 0)
-        try:
-            found = Path(self._url.database or "").stat()
-        except OSError:
-            return None
-        return (found.st_dev, found.st_ino)
+            self._identity = file_identity(self.url)

@@ -211,6 +211,13 @@ BUFFER_DROPPED = MetricFamily(
     "counter",
     "Finished requests that were lost because the buffer was full while the ledger could not be written.",
 )
+LOOP_LAG = MetricFamily(
+    "codex_lb_proxy_loop_lag_seconds",
+    "histogram",
+    "How late the event loop comes back to what is due, looked at 20 times a second, to the millisecond: "
+    "meanwhile no request moves.",
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+)
 BODY_LOG_DROPPED = MetricFamily(
     "codex_lb_body_log_dropped_total",
     "counter",
@@ -309,6 +316,7 @@ FAMILIES: tuple[MetricFamily, ...] = (
     BUDGET_CHARGED,
     BUFFER_SIZE,
     BUFFER_DROPPED,
+    LOOP_LAG,
     BODY_LOG_DROPPED,
     HTTP_REQUESTS,
     HTTP_DURATION,

@@ -67,7 +67,7 @@ async def _serve(settings: Settings, shared: bool) -> None:
     for number in stopping_signals():
         loop.add_signal_handler(number, stop.set)
     try:
-        async with Service(settings, shared=shared) as service:
+        async with Service(settings, shared=shared, own_writer=True) as service:
             host, _ = split_address(settings.server.listen_addr)
             print(
                 f"proxy: http://{host}:{service.port}{settings.server.public_base_path} -> "

@@ -6,11 +6,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from time import monotonic
-from typing import TextIO
+from typing import Any, TextIO
 
 from sqlalchemy import Engine
 
@@ -18,18 +17,23 @@ from ledger import store
 from ledger.accounts.changes import synchronise
 from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import current_book
-from ledger.requests import failure_bodies, writes
-from ledger.values import DEFAULT_ACCOUNT, RequestEvent, UsageSample
+from ledger.requests import writes
+from ledger.values import DEFAULT_ACCOUNT
 from ledger.writing import OpenLedger
 from metrics import proxy as metrics
 from proxy.http.upstream import Limits, Upstream, base_url
-from proxy.metering.once import CountedOnce, is_once
+from proxy.metering.meter import Tell
+from proxy.metering.once import CountedOnce
 from proxy.observers.body_log import BodyLog
-from proxy.observers.fanout import DELIVER_SECONDS, Fanout
+from proxy.observers.fanout import DELIVER_SECONDS, Fanout, Observer
 from proxy.observers.ledger_writer import LedgerWriter
 from proxy.observers.log_line import LogLines
+from proxy.observers.loop_lag import measure
+from proxy.observers.messages import Task
 from proxy.observers.metrics_observer import MetricsObserver
 from proxy.observers.registry import Metrics
+from proxy.observers.stores import EventStore, SampleStore
+from proxy.observers.writer_process import Encoded, WriterProcess
 from proxy.pool import Accounts
 from proxy.relay.dispatch import Dispatch
 from proxy.relay.lending import Lending
@@ -43,14 +47,13 @@ from settings.model import Settings, guard, split_address
 MAX_SAMPLES = 10_000
 """Quota samples that wait for the ledger."""
 
-PRUNE_SECONDS = 600.0
-
 
 class Service:
     """A running proxy. `async with Service(settings) as service:` serves until the block ends.
 
     Args:
         shared: the address is shared with other processes like this one.
+        own_writer: the ledger is written by a process of its own, else by a thread.
         environ: the process environment, which may hold credentials of accounts.
     Raises, on entering: ledger.errors.LedgerError for a ledger or a price that cannot be used,
         proxy.errors.BodyLogError, proxy.errors.CredentialError, OSError for an address that cannot be bound.
@@ -62,6 +65,7 @@ class Service:
         log_to: TextIO = sys.stderr,
         *,
         shared: bool = False,
+        own_writer: bool = False,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         self.settings = settings
@@ -69,8 +73,11 @@ class Service:
         self.port = 0
         self._log_to = log_to
         self._shared = shared
+        self._own_writer = own_writer
         self._stack = AsyncExitStack()
         self._losses = 0
+        self.writer: LedgerWriter[Any]
+        self.samples: LedgerWriter[Any]
 
     async def __aenter__(self) -> Service:
         async with AsyncExitStack() as stack:  # what was started is stopped when a later step fails
@@ -82,33 +89,50 @@ class Service:
         await self._stack.aclose()
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        settings, storage = self.settings, self.settings.storage
+        settings = self.settings
         prices = CurrentPrices(current_book(settings.pricing.models))
         ledger = await asyncio.to_thread(open_ledger, settings, prices)
         stack.callback(ledger.close)
-        wait = max(0.01, storage.flush_interval_seconds - DELIVER_SECONDS)
-        self.writer: LedgerWriter[RequestEvent] = LedgerWriter(
-            _Events(ledger, timedelta(days=storage.failure_body_days)),
-            interval=wait,
-            max_waiting=storage.buffer_size,
-        )
-        self.samples: LedgerWriter[UsageSample] = LedgerWriter(
-            _Samples(ledger), interval=wait, max_waiting=MAX_SAMPLES
-        )
+        store_events, store_samples = self._writers(stack, ledger)
         self.metrics = Metrics(metrics.FAMILIES)
-        self.events = Fanout(self.writer, _counted(self.metrics, prices, settings), LogLines(self._log_to))
+        self.events = Fanout(store_events, _counted(self.metrics, prices, settings), LogLines(self._log_to))
         self._body_log = BodyLog(path) if (path := settings.server.request_log_path) else None
         if self._body_log:
             stack.callback(self._body_log.close)
         for writer in (self.writer, self.samples):
             writer.start()
             stack.push_async_callback(asyncio.to_thread, writer.close)
-        self._accounts = accounts = Accounts(settings, ledger, prices, self.metrics, self.samples)
+        self._accounts = accounts = Accounts(settings, ledger, prices, self.metrics, store_samples)
         delivery = asyncio.create_task(self.events.run(self._count_own))
         stack.callback(self.events.deliver)
+        lag = asyncio.create_task(measure(self.metrics.histogram(metrics.LOOP_LAG).observe))
         stack.callback(delivery.cancel)
+        stack.callback(lag.cancel)
         dispatch = await accounts.start(stack, self._environ)
         await self._listen(stack, accounts, dispatch)
+
+    def _writers(self, stack: AsyncExitStack, ledger: OpenLedger) -> tuple[Observer, Tell]:
+        """The writers; what takes events and samples for them."""
+        storage = self.settings.storage
+        interval = max(0.01, storage.flush_interval_seconds - DELIVER_SECONDS)
+        if not self._own_writer:
+            keep = timedelta(days=storage.failure_body_days)
+            self.writer = LedgerWriter(
+                EventStore(ledger.writing, keep), interval=interval, max_waiting=storage.buffer_size
+            )
+            self.samples = LedgerWriter(
+                SampleStore(ledger.writing), interval=interval, max_waiting=MAX_SAMPLES
+            )
+            return self.writer, self.samples
+        url = ledger.url.render_as_string(hide_password=False)
+        process = WriterProcess(ledger, Task(url, storage.failure_body_days))
+        process.start()
+        stack.push_async_callback(asyncio.to_thread, process.close)
+        self.writer = LedgerWriter(
+            process.store("events"), interval=interval, max_waiting=storage.buffer_size
+        )
+        self.samples = LedgerWriter(process.store("samples"), interval=interval, max_waiting=MAX_SAMPLES)
+        return Encoded(self.writer), Encoded(self.samples)
 
     async def _listen(self, stack: AsyncExitStack, accounts: Accounts, dispatch: Dispatch) -> None:
         server = self.settings.server
@@ -154,33 +178,6 @@ class Service:
 
     def _problem(self) -> str | None:
         return None if self.writer.healthy else "the ledger cannot be written; requests wait in memory"
-
-
-class _Events:
-    """Stores batches of request events."""
-
-    def __init__(self, ledger: OpenLedger, keep_bodies: timedelta) -> None:
-        self._ledger = ledger
-        self._keep_bodies = keep_bodies
-        self._pruned_at = float("-inf")
-
-    def __call__(self, items: Sequence[RequestEvent], *, again: bool) -> None:
-        with self._ledger.writing() as connection:
-            writes.record(connection, items, again=again or any(map(is_once, items)))
-            if monotonic() - self._pruned_at > PRUNE_SECONDS:  # also once nothing is kept any more
-                failure_bodies.prune(connection, datetime.now(UTC) - self._keep_bodies)
-                self._pruned_at = monotonic()
-
-
-class _Samples:
-    """Stores batches of quota samples; writing one again finds it there."""
-
-    def __init__(self, ledger: OpenLedger) -> None:
-        self._ledger = ledger
-
-    def __call__(self, items: Sequence[UsageSample], *, again: bool) -> None:
-        with self._ledger.writing() as connection:
-            writes.record_samples(connection, items)
 
 
 def open_ledger(settings: Settings, prices: CurrentPrices) -> OpenLedger:

@@ -17,6 +17,10 @@ from ledger.errors import LedgerError
 log = logging.getLogger("quotascope.writer")
 
 
+class ItemRefused(Exception):
+    """An item that cannot be stored, ever; the text names what is wrong with it."""
+
+
 Item = TypeVar("Item")
 Stored = TypeVar("Stored", contravariant=True)
 
@@ -72,6 +76,11 @@ class LedgerWriter(Generic[Item]):
         self._waiting.extend(items[:room])
         self.dropped += len(items[room:])
 
+    def refuse(self, why: str) -> None:
+        """Count an item that cannot be stored, before it comes so far."""
+        self.dropped += 1
+        log.error("a finished request was refused: %s", why)
+
     def start(self) -> None:
         """Begin to store."""
         self._thread.start()
@@ -108,7 +117,8 @@ class LedgerWriter(Generic[Item]):
                 self._failing = True
                 return
             except Exception as error:  # an item that no store takes must not hold up all others
-                log.error("%d of what waits was refused: %s", len(batch), type(error).__name__)
+                why = str(error) if isinstance(error, ItemRefused) else type(error).__name__
+                log.error("%d of what waits was refused: %s", len(batch), why)
                 if len(batch) > 1:
                     self._suspects = len(batch)  # one of them: they are tried one by one
                     continue

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -111,8 +112,9 @@ async def test_a_full_disk_delays_the_ledger_and_nothing_else(program: Start) ->
     async with serve(script(Answer(usage=USAGE))) as upstream, aiohttp.ClientSession() as session:
         running = await program(upstream.origin, storage={"flush_interval_seconds": 0.15})
         await ask(running, session, 0)
-        limits: Any = resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (4_096, limits[1]))
+        writer = writer_of(running)
+        limits: Any = resource.prlimit(writer, resource.RLIMIT_FSIZE)
+        resource.prlimit(writer, resource.RLIMIT_FSIZE, (4_096, limits[1]))
         for number in range(1, 41):
             await ask(running, session, number)
 
@@ -122,7 +124,7 @@ async def test_a_full_disk_delays_the_ledger_and_nothing_else(program: Start) ->
 
         await eventually(is_told)
         assert await counted(running, session, WAITING) > 0
-        resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, limits)
+        resource.prlimit(writer, resource.RLIMIT_FSIZE, limits)
 
         async def nothing_waits() -> bool:
             return not await counted(running, session, WAITING)
@@ -134,6 +136,13 @@ async def test_a_full_disk_delays_the_ledger_and_nothing_else(program: Start) ->
         assert await running.ended() == 0
     assert len(rows(running)) == requests == 41
     assert day_totals(running) == (41, 41 * 20)
+
+
+def writer_of(program: Program) -> int:
+    """The process that writes to the ledger; any of the proxy's threads may have started it."""
+    tasks = Path(f"/proc/{program.process.pid}/task").glob("*/children")
+    (child,) = [int(pid) for children in tasks for pid in children.read_text().split()]
+    return child
 
 
 async def eventually(true: Callable[[], Awaitable[object]]) -> None:
