@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, Field, dataclass, field, fields, make_dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal, TypeVar, cast
 
 Status = Literal["success", "error", "cancelled"]
 Source = Literal["proxy", "collector", "import"]
@@ -150,6 +150,28 @@ class RequestEvent:
     def billed_tier(self) -> str | None:
         """The tier that decides the price."""
         return billed_tier(self.service_tier, self.requested_service_tier, self.login)
+
+
+Made = TypeVar("Made")
+
+
+def made_quickly(frozen: type[Made]) -> type[Made]:
+    """What makes objects of a frozen dataclass with slots in a third of the time: the class itself sets each of
+    its fields past its own guard. For those that every request makes."""
+
+    def freeze(self: Any) -> None:
+        self.__class__ = frozen
+
+    shape = [(f.name, Any, _default(f)) for f in fields(frozen)]  # type: ignore[arg-type]
+    made = make_dataclass("Open", shape, eq=False, slots=True, namespace={"__post_init__": freeze})
+    return cast("type[Made]", made)
+
+
+def _default(of: Field[Any]) -> Any:
+    return field() if of.default is MISSING else field(default=of.default)
+
+
+new_event = made_quickly(RequestEvent)
 
 
 def billed_tier(served: str | None, requested: str | None, login: bool | None) -> str | None:

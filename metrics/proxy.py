@@ -216,6 +216,7 @@ LOOP_LAG = MetricFamily(
     "histogram",
     "How late the event loop comes back to what is due, looked at 20 times a second, to the millisecond: "
     "meanwhile no request moves.",
+    unit="seconds",
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
 )
 BODY_LOG_DROPPED = MetricFamily(

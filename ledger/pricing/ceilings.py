@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import cache, lru_cache
+from operator import attrgetter
 
 from ledger.pricing.files import load_seed
 from ledger.pricing.prices import PriceBook
@@ -24,9 +25,11 @@ MIN_WINDOW = 128_000
 WINDOWS_PER_REQUEST = 32
 INPUTS_PER_EMBEDDING = 2_048
 EMBEDDING_WINDOW = 32_000
+MIN_CEILING = MIN_WINDOW * WINDOWS_PER_REQUEST
+"""What no ceiling is below."""
 
 _NEWEST = datetime.max.replace(tzinfo=UTC)
-_NAMES = tuple(field.name for field in fields(Usage))
+_COUNTS = attrgetter(*(field.name for field in fields(Usage)))
 
 
 def ceiling(model: str | None, api: str) -> int:
@@ -38,8 +41,8 @@ def ceiling(model: str | None, api: str) -> int:
 
 def plausible(usage: Usage, model: str | None, api: str) -> bool:
     """Whether one request can have these counts."""
-    most = ceiling(model, api)
-    return all((getattr(usage, name) or 0) <= most for name in _NAMES)
+    most = max(filter(None, _COUNTS(usage)), default=0)
+    return most <= MIN_CEILING or most <= ceiling(model, api)
 
 
 @lru_cache(maxsize=1024)

@@ -14,7 +14,7 @@ import msgspec
 from ledger.pricing.ceilings import plausible
 from ledger.privacy import raw_body, safe_code, safe_message
 from ledger.requests.error_codes import error_class
-from ledger.values import NO_USAGE, EndReason, RequestEvent, Status, Usage
+from ledger.values import NO_USAGE, EndReason, RequestEvent, Status, Usage, new_event
 from proxy.http.caller_secrets import Secrets
 from proxy.http.routes import Route
 from proxy.metering.asked import Asked
@@ -86,7 +86,7 @@ def request_event(
     status = _status(end.reason, end.http_status, end.error_code)
     units = _units(route, asked, report, status)
     billable = route.billable or (route.work != "reads" and (usage is not NO_USAGE or bool(units)))
-    return RequestEvent(
+    return new_event(
         id=new_id(),
         account_id=account_id,
         api_key_id=caller.api_key_id,

@@ -29,14 +29,23 @@ _SEVERAL_NAMES = {
 """Bedrock's names, and Anthropic's for the same."""
 
 
+def _names(*sides: str) -> tuple[str, ...]:
+    return tuple(f"{side}_{what}_details" for side in sides for what in ("tokens", "token"))
+
+
+_INPUT_DETAILS = _names("input", "prompt")
+_OUTPUT_DETAILS = _names("output", "completion")
+_NO_DETAILS: Fields = {}
+
+
 def statement(usage: Fields, api: str, numbers: Numbers) -> Statement:
     """What a `usage` object says, by the names of OpenAI, Anthropic, Bedrock and their relatives."""
     if "inputTokens" in usage or "inputTokenCount" in usage:
         usage = {**{_SEVERAL_NAMES.get(name, name): value for name, value in usage.items()}, **_hours(usage)}
     elif "billed_units" in usage:  # Cohere
         usage = fields(usage["billed_units"])
-    ins = _details(usage, "input", "prompt")
-    outs = _details(usage, "output", "completion")
+    ins = _details(usage, _INPUT_DETAILS)
+    outs = _details(usage, _OUTPUT_DETAILS)
     said = numbers.first(usage.get("input_tokens"), usage.get("prompt_tokens"))
     output = numbers.first(usage.get("output_tokens"), usage.get("completion_tokens"))
     if api == "embeddings" and output is None and said is not None:
@@ -54,9 +63,9 @@ def statement(usage: Fields, api: str, numbers: Numbers) -> Statement:
         written_1h=written_1h,
         reasoning=numbers.first(outs.get("reasoning_tokens"), usage.get("reasoning_tokens")),
         total=None if _heard(usage) else numbers.count(usage.get("total_tokens")),
-        audio_input=_uncached(ins, "audio_tokens", numbers),
+        audio_input=_uncached(ins, "audio_tokens", numbers) if "audio_tokens" in ins else None,
         audio_output=numbers.count(outs.get("audio_tokens")) or None,
-        image_input=_uncached(ins, "image_tokens", numbers),
+        image_input=_uncached(ins, "image_tokens", numbers) if "image_tokens" in ins else None,
         image_output=image_output,
     )
 
@@ -95,8 +104,18 @@ def counters(prompt: object, generated: object, cached: object, numbers: Numbers
     )
 
 
+_BESIDE_TOKENS = frozenset(
+    {
+        *("server_tool_use", "server_side_tool_usage_details", "num_search_queries"),
+        *("seconds", "prompt_audio_seconds"),
+    }
+)
+
+
 def units(usage: Fields, numbers: Numbers) -> Units:
     """What a `usage` object says of what is billed beside tokens."""
+    if _BESIDE_TOKENS.isdisjoint(usage):
+        return {}
     tools = fields(usage.get("server_tool_use"))
     calls = fields(usage.get("server_side_tool_usage_details"))
     searches = numbers.first(
@@ -130,12 +149,11 @@ def _heard(usage: Fields) -> bool:
     return isinstance(usage.get("prompt_audio_seconds"), int | float)
 
 
-def _details(usage: Fields, *sides: str) -> Fields:
-    for side in sides:
-        for name in (f"{side}_tokens_details", f"{side}_token_details"):
-            if found := usage.get(name):
-                return fields(found)
-    return {}
+def _details(usage: Fields, names: tuple[str, ...]) -> Fields:
+    for name in names:
+        if found := usage.get(name):
+            return fields(found)
+    return _NO_DETAILS
 
 
 def _cache(

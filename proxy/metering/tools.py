@@ -28,6 +28,8 @@ def tool_calls(output: msgspec.Raw, tool_usage: object, numbers: Numbers) -> dic
         tool_usage: the counts that some responses bring; they hold where they stand.
     """
     found = _counted(output)
+    if not isinstance(tool_usage, dict):
+        return found
     for name in ("web_search", "file_search"):
         told = numbers.units(get(tool_usage, name, "num_requests"))
         if told is not None:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import TextIO
 
 from ledger.values import NO_USAGE, RequestEvent, Usage
@@ -29,7 +30,7 @@ def line(event: RequestEvent) -> str:
     """The event as one line of `key=value` pairs; unknown values are left out."""
     usage = event.usage
     parts = [
-        f"{event.requested_at:%Y-%m-%dT%H:%M:%S}Z status={event.status} http={event.http_status} "
+        f"{event.requested_at.isoformat()[:19]}Z status={event.status} http={event.http_status} "
         f'end={event.end_reason} route="{event.method} {event.route}" '
         f"key={_safe(event.api_key_id)} account={_safe(event.account_id)} ms={event.latency_ms:.0f}"
     ]
@@ -53,6 +54,7 @@ def _counts(usage: Usage) -> tuple[tuple[str, int | None], ...]:
     )
 
 
+@lru_cache(4_096)
 def _safe(text: str) -> str:
     """Callers choose these: nothing of theirs may break the line or pass for another field.
 
