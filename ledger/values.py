@@ -156,8 +156,8 @@ Made = TypeVar("Made")
 
 
 def made_quickly(frozen: type[Made]) -> type[Made]:
-    """What makes objects of a frozen dataclass with slots in a third of the time: the class itself sets each of
-    its fields past its own guard. For those that every request makes."""
+    """What makes objects of a frozen dataclass with slots in a third of the time: it sets their fields before
+    they are frozen. For those that every request makes."""
 
     def freeze(self: Any) -> None:
         self.__class__ = frozen
