@@ -126,7 +126,6 @@ class Service:
             return self.writer, self.samples
         url = ledger.url.render_as_string(hide_password=False)
         process = WriterProcess(ledger, Task(url, storage.failure_body_days))
-        process.start()
         stack.push_async_callback(asyncio.to_thread, process.close)
         self.writer = LedgerWriter(
             process.store("events"), interval=interval, max_waiting=storage.buffer_size

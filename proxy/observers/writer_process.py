@@ -51,7 +51,7 @@ class Encoded:
 
 
 class WriterProcess:
-    """Starts the process, and starts it again with the next batch where it ended.
+    """Starts the process with the first batch, and again with the next one where it ended.
 
     Args:
         ledger: it makes a store ready that is new or was replaced: only then it is written to.
@@ -75,11 +75,6 @@ class WriterProcess:
             self._store(kind, items, again)
 
         return store
-
-    def start(self) -> None:
-        """Start it ahead of the first batch."""
-        with self._lock:
-            self._start()
 
     def close(self) -> None:
         """End the process; what it was given is stored, unless that takes too long."""
