@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import resource
 import signal
 import sqlite3
@@ -16,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.request import urlopen
 
 from sqlalchemy import inspect, select
 
@@ -28,6 +30,7 @@ from simulator.gateway.server import Gateway
 
 ROOT = Path(__file__).parents[2]
 KEY = "management-key-1"
+_ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+(?=/metrics)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class Campaign:
 
     async def start(self) -> None:
         """Start the collector."""
+        self.lines.clear()
         self.process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "collector", "--config", str(self.config)),
@@ -105,6 +109,17 @@ class Campaign:
     def said(self, words: str) -> bool:
         """Whether the collector has said something."""
         return any(words in line for line in self.lines)
+
+    def is_ready(self) -> bool:
+        """Whether it collects, as it says itself."""
+        found = next(filter(None, map(_ADDRESS.search, reversed(self.lines))), None)
+        if found is None:
+            return False
+        try:
+            with urlopen(f"{found[0]}/readyz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it, and wait for that."""
@@ -213,11 +228,11 @@ async def under_fire(campaign: Campaign, kills: int, *, restarts: float = 0.0) -
     publishing = asyncio.create_task(campaign.publishing())
     try:
         if restarts:  # what a gateway forgets before anybody ever came is nobody's gap
-            await _connected(campaign.gateway)
+            await _ready(campaign)
             await asyncio.sleep(2)
         for _ in range(kills):
-            if rng.random() < 0.85:  # else it is killed while it starts
-                await _connected(campaign.gateway)
+            if rng.random() < 0.8:  # else it is killed while it starts
+                await _ready(campaign)
             await asyncio.sleep(rng.uniform(0, 1.5))
             await campaign.end(signal.SIGKILL)
             await campaign.start()
@@ -226,7 +241,7 @@ async def under_fire(campaign: Campaign, kills: int, *, restarts: float = 0.0) -
                 await campaign.gateway.restart(rng.uniform(0, 0.5))
             elif chance < restarts * 2:
                 campaign.gateway.drop()
-        await _connected(campaign.gateway)
+        await _ready(campaign)
         await asyncio.sleep(1)
         campaign.quiet()
         await publishing
@@ -238,11 +253,11 @@ async def under_fire(campaign: Campaign, kills: int, *, restarts: float = 0.0) -
     return campaign.verdict(began)
 
 
-async def _connected(gateway: Gateway, seconds: float = 30.0) -> None:
-    """Until somebody has logged in since."""
-    access, deadline = gateway.access, time.monotonic() + seconds
-    before = len(access.attempts)
-    while gateway.access is access and len(access.attempts) < before + 3:
+async def _ready(campaign: Campaign, seconds: float = 60.0) -> None:
+    """Until the collector, started a moment ago, says that nothing is in the way of events: from then on none
+    is missing."""
+    deadline = time.monotonic() + seconds
+    while not await asyncio.to_thread(campaign.is_ready):
         if time.monotonic() > deadline:
-            raise TimeoutError("the collector does not log in")
-        await asyncio.sleep(0.02)
+            raise TimeoutError(f"the collector does not get ready: {campaign.lines[-3:]}")
+        await asyncio.sleep(0.05)
