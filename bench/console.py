@@ -13,15 +13,15 @@ import statistics
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
 
-from bench import ledger
+from bench import ledger, relay
 from bench.processes import Program, free_port, python, start
 from bench.relay import UNARY, upstream
 from ledger.requests.queries import newest_request
@@ -30,6 +30,7 @@ from ledger.store import reader, sqlite_url
 ROUNDS = 5
 PAGES = 50
 PAGES_SECONDS = 20
+BESIDE_ROUNDS = 5
 REFRESH_SECONDS = 10
 """How often an open page asks for its summary; as console.js says."""
 
@@ -205,19 +206,45 @@ def _seen(tab: Any, page: Program, proxy: Program) -> Figures:
 
 async def _open_pages(page: Program, proxy: Program) -> Figures:
     """Pages as browsers keep them open: the stream of rows, and the summary every ten seconds."""
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        rows = [0] * PAGES
-        tasks = [asyncio.create_task(_open_page(session, page.origin, n, rows)) for n in range(PAGES)]
-        tasks.append(asyncio.create_task(_traffic(session, proxy)))
+    async with _opened(page) as rows:
+        traffic = asyncio.create_task(_traffic(proxy))
         await asyncio.sleep(3)
         before = page.cpu_seconds()
         await asyncio.sleep(PAGES_SECONDS)
         share = (page.cpu_seconds() - before) / PAGES_SECONDS
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        traffic.cancel()
+        await asyncio.gather(traffic, return_exceptions=True)
     got = f"{share * 100:.0f} % of a core; {min(rows)} to {max(rows)} batches a page"
-    return [(f"{PAGES} open pages, ten requests a second", got)]
+    costs = [await _costs(page, proxy) for _ in range(BESIDE_ROUNDS)]
+    ratio = statistics.median(beside / alone for alone, beside in costs)
+    return [
+        (f"{PAGES} open pages, ten requests a second", got),
+        (f"the proxy's CPU a request, beside {PAGES} open pages", f"{ratio:.2f} of what it is alone"),
+    ]
+
+
+async def _costs(page: Program, proxy: Program) -> tuple[float, float]:
+    """What a request costs the proxy, without open pages and with them."""
+    load = (proxy, UNARY, 32, 1)
+    alone = await asyncio.to_thread(relay.measure, *load)
+    async with _opened(page):
+        beside = await asyncio.to_thread(relay.measure, *load)
+    return alone.cpu_per_thousand, beside.cpu_per_thousand
+
+
+@asynccontextmanager
+async def _opened(page: Program) -> AsyncIterator[list[int]]:
+    """Open pages; how many batches of rows each has got."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        rows = [0] * PAGES
+        tasks = [asyncio.create_task(_open_page(session, page.origin, n, rows)) for n in range(PAGES)]
+        await asyncio.sleep(0.5)
+        try:
+            yield rows
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _open_page(session: aiohttp.ClientSession, origin: str, number: int, rows: list[int]) -> None:
@@ -237,10 +264,11 @@ async def _open_page(session: aiohttp.ClientSession, origin: str, number: int, r
         refreshing.cancel()
 
 
-async def _traffic(session: aiohttp.ClientSession, proxy: Program) -> None:
+async def _traffic(proxy: Program) -> None:
     body = json.loads(UNARY)
-    while True:
-        with suppress(aiohttp.ClientError):
-            async with session.post(f"{proxy.origin}/v1/chat/completions", json=body) as answer:
-                await answer.read()
-        await asyncio.sleep(0.1)
+    async with aiohttp.ClientSession() as session:
+        while True:
+            with suppress(aiohttp.ClientError):
+                async with session.post(f"{proxy.origin}/v1/chat/completions", json=body) as answer:
+                    await answer.read()
+            await asyncio.sleep(0.1)
