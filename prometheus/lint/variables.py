@@ -12,7 +12,7 @@ from prometheus.durations import promql as duration
 from prometheus.lint.query import Query
 
 _VARIABLE = re.compile(
-    r"\$\{([A-Za-z_]\w*)(?:\.[\w.]+)?(?::[^}]*)?\}|\$([A-Za-z_]\w*)|\[\[(\w+)(?::\w+)?\]\]"
+    r"\$\{([A-Za-z_]\w*)(?:\.[\w.]+)?(?::[^}]*)?\}|(?<!\\)\$([A-Za-z_]\w*)|\[\[(\w+)(?::\w+)?\]\]"
 )
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`[^`]*`')
 _RAW = re.compile(r"`([^`]*)`")

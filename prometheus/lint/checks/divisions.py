@@ -25,6 +25,8 @@ def empty_division(question: Question) -> Iterator[Complaint]:
             narrower = _conditions(part) - whole.get(part.name, _conditions(part))
             if {m.name for m in part.matchers.matchers} & ENUMERATED:
                 continue
+            if not _counts(question, part, above):
+                continue  # a gauge is there as long as what it measures
             if narrower and not any(_is_or(node) for node in above):
                 yield Complaint(
                     "empty-division",
@@ -52,6 +54,12 @@ def division_by_zero(question: Question) -> Iterator[Complaint]:
             f"{node.op} over a ratio of rates: 0 / 0 in one group makes the result NaN",
             "divide after aggregating, or filter the divisor: / (... > 0)",
         )
+
+
+def _counts(question: Question, part: Expr, above: tree.Ancestors) -> bool:
+    series = question.schema.find(part.name) if part.name else None
+    known = series.kind if series is not None and not series.guessed else ""
+    return known == "counter" or (known == "" and _function(above) in tree.RATES)
 
 
 def _function(above: tree.Ancestors) -> str:

@@ -20,8 +20,10 @@ TILES = timedelta(minutes=10)
 
 def short_range(question: Question) -> Iterator[Complaint]:
     """A range holds at least four samples, so that one that is lost does not leave a gap."""
-    for node, _ in tree.walk(question.tree):
+    for node, above in tree.walk(question.tree):
         if not isinstance(node, promql.MatrixSelector):
+            continue
+        if not question.query.ours and _of_single_samples(above):
             continue
         series = question.schema.find(node.vector_selector.name or "")
         every = (series.every if series else None) or question.scrape_interval
@@ -37,6 +39,12 @@ def short_range(question: Question) -> Iterator[Complaint]:
 def _samples(series: Series | None, every: timedelta) -> int:
     gauge = series is not None and series.kind == "gauge"
     return 1 if gauge and every >= TILES else SAMPLES_PER_WINDOW
+
+
+def _of_single_samples(above: tree.Ancestors) -> bool:
+    """Whether a range is only looked through, like that of avg_over_time: one sample is an answer."""
+    calls = [str(node.func.name) for node in above if isinstance(node, promql.Call)]
+    return bool(calls) and calls[-1].endswith("_over_time")
 
 
 def _text(range_: timedelta) -> str:

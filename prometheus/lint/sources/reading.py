@@ -60,7 +60,7 @@ def _holds_queries(file: Path) -> bool:
         if file.suffix == ".json":
             return dashboards.is_dashboard(json.loads(text))
         if file.suffix in (".yml", ".yaml"):
-            return any(rule_files.groups(document) for document in yaml.safe_load_all(text))
+            return any(rule_files.groups(document) for document in rule_files.loaded(text))
     except (ValueError, yaml.YAMLError, SourceError):
         pass
     return True

@@ -36,13 +36,25 @@ def groups(document: Any) -> list[dict[str, Any]] | None:
     return found
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML as Prometheus and Kubernetes read it: a lone `=` is a text."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:value", yaml.SafeLoader.construct_yaml_str)
+
+
+def loaded(text: str) -> Iterator[Any]:
+    """The documents of a YAML file. Raises: yaml.YAMLError."""
+    yield from yaml.load_all(text, Loader=_Loader)
+
+
 def load(file: str, text: str) -> Source:
     """The queries of one rule file, which may hold several documents.
 
     Raises: SourceError where it is no YAML, or no rule file.
     """
     try:
-        documents = [document for document in yaml.safe_load_all(text) if document is not None]
+        documents = [document for document in loaded(text) if document is not None]
     except yaml.YAMLError as error:
         raise SourceError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
     inside = [groups(document) for document in documents]

@@ -122,6 +122,14 @@ def test_a_counter_is_seen_in_every_form_of_file(tmp_path: Path, document: objec
         pytest.param(classic(panel("up unless on (job) orders_total")), id="presence"),
         pytest.param(classic(panel("orders_total > bool 0")), id="true or false"),
         pytest.param(classic(panel("sum(rate(x_total{path=~`/v\\d+/.*`}[5m]))")), id="raw string"),
+        pytest.param(classic(panel("avg(avg_over_time(memory_bytes[$__interval]))")), id="one sample"),
+        pytest.param(
+            classic(panel('sum(allocators{usage="block"}) / sum(allocators{usage="carrier"})')), id="gauges"
+        ),
+        pytest.param(
+            classic(panel('count(topics{topic!~"SYSTEM.*|\\\\$SYS.*"})')), id="a dollar sign in a pattern"
+        ),
+        pytest.param("groups:\n  - name: g\n    rules: []\n    limit: =\n", id="a lone = in YAML"),
         pytest.param(classic(title="x", panels=None), id="no panels"),
         pytest.param("groups:\n", id="no groups"),
         pytest.param("{}\n", id="empty"),
