@@ -40,7 +40,7 @@ class _Loader(yaml.SafeLoader):
     """YAML as Prometheus and Kubernetes read it: a lone `=` is a text."""
 
 
-_Loader.add_constructor("tag:yaml.org,2002:value", yaml.SafeLoader.construct_yaml_str)
+_Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: loader.construct_scalar(node))
 
 
 def loaded(text: str) -> Iterator[Any]:
