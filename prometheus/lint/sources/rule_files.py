@@ -40,7 +40,11 @@ class _Loader(yaml.SafeLoader):
     """YAML as Prometheus and Kubernetes read it: a lone `=` is a text."""
 
 
-_Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: loader.construct_scalar(node))
+def _as_text(_loader: yaml.SafeLoader, node: yaml.Node) -> str:
+    return str(node.value)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:value", _as_text)
 
 
 def loaded(text: str) -> Iterator[Any]:
