@@ -3,6 +3,7 @@ line asks every few seconds."""
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,4 +22,6 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["status"]:
+        gc.disable()  # while libraries are imported there is nothing to collect: it takes a fifth of the time
     sys.exit(main())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from rich.text import Text
 from sqlalchemy import Connection
@@ -59,7 +59,7 @@ class AccountList(View):
         return (Part("accounts", self._ask, self._show),)
 
     def _ask(self, connection: Connection, book: PriceBook) -> Found:
-        return account_list(connection, book, datetime.now(UTC), emails=self.look.emails)
+        return account_list(connection, book, self.look.now(), emails=self.look.emails)
 
     def _show(self, found: Found) -> None:
         self._found = found
@@ -69,7 +69,7 @@ class AccountList(View):
         if self._found is None:
             self.listing.fill((), empty="asking the ledger")
             return
-        now = datetime.now(UTC)
+        now = self.look.now()
         views = [v for v in self._found.views if self.holds(v.id, v.email, v.plan, v.standing)]
         views.sort(key=ORDERS[self.SORTS[self.sort]])  # type: ignore[arg-type]
         empty = "no such account" if self.text else "no accounts: each caller's own credential is passed on"
@@ -94,12 +94,12 @@ def actions(view: AccountView) -> tuple[str, ...]:
 
 def ask_detail(name: str, look: Look) -> Callable[[Connection, PriceBook], Detail]:
     """The question for all that is known of an account."""
-    return lambda c, book: account_detail(c, book, name, datetime.now(UTC), emails=look.emails)
+    return lambda c, book: account_detail(c, book, name, look.now(), emails=look.emails)
 
 
 def detail_text(found: Detail, name: str, look: Look) -> Text:
     """One account: how it stands, its last failures, what was done to it, its models."""
-    now, view = datetime.now(UTC), found.view
+    now, view = look.now(), found.view
     text = Text()
     if view is not None:
         email = f"  {f.text(view.email)}" if view.email else ""

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from typing import ClassVar, TypeVar
 
@@ -278,7 +277,7 @@ class Top(App[None]):
         if isinstance(number, int):
             found = await self._answer(lambda c, book: taken_apart(c, book, number))
             if found is not None:
-                text = request_text(*found, self.look.zone, datetime.now(UTC))
+                text = request_text(*found, self.look.zone, self.look.now())
                 self._show_text("Request", text)
         elif isinstance(number, str) and self._place == ACCOUNTS:
             detail = await self._answer(ask_detail(number, self.look))

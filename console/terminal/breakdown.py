@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import ClassVar
 from zoneinfo import ZoneInfo
@@ -128,7 +128,7 @@ class Breakdown(View):
     def parts(self) -> Sequence[Part]:
         named, dimension = DIMENSIONS[self.dimension]
         unit = UNITS[self.unit]
-        question = partial(_series, dimension=dimension, unit=unit, zone=self.look.zone)
+        question = partial(_series, dimension=dimension, unit=unit, look=self.look)
         return (Part(f"{named} {unit.name}", question, self._show_lines),)
 
     def action_dimension(self, by: int) -> None:
@@ -219,8 +219,8 @@ class Breakdown(View):
 
 
 def _series(
-    connection: Connection, book: PriceBook, *, dimension: Dimension, unit: Unit, zone: ZoneInfo
+    connection: Connection, book: PriceBook, *, dimension: Dimension, unit: Unit, look: Look
 ) -> tuple[Line, ...]:
-    bounds = unit.bounds(datetime.now(UTC), zone)
+    bounds = unit.bounds(look.now(), look.zone)
     where = RequestFilter()
     return queries.series(connection, where, bounds, book, dimension=dimension, top=MAX_VALUES)

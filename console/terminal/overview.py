@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 
 from rich.text import Text
@@ -103,11 +103,11 @@ class Overview(View):
         return queries.page(connection, replace(self.where, text=self.text), book, size=self._wanted)
 
     def _ask_snapshot(self, connection: Connection, book: PriceBook) -> Snapshot:
-        return snapshot(connection, book, datetime.now(UTC), self.look.zone)
+        return snapshot(connection, book, self.look.now(), self.look.zone)
 
     def _show_page(self, page: RequestPage) -> None:
         self._page = page
-        now = datetime.now(UTC)
+        now = self.look.now()
         empty = "no such requests" if self.text or self.label else "no requests yet"
         self.listing.fill([self._row(row, now) for row in page.rows], empty=empty)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 
 from rich.text import Text
 from sqlalchemy import Connection
@@ -54,7 +53,10 @@ class PriceList(View):
         yield Listing(COLUMNS, self.look.signs)
 
     def parts(self) -> Sequence[Part]:
-        return (Part("prices", _asked, self._show_prices, share=0.02),)
+        return (Part("prices", self._ask, self._show_prices, share=0.02),)
+
+    def _ask(self, connection: Connection, book: PriceBook) -> tuple[Prices, PriceBook]:
+        return prices(connection, book, self.look.now()), book
 
     @property
     def hint(self) -> str:
@@ -95,10 +97,6 @@ class PriceList(View):
         elif isinstance(one, str) and self._book is not None:
             price = next(price for price in self._book.prices if _key(price) == one)
             self.app.push_screen(TextScreen("Price", Text(self.look.signs.plain(_told(price)))))
-
-
-def _asked(connection: Connection, book: PriceBook) -> tuple[Prices, PriceBook]:
-    return prices(connection, book, datetime.now(UTC)), book
 
 
 def _key(price: Price) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import time
@@ -61,6 +62,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
 
 def _repeated(settings: Settings, asked: argparse.Namespace) -> NoReturn:
     """Until Ctrl-C; what cannot be read is said, and tried again."""
+    gc.enable()
     clear = CLEAR if sys.stdout.isatty() and not (asked.json or asked.oneline or asked.format) else ""
     while True:
         print(clear, end="")

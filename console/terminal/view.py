@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -34,11 +35,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How things are shown: the zone of times, the signs, and whether e-mail addresses may be seen."""
+    """How things are shown: the zone of times, the signs, whether e-mail addresses may be seen, the clock."""
 
     zone: ZoneInfo
     signs: Signs
     emails: bool
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
 class View(Vertical):
