@@ -38,8 +38,8 @@ LOOK_SECONDS = 0.1
 MINUTE_SECONDS = 60.0
 """After so long everything is asked again: periods and windows go on without a request."""
 
-RETRY_SECONDS, SLOW_SECONDS = 1.0, 30.0
-"""When a question that failed is asked again, and one that took too long."""
+RETRY_SECONDS, SLOW_SECONDS = 1.0, 5.0
+"""When a question that failed is asked again, and one that took too long: it goes on where it had got to."""
 
 VIEWS: tuple[type[View], ...] = (Overview, Breakdown, PriceList, AccountList)
 OVERVIEW, ACCOUNTS = VIEWS.index(Overview), VIEWS.index(AccountList)

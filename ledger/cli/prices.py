@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
@@ -14,8 +14,7 @@ from ledger.cli.tables import table
 from ledger.pricing.prices import Card, Price, PriceBook
 from ledger.pricing.records import rates_record
 from ledger.pricing.updates import Change
-from ledger.requests.billed import is_metered
-from ledger.schema import request_logs
+from ledger.schema import daily_stats, request_kinds, request_rows
 from ledger.values import UNKNOWN_MODEL
 
 UNPRICED_DAYS = 30
@@ -70,16 +69,41 @@ class Unpriced:
 
 def unpriced(connection: Connection, book: PriceBook, since: datetime) -> list[Unpriced]:
     """Models of requests that reported their usage, without a price when they were used last; the most used
-    first."""
-    log = request_logs.c
+    first. By the sums of whole UTC days: only when a model was used last is looked up among the requests."""
+    day = daily_stats.c
     query = (
-        select(log.model, log.provider, func.count(), func.max(log.requested_at))
-        .where(log.requested_at >= since, log.deleted_at.is_(None), is_metered())
-        .group_by(log.model, log.provider)
+        select(day.model, day.provider, func.sum(day.metered), func.max(day.day))
+        .where(day.day >= since.astimezone(UTC).date().isoformat(), day.metered > 0)
+        .group_by(day.model, day.provider)
     )
-    rows = (Unpriced(*row) for row in connection.execute(query))
-    found = [r for r in rows if r.model != UNKNOWN_MODEL and book.find(r.model, r.last, r.provider) is None]
+    used = [(m, p or None, int(n), _midnight(last)) for m, p, n, last in connection.execute(query)]
+    missing = [one for one in used if one[0] != UNKNOWN_MODEL and book.find(one[0], one[3], one[1]) is None]
+    ends: dict[tuple[str, str | None], datetime] = {}
+    for last in {one[3] for one in missing}:
+        ends |= _ends_of(connection, last)
+    found = [Unpriced(m, p, number, ends.get((m, p), last)) for m, p, number, last in missing]
     return sorted(found, key=lambda r: (-r.requests, r.model))
+
+
+def _midnight(day: str) -> datetime:
+    return datetime.fromisoformat(day + "T00:00:00+00:00")
+
+
+def _ends_of(connection: Connection, day: datetime) -> dict[tuple[str, str | None], datetime]:
+    """When the last request of each model and provider of a UTC day ended."""
+    row, kind = request_rows.c, request_kinds.c
+    of_a_day = (
+        select(row.kind_id, func.max(row.at).label("at"))
+        .where(row.at >= day, row.at < day + timedelta(days=1), row.deleted_at.is_(None))
+        .group_by(row.kind_id)
+        .subquery()
+    )
+    query = (
+        select(kind.model, kind.provider, func.max(of_a_day.c.at))
+        .join(of_a_day, of_a_day.c.kind_id == kind.id)
+        .group_by(kind.model, kind.provider)
+    )
+    return {(model, provider or None): at for model, provider, at in connection.execute(query)}
 
 
 def unpriced_text(found: Sequence[Unpriced]) -> str:
