@@ -14,7 +14,7 @@ from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import current_book
 from ledger.pricing.prices import PriceBook
 from ledger.requests.limits import Limit, asking
-from ledger.state import is_there
+from ledger.state import check, is_there
 from ledger.store import ledger_url, migrate, reader, translated, writer
 from settings.model import Settings
 
@@ -33,8 +33,13 @@ PRICES_SECONDS = 2.0
 class Ledger:
     """One for a process. Every question is read-only; every change is one transaction."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises: StoreError, PriceError."""
+    def __init__(self, settings: Settings, *, checked: bool = False) -> None:
+        """Raises: StoreError, PriceError.
+
+        Args:
+            checked: before each question it is looked whether this version can read the ledger.
+        """
+        self._checked = checked
         storage = settings.storage
         self.url = ledger_url(storage.database_url, storage.database_path)
         self._reader = reader(self.url)
@@ -66,6 +71,8 @@ class Ledger:
                 raise asyncio.CancelledError
             limit.append(Limit(seconds))
             with asking(self._reader, limit[0]) as connection:
+                if self._checked:
+                    check(connection, self.url)
                 self._follow_prices(connection)
                 return question(connection, self._prices.book)
 

@@ -16,7 +16,7 @@ from console.store import Ledger
 from ledger.errors import StoreError
 from ledger.pricing.prices import PriceBook
 from ledger.schema import request_rows, usage_history, versions
-from ledger.state import check, is_there, missing
+from ledger.state import is_there, missing
 from settings.model import Settings
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class Source:
 
     def __init__(self, settings: Settings) -> None:
         """Raises: StoreError, PriceError."""
-        self._ledger = Ledger(settings)
+        self._ledger = Ledger(settings, checked=True)
         self._asked_at = float("-inf")
         self._state: State = None
 
@@ -61,15 +61,9 @@ class Source:
     async def ask(self, question: Callable[[Connection, PriceBook], T]) -> T:
         """The answer to a question. Raises: StoreError with one line for a person, and what the question
         raises."""
-        url = self._ledger.url
-        if not is_there(url):
-            raise missing(url)
-
-        def checked(connection: Connection, book: PriceBook) -> T:
-            check(connection, url)
-            return question(connection, book)
-
-        return await self._ledger.ask(checked)
+        if not is_there(self._ledger.url):
+            raise missing(self._ledger.url)
+        return await self._ledger.ask(question)
 
     async def act(self, action: str, account: str) -> None:
         """Do to an account what a person asked for. Raises: LedgerError; then nothing has changed."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import URL
 from textual.pilot import Pilot
 from textual.widgets import Static
 
@@ -400,6 +401,28 @@ async def test_a_ledger_that_comes_later_is_picked_up(tmp_path: Path, screen: Op
         path.rename(tmp_path / "gone.db")
         await until(pilot, lambda: "there is no ledger" in note(pilot))
         assert "gpt-5.4" in text(pilot)  # what was known stays in sight
+        engine.dispose()
+
+
+async def test_a_ledger_in_postgresql(postgres_url: URL, tmp_path: Path) -> None:
+    config = tmp_path / "pg.toml"
+    url = postgres_url.set(drivername="postgresql").render_as_string(hide_password=False)
+    config.write_text(f'[storage]\ndatabase_url = "{url}"\n')
+    settings = load(config, {})
+    look = Look(settings.console.zone, UTF8, True)
+    engine = writer(postgres_url)
+    try:
+        async with Top(Source(settings), look).run_test(size=SMALL) as pilot:
+            await until(pilot, lambda: "is empty" in note(pilot))
+            migrate(engine)
+            books = Books(tmp_path, engine)
+            await shows(pilot, "no requests yet")
+            books.add(3)
+            await shows(pilot, "1/3", "gpt-5.4")
+            for key, wanted in (("2", "MODEL"), ("3", "PROVIDER"), ("4", "PLAN")):
+                await pilot.press(key)
+                await shows(pilot, wanted)
+    finally:
         engine.dispose()
 
 
