@@ -79,8 +79,8 @@ def decode(items: Sequence[Item], instance: str | None, *, keeps_failures: bool 
                     document, identity, item.gateway, instance, keeps_failures=keeps_failures
                 )
                 batch.events.append(event)
-            else:
-                batch.troubles.append(trouble_of(document, identity, item.gateway))
+            elif trouble := trouble_of(document, identity, item.gateway):
+                batch.troubles.append(trouble)
         except Undecodable as error:
             batch.problems[item.seq] = str(error)
         except Exception as error:  # a shape nobody thought of: it must not hold up the others

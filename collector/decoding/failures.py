@@ -10,9 +10,11 @@ from ledger.privacy import safe_code, safe_message
 from ledger.requests.error_codes import ErrorClass, error_class
 
 CLIENT_GONE = 499
-"""How gateways say that the client went away."""
+CANCELED = "context canceled"
+"""How gateways say that the client went away: as a status, and in words."""
 
 _CUT = "upstream_broken"
+_CUT_WORDS = ("unexpected eof", '": eof', "stream disconnected", "connection reset", "broken pipe")
 _UNREACHABLE = "upstream_unreachable"
 _TIMEOUT = "upstream_timeout"
 
@@ -32,11 +34,13 @@ def failure_of(status: int, body: str | None, code: str | None = None) -> Failur
     Args:
         status: of the answer; 200 where it broke off after it had begun.
         body: the provider's error document, or the gateway's own words.
-        code: the gateway's code, where it has one.
+        code: what the gateway makes of it, where it says so: it counts where the provider's own says nothing.
     """
     error = _error(body)
     message = safe_message(error.get("message") if error else body)
-    found = code or _text(error.get("code")) or _text(error.get("type")) or _by_words(status, body)
+    found = _text(error.get("code")) or _text(error.get("type")) or _by_words(status, body)
+    if code and found == f"http_{status}":
+        found = code
     found = safe_code(found) or f"http_{status}"
     return Failure(found, error_class(found, status), message)
 
@@ -64,7 +68,7 @@ def _text(value: object) -> str | None:
 
 def _by_words(status: int, body: str | None) -> str:
     words = (body or "").casefold()
-    if status == 200 or "unexpected eof" in words:
+    if status == 200 or any(said in words for said in _CUT_WORDS):
         return _CUT
     if "deadline exceeded" in words or "timeout" in words:
         return _TIMEOUT

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from collector.decoding.failures import failure_of
+from collector.decoding.failures import CANCELED, CLIENT_GONE, failure_of
 from collector.decoding.fields import Undecodable, count, flag, moment, table, text
 from collector.decoding.providers import provider_of
 from collector.decoding.record import account_id
@@ -28,13 +28,18 @@ class Trouble:
     mark: Mark
 
 
-def trouble_of(document: Mapping[str, Any], identity: str, gateway: str) -> Trouble:
-    """What an item of the errors channel says. Raises: Undecodable."""
+def trouble_of(document: Mapping[str, Any], identity: str, gateway: str) -> Trouble | None:
+    """What an item of the errors channel says; None for a client that left: that is no account's trouble.
+
+    Raises: Undecodable.
+    """
     at = moment(document.get("timestamp"))
     auth = text(document, "auth_index")
     if at is None or auth is None or "auth_status" not in document:
         raise Undecodable("no error event: timestamp, auth_index and auth_status are needed")
     status = count(document, "status_code") or 500
+    if status == CLIENT_GONE or text(document, "body") == CANCELED:
+        return None
     model = text(document, "model")
     failure = failure_of(status, text(document, "body"), text(document, "code"))
     account = account_id(gateway, auth)

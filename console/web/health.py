@@ -216,7 +216,8 @@ def _of_gateway(state: GatewayState, stored: Stored, now: datetime) -> list[Chec
     lost = [gap for gap in stored.gaps if gap.gateway == name]
     if lost:
         reasons = ", ".join(sorted({gap.reason.replace("_", " ") for gap in lost}))
-        finding = f"{len(lost)} gaps in the last 24 h ({reasons}): events of these times may be missing"
+        gaps_found = "1 gap" if len(lost) == 1 else f"{len(lost)} gaps"
+        finding = f"{gaps_found} in the last 24 h ({reasons}): events of these times may be missing"
         fix = "Keep the collector running, and set the queue's retention to 3600 s. What expired is lost."
         found.append(Check("gateway_gaps", f"{f.text(name, 40)}: nothing lost", "warning", finding, fix))
     return found

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from sqlalchemy import URL, inspect, select
 
 from collector.service import Service
+from ledger import store
+from ledger.schema import request_logs
 from settings.model import Settings
 from simulator.gateway.server import Gateway
 from tests.collector.conftest import KEY, Scene, until
@@ -80,3 +85,42 @@ async def test_the_gateway_restarting_is_survived(scene: Scene, gateway: Gateway
         await until(lambda: bool(gateway.queue.subscribers), 10)
         scene.publish(gateway, 5)
         await scene.all_stored()
+
+
+async def test_into_a_ledger_on_postgresql(scene: Scene, gateway: Gateway, postgres_url: URL) -> None:
+    settings = scene.settings(gateway)
+    shown = postgres_url.render_as_string(hide_password=False)
+    storage = settings.storage.model_copy(update={"database_url": shown})
+    service = Service(settings.model_copy(update={"storage": storage}), environ={"CPA_KEY": KEY})
+    engine = store.reader(postgres_url)
+
+    def stored() -> list[str]:
+        with engine.connect() as connection:
+            if not inspect(connection).has_table("request_rows"):
+                return []
+            return sorted(connection.execute(select(request_logs.c.request_id)).scalars())
+
+    async with service:
+        scene.publish(gateway, 20)
+        await until(lambda: service.gateways[0].status.connected)
+        scene.publish(gateway, 20)
+        await until(lambda: len(stored()) == 40)
+    assert stored() == sorted(scene.published)
+    engine.dispose()
+
+
+async def test_tries_become_rarer(scene: Scene, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+
+    async def pause(stop: asyncio.Event, seconds: float) -> bool:
+        waits.append(seconds)
+        await asyncio.sleep(0)
+        if len(waits) == 7:
+            stop.set()
+        return stop.is_set()
+
+    monkeypatch.setattr("collector.gateway.pause", pause)
+    await gateway.stop()
+    async with scene.collecting(gateway):
+        await until(lambda: len(waits) >= 7)
+    assert waits[:7] == [1, 2, 4, 8, 16, 30, 30]

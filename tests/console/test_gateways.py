@@ -15,6 +15,7 @@ import pytest
 from collector.service import Service
 from settings.model import Settings
 from simulator.gateway.server import Gateway
+from tests.collector.conftest import until
 from tests.console.conftest import Books, Console
 
 CASES: Mapping[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
@@ -38,6 +39,12 @@ CASES: Mapping[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
         'transport = "http"',
     ),
     "banned": ({}, {}, "bans our address", "wait for the end of the ban"),
+    "interrupted": (
+        {"retention": 3_600},
+        {},
+        "1 gaps in the last 24 h (disconnected)",
+        "Keep the collector running",
+    ),
     "unreachable": ({}, {}, "Connect call failed", "whether it runs"),
 }
 """What the gateway is, how it is collected from, what the page says, and what it tells to do."""
@@ -52,8 +59,9 @@ async def test_every_state_is_said_with_its_remedy(
     console = await asyncio.to_thread(serve)
     async with AsyncExitStack() as stack:
         tables: dict[str, Any] = {}
+        gateways: dict[str, Gateway] = {}
         for name, (options, table, _, _) in CASES.items():
-            gateway = await stack.enter_async_context(Gateway(**options))
+            gateway = gateways[name] = await stack.enter_async_context(Gateway(**options))
             tables[name] = {"url": gateway.url, "key": "env:KEY", **table}
             if name == "publishing_off":
                 gateway.site.publishing = False
@@ -65,7 +73,10 @@ async def test_every_state_is_said_with_its_remedy(
         own = {"listen_addr": "127.0.0.1:0", "inbox_path": str(tmp_path / "inbox.db"), "gateways": tables}
         storage = {"database_path": str(books.path)}
         settings = Settings.model_validate({"storage": storage, "collector": own})
-        await stack.enter_async_context(Service(settings, environ=KEYS))
+        service = await stack.enter_async_context(Service(settings, environ=KEYS))
+        connected = {one.name: one.status for one in service.gateways}
+        await until(lambda: connected["interrupted"].connected)
+        gateways["interrupted"].drop()
         missing = set(CASES)
         deadline = time.monotonic() + 40
         while missing:
