@@ -1,4 +1,4 @@
-"""`python -m ledger`: the accounts that requests are routed to, and what requests cost."""
+"""`python -m ledger`: the accounts that requests are routed to, what requests cost, its upkeep."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ledger.cli.failure import failure
 from ledger.cli.price import price
 from ledger.cli.prices import UNPRICED_DAYS, changes_text, price_list, unpriced, unpriced_text
 from ledger.cli.tables import fleet_table, history_table
+from ledger.cli.upkeep import COMMANDS, Ledger, run
 from ledger.errors import AccountConflict, AccountExists, LedgerError, UnknownAccount
 from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import catalogue_source, current_book, load_catalogue
@@ -29,6 +30,7 @@ from ledger.pricing.prices import PriceBook
 from ledger.pricing.table import replace_prices
 from ledger.pricing.updates import changes, take
 from ledger.store import ledger_url, migrate, translated, writer
+from ledger.upkeep.retention import Keep
 from settings.errors import SettingsError
 from settings.load import account_table, load
 from settings.model import Settings
@@ -56,7 +58,8 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
     """Run one command; returns the exit code."""
     asked = parser().parse_args(arguments)
     try:
-        print(_answer(load(asked.config, environ), asked, datetime.now(UTC)))
+        answer = _answer(load(asked.config, environ), asked, datetime.now(UTC))
+        print(answer, end="\n" if answer else "")
     except (SettingsError, LedgerError) as error:
         print(f"ledger: {error}", file=sys.stderr)
         return 1 if isinstance(error, UNFIT) else 2
@@ -64,6 +67,8 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
 
 
 def _answer(settings: Settings, asked: argparse.Namespace, now: datetime) -> str:
+    if asked.subject in COMMANDS:
+        return run(asked, _upkeep(settings), now)
     if asked.subject == "price":
         return price(_book(settings), asked, now)
     if asked.subject == "failure":
@@ -73,6 +78,12 @@ def _answer(settings: Settings, asked: argparse.Namespace, now: datetime) -> str
     if asked.subject == "prices":
         return _prices(settings, asked, now)
     return _accounts(settings, asked, now)
+
+
+def _upkeep(settings: Settings) -> Ledger:
+    storage = settings.storage
+    url = ledger_url(storage.database_url, storage.database_path)
+    return Ledger(url, Keep(*storage.retention.days), lambda: _book(settings))
 
 
 def _prices(settings: Settings, asked: argparse.Namespace, now: datetime) -> str:

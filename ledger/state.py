@@ -30,15 +30,12 @@ def missing(url: URL) -> StoreUnavailable:
 def check(connection: Connection, url: URL) -> None:
     """Raises: StoreUnavailable for a ledger that a proxy has yet to make or to bring up to date; StoreError
     for one of a newer version."""
-    name, newest = f"the ledger {name_of(url)}", max(_revisions())
-    found = _revision(connection)
+    name, newest = f"the ledger {name_of(url)}", max(revisions())
+    found = revision(connection)
     if found is None:
         raise StoreUnavailable(f"{name} is empty: its tables are made when the proxy starts")
-    if found not in _revisions():
-        raise StoreError(
-            f"{name} was written by a newer version of Quotascope (schema {found}, this is {newest}): "
-            "update Quotascope here"
-        )
+    if found not in revisions():
+        raise newer(name, found)
     if found != newest:
         raise StoreUnavailable(
             f"{name} is of an earlier version (schema {found}, this is {newest}): the proxy brings it up to "
@@ -48,7 +45,16 @@ def check(connection: Connection, url: URL) -> None:
         raise StoreUnavailable(f"{name} is being brought up to date: figures are shown when that is done")
 
 
-def _revision(connection: Connection) -> str | None:
+def newer(name: str, schema: str) -> StoreError:
+    """What is said of a ledger that a newer version has written."""
+    return StoreError(
+        f"{name} was written by a newer version of Quotascope (schema {schema}, this is {max(revisions())}): "
+        "update Quotascope here"
+    )
+
+
+def revision(connection: Connection) -> str | None:
+    """The version of the schema; None in an empty database."""
     if not exists(connection, "alembic_version"):
         return None
     found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -56,6 +62,6 @@ def _revision(connection: Connection) -> str | None:
 
 
 @cache
-def _revisions() -> frozenset[str]:
+def revisions() -> frozenset[str]:
     """Every version of the schema that this code knows, by the names of the migrations."""
     return frozenset(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("0*.py"))

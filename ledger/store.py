@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,8 @@ from sqlalchemy.pool import NullPool
 
 from ledger.errors import StoreError, StoreUnavailable
 from ledger.passing import passes
+
+log = logging.getLogger("quotascope.ledger")
 
 if TYPE_CHECKING:
     from alembic.config import Config as AlembicConfig
@@ -210,6 +213,7 @@ def _upgrade(connection: Connection, config: AlembicConfig) -> None:
     from alembic.util.exc import CommandError
 
     _let_others_wait(connection)
+    _keep_a_copy(connection)
     try:
         command.upgrade(config, "head")
     except CommandError as error:
@@ -217,6 +221,32 @@ def _upgrade(connection: Connection, config: AlembicConfig) -> None:
         raise StoreError(
             f"the ledger {where} was written by another version of Quotascope: {error}"
         ) from error
+
+
+def _keep_a_copy(connection: Connection) -> None:
+    """A copy of a ledger that is about to become another, or why there is none.
+
+    Raises: StoreError for a ledger of a newer version.
+    """
+    from ledger.state import newer, revision, revisions
+    from ledger.upkeep import copies
+
+    url, schema = connection.engine.url, revision(connection)
+    if schema is None:
+        return
+    if schema not in revisions():
+        raise newer(f"the ledger {url.database}", schema)
+    if url.get_backend_name() != "sqlite":
+        log.warning("no backup is made before the upgrade: the ledger is on a server; pg_dump makes one")
+        return
+    file = Path(url.database or "")
+    copy = file.with_name(f"{file.name}.before-{max(revisions())}")
+    try:
+        if not copy.exists():  # else: the upgrade was interrupted
+            copies.make(file, copy)
+        log.warning("the ledger is upgraded from schema %s; %s is as it was before", schema, copy)
+    except StoreError as error:
+        log.warning("no backup is made before the upgrade from schema %s: %s", schema, error)
 
 
 def _is_current(connection: Connection, config: AlembicConfig) -> bool:

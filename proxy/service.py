@@ -18,6 +18,7 @@ from ledger.accounts.changes import synchronise
 from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import current_book
 from ledger.requests import writes
+from ledger.upkeep.retention import Keep, Upkeep
 from ledger.values import DEFAULT_ACCOUNT
 from ledger.writing import OpenLedger
 from metrics import proxy as metrics
@@ -93,6 +94,9 @@ class Service:
         prices = CurrentPrices(current_book(settings.pricing.models))
         ledger = await asyncio.to_thread(open_ledger, settings, prices)
         stack.callback(ledger.close)
+        upkeep = Upkeep(ledger.url, Keep(*settings.storage.retention.days))
+        upkeep.start()
+        stack.push_async_callback(asyncio.to_thread, upkeep.close)
         store_events, store_samples = self._writers(stack, ledger)
         self.metrics = Metrics(metrics.FAMILIES)
         self.events = Fanout(store_events, _counted(self.metrics, prices, settings), LogLines(self._log_to))

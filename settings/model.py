@@ -19,6 +19,7 @@ from settings.console import Console
 from settings.gateways import Collector
 from settings.kinds import BasePath, BaseUrl, Budget, Digest, File, Header, Key, KeyName, Name, Rate, Weight
 from settings.metering import Metering
+from settings.retention import Retention
 from settings.rules import Rules
 from settings.section import Section
 
@@ -92,6 +93,7 @@ class Storage(Section):
         "`python -m ledger failure ID` alone shows it",
     )
     failure_body_days: float = Field(7.0, gt=0, le=3650, description="how long such an answer is kept")
+    retention: Retention = Retention()
 
 
 class Exporter(Section):

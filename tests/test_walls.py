@@ -30,7 +30,7 @@ ROOMS: dict[str, set[str]] = {
 
 ORDER: dict[str, tuple[str, ...]] = {
     "proxy": ("relay", "websocket", "accounts", "routing", "observers", "metering", "http"),
-    "ledger": ("cli", "reader", "gateways", "accounts", "requests", "pricing", "quota"),
+    "ledger": ("cli", "upkeep", "reader", "gateways", "accounts", "requests", "pricing", "quota"),
     "simulator": ("gateway", "provider", "history"),
     "dashboards": ("delivery", "preview", "pages", "panels", "kit", "queries"),
 }
@@ -51,7 +51,7 @@ not know that there is one."""
 
 LIBRARIES: dict[str, set[str]] = {
     "metrics": set(),
-    "ledger": {"sqlalchemy", "alembic", "genai_prices"},
+    "ledger": {"sqlalchemy", "alembic", "genai_prices", "pyarrow"},
     "settings": {"pydantic"},
     "prometheus": {"promql_parser", "yaml", "jinja2", "aiohttp", "prometheus_client"},
     "provisioning": {"jinja2"},

@@ -9,8 +9,9 @@ from typing import Any
 from ledger.accounts.configured import PLANS
 from ledger.cli import failure
 from ledger.cli.price import add_price
+from ledger.cli.upkeep import add_upkeep
 
-DESCRIPTION = "The ledger: accounts that the proxy routes requests to, and what requests cost."
+DESCRIPTION = "The ledger: accounts that the proxy routes requests to, what requests cost, its upkeep."
 
 EPILOG = """\
 examples:
@@ -22,6 +23,9 @@ examples:
   python -m ledger price --model gpt-5.6-sol --input 18014 --cache-write 18011 --output 500
   python -m ledger prices unpriced            models that were used and have no price
   python -m ledger failure 4711               what the provider answered, if storage.failure_bodies is on
+  python -m ledger backup                     a checked copy beside the ledger, while proxies write
+  python -m ledger check --repair             sums that differ from the requests are put right
+  python -m ledger export may.csv --since 2026-05-01 --until 2026-06-01 --status error
 
 A credential is a reference, never the secret: env:NAME is read by the proxy from its environment, so set it
 before the proxy starts; file:PATH from a file that holds the key alone; codex:PATH from the auth.json that
@@ -66,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("id", help="the account, as `list` shows it")
         _config(sub)
     _pricing(subjects)
+    add_upkeep(subjects, _config)
     failed = subjects.add_parser("failure", help=failure.HELP, description=failure.HELP)
     failure.add_failure(failed)
     _config(failed)

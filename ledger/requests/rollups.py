@@ -130,6 +130,11 @@ def begin_of(slot: int) -> datetime:
     return EPOCH + timedelta(microseconds=slot * SLOT)
 
 
+def begin_of_hour(at: datetime) -> datetime:
+    """When the hour of a moment begins."""
+    return EPOCH + timedelta(hours=micros(at) // HOUR)
+
+
 @lru_cache(1_000)
 def _day(number: int) -> str:
     return (EPOCH + timedelta(days=number)).date().isoformat()

@@ -17,6 +17,7 @@ from ledger.requests.answers import EPOCH, Breakdown, Concentration, Group, Line
 from ledger.requests.blocks import Question
 from ledger.requests.filter import Dimension, RequestFilter
 from ledger.requests.grouping import Measure, duration_rows, outcome_rows, priced_rows
+from ledger.requests.horizons import REQUESTS, since
 from ledger.requests.plan import Plan, plan
 from ledger.requests.sums import (
     NO_SUMS,
@@ -190,7 +191,7 @@ def _summed(
     durations: bool,
 ) -> _Sums:
     """Totals by interval between the cuts, and by values."""
-    parts, keys = plan(where, by, cuts), tuple(by)
+    parts, keys = plan(where, by, cuts, since(connection, REQUESTS)), tuple(by)
     found: dict[_Key, list[Vector]] = {}
     asked = Question(where.between(None, None), keys, book)
     for number, content in blocks.read(connection, asked, parts.spans):

@@ -1,0 +1,196 @@
+"""Forgetting what is old: requests, while all their sums stay, and sums by hour, while those by day stay.
+
+The horizon is moved first, in a transaction of its own: from then on no question reads rows before it, so
+none ever sees half of them. Then the rows go in steps of some milliseconds; whatever interrupts them, the
+next run goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from time import monotonic, sleep
+
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    delete,
+    func,
+    select,
+    type_coerce,
+    update,
+)
+
+from ledger.columns import micros
+from ledger.errors import StoreError
+from ledger.request_tables import request_changes, request_durations, request_hourly, request_rows
+from ledger.requests import limits
+from ledger.requests.horizons import HOURLY, REQUESTS, horizon
+from ledger.requests.rollups import DAY_HOURS, HOUR, SLOTS
+from ledger.schema import versions
+from ledger.store import translated, upsert, writer
+from ledger.upkeep.space import give_back
+
+log = logging.getLogger("quotascope.upkeep")
+
+ROWS_AT_ONCE = 200
+REST_SHARE = 1.0
+"""How long the next step waits, in parts of the time that the last one took: who writes comes first."""
+
+SETTLE_SECONDS = limits.SECONDS
+EVERY_SECONDS = 3_600.0
+FIRST_SECONDS = 60.0
+
+TURN, TURN_MICROS = "upkeep_turn", 3_000_000_000
+"""Until when nobody else begins: a little less than EVERY_SECONDS."""
+
+Stopped = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How many days are kept; None: for ever.
+
+    Attributes:
+        requests: one by one.
+        hourly: sums by hour. Those by day are always kept.
+    """
+
+    requests: int | None = None
+    hourly: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What one run has forgotten."""
+
+    requests: int = 0
+    hours: int = 0
+    bytes: int = 0
+
+
+def prune(engine: Engine, keep: Keep, now: datetime, *, stopped: Stopped = lambda: False) -> Pruned:
+    """Forget what is older, up to a UTC midnight. Raises: StoreError."""
+    requests = hours = 0
+    with translated(engine.url, "cannot prune"):
+        if keep.requests is not None:
+            hour = _move(engine, REQUESTS, _midnight(now, keep.requests), stopped)
+            at = type_coerce(request_rows.c.at, BigInteger)
+            requests = _in_steps(engine, partial(_delete_rows, at < hour * HOUR), stopped)
+            with engine.begin() as connection:  # of five minutes that nobody can ask for any more
+                stamps = request_changes.c
+                old = (stamps.minutes == 5, stamps.number < hour * SLOTS)
+                connection.execute(delete(request_changes).where(*old))
+        if keep.hourly is not None:
+            hour = _move(engine, HOURLY, _midnight(now, keep.hourly), stopped)
+            for table in (request_hourly, request_durations):
+                hours += _in_steps(engine, partial(_delete_hour, table, hour), stopped)
+    freed = give_back(engine, stopped=stopped) if requests or hours else 0
+    return Pruned(requests, hours, freed)
+
+
+def _midnight(now: datetime, days: int) -> int:
+    """The hour since 1970 before which everything is older."""
+    return (micros(now) // HOUR // DAY_HOURS - days) * DAY_HOURS
+
+
+def _move(engine: Engine, name: str, hour: int, stopped: Stopped) -> int:
+    """Move a horizon, never back; where it is. Questions that began before are over when this returns."""
+    with engine.begin() as connection:
+        before = horizon(connection, name)
+        if before is not None and before >= hour:
+            return before
+        upsert(connection, versions, ["name"], [{"name": name, "version": hour}])
+    deadline = monotonic() + SETTLE_SECONDS
+    while monotonic() < deadline and not stopped():
+        sleep(0.05)
+    return hour
+
+
+def _in_steps(engine: Engine, step: Callable[[Connection], int], stopped: Stopped) -> int:
+    """Delete in short transactions until nothing is left; how many there were."""
+    total = 0
+    while not stopped():
+        began = monotonic()
+        with engine.begin() as connection:
+            number = step(connection)
+        if not number:
+            break
+        total += number
+        sleep(REST_SHARE * (monotonic() - began))
+    return total
+
+
+def _delete_rows(gone: ColumnElement[bool], connection: Connection) -> int:
+    some = select(request_rows.c.id).where(gone).order_by(request_rows.c.at).limit(ROWS_AT_ONCE)
+    return connection.execute(delete(request_rows).where(request_rows.c.id.in_(some))).rowcount
+
+
+def _delete_hour(table: Table, end: int, connection: Connection) -> int:
+    first = connection.execute(select(func.min(table.c.hour)).where(table.c.hour < end)).scalar()
+    return 0 if first is None else connection.execute(delete(table).where(table.c.hour == first)).rowcount
+
+
+class Upkeep:
+    """Prunes a ledger from time to time, in a thread of its own. Of several processes, one does it.
+
+    Args:
+        url: of a ledger that is migrated.
+    """
+
+    def __init__(self, url: URL, keep: Keep) -> None:
+        self._url, self._keep = url, keep
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+
+    def start(self) -> None:
+        """Begin, unless all is kept for ever."""
+        if self._keep != Keep():
+            self._thread.start()
+
+    def close(self) -> None:
+        """End after the step that is under way."""
+        self._ending.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        pause = FIRST_SECONDS
+        while not self._ending.wait(pause):
+            pause = EVERY_SECONDS
+            try:
+                self._prune()
+            except StoreError as error:  # a full disk, a server that is away: the next time
+                log.warning("what is old could not be forgotten: %s", error)
+
+    def _prune(self) -> None:
+        engine = writer(self._url)
+        try:
+            with translated(self._url, "cannot prune"), engine.begin() as connection:
+                mine = _take_turn(connection)
+            if mine:
+                found = prune(engine, self._keep, datetime.now(UTC), stopped=self._ending.is_set)
+                if found != Pruned():
+                    log.info("%d requests and %d sums by hour were forgotten", found.requests, found.hours)
+        finally:
+            engine.dispose()
+
+
+def _take_turn(connection: Connection) -> bool:
+    """Whether it is this process's turn: nobody else has begun within the hour."""
+    now = micros(datetime.now(UTC))
+    turn = update(versions).where(versions.c.name == TURN, versions.c.version <= now)
+    if connection.execute(turn.values(version=now + TURN_MICROS)).rowcount:
+        return True
+    if connection.execute(select(versions.c.name).where(versions.c.name == TURN)).first():
+        return False
+    upsert(connection, versions, ["name"], [{"name": TURN, "version": now + TURN_MICROS}])
+    return True

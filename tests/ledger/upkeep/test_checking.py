@@ -1,0 +1,123 @@
+"""`check` finds what does not fit, and puts sums right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, select, text
+
+from ledger.requests.corrections import hide, remove
+from ledger.requests.writes import record
+from ledger.schema import daily_stats, request_durations, request_hourly, request_rows
+from ledger.store import migrate, sqlite_url, writer
+from ledger.upkeep.checking import check
+from ledger.values import RequestEvent, Usage
+from tests.ledger.conftest import NOON
+
+SUMS = (request_hourly, request_durations, daily_stats)
+
+
+def sums(ledger: Engine) -> list[list[tuple[object, ...]]]:
+    with ledger.connect() as connection:
+        found = [connection.execute(select(table)).all() for table in SUMS]
+    return [sorted(map(tuple, rows), key=str) for rows in found]
+
+
+@pytest.fixture
+def filled(ledger: Engine, make_event: Callable[..., RequestEvent]) -> Engine:
+    with ledger.begin() as connection:
+        made = [
+            make_event(
+                requested_at=NOON + timedelta(hours=5 * n),
+                model=f"model-{n % 3}",
+                latency_first_token_ms=7.0 * n,
+                status="error" if n % 5 == 0 else "success",
+                usage=Usage(1_000 + n, 400, 200 + n, 50, 10, 5),
+            )
+            for n in range(30)
+        ]
+        record(connection, made)
+        hide(connection, [3, 4], NOON)
+    return ledger
+
+
+def test_a_sound_ledger(filled: Engine) -> None:
+    before = sums(filled)
+    report = check(filled, mend=True)
+    assert report.sound
+    assert (report.requests, report.hours, report.days) == (30, [], [])
+    assert sums(filled) == before
+
+
+PLANTED = {
+    "too many": "UPDATE request_hourly SET requests = requests + 1 WHERE hour % 2 = 0",
+    "tokens": "UPDATE request_hourly SET cached_input_tokens = cached_input_tokens + 3",
+    "lost hours": "DELETE FROM request_hourly WHERE hour % 3 = 0",
+    "invented": "INSERT INTO request_durations VALUES (496400, 1, 0, 5, 9)",
+    "durations": "UPDATE request_durations SET number = number + 2 WHERE bucket > 3",
+    "days": "UPDATE daily_stats SET output_tokens = output_tokens - 1",
+    "lost days": "DELETE FROM daily_stats WHERE day > '2026-08-22'",
+    "a day too many": "UPDATE daily_stats SET model = 'other' WHERE model = 'model-1'",
+}
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_what_was_planted_is_found_and_put_right(filled: Engine, planted: str) -> None:
+    before = sums(filled)
+    with filled.begin() as connection:
+        connection.execute(text(PLANTED[planted]))
+    wrong = sums(filled)
+    assert wrong != before
+    found = check(filled, mend=False)
+    assert not found.sound
+    assert found.hours or found.days
+    assert sums(filled) == wrong  # looking changes nothing
+    assert check(filled, mend=True).sound
+    assert sums(filled) == before
+    assert not check(filled, mend=False).hours
+
+
+def test_requests_whose_texts_are_lost_are_told(filled: Engine) -> None:
+    with filled.begin() as connection:
+        connection.execute(text("DELETE FROM request_details"))
+    report = check(filled, mend=True)
+    assert report.lost == 30
+    assert not report.sound
+
+
+@given(data=st.data())
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_counting_again_says_what_writing_counted(
+    ledger: Engine, data: st.DataObject, events: st.SearchStrategy[RequestEvent]
+) -> None:
+    with ledger.begin() as connection:
+        record(connection, data.draw(st.lists(events, max_size=25, unique_by=lambda event: event.id)))
+    assert check(ledger, mend=False).sound
+    with ledger.begin() as connection:
+        remove(connection, list(connection.execute(select(request_rows.c.id)).scalars()))
+
+
+def test_a_damaged_file_is_told_and_nothing_is_put_right(
+    tmp_path: Path, make_event: Callable[..., RequestEvent]
+) -> None:
+    file = tmp_path / "usage.db"
+    engine = writer(sqlite_url(file))
+    migrate(engine)
+    with engine.begin() as connection:
+        record(connection, [make_event(session_id=str(n)) for n in range(400)])
+        root = connection.execute(text("SELECT rootpage FROM sqlite_master WHERE name = 'idx_rows_at'"))
+        page = root.scalar_one()
+    engine.dispose()
+    with file.open("r+b") as opened:
+        opened.seek((page - 1) * 4096)
+        opened.write(b"\xff" * 4_096)
+    engine = writer(sqlite_url(file))
+    report = check(engine, mend=True)
+    engine.dispose()
+    assert report.problems
+    assert not report.sound

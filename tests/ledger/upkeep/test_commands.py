@@ -1,0 +1,138 @@
+"""`python -m ledger backup`, `restore`, `check` and the others, as a person uses them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from sqlalchemy import text
+
+from ledger.__main__ import main
+from ledger.requests.writes import record
+from ledger.store import migrate, sqlite_url, writer
+from ledger.upkeep import copies
+from ledger.values import RequestEvent
+
+
+class Done(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+Ask = Callable[..., Done]
+
+
+@pytest.fixture
+def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Ask:
+    monkeypatch.chdir(tmp_path)
+
+    def ask(*words: str) -> Done:
+        try:
+            code = main(words, {})
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Done(code, *capfd.readouterr())
+
+    return ask
+
+
+@pytest.fixture
+def filled(ask: Ask, make_event: Callable[..., RequestEvent]) -> None:
+    change("")
+    engine = writer(sqlite_url(Path("usage.db")))
+    with engine.begin() as connection:
+        record(connection, [make_event(model=f"model-{n % 2}") for n in range(20)])
+    engine.dispose()
+
+
+def change(statement: str) -> None:
+    engine = writer(sqlite_url(Path("usage.db")))
+    migrate(engine)
+    if statement:
+        with engine.begin() as connection:
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+@pytest.mark.parametrize("command", ["backup", "check", "vacuum", "export", "stats", "migrate"])
+def test_without_a_ledger_each_says_so_and_makes_none(ask: Ask, command: str) -> None:
+    done = ask(command)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "ledger: there is no ledger usage.db yet: it is made when the proxy starts\n"
+    assert not Path("usage.db").exists()
+
+
+def test_backup_damage_and_restore(ask: Ask, filled: None) -> None:
+    assert ask("backup", "copy.db").out.startswith("copy.db: ")
+    change("DELETE FROM request_rows")
+    refused = ask("restore", "copy.db")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--replace" in refused.err
+    assert "the ledger before it is usage.db.replaced-" in ask("restore", "copy.db", "--replace").out
+    assert "20 requests and their sums are sound" in ask("check").out
+
+
+def test_check_tells_and_mends(ask: Ask, filled: None) -> None:
+    change("UPDATE request_hourly SET requests = requests + 1")
+    told = ask("check")
+    assert told.code == 2
+    assert "the sums of 1 hours differ from the requests: --repair puts them right" in told.err
+    assert "the sums of 1 hours were put right" in ask("check", "--repair").out
+    assert ask("check").code == 0
+
+
+def test_export_to_a_file_and_to_the_screen(ask: Ask, filled: None) -> None:
+    assert ask("export", "all.csv").out == "20 requests written to all.csv\n"
+    assert len(Path("all.csv").read_text().splitlines()) == 21
+    assert Path("all.csv").stat().st_mode & 0o777 == 0o600
+    shown = ask("export", "--model", "model-1", "--since", "2026-08-21").out.splitlines()
+    assert [json.loads(line)["model"] for line in shown] == ["model-1"] * 10
+    assert ask("export", "--http-status", "many").err.startswith("ledger: --http-status 'many': allowed")
+    assert "allowed: a date or time" in ask("export", "--since", "yesterday").err
+    assert "cannot write nowhere/x.csv" in ask("export", "nowhere/x.csv").err
+
+
+def test_stats(ask: Ask, filled: None) -> None:
+    said = ask("stats").out
+    for line in ("requests            20, ", "counted in sums     20", "requests since      all are kept"):
+        assert line in said
+
+
+def test_vacuum_gives_back_what_is_free(ask: Ask, filled: None) -> None:
+    change("INSERT INTO failure_bodies VALUES ('x', 1, zeroblob(3000000))")
+    change("DELETE FROM failure_bodies")
+    assert ask("vacuum").out.startswith("3.0 MB given back")
+    assert Path("usage.db").stat().st_size < 1_000_000
+    assert ask("vacuum", "--full").code == 0
+
+
+def test_a_file_that_cannot_give_space_back_step_by_step_is_told_what_helps(ask: Ask, filled: None) -> None:
+    change("PRAGMA auto_vacuum=NONE")
+    engine = writer(sqlite_url(Path("usage.db")))
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for statement in ("PRAGMA journal_mode=DELETE", "PRAGMA auto_vacuum=NONE", "VACUUM"):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    assert "`python -m ledger vacuum --full`" in ask("vacuum").err
+    assert ask("vacuum", "--full").code == 0
+    assert ask("vacuum").code == 0
+
+
+def test_a_ledger_of_a_newer_version_is_refused_in_one_line(ask: Ask, filled: None) -> None:
+    change("UPDATE alembic_version SET version_num = '9999'")
+    for command in (["check"], ["stats"], ["export"], ["migrate"], ["backup"], ["accounts", "list"]):
+        done = ask(*command)
+        assert done.code == 2
+        assert "newer version of Quotascope (schema 9999" in done.err
+        assert done.err.count("\n") == 1
+
+
+def test_a_full_disk_is_one_line(ask: Ask, filled: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copies, "free_bytes", lambda target: 7)
+    assert "and 7 are free" in ask("backup").err

@@ -1,0 +1,279 @@
+"""What is forgotten stays in all totals, whatever goes on meanwhile."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, func, select
+
+from ledger.columns import micros
+from ledger.pricing.files import current_book
+from ledger.requests import queries
+from ledger.requests.corrections import remove
+from ledger.requests.filter import Dimension, RequestFilter
+from ledger.requests.horizons import HOURLY, REQUESTS, horizon, since
+from ledger.requests.limits import asking
+from ledger.requests.rollups import HOUR
+from ledger.requests.writes import record
+from ledger.schema import (
+    daily_stats,
+    request_changes,
+    request_durations,
+    request_hourly,
+    request_rows,
+    versions,
+)
+from ledger.store import reader, sqlite_url
+from ledger.upkeep import retention
+from ledger.upkeep.checking import check
+from ledger.upkeep.retention import Keep, Upkeep, prune
+from ledger.values import RequestEvent
+from tests.ledger.conftest import NOON
+
+ROOT = Path(__file__).parents[3]
+BOOK = current_book({})
+GONE = 2_232
+"""Of 4,000 requests, one every ten minutes: those of fifteen days and a half."""
+
+DIMENSIONS: tuple[Dimension, ...] = (
+    "provider",
+    "model",
+    "account_id",
+    "api_key_id",
+    "project",
+    "status",
+    "error_code",
+)
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "SETTLE_SECONDS", 0.0)
+
+
+def number(ledger: Engine, table: Any = request_rows) -> int:
+    with ledger.connect() as connection:
+        return connection.execute(select(func.count()).select_from(table)).scalar_one()
+
+
+def answers(ledger: Engine, bounds: list[datetime]) -> list[Any]:
+    """Every kind of total, over all time, over days, and over hours that lie across."""
+    engine = reader(ledger.url)
+    try:
+        with asking(engine) as connection:
+            found: list[Any] = [queries.totals(connection, RequestFilter(), BOOK, durations=True)]
+            for dimension in DIMENSIONS:
+                found.append(queries.by(connection, RequestFilter(), dimension, BOOK))
+            found.append(queries.series(connection, RequestFilter(), bounds, BOOK, dimension="model"))
+            found.append(queries.totals(connection, RequestFilter(since=bounds[1], until=bounds[-1]), BOOK))
+            found.append(queries.totals(connection, RequestFilter(until=bounds[2], status=("error",)), BOOK))
+            days = [
+                connection.execute(select(daily_stats)).all(),
+                queries.day_sums(connection, "2026", "2027"),
+            ]
+            return [*found, sorted(map(tuple, days[0])), days[1]]
+    finally:
+        engine.dispose()
+
+
+@given(data=st.data())
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_totals_before_and_after_are_equal(
+    ledger: Engine, data: st.DataObject, events: st.SearchStrategy[RequestEvent]
+) -> None:
+    with ledger.begin() as connection:
+        made = data.draw(st.lists(events, max_size=30, unique_by=lambda event: event.id))
+        record(connection, made)
+    days = [NOON.replace(hour=0) + timedelta(days=n) for n in range(-3, 4)]
+    hours = sorted({NOON.replace(hour=h) + timedelta(days=d) for h in (5, 19) for d in (-1, 0, 1)})
+    before = [answers(ledger, bounds) for bounds in (days, hours)]
+    now = data.draw(st.sampled_from([NOON + timedelta(days=n) for n in range(-1, 5)]))
+    prune(ledger, Keep(requests=1), now)
+    midnight = now.replace(hour=0) - timedelta(days=1)
+    assert number(ledger) == sum(event.requested_at >= midnight for event in made)
+    assert [answers(ledger, bounds) for bounds in (days, hours)] == before
+    assert check(ledger, mend=False).sound
+    with ledger.begin() as connection:
+        late = data.draw(st.lists(events, max_size=5, unique_by=lambda event: event.id))
+        late = [event for event in late if event.id not in {known.id for known in made}]
+        record(connection, late)
+    after = answers(ledger, days)
+    assert after[0].requests == before[0][0].requests + len(late)
+    prune(ledger, Keep(requests=1), now)
+    assert answers(ledger, days) == after
+    _empty(ledger)
+
+
+def _empty(ledger: Engine) -> None:
+    with ledger.begin() as connection:
+        remove(connection, list(connection.execute(select(request_rows.c.id)).scalars()))
+        for table in (request_hourly, request_durations, daily_stats, request_changes):
+            connection.execute(table.delete())
+        connection.execute(versions.delete().where(versions.c.name == REQUESTS))
+
+
+def test_a_bound_within_an_hour_that_is_forgotten_counts_the_hour_once(
+    ledger: Engine, make_event: Callable[..., RequestEvent]
+) -> None:
+    with ledger.begin() as connection:
+        record(connection, [make_event(requested_at=NOON + timedelta(minutes=7 * n)) for n in range(100)])
+    prune(ledger, Keep(requests=1), NOON + timedelta(days=9))
+    assert number(ledger) == 0
+    cut = NOON + timedelta(hours=3, minutes=33)
+    engine = reader(ledger.url)
+    with asking(engine) as connection:
+        first = queries.totals(connection, RequestFilter(until=cut), BOOK).requests
+        rest = queries.totals(connection, RequestFilter(since=cut), BOOK).requests
+        hourly = [NOON + timedelta(minutes=30 * n) for n in range(-100, 100)]  # more than are read singly
+        (line,) = queries.series(connection, RequestFilter(), hourly, BOOK)
+    engine.dispose()
+    assert (first, rest) == (26, 74)
+    assert sum(point.totals.requests for point in line.points) == 100
+
+
+def test_many_broken_hours_on_both_sides_of_the_horizon(
+    ledger: Engine, make_event: Callable[..., RequestEvent]
+) -> None:
+    with ledger.begin() as connection:
+        made = [make_event(requested_at=NOON + timedelta(minutes=47 * n)) for n in range(300)]
+        record(connection, made)
+    prune(ledger, Keep(requests=2), NOON + timedelta(days=6))
+    bounds = [NOON.replace(hour=0) + timedelta(minutes=77 * n) for n in range(250)]
+    engine = reader(ledger.url)
+    with asking(engine) as connection:
+        (line,) = queries.series(connection, RequestFilter(), bounds, BOOK)
+        kept = since(connection, REQUESTS)
+    engine.dispose()
+    assert kept is not None
+    assert sum(point.totals.requests for point in line.points) == 300
+    for point in line.points:
+        if point.since >= kept:
+            inside = [event for event in made if point.since <= event.requested_at < point.until]
+            assert point.totals.requests == len(inside)
+
+
+def test_sums_by_hour_go_and_those_by_day_stay(
+    ledger: Engine, make_event: Callable[..., RequestEvent]
+) -> None:
+    with ledger.begin() as connection:
+        record(connection, [make_event(requested_at=NOON + timedelta(days=n)) for n in range(10)])
+    days = number(ledger, daily_stats)
+    found = prune(ledger, Keep(requests=2, hourly=4), NOON + timedelta(days=10))
+    assert (found.requests, found.hours) == (8, 12)
+    assert (number(ledger), number(ledger, request_hourly)) == (2, 4)
+    assert number(ledger, daily_stats) == days
+    with ledger.connect() as connection:
+        assert horizon(connection, HOURLY) == micros(NOON.replace(hour=0) + timedelta(days=6)) // HOUR
+    assert check(ledger, mend=True).sound
+    assert number(ledger, daily_stats) == days
+
+
+def test_a_longer_time_later_brings_nothing_back(ledger: Engine) -> None:
+    prune(ledger, Keep(requests=20), NOON)
+    prune(ledger, Keep(requests=90), NOON)
+    with ledger.connect() as connection:
+        assert since(connection, REQUESTS) == NOON.replace(hour=0) - timedelta(days=20)
+
+
+@pytest.fixture
+def grown(ledger: Engine, make_event: Callable[..., RequestEvent]) -> Engine:
+    with ledger.begin() as connection:
+        made = [
+            make_event(
+                requested_at=NOON - timedelta(days=30) + timedelta(minutes=10 * n), session_id=f"{n:0150}"
+            )
+            for n in range(4_000)
+        ]
+        record(connection, made)
+    return ledger
+
+
+def test_space_is_given_back_and_writers_go_on(
+    grown: Engine, make_event: Callable[..., RequestEvent]
+) -> None:
+    engine, waits, stop = grown, list[float](), threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            began = time.monotonic()
+            with engine.begin() as connection:
+                record(connection, [make_event(requested_at=NOON) for _ in range(5)])
+            waits.append(time.monotonic() - began)
+            time.sleep(0.005)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        found = prune(engine, Keep(requests=14), NOON)
+    finally:
+        stop.set()
+        thread.join()
+    assert found.requests == GONE
+    assert len(waits) > 5
+    assert sorted(waits)[len(waits) // 2] < 0.5  # none waits for all of it; how short it is, bench measures
+    assert number(engine) == 4_000 - found.requests + 5 * len(waits)
+    if engine.dialect.name == "sqlite":
+        assert found.bytes > 200_000
+    assert check(engine, mend=False).sound
+
+
+def test_killed_in_the_middle_it_goes_on(grown: Engine) -> None:
+    before = answers(grown, [NOON + timedelta(days=n) for n in range(-40, 2)])
+    script = (
+        "import sys\nfrom datetime import datetime\nfrom sqlalchemy import make_url\n"
+        "from ledger.store import writer\nfrom ledger.upkeep import retention\n"
+        "retention.SETTLE_SECONDS, retention.REST_SHARE = 0, 3\n"
+        "plain = retention._delete_rows\n"
+        "def told(*given):\n    print('step', flush=True)\n    return plain(*given)\n"
+        "retention._delete_rows = told\n"
+        "engine, now = writer(make_url(sys.argv[1])), datetime.fromisoformat(sys.argv[2])\n"
+        "retention.prune(engine, retention.Keep(14), now)"
+    )
+    url = grown.url.render_as_string(hide_password=False)
+    command = [sys.executable, "-c", script, url, NOON.isoformat()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        for _ in range(5):
+            process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+    left = number(grown)
+    assert 4_000 - GONE < left < 4_000
+    assert answers(grown, [NOON + timedelta(days=n) for n in range(-40, 2)]) == before
+    assert prune(grown, Keep(requests=14), NOON).requests == left - (4_000 - GONE)
+    assert answers(grown, [NOON + timedelta(days=n) for n in range(-40, 2)]) == before
+    assert check(grown, mend=False).sound
+
+
+def test_of_two_processes_one_does_it_in_the_background(
+    grown: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "FIRST_SECONDS", 0.0)
+    both = [Upkeep(grown.url, Keep(requests=14)) for _ in range(2)]
+    for one in both:
+        one.start()
+    deadline = time.monotonic() + 60
+    while number(grown) == 4_000 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for one in both:
+        one.close()
+    assert number(grown) < 4_000  # they are of August
+    with grown.begin() as connection:
+        assert not retention._take_turn(connection)
+
+
+def test_what_keeps_all_starts_nothing(tmp_path: Path) -> None:
+    idle = Upkeep(sqlite_url(tmp_path / "none.db"), Keep())
+    idle.start()
+    idle.close()
+    assert not (tmp_path / "none.db").exists()
