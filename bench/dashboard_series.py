@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from metrics import exporter, proxy
+from metrics import collector, exporter, proxy
 from metrics import recorded as names
 from metrics.family import MetricFamily
 from prometheus.config import RuleConfig
@@ -36,6 +36,7 @@ _VALUES = {
     "error_class": CLASSES,
     "reason": REASONS,
     "api_key": KEYS,
+    "project": KEYS[:20],
     "tier": TIERS,
     "pool": HOW[0],
     "sticky_backend": HOW[1],
@@ -50,7 +51,6 @@ _VALUES = {
     "status_code": ("500",),
     "period": ("day",),
     "error_code": ("server_error",),
-    "job": ("quotascope-proxy",),
     "instance": ("127.0.0.1:8787",),
     "display": ("somebody@example.com",),
     "plan_type": ("plus",),
@@ -66,46 +66,46 @@ class Kept:
     every: timedelta = SCRAPE
 
 
-def scraped(raw_accounts: timedelta) -> Iterator[Kept]:
-    """What a Prometheus has of 30 days, as far as any panel reaches by default.
-
-    Args:
-        raw_accounts: how far back counters by account go; with rules, panels read two hours of them.
-    """
-    lines = (proxy.COST, proxy.REQUESTS, proxy.TOKENS, proxy.UNPRICED)
+def scraped() -> Iterator[Kept]:
+    """What a Prometheus has, as far as any panel reaches when a dashboard shows seven days."""
+    lines = (proxy.COST, proxy.REQUESTS)
     counters = [f for f in proxy.FAMILIES if f.kind == "counter" and f not in lines]
-    yield Kept(lines, 30 * DAY)
-    yield Kept([f for f in counters if "account_id" in f.labels], raw_accounts)
-    yield Kept([f for f in counters if "account_id" not in f.labels], DAY + HOUR)
-    yield Kept([f for f in proxy.FAMILIES if f.kind == "histogram"], DAY + HOUR)
-    yield Kept([f for f in proxy.FAMILIES if f.kind == "gauge"], DAY + HOUR)
-    yield Kept([f for f in exporter.FAMILIES if f in _OVER_TIME], DAY + HOUR)
+    others = [f for f in proxy.FAMILIES if f.kind != "counter"]
+    yield Kept(lines, 15 * DAY)
+    # With our rules, panels read two hours of counters by account.
+    yield Kept([f for f in counters if "account_id" in f.labels], 2 * HOUR)
+    yield Kept([f for f in counters if "account_id" not in f.labels], WEEK)
+    yield Kept(others, WEEK)
+    yield Kept([f for f in exporter.FAMILIES if f in _OVER_TIME], WEEK, _WITHIN_LOOKBACK)
     yield Kept([f for f in exporter.FAMILIES if f not in _OVER_TIME], 2 * HOUR)
-    yield Kept(names.BUILT_IN, DAY + HOUR)
+    yield Kept([collector.EVENTS, collector.GAP_SECONDS, collector.PENDING, collector.LAST_EVENT], WEEK)
+    yield Kept(names.BUILT_IN, WEEK)
 
+
+WEEK = 7 * DAY + HOUR
+_WITHIN_LOOKBACK = timedelta(minutes=4)
+"""A point of a line is the last sample before it, however many there are."""
 
 _OVER_TIME = (
-    exporter.SECONDARY_CREDITS,
-    exporter.SECONDARY_USED,
-    exporter.SECONDARY_RESET,
-    exporter.SECONDARY_WINDOW,
-    exporter.NEWEST_REQUEST,
-    exporter.COLLECTOR_DURATION,
+    *(exporter.SECONDARY_CREDITS, exporter.SECONDARY_USED, exporter.SECONDARY_RESET),
+    *(exporter.SECONDARY_WINDOW, exporter.PRIMARY_USED, exporter.NEWEST_REQUEST, exporter.STORE_BYTES),
+    *(exporter.COLLECTOR_DURATION, exporter.ACCOUNT_CYCLE_COST, exporter.IMPLIED_QUOTA_7D),
 )
-"""What panels ask of the exporter at every moment of a day; of the rest they ask the latest value."""
+"""What panels ask of the exporter at every moment of the range; of the rest they ask the latest value."""
 
 
 def recorded() -> Iterator[Kept]:
     """What our rules add."""
-    yield Kept([names.COST], 30 * DAY)
-    yield Kept([f for f in names.MINUTELY if f != names.COST], DAY + HOUR, RuleConfig().evaluation_interval)
-    yield Kept([hourly.name for hourly in names.HOURLY], 3 * DAY, HOUR)
+    yield Kept([names.COST], 31 * DAY)
+    yield Kept([f for f in names.MINUTELY if f != names.COST], WEEK, RuleConfig().evaluation_interval)
+    yield Kept([hourly.name for hourly in names.HOURLY], WEEK, HOUR)
 
 
 def series(family: MetricFamily, accounts: int) -> list[str]:
     """Every series of a family, as text."""
     labels = dict.fromkeys((*names.JOB_AND_INSTANCE, *family.labels))
-    values = [_ids(accounts) if label == "account_id" else _VALUES.get(label, ("x",)) for label in labels]
+    given = _VALUES | {"account_id": _ids(accounts), "job": (_job(family),)}
+    values = [given.get(label, ("x",)) for label in labels]
     found = []
     for some in product(*values):
         text = ",".join(f'{label}="{value}"' for label, value in zip(labels, some, strict=True))
@@ -115,6 +115,13 @@ def series(family: MetricFamily, accounts: int) -> list[str]:
         else:
             found.append(f"{family.name}{{{text}}}")
     return found
+
+
+def _job(family: MetricFamily) -> str:
+    config = RuleConfig()
+    if family in collector.OWN:
+        return config.collector_job
+    return config.exporter_job if family in exporter.FAMILIES else config.proxy_job
 
 
 def fill(data: Path, kept: Sequence[Kept], accounts: int, now: datetime, promtool: str) -> None:

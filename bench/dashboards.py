@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import tempfile
 import time
@@ -17,45 +16,54 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bench.dashboard_series import DAY, HOUR, fill, recorded, scraped
+from bench.dashboard_series import fill, recorded, scraped
 from bench.processes import free_port
 from dashboards.build import dashboards
 from dashboards.preview.grafana_time import Ask, View, asks
-from metrics import recorded as names
+from dashboards.queries.activity import ALL
 from prometheus.config import RuleConfig
 
 ACCOUNTS = 1_000
 FEW = (20, 40)
-"""Without rules a thousand accounts do not fit into a benchmark: two small fleets give the straight line."""
+"""A thousand accounts over a week do not fit into a benchmark; samples grow with accounts in a straight line,
+so two small fleets tell."""
 
 MOST = 2_000_000
-"""Samples that opening any dashboard may load."""
+"""Samples that opening any dashboard at seven days may load."""
 
 CONFIG = RuleConfig(scrape_interval=timedelta(seconds=60))
 CHOICES = {"model": ".*", "api": ".*", "account": ".*", "top": "20", "least": "5"}
-ONE_ACCOUNT = {"activity": {"account": "acc-00001"}}
+ALL_TRAFFIC = {"activity": {"account": ALL}}
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Samples that a panel loads, with our recording rules and without."""
+    """Samples that a panel loads when the dashboard shows so much; 30 days by the straight line through the
+    others."""
 
     dashboard: str
     panel: str
-    ruled: int
-    raw: int
+    day: int
+    week: int
+
+    @property
+    def month(self) -> int:
+        """At 30 days."""
+        return max(self.week, line((1, 7), (self.day, self.week), 30))
 
 
 def measure(accounts: int = ACCOUNTS, few: tuple[int, int] = FEW) -> list[Cost]:
-    """Every panel and every annotation of every dashboard, at its default time range."""
+    """Every panel and every annotation of every dashboard."""
     now = datetime(2026, 9, 10, 15, 20, 30, tzinfo=UTC)
-    with filled(accounts, 2 * HOUR, now) as url:
-        ruled = counts(url, now, unruled=False)
-    small = []
+    found: list[Mapping[str, Mapping[tuple[str, str], int]]] = []
     for number in few:
-        with filled(number, DAY + HOUR, now) as url:
-            small.append(counts(url, now, unruled=True))
-    return [Cost(*key, ruled[key], line(few, (small[0][key], small[1][key]), accounts)) for key in ruled]
+        with filled(number, now) as url:
+            found.append({start: counts(url, now, start) for start in ("now-24h", "now-7d")})
+    small, large = found
+    return [
+        Cost(*key, *(line(few, (small[start][key], large[start][key]), accounts) for start in small))
+        for key in small["now-24h"]
+    ]
 
 
 def line(at: tuple[int, int], values: tuple[int, int], wanted: int) -> int:
@@ -64,17 +72,16 @@ def line(at: tuple[int, int], values: tuple[int, int], wanted: int) -> int:
     return round(values[0] + slope * (wanted - at[0]))
 
 
-def counts(url: str, now: datetime, *, unruled: bool) -> Mapping[tuple[str, str], int]:
+def counts(url: str, now: datetime, start: str) -> Mapping[tuple[str, str], int]:
     """Samples by dashboard and panel."""
     found = {}
     for name, dashboard in dashboards(CONFIG).items():
-        view = View(
-            now, scrape_interval=CONFIG.scrape_interval, variables=CHOICES | ONE_ACCOUNT.get(name, {})
-        )
+        chosen = CHOICES | ALL_TRAFFIC.get(name, {})
+        view = View(now, start, scrape_interval=CONFIG.scrape_interval, variables=chosen)
         for panel in (*dashboard["panels"], *marks(dashboard)):
             asked = [] if panel["type"] == "row" else asks(panel, view, 800)
             if asked:
-                found[name, panel["title"]] = sum(loaded(url, ask, unruled) for ask in asked)
+                found[name, panel["title"]] = sum(loaded(url, ask) for ask in asked)
     return found
 
 
@@ -85,9 +92,9 @@ def marks(dashboard: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield {"type": "mark", "title": f"({mark['name']})", "targets": [mark["target"]]}
 
 
-def loaded(url: str, ask: Ask, unruled: bool) -> int:
+def loaded(url: str, ask: Ask) -> int:
     """Samples of one query."""
-    form = {"query": without_rules(ask.expr) if unruled else ask.expr, "stats": "all"}
+    form = {"query": ask.expr, "stats": "all"}
     if ask.instant:
         form["time"] = f"{ask.end.timestamp()}"
     else:
@@ -99,26 +106,12 @@ def loaded(url: str, ask: Ask, unruled: bool) -> int:
         return int(json.load(answer)["data"]["stats"]["samples"]["totalQueryableSamples"])
 
 
-def without_rules(expr: str) -> str:
-    """The same question to what was scraped."""
-    sources = {
-        names.COST.name: "codex_lb_proxy_cost_usd_total",
-        names.MARKS.name: "codex_lb_lb_mark_total",
-        names.RESETS.name: "codex_lb_secondary_resets_total",
-    }
-    for recorded_name, source in sources.items():
-        expr = expr.replace(recorded_name, source)
-    for hourly in names.HOURLY:
-        expr = re.sub(rf"sum_over_time\({hourly.name.name}\b", f"increase({hourly.source.name}", expr)
-    return expr
-
-
 @contextmanager
-def filled(accounts: int, raw: timedelta, now: datetime) -> Iterator[str]:
+def filled(accounts: int, now: datetime) -> Iterator[str]:
     """The address of a Prometheus with such a fleet."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "data")
-        fill(data, [*scraped(raw), *recorded()], accounts, now, "promtool")
+        fill(data, [*scraped(), *recorded()], accounts, now, "promtool")
         Path(folder, "p.yml").write_text("")
         port = free_port()
         command = ["prometheus", f"--config.file={folder}/p.yml", f"--storage.tsdb.path={data}"]
@@ -144,11 +137,11 @@ def ready(url: str) -> str:
 
 def table(costs: list[Cost]) -> str:
     """A line for each panel, and for each dashboard its sum."""
-    lines = [f"{'samples loaded':>50}{'with rules':>14}{'without':>14}"]
+    lines = [f"{'samples loaded':>52}{'24 h':>12}{'7 d':>12}{'30 d':>12}"]
     for name in dict.fromkeys(cost.dashboard for cost in costs):
         mine = [cost for cost in costs if cost.dashboard == name]
-        lines += [f"{cost.panel:>50}{cost.ruled:>14,}{cost.raw:>14,}" for cost in mine]
-        ruled, raw = sum(cost.ruled for cost in mine), sum(cost.raw for cost in mine)
-        verdict = "" if ruled <= MOST else f"  more than {MOST:,}"
-        lines.append(f"{'= ' + name:>50}{ruled:>14,}{raw:>14,}{verdict}")
+        lines += [f"{c.panel:>52}{c.day:>12,}{c.week:>12,}{c.month:>12,}" for c in mine]
+        day, week, month = (sum(getattr(c, at) for c in mine) for at in ("day", "week", "month"))
+        verdict = "" if week <= MOST else f"  more than {MOST:,}"
+        lines.append(f"{'= ' + name:>52}{day:>12,}{week:>12,}{month:>12,}{verdict}")
     return "\n".join(lines)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from dashboards.build import FOLDER, dashboards, write
+from dashboards.build import FOLDER, GIT_SYNC, dashboards, write, write_resources
 from dashboards.delivery import commands
 from dashboards.delivery.commands import TOKEN, URL, rule_config
 from dashboards.errors import DashboardError, TimeError
@@ -22,7 +22,8 @@ from settings.errors import SettingsError
 
 BUILD = """\
 Writes every dashboard as JSON, DIR/dashboards/NAME.json, for Grafana 10 and later. The compose stack mounts
-the folder; elsewhere let Grafana's file provisioning read it, or import the files.
+the folder; elsewhere let Grafana's file provisioning read it, or import the files. With --schema v2 the same
+dashboards are resources of Grafana 13, DIR/git-sync/Quotascope/NAME.json, which Git Sync takes as they are.
 """
 
 PREVIEW = """\
@@ -82,9 +83,12 @@ def moment(text: str | None, timezone: str) -> datetime:
 
 
 def _build(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    for path in write(dashboards(rule_config(arguments, environ)), arguments.out):
+    built = dashboards(rule_config(arguments, environ))
+    second = arguments.schema == "v2"
+    for path in (write_resources if second else write)(built, arguments.out):
         print(f"wrote {path}")
-    print(f"next: let Grafana read {arguments.out / FOLDER}")
+    folder = arguments.out / (GIT_SYNC if second else FOLDER)
+    print(f"next: {f'commit {folder} for Git Sync' if second else f'let Grafana read {folder}'}")
     return 0
 
 
@@ -110,6 +114,12 @@ def _parser() -> argparse.ArgumentParser:
     choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     build = _command(choices, "build", "write every dashboard as JSON", BUILD)
     build.add_argument("--out", metavar="DIR", type=Path, default=Path("build"), help="default: build")
+    build.add_argument(
+        "--schema",
+        choices=("v1", "v2"),
+        default="v1",
+        help="v1: for Grafana 10 and later; v2: resources of Grafana 13 for Git Sync; default: v1",
+    )
     preview = _command(choices, "preview", "draw every dashboard as a picture", PREVIEW)
     preview.add_argument("--prometheus", metavar="URL", required=True, help="like http://127.0.0.1:9090")
     preview.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for the pictures")

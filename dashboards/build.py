@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from dashboards.errors import OutputError
+from dashboards.kit import resources
 from dashboards.kit.plain import Json
+from dashboards.kit.resources import resource
 from dashboards.pages import accounts, activity, keys, overview, pipeline, routing, tokens
+from prometheus import addresses
 from prometheus.config import RuleConfig
 from prometheus.jobs import confined
 
 FOLDER = Path("dashboards")
+GIT_SYNC = Path("git-sync")
 
 DASHBOARDS: Mapping[str, Callable[[RuleConfig], Json]] = {
     "overview": overview.dashboard,
@@ -57,11 +61,24 @@ def write(contents: Mapping[str, Json], out: Path) -> list[Path]:
 
     Raises: OutputError.
     """
-    folder = out / FOLDER
+    return _write({f"{name}.json": dashboard for name, dashboard in contents.items()}, out / FOLDER)
+
+
+def write_resources(contents: Mapping[str, Json], out: Path) -> list[Path]:
+    """Write the same dashboards as resources of Grafana 13, in a folder that Git Sync takes as it is.
+
+    Raises: OutputError.
+    """
+    files = {f"{name}.json": resource(dashboard) for name, dashboard in contents.items()}
+    folder = resources.folder(addresses.FOLDER, addresses.FOLDER_TITLE)
+    return _write({"_folder.json": folder, **files}, out / GIT_SYNC / addresses.FOLDER_TITLE)
+
+
+def _write(files: Mapping[str, Json], folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, dashboard in contents.items():
-            (folder / f"{name}.json").write_text(text(dashboard), encoding="utf-8")
+        for name, content in files.items():
+            (folder / name).write_text(text(content), encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from error
-    return [folder / f"{name}.json" for name in contents]
+    return [folder / name for name in files]

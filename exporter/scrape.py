@@ -10,7 +10,7 @@ from exporter.accounts import IdentityMode, by_status, identities, statuses
 from exporter.collect import Collector, Outcome, health, run
 from exporter.log import Failures, without_addresses
 from exporter.source import Source
-from exporter.spend import newest, quota, spend
+from exporter.spend import newest, quota, size, spend
 from exporter.unreadable import Unreadable
 from exporter.windows import windows
 from metrics.exposition import Samples, render
@@ -52,7 +52,7 @@ def collectors(source: Source, mode: IdentityMode) -> tuple[Collector, ...]:
         return *spend(estimates), *quota(estimates), odd_requests.samples(len(odd), max(odd, default=None))
 
     def read_freshness(now: datetime) -> tuple[Samples, ...]:
-        return (newest(source.newest_request(now)),)
+        return newest(source.newest_request(now)), size(source.bytes())
 
     found = (
         Collector("accounts", read_accounts),

@@ -23,7 +23,7 @@ from ledger.quota.estimate import PERIOD, QuotaEstimate, QuotaRules
 from ledger.quota.estimates import Estimates
 from ledger.reader.foreign import Accounts, exists, micros, read_accounts
 from ledger.reader.meters import Meters, Shown
-from ledger.reader.newest import newest_request_at
+from ledger.reader.newest import newest_request_at, store_bytes
 from ledger.reader.readonly import Reader, passes_by_itself
 from ledger.reader.recent_requests import RequestPages
 from ledger.requests.queries import Account
@@ -100,6 +100,10 @@ class Source:
     def newest_request(self, now: datetime) -> int | None:
         """When the newest request ended, at most `now`, microseconds since 1970."""
         return _read_from(self._history, lambda connection: newest_request_at(connection, micros(now)))
+
+    def bytes(self) -> int:
+        """How large the store of the requests is."""
+        return _read_from(self._history, store_bytes)
 
     def unreadable_requests(self, now: datetime) -> tuple[int, ...]:
         """Ids of the requests that could not be understood."""

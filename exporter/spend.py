@@ -12,6 +12,7 @@ from metrics.exporter import (
     ESTIMATE_SUPPRESSED,
     IMPLIED_QUOTA_7D,
     NEWEST_REQUEST,
+    STORE_BYTES,
     USED_DELTA_7D,
 )
 from metrics.exposition import Samples
@@ -21,6 +22,11 @@ def newest(ended: int | None) -> Samples:
     """Seconds since 1970 of microseconds; no value at all where no request is stored, for 0 would be a
     date."""
     return Samples(NEWEST_REQUEST, {} if ended is None else {(): ended / 1_000_000})
+
+
+def size(stored: int) -> Samples:
+    """Bytes of the store."""
+    return Samples(STORE_BYTES, {(): float(stored)})
 
 
 Estimates = Mapping[str, QuotaEstimate]

@@ -130,6 +130,12 @@ NEWEST_REQUEST = MetricFamily(
     "When the newest stored request ended, in seconds since 1970.",
     unit="seconds",
 )
+STORE_BYTES = MetricFamily(
+    "codex_lb_exporter_store_bytes",
+    "gauge",
+    "Size of the store that is read: of the SQLite file, or of the PostgreSQL database.",
+    unit="bytes",
+)
 UNREADABLE_ROWS = MetricFamily(
     "codex_lb_exporter_unreadable_rows",
     "gauge",
@@ -159,5 +165,6 @@ FAMILIES: tuple[MetricFamily, ...] = (
     COLLECTOR_SUCCESS,
     COLLECTOR_DURATION,
     NEWEST_REQUEST,
+    STORE_BYTES,
     UNREADABLE_ROWS,
 )

@@ -206,6 +206,11 @@ BUDGET_CHARGED = MetricFamily(
 BUFFER_SIZE = MetricFamily(
     "codex_lb_request_log_buffer_size", "gauge", "Finished requests that wait to be stored in the ledger."
 )
+BUFFER_CAPACITY = MetricFamily(
+    "codex_lb_request_log_buffer_capacity",
+    "gauge",
+    "Finished requests that may wait to be stored before any is dropped.",
+)
 BUFFER_DROPPED = MetricFamily(
     "codex_lb_request_log_buffer_dropped_total",
     "counter",
@@ -316,6 +321,7 @@ FAMILIES: tuple[MetricFamily, ...] = (
     BUDGET_HITS,
     BUDGET_CHARGED,
     BUFFER_SIZE,
+    BUFFER_CAPACITY,
     BUFFER_DROPPED,
     LOOP_LAG,
     BODY_LOG_DROPPED,

@@ -24,6 +24,13 @@ SCRAPE_SAMPLES = MetricFamily(
     JOB_AND_INSTANCE,
 )
 
+ALERTS = MetricFamily(
+    "ALERTS",
+    "gauge",
+    "1 for each alert that is pending or firing, beside the labels of its own.",
+    ("alertname", "alertstate", "severity"),
+)
+
 COST = MetricFamily(
     # Ends in `_total` because Prometheus and Grafana take the ending for the sign of a counter.
     "job_instance_model:codex_lb_proxy_cost_usd:sum_total",
@@ -80,13 +87,27 @@ HOURLY_ACCOUNT_ERRORS = _hourly(proxy_metrics.ACCOUNT_ERRORS, "account_id")
 HOURLY_ACCOUNT_RETRIES = _hourly(proxy_metrics.ACCOUNT_RETRIES, "account_id", "api")
 HOURLY_ACCOUNT_UNPRICED = _hourly(proxy_metrics.ACCOUNT_UNPRICED, "account_id", "api")
 
+HOURLY_KEY_REQUESTS = _hourly(proxy_metrics.API_KEY_REQUESTS, "api_key")
+HOURLY_KEY_ERRORS = _hourly(proxy_metrics.KEY_ERRORS, "api_key")
+HOURLY_KEY_PROMPT = _hourly(proxy_metrics.KEY_PROMPT_TOKENS, "api_key")
+HOURLY_KEY_COMPLETION = _hourly(proxy_metrics.KEY_COMPLETION_TOKENS, "api_key")
+HOURLY_KEY_COST = _hourly(proxy_metrics.KEY_COST, "api_key", "model")
+HOURLY_PROJECT_COST = _hourly(proxy_metrics.PROJECT_COST, "project")
+
 HOURLY: tuple[Hourly, ...] = (
     HOURLY_ACCOUNT_COST,
     HOURLY_ACCOUNT_REQUESTS,
     HOURLY_ACCOUNT_ERRORS,
     HOURLY_ACCOUNT_RETRIES,
     HOURLY_ACCOUNT_UNPRICED,
+    HOURLY_KEY_REQUESTS,
+    HOURLY_KEY_ERRORS,
+    HOURLY_KEY_PROMPT,
+    HOURLY_KEY_COMPLETION,
+    HOURLY_KEY_COST,
+    HOURLY_PROJECT_COST,
 )
+"""By account or key, of which there may be thousands; a key's cost by model too."""
 
 RECORDED: tuple[MetricFamily, ...] = (*MINUTELY, *(hourly.name for hourly in HOURLY))
 BUILT_IN: tuple[MetricFamily, ...] = (UP, SCRAPE_SECONDS, SCRAPE_SAMPLES)

@@ -1,14 +1,13 @@
-"""Where alerts lead: the uid of each dashboard, and the address of a runbook page."""
+"""Where alerts lead: to a dashboard, and to a runbook page."""
 
 from __future__ import annotations
 
+from prometheus.addresses import ACCOUNTS as ACCOUNTS
+from prometheus.addresses import API_KEYS as API_KEYS
+from prometheus.addresses import OVERVIEW as OVERVIEW
+from prometheus.addresses import PIPELINE as PIPELINE
+from prometheus.addresses import ROUTING as ROUTING
 from prometheus.config import RuleConfig
-
-OVERVIEW = "quotascope-overview"
-ACCOUNTS = "quotascope-accounts"
-ROUTING = "quotascope-routing"
-API_KEYS = "feejooeqieio0c"
-PIPELINE = "quotascope-pipeline"
 
 
 def dashboard(config: RuleConfig, uid: str, choice: str = "") -> str:

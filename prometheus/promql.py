@@ -55,6 +55,13 @@ def select(family: MetricFamily, *matchers: Matcher) -> str:
     return _select(family, family.name, matchers)
 
 
+def without_label(selector: str, pattern: Matcher) -> str:
+    """The series of a selector whose name has not this label, where the pattern fits an empty text; else
+    none of them."""
+    name, _, inside = selector.rstrip("}").partition("{")
+    return f"{name}{{{','.join(filter(None, (inside, str(pattern))))}}}"
+
+
 def buckets(family: MetricFamily, *matchers: Matcher) -> str:
     """The bucket series of a histogram.
 

@@ -174,6 +174,7 @@ class Service:
         """What the proxy has to say of itself, not of requests."""
         self._accounts.deliver()
         self.metrics.gauge(metrics.BUFFER_SIZE).set(self.writer.waiting)
+        self.metrics.gauge(metrics.BUFFER_CAPACITY).set(self.writer.max_waiting)
         lost, self._losses = self.writer.dropped - self._losses, self.writer.dropped
         self.metrics.counter(metrics.BUFFER_DROPPED).inc(lost)
         if self._body_log:

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dashboards.delivery.changes import Change, changes
 from dashboards.delivery.grafana import Grafana
 from dashboards.errors import GrafanaError
-from dashboards.kit.addresses import FOLDER
 from dashboards.kit.frame import TAG
 from dashboards.kit.plain import Json
+from prometheus.addresses import FOLDER, FOLDER_TITLE
 
-FOLDER_TITLE = "Quotascope"
 MESSAGE = "Deployed from the repository"
 
 

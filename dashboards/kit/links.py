@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dashboards.errors import LinkError
-from dashboards.kit import addresses
 from dashboards.kit.plain import Json
+from prometheus import addresses
 from prometheus.alerts import alerts
 from prometheus.config import RuleConfig
 

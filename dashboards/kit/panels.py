@@ -35,10 +35,22 @@ POINTS = 100
 would be so short that a single request is a spike. So a point stands for a hundredth of what is looked at."""
 
 
-def stat(about: About, query: Query, span: Span | None = None, color: str = "text") -> Json:
-    """One number: the last that the query answers with."""
+def stat(
+    about: About,
+    query: Query,
+    span: Span | None = None,
+    color: str = "text",
+    limits: Mapping[float, str] | None = None,
+) -> Json:
+    """One number: the last that the query answers with.
+
+    Args:
+        limits: from which value on it has another colour.
+    """
+    steps: list[Json] = [{"color": color}]
+    steps += [{"color": other, "value": value} for value, other in (limits or {}).items()]
     made = core.Stat(
-        **common(about, [query], span, [{"color": color}]),
+        **common(about, [query], span, steps),
         colorMode="value",
         decimals=about.decimals,
         format=about.unit,
@@ -81,6 +93,7 @@ def timeseries(
     limit: float | None = None,
     colors: Mapping[str, str] | None = None,
     interval: str | None = None,
+    summary: bool = False,
 ) -> Json:
     """Lines over time.
 
@@ -91,12 +104,13 @@ def timeseries(
         limit: a dashed line, where trouble begins.
         colors: by legend; others are Grafana's choice.
         interval: the least time between two points, which Grafana's own windows grow with.
+        summary: the legend is a table of the last, the mean and the highest value.
     """
     about = on_an_axis(about, logarithmic=logarithmic)
     steps = [{"color": "green"}] + ([] if limit is None else [{"color": "red", "value": limit}])
     made = core.TimeSeries(
         **common(about, queries, None, steps) | {"maxDataPoints": POINTS},
-        **_axes(about) | {"axisSoftMin": None if logarithmic else 0},
+        **_axes(about) | {"axisSoftMin": None if logarithmic else 0} | (_SUMMARY if summary else {}),
         fillOpacity=40 if stacked else 0 if logarithmic else 8,
         lineWidth=1,
         scaleDistributionLog=10,
@@ -198,6 +212,9 @@ def pie(about: About, queries: Sequence[Query]) -> Json:
         unit=about.unit,
     )
     return finished(made, {"fieldConfig": {"defaults": {"decimals": about.decimals}}})
+
+
+_SUMMARY = {"legendDisplayMode": "table", "legendCalcs": ["lastNotNull", "mean", "max"]}
 
 
 def row(title: str) -> Json:

@@ -102,9 +102,9 @@ def mappings(about: About) -> list[Json]:
 
 
 def override(name: str, **properties: Any) -> Json:
-    """Properties, by Grafana's ids, of the series with this legend."""
+    """Properties, by Grafana's ids, of the series with this legend, or of those that a /pattern/ fits."""
     return {
-        "matcher": {"id": "byName", "options": name},
+        "matcher": {"id": "byRegexp" if name.startswith("/") else "byName", "options": name},
         "properties": [{"id": key, "value": value} for key, value in properties.items()],
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dashboards.kit import frame
 from dashboards.kit.plain import Json
+from dashboards.queries import activity
 from dashboards.queries.identity import accounts
 from dashboards.queries.query import label_values
 from metrics import proxy
@@ -27,6 +28,11 @@ def api() -> Json:
 def accounts_of_all() -> Json:
     """Any number of accounts, chosen by their names; the value is the account's id."""
     return frame.label_variable("account", "Account", *accounts())
+
+
+def accounts_or_all_traffic() -> Json:
+    """The same; all of them are all traffic, also what no account is known of."""
+    return accounts_of_all() | {"allValue": activity.ALL}
 
 
 def top() -> Json:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dashboards.kit import addresses, frame, panels, variables
+from dashboards.kit import frame, panels, variables
 from dashboards.kit.layout import Row, place
 from dashboards.kit.plain import Json
-from dashboards.panels import quota, spenders
+from dashboards.panels import pool, quota, spenders
+from prometheus import addresses
 from prometheus.config import RuleConfig
 
 UID = addresses.ACCOUNTS
@@ -15,14 +16,40 @@ DESCRIPTION = "Quota windows, estimates, resets and traffic of every account."
 
 def dashboard(config: RuleConfig) -> Json:
     """The whole dashboard."""
-    rows = (_left(config), _ends(config), _look(config), _traffic(config))
+    rows = (_pool(config), _look(config), _left(config), _ends(config), _traffic(config))
     choices = [variables.datasource(), variables.accounts_of_all(), variables.top(), variables.least()]
     return frame.dashboard(UID, TITLE, DESCRIPTION, place(rows), choices)
 
 
+def _pool(config: RuleConfig) -> Row:
+    cells = (
+        (5, pool.used(config)),
+        (5, pool.credits(config)),
+        (5, pool.waste(config)),
+        (5, pool.exhaustion(config)),
+        (4, pool.short_windows(config)),
+    )
+    return Row(panels.row("All of them together"), 4, cells)
+
+
+def _look(config: RuleConfig) -> Row:
+    cells = (
+        (24, quota.risk(config)),
+        (8, quota.most_used(config)),
+        (8, quota.most_used_short(config)),
+        (8, pool.pace(config)),
+    )
+    return Row(panels.row("Who is at risk"), 9, cells)
+
+
 def _left(config: RuleConfig) -> Row:
-    cells = ((8, quota.most_used(config)), (8, quota.most_credits(config)), (8, quota.implied_quota()))
-    return Row(panels.row("What is left, and what it is worth"), 11, cells)
+    cells = (
+        (8, quota.most_credits(config)),
+        (8, quota.implied_quota()),
+        (8, spenders.by_status(config)),
+        (24, quota.suppressed()),
+    )
+    return Row(panels.row("What is left, and what it is worth"), 9, cells)
 
 
 def _ends(config: RuleConfig) -> Row:
@@ -33,11 +60,6 @@ def _ends(config: RuleConfig) -> Row:
         (6, quota.most_wasted(config)),
     )
     return Row(panels.row("What ends, and what goes to waste"), 9, cells)
-
-
-def _look(config: RuleConfig) -> Row:
-    cells = ((24, quota.risk(config)), (15, quota.suppressed()), (9, spenders.by_status(config)))
-    return Row(panels.row("Who needs a look"), 8, cells)
 
 
 def _traffic(config: RuleConfig) -> Row:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dashboards.kit import addresses, frame, links, panels, variables
+from dashboards.kit import frame, links, panels, variables
 from dashboards.kit.layout import Row, place
 from dashboards.kit.parts import About
 from dashboards.kit.plain import Json
-from dashboards.kit.words import NO_TRAFFIC, averaged
+from dashboards.kit.tables import Column, table
+from dashboards.kit.words import FULL_HOURS, NO_TRAFFIC, averaged
 from dashboards.queries import keys as queries
+from prometheus import addresses
 from prometheus.config import RuleConfig
 
 UID = addresses.API_KEYS
@@ -24,7 +26,11 @@ _TOKENS = links.dashboard(addresses.TOKENS, "Tokens in detail")
 
 def dashboard(config: RuleConfig) -> Json:
     """The whole dashboard."""
-    usage = Row(panels.row("By key"), 8, ((12, requests()), (12, tokens())))
+    usage = Row(
+        panels.row("By key"),
+        9,
+        ((24, usage_by_key(config)), (8, requests()), (8, tokens()), (8, models())),
+    )
     over_time = Row(
         panels.row("Over time"),
         8,
@@ -32,6 +38,47 @@ def dashboard(config: RuleConfig) -> Json:
     )
     choices = [variables.datasource()]
     return frame.dashboard(UID, TITLE, DESCRIPTION, place((usage, over_time)), choices, ("api", "prometheus"))
+
+
+def usage_by_key(config: RuleConfig) -> Json:
+    """All about each key in one line."""
+    about = About(
+        "Keys",
+        "What each key has cost and used over the dashboard's time range, dearest first: its share is of all "
+        "dollars, the error rate of its own requests, and Last seen counts from the end of the range, to "
+        f"within {queries.SEEN}. {ANSWERED} {FULL_HOURS} {MASKED}",
+        "locale",
+        NO_TRAFFIC,
+        decimals=0,
+        links=(links.requests(config),),
+    )
+    cost, part, requests, prompt, completion, errors, failed, seen = queries.usage_by_key()
+    columns = [
+        Column(cost, "Cost", "currencyUSD", 2),
+        Column(part, "Share", "percentunit", 1),
+        Column(requests, "Requests", "locale", 0),
+        Column(prompt, "Prompt tokens", "short", 1),
+        Column(completion, "Completion tokens", "short", 1),
+        Column(errors, "Errors", "locale", 0),
+        Column(failed, "Error rate", "percentunit", 1, ((config.error_ratio_above, "red"),)),
+        Column(seen, "Last seen", "dtdurations", 1),
+    ]
+    return table(about, columns, {"api_key": "Key"})
+
+
+def models() -> Json:
+    """With which models."""
+    about = About(
+        "Models of each key",
+        "US dollars of each key by model over the dashboard's time range, dearest first. Requests without a "
+        f"price are not in it. {FULL_HOURS} {MASKED}",
+        "currencyUSD",
+        "No priced request in the full hours of this range",
+        decimals=2,
+        links=(links.dashboard(addresses.OVERVIEW, "Cost by model"),),
+    )
+    column = Column(queries.cost_by_key_and_model(), "Cost", "currencyUSD", 2)
+    return table(about, [column], {"api_key": "Key", "model": "Model"})
 
 
 def requests() -> Json:
@@ -63,10 +110,10 @@ def directions(config: RuleConfig) -> Json:
     """What goes in, what comes out."""
     about = About(
         "Prompt vs Completion Tokens",
-        f"Tokens a second of all keys, {averaged(config)}. {ANSWERED}",
+        f"Tokens a minute of all keys, {averaged(config)}. {ANSWERED}",
         "short",
         "No answer with usage in this range",
-        axis="tokens a second",
+        axis="tokens a minute",
         links=(_TOKENS,),
     )
     colors = {"Prompt Tokens": "blue", "Completion Tokens": "orange"}
@@ -77,8 +124,8 @@ def request_rate(config: RuleConfig) -> Json:
     """When they call."""
     about = About(
         "Requests by key",
-        f"Requests a second of every outcome, by key, {averaged(config)}. {MASKED}",
-        "reqps",
+        f"Requests a minute of every outcome, by key, {averaged(config)}. {MASKED}",
+        "reqpm",
         NO_TRAFFIC,
     )
     return panels.timeseries(about, [queries.request_rate_by_key(config)], stacked=True)

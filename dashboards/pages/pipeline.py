@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dashboards.kit import addresses, frame, links, panels, variables
+from dashboards.kit import colors, frame, links, panels, variables
 from dashboards.kit.layout import Row, place
 from dashboards.kit.parts import About
 from dashboards.kit.plain import Json
+from dashboards.kit.tables import Column, table
 from dashboards.kit.words import NO_TRAFFIC, averaged
 from dashboards.queries import pipeline as queries
+from prometheus import addresses
 from prometheus.config import RuleConfig
 
 UID = addresses.PIPELINE
@@ -25,14 +27,21 @@ def dashboard(config: RuleConfig) -> Json:
     """The whole dashboard."""
     rows = (
         Row(
-            panels.row("Scrapes"),
-            7,
-            ((6, up(config)), (6, scrapes(config)), (6, seconds(config)), (6, samples(config))),
+            panels.row("Alerts and scrapes"),
+            6,
+            (
+                (8, firing(config)),
+                (10, up(config)),
+                (6, since_scrape(config)),
+                (8, scrapes(config)),
+                (8, seconds(config)),
+                (8, samples(config)),
+            ),
         ),
         Row(
             panels.row("From request to ledger"),
             7,
-            ((8, buffer(config)), (8, dropped(config)), (8, lag(config))),
+            ((7, buffer(config)), (5, dropped(config)), (6, lag(config)), (6, size(config))),
         ),
         Row(panels.row("Exporter"), 7, ((12, collectors(config)), (12, durations(config)))),
         Row(
@@ -49,6 +58,48 @@ def dashboard(config: RuleConfig) -> Json:
         Row(panels.row("Proxy as a web server"), 7, ((12, statuses(config)), (12, http(config)))),
     )
     return frame.dashboard(UID, TITLE, DESCRIPTION, place(rows), [variables.datasource()])
+
+
+def firing(config: RuleConfig) -> Json:
+    """Whether anything wants somebody."""
+    about = About(
+        "Firing alerts",
+        "Alerts of Quotascope that fire at the end of the range, with the number of accounts, keys or "
+        "targets that each fires for.",
+        "locale",
+        "No alert fires, or Prometheus does not evaluate our rules",
+        decimals=0,
+        links=(links.Link("Runbooks", config.runbook_base_url),),
+    )
+    column = Column(queries.firing_alerts(), "Number", "locale", 0)
+    return table(about, [column], {"alertname": "Alert", "severity": "Severity"})
+
+
+def since_scrape(config: RuleConfig) -> Json:
+    """Since when nothing is known."""
+    about = About(
+        "Since the last scrape",
+        f"Time since the last scrape of each target that succeeded, as far back as {queries.SCRAPED_WITHIN}. "
+        "After five minutes without one Prometheus shows nothing of the target any more.",
+        "s",
+        _NOT_SCRAPED,
+        decimals=0,
+        links=(links.runbook("QuotascopeScrapeLost", config),),
+    )
+    limits = {config.scrape_lost_for.total_seconds(): "red"}
+    return panels.bar_gauge(about, [queries.since_scrape(config)], "green", limits)
+
+
+def size(config: RuleConfig) -> Json:
+    """How much is kept."""
+    about = About(
+        "Ledger size",
+        "Size of the SQLite file, or of the PostgreSQL database, that each exporter reads.",
+        "bytes",
+        _NO_EXPORTER,
+        links=(links.runbook("QuotascopeLedgerStale", config),),
+    )
+    return panels.timeseries(about, [queries.store_size(config)])
 
 
 def up(config: RuleConfig) -> Json:
@@ -106,14 +157,15 @@ def buffer(config: RuleConfig) -> Json:
     """What waits."""
     about = About(
         "Waiting for the ledger",
-        "Finished requests that wait in the proxy's memory to be stored, at the moment of each scrape. "
-        "It grows while the ledger cannot be written.",
+        "Finished requests that wait in the proxy's memory to be stored, the most of the scrapes since the "
+        "point before, and the room for them. It grows while the ledger cannot be written; beyond the room "
+        "requests are dropped.",
         "locale",
         "The proxy is not scraped in this range",
         decimals=0,
         links=(links.runbook("QuotascopeLogBufferDropping", config),),
     )
-    return panels.timeseries(about, [queries.buffer(config)])
+    return panels.timeseries(about, queries.buffer(config), colors={"Waiting": "blue", "Room": "red"})
 
 
 def dropped(config: RuleConfig) -> Json:
@@ -241,7 +293,7 @@ def statuses(config: RuleConfig) -> Json:
         NO_TRAFFIC,
         links=(links.dashboard(addresses.OVERVIEW, "Error rate"),),
     )
-    return panels.timeseries(about, [queries.http_by_status(config)], stacked=True)
+    return panels.timeseries(about, [queries.http_by_status(config)], stacked=True, colors=colors.HTTP)
 
 
 def http(config: RuleConfig) -> Json:

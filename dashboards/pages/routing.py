@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dashboards.kit import addresses, frame, links, panels, variables
+from dashboards.kit import colors, frame, links, panels, variables
 from dashboards.kit.layout import Row, place
 from dashboards.kit.parts import About
 from dashboards.kit.plain import Json
-from dashboards.kit.words import averaged
+from dashboards.kit.words import FULL_HOURS, averaged
 from dashboards.panels import attempts
 from dashboards.queries import routing as queries
+from prometheus import addresses
 from prometheus.config import RuleConfig
 
 UID = addresses.ROUTING
@@ -22,7 +23,17 @@ _NO_ROUTING = "No account was chosen in this range: without configured accounts 
 def dashboard(config: RuleConfig) -> Json:
     """The whole dashboard."""
     rows = (
-        Row(panels.row("Selection"), 8, ((12, selections(config)), (6, share(config)), (6, score(config)))),
+        Row(
+            panels.row("Selection"),
+            8,
+            (
+                (5, success(config)),
+                (11, selections(config)),
+                (8, by_account(config)),
+                (12, share(config)),
+                (12, score(config)),
+            ),
+        ),
         Row(panels.row("Marks"), 8, ((10, marks(config)), (8, permanent(config)), (6, age(config)))),
         Row(
             panels.row("Further attempts"),
@@ -43,18 +54,47 @@ def dashboard(config: RuleConfig) -> Json:
     return frame.dashboard(UID, TITLE, DESCRIPTION, place(rows), choices)
 
 
+def success(config: RuleConfig) -> Json:
+    """Whether there was anybody."""
+    about = About(
+        "Selections that found an account",
+        "Share of the tries to choose an account over the dashboard's time range that found one; one that "
+        "the pinned pool could not serve counts by what the full pool did. The API filter does not apply.",
+        "percentunit",
+        _NO_ROUTING,
+        decimals=2,
+        links=(links.runbook("QuotascopeNoEligibleAccount", config),),
+    )
+    return panels.stat(about, queries.selection_success(), None, "red", {0.95: "orange", 0.99: "green"})
+
+
+def by_account(config: RuleConfig) -> Json:
+    """On whom the choice fell."""
+    about = About(
+        "Requests by chosen account",
+        "Requests of every outcome over the dashboard's time range, for the accounts that were chosen most. "
+        f"{FULL_HOURS} The API filter does not apply.",
+        "locale",
+        _NO_ROUTING,
+        decimals=0,
+        links=(_ACCOUNTS,),
+        value_links=(links.activity("__field.labels"),),
+    )
+    return panels.bar_gauge(about, [queries.requests_by_account()])
+
+
 def selections(config: RuleConfig) -> Json:
     """Who is chosen from, and what comes of it."""
     about = About(
         "Selections by pool and outcome",
-        f"Tries to choose an account, a second, {averaged(config)}. The pinned pool is asked first, then the "
+        f"Tries to choose an account, a minute, {averaged(config)}. The pinned pool is asked first, then the "
         "full one; selected is a success, everything else says why the pool had nobody. "
         "The API filter does not apply.",
-        "ops",
+        "opm",
         _NO_ROUTING,
         links=(_ACCOUNTS,),
     )
-    return panels.timeseries(about, [queries.selections(config)], stacked=True)
+    return panels.timeseries(about, [queries.selections(config)], stacked=True, colors=colors.OUTCOMES)
 
 
 def share(config: RuleConfig) -> Json:
@@ -93,7 +133,7 @@ def marks(config: RuleConfig) -> Json:
         "No account was marked in this range",
         links=(links.console(config),),
     )
-    return panels.timeseries(about, [queries.marks(config)])
+    return panels.timeseries(about, [queries.marks(config)], colors=colors.MARKS)
 
 
 def permanent(config: RuleConfig) -> Json:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dashboards.kit import addresses, frame, links, panels, variables
+from dashboards.kit import frame, links, panels, variables
 from dashboards.kit.layout import Row, place
 from dashboards.kit.parts import About
 from dashboards.kit.plain import Json
 from dashboards.kit.words import averaged
 from dashboards.pages.keys import ANSWERED, MASKED
 from dashboards.queries import keys as queries
+from prometheus import addresses
 from prometheus.config import RuleConfig
 
 UID = addresses.TOKENS
@@ -59,10 +60,10 @@ def over_time(config: RuleConfig) -> Json:
     """When they are used."""
     about = About(
         "Token Usage Over Time",
-        f"Prompt and completion tokens a second of all keys, {averaged(config)}. {ANSWERED}",
+        f"Prompt and completion tokens a minute of all keys, {averaged(config)}. {ANSWERED}",
         "short",
         _NO_TOKENS,
-        axis="tokens a second",
+        axis="tokens a minute",
         links=(links.dashboard(addresses.OVERVIEW, "Requests and latency"),),
     )
     return panels.timeseries(about, [queries.token_rate(config)])

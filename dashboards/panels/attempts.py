@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dashboards.kit import addresses, links, panels
+from dashboards.kit import colors, links, panels
 from dashboards.kit.parts import About
 from dashboards.kit.plain import Json
 from dashboards.kit.words import FULL_HOURS, NO_TRAFFIC, averaged
 from dashboards.queries import routing as queries
+from prometheus import addresses
 from prometheus.config import RuleConfig
 
 _ITS_HOURS = (links.activity("__field.labels"),)
@@ -24,7 +25,7 @@ def retries(config: RuleConfig) -> Json:
         "No attempt was repeated in this range",
         links=(_ERRORS,),
     )
-    return panels.timeseries(about, [queries.retries(config)], stacked=True)
+    return panels.timeseries(about, [queries.retries(config)], stacked=True, colors=colors.ERRORS)
 
 
 def retries_by_account(config: RuleConfig) -> Json:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dashboards.kit import addresses, links, panels
+from dashboards.kit import links, panels
 from dashboards.kit.parts import About
 from dashboards.kit.plain import Json
 from dashboards.kit.tables import Column, table
 from dashboards.queries import quota as queries
+from prometheus import addresses
 from prometheus.config import RuleConfig
 
 USED_LIMITS = {80.0: "orange", 95.0: "red"}
@@ -14,8 +15,8 @@ USED_LIMITS = {80.0: "orange", 95.0: "red"}
 
 _ITS_HOURS = (links.activity("__field.labels"),)
 _ITS_HOURS_IN_TABLE = (links.activity("__data.fields"),)
-_NO_QUOTA = "No quota is known: the proxy has seen none go by, or the exporter is not scraped"
-_CREDITS = "Credits are what the plan is taken to hold: see the capacity table of the configuration."
+NO_QUOTA = "No quota is known: the proxy has seen none go by, or the exporter is not scraped"
+CREDITS = "Credits are what the plan is taken to hold: see the capacity table of the configuration."
 _AT_THE_END = "As last reported by the provider, at the end of the dashboard's range."
 
 
@@ -23,10 +24,10 @@ def most_credits(config: RuleConfig) -> Json:
     """Who can still work."""
     about = About(
         "Remaining credits of the week",
-        f"Credits left in the weekly window, for the accounts that have most. {_AT_THE_END} {_CREDITS}",
+        f"Credits left in the weekly window, for the accounts that have most. {_AT_THE_END} {CREDITS}",
         "short",
-        _NO_QUOTA,
-        links=_act(config),
+        NO_QUOTA,
+        links=act(config),
         value_links=_ITS_HOURS,
     )
     return panels.bar_gauge(about, [queries.most_credits()], "green")
@@ -39,11 +40,25 @@ def most_used(config: RuleConfig) -> Json:
         "Percent of the weekly window that is used, for the accounts that have used most. "
         f"{_AT_THE_END} It is 0 from its reset until the provider reports the next window.",
         "percent",
-        _NO_QUOTA,
-        links=_act(config),
+        NO_QUOTA,
+        links=act(config),
         value_links=_ITS_HOURS,
     )
     return panels.bar_gauge(about, [queries.most_used()], "green", USED_LIMITS, most=100)
+
+
+def most_used_short(config: RuleConfig) -> Json:
+    """Who has to wait soon."""
+    about = About(
+        "Used of the short window",
+        "Percent of the short window that is used, for the accounts that have used most of it. "
+        f"{_AT_THE_END} It is 0 from its reset until the provider reports the next window.",
+        "percent",
+        NO_QUOTA,
+        links=act(config),
+        value_links=_ITS_HOURS,
+    )
+    return panels.bar_gauge(about, [queries.most_used_short()], "green", USED_LIMITS, most=100)
 
 
 def implied_quota() -> Json:
@@ -88,9 +103,9 @@ def reset_accounts(config: RuleConfig) -> Json:
         "Number of accounts whose weekly window ends within so many days from the end of the dashboard's "
         "range. Many in one bar: their quota comes back, and what is left of it is lost, at the same time.",
         "locale",
-        _NO_QUOTA,
+        NO_QUOTA,
         decimals=0,
-        links=_act(config),
+        links=act(config),
     )
     return panels.bar_gauge(about, queries.resetting_accounts(), "purple")
 
@@ -99,10 +114,10 @@ def reset_credits(config: RuleConfig) -> Json:
     """What ends with them."""
     about = About(
         "Reset cliff: credits",
-        f"Weekly credits that are still left and end within so many days, all accounts together. {_CREDITS}",
+        f"Weekly credits that are still left and end within so many days, all accounts together. {CREDITS}",
         "short",
-        _NO_QUOTA,
-        links=_act(config),
+        NO_QUOTA,
+        links=act(config),
     )
     return panels.bar_gauge(about, queries.resetting_credits(), "purple")
 
@@ -113,11 +128,11 @@ def pacing(config: RuleConfig) -> Json:
         "Waste pacing",
         "Weekly credits that are left in all accounts at each moment, and those of them that will be left "
         "over at the resets if each account goes on at the mean speed of its window so far. Used-up windows "
-        f"waste nothing and are not in it. {_CREDITS}",
+        f"waste nothing and are not in it. {CREDITS}",
         "short",
-        _NO_QUOTA,
+        NO_QUOTA,
         axis="credits",
-        links=_act(config),
+        links=act(config),
     )
     return panels.timeseries(
         about, queries.pacing(config), colors={"Left": "green", "Projected waste": "orange"}
@@ -129,10 +144,10 @@ def most_wasted(config: RuleConfig) -> Json:
     about = About(
         "Projected waste (credits)",
         "Weekly credits that will be left over at the reset, at the mean speed of the window so far, for the "
-        f"accounts with most of them. An account with half a credit or less is on track. {_CREDITS}",
+        f"accounts with most of them. An account with half a credit or less is on track. {CREDITS}",
         "short",
         "Every account with a known quota is on track",
-        links=_act(config),
+        links=act(config),
         value_links=_ITS_HOURS,
     )
     return panels.bar_gauge(about, [queries.most_wasted()], "orange")
@@ -142,19 +157,23 @@ def risk(config: RuleConfig) -> Json:
     """Everything about those who are nearly done."""
     about = About(
         "Accounts at risk",
-        "The accounts that have used most of their week, with what is known about them. Resets in counts "
-        f"from the end of the dashboard's range; an empty cell means that nothing is known. {_CREDITS}",
+        "The accounts that have used most of their week, with what is known about them. Ahead of pace is how "
+        "many percentage points more is used than at an even pace; Runs out in is empty where the reset "
+        "comes before that at the speed so far. Times count from the end of the dashboard's range; an empty "
+        f"cell means that nothing is known. {CREDITS}",
         "short",
-        _NO_QUOTA,
-        links=_act(config),
+        NO_QUOTA,
+        links=act(config),
         value_links=_ITS_HOURS_IN_TABLE,
     )
-    used, short, reset, left, waste, cost, worth = queries.at_risk()
+    used, short, ahead, reset, ends, left, waste, cost, worth = queries.at_risk()
     limits = tuple(USED_LIMITS.items())
     columns = [
         Column(used, "Week used", "percent", 0, limits),
         Column(short, "Short window used", "percent", 0, limits),
+        Column(ahead, "Ahead of pace", "percent", 0, ((0.0, "orange"),)),
         Column(reset, "Resets in", "dtdurations", 1),
+        Column(ends, "Runs out in", "dtdurations", 1, ((0.0, "red"),)),
         Column(left, "Credits left", "short", 1),
         Column(waste, "Projected waste", "short", 1),
         Column(cost, "Cost of the week", "currencyUSD", 2),
@@ -163,6 +182,6 @@ def risk(config: RuleConfig) -> Json:
     return table(about, columns, {"display": "Account", "account_id": ""})
 
 
-def _act(config: RuleConfig) -> tuple[links.Link, ...]:
+def act(config: RuleConfig) -> tuple[links.Link, ...]:
     """Where one acts on what a panel shows."""
     return (links.console(config), links.dashboard(addresses.ROUTING, "How accounts are chosen"))

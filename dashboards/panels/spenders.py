@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dashboards.kit import addresses, links, panels
+from dashboards.kit import links, panels
 from dashboards.kit.parts import About
 from dashboards.kit.plain import Json
 from dashboards.kit.words import FULL_HOURS
 from dashboards.queries import accounts as queries
+from prometheus import addresses
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
 

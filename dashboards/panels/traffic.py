@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dashboards.kit import addresses, links, panels
+from dashboards.kit import colors, links, panels
 from dashboards.kit.parts import About
 from dashboards.kit.plain import Json
 from dashboards.kit.tables import Column, table
-from dashboards.kit.words import NO_TRAFFIC, averaged
+from dashboards.kit.words import FULL_HOURS, NO_TRAFFIC, averaged
 from dashboards.panels.days import PRICED_ONLY
 from dashboards.queries import overview as queries
+from prometheus import addresses
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
 
@@ -19,13 +20,78 @@ def cost_by_model() -> Json:
     """Where the money goes."""
     about = About(
         "Cost by model (USD)",
-        f"US dollars of each model over the dashboard's time range, dearest first. {PRICED_ONLY}",
+        "US dollars of each model over the dashboard's time range and their share of the whole, which stands "
+        f"on top. {PRICED_ONLY}",
         "currencyUSD",
         "No priced request in this range",
         decimals=2,
         links=(links.dashboard(addresses.TOKENS, "Tokens by key"),),
     )
-    return panels.bar_gauge(about, [queries.cost_by_model()])
+    cost, part = queries.cost_by_model()
+    columns = [Column(cost, "Cost", "currencyUSD", 2), Column(part, "Share", "percentunit", 1)]
+    return table(about, columns, {"model": "Model"})
+
+
+def cost_by_key() -> Json:
+    """Who spends it."""
+    about = About(
+        "Cost by key (USD)",
+        "US dollars of each masked API key over the dashboard's time range, dearest first. "
+        f"{PRICED_ONLY} {FULL_HOURS}",
+        "currencyUSD",
+        "No priced request in the full hours of this range",
+        decimals=2,
+        links=(links.dashboard(addresses.API_KEYS, "All about keys"),),
+    )
+    return panels.bar_gauge(about, [queries.cost_by_key()])
+
+
+def cost_by_project(config: RuleConfig) -> Json:
+    """What it is spent on."""
+    about = About(
+        "Cost by project (USD)",
+        "US dollars of each project that requests name in a header of metering.project_headers, over the "
+        f"dashboard's time range, dearest first. {FULL_HOURS} Neither filter applies.",
+        "currencyUSD",
+        "No request in the full hours of this range has named a project",
+        decimals=2,
+        links=(links.requests(config),),
+    )
+    return panels.bar_gauge(about, [queries.cost_by_project()])
+
+
+def errors(config: RuleConfig) -> Json:
+    """Failures as a number."""
+    about = About(
+        "Errors",
+        "Failed requests over the dashboard's time range, by model. A request that the client cancelled "
+        "never counts as an error.",
+        "locale",
+        "No request failed in this range",
+        decimals=0,
+        links=(links.requests(config, "&status=error"),),
+    )
+    return panels.bar_gauge(about, [queries.errors()], "red")
+
+
+def latency_by_model(config: RuleConfig) -> Json:
+    """Which model is slow."""
+    about = About(
+        "Latency p95 by model",
+        "Time from a request's arrival to the last byte of its answer that 95 of 100 requests stay below, "
+        f"by model, {averaged(config)}. Without cancelled requests.",
+        "ms",
+        NO_TRAFFIC,
+        links=(links.dashboard(addresses.PIPELINE, "Whether the proxy itself is slow"),),
+    )
+    return panels.timeseries(
+        about,
+        [queries.latency_by_model(config)],
+        logarithmic=True,
+        colors=colors.MODELS,
+        interval=duration(config.rate_window),
+        summary=True,
+    )
 
 
 def unpriced() -> Json:
@@ -52,15 +118,16 @@ def requests_by_model(config: RuleConfig) -> Json:
         NO_TRAFFIC,
         links=(links.dashboard(addresses.API_KEYS, "Requests by key"),),
     )
-    return panels.timeseries(about, [queries.requests_by_model(config)], stacked=True)
+    return panels.timeseries(about, [queries.requests_by_model(config)], stacked=True, colors=colors.MODELS)
 
 
 def error_rate(config: RuleConfig) -> Json:
     """Failures; the dashed line is the alert's threshold."""
     about = About(
         "Error rate",
-        f"Failed requests as a share of all, {averaged(config)}. A request that the client cancelled "
-        "never counts as an error. The dashed line is where the alert begins.",
+        f"Failed requests as a share of all, {averaged(config)}, where there are "
+        f"{queries.MIN_REQUESTS} requests at least: see Errors for their number. A request that the client "
+        "cancelled never counts as an error. The dashed line is where the alert begins.",
         "percentunit",
         NO_TRAFFIC,
         links=(
@@ -87,7 +154,7 @@ def tokens_by_kind(config: RuleConfig) -> Json:
         axis="tokens a minute",
         links=(links.dashboard(addresses.TOKENS, "Tokens by key"),),
     )
-    return panels.timeseries(about, queries.tokens_by_kind(config))
+    return panels.timeseries(about, queries.tokens_by_kind(config), colors=colors.TOKENS)
 
 
 def latency(config: RuleConfig) -> Json:
@@ -107,6 +174,7 @@ def latency(config: RuleConfig) -> Json:
         logarithmic=True,
         colors=_QUANTILE_COLORS,
         interval=duration(config.rate_window),
+        summary=True,
     )
 
 
@@ -126,6 +194,7 @@ def time_to_first_token(config: RuleConfig) -> Json:
         logarithmic=True,
         colors=_QUANTILE_COLORS,
         interval=duration(config.rate_window),
+        summary=True,
     )
 
 

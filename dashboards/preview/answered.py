@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,13 @@ from dashboards.preview import theme
 from dashboards.preview.grafana_time import Ask, Range
 from dashboards.preview.source import Series
 from dashboards.preview.units import formatted
+
+
+def _fits(matcher: Json, name: str) -> bool:
+    options = matcher["options"]
+    if matcher["id"] == "byRegexp":
+        return re.search(options.strip("/"), name) is not None
+    return bool(options == name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +57,12 @@ class Answered:
         return formatted(value, self.defaults.get("unit", ""), self.defaults.get("decimals"))
 
     def field(self, name: str, key: str) -> Any:
-        """What an override says of one series; None where none does."""
+        """What the last override that fits says of one series; None where none does."""
+        found = None
         for override in self.panel["fieldConfig"]["overrides"]:
-            if override["matcher"]["options"] == name:
-                return next((p["value"] for p in override["properties"] if p["id"] == key), None)
-        return None
+            if _fits(override["matcher"], name):
+                found = next((p["value"] for p in override["properties"] if p["id"] == key), found)
+        return found
 
     def custom(self, name: str, key: str) -> Any:
         """How one series is drawn: an override's value, else the panel's."""

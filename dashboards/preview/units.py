@@ -75,20 +75,17 @@ def _duration(value: float, decimals: int | None) -> str:
     return ", ".join(parts) or "0 seconds"
 
 
+def _bytes(value: float, decimals: int | None) -> str:
+    scale = ((2.0**30, " GiB"), (2.0**20, " MiB"), (2.0**10, " KiB"))
+    return _scaled(value, decimals, scale) if value >= 2**10 else f"{_number(value, decimals)} B"
+
+
 def _plain(value: float, decimals: int | None) -> str:
     return _number(value, decimals)
 
 
-def _per_second(value: float, decimals: int | None) -> str:
-    return f"{_short(value, decimals)} req/s"
-
-
 def _operations_per_minute(value: float, decimals: int | None) -> str:
     return f"{_short(value, decimals)} ops/m"
-
-
-def _operations_per_second(value: float, decimals: int | None) -> str:
-    return f"{_short(value, decimals)} ops/s"
 
 
 def _scientific(value: float, decimals: int | None) -> str:
@@ -100,6 +97,7 @@ def _whole_percent(value: float, decimals: int | None) -> str:
 
 
 _FORMATS: dict[str, Callable[[float, int | None], str]] = {
+    "bytes": _bytes,
     "currencyUSD": _usd,
     "locale": _locale,
     "ms": _milliseconds,
@@ -107,9 +105,7 @@ _FORMATS: dict[str, Callable[[float, int | None], str]] = {
     "percent": _whole_percent,
     "percentunit": _percent,
     "opm": _operations_per_minute,
-    "ops": _operations_per_second,
     "reqpm": _per_minute,
-    "reqps": _per_second,
     "s": _seconds,
     "dtdurations": _duration,
     "sci": _scientific,

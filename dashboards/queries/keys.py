@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dashboards.queries.query import RANGE, WINDOW, Query, counted, per_second, stepped
+from dashboards.queries.query import RANGE, WINDOW, Query, counted, per_minute, stepped
 from metrics import proxy
+from metrics import recorded as hours
 from metrics.family import MetricFamily
+from metrics.recorded import Hourly
 from prometheus.config import RuleConfig
 from prometheus.promql import increase, one_of, rate, select, share, total
 
 BY_KEY = "{{api_key}}"
+SEEN = "20m"
 NOT_TELLING = ("short_key", "unknown")
 """What keys of at most eight letters, and missing ones, are shown as."""
 
@@ -23,6 +26,45 @@ def tokens_by_key() -> Query:
     return Query(counted(select(proxy.KEY_TOKENS), "api_key"), BY_KEY, instant=True)
 
 
+def usage_by_key() -> tuple[Query, ...]:
+    """By key over the panel's range, by column: US dollars, share of all dollars, requests, prompt and
+    completion tokens, failed requests, their share, seconds since the last request."""
+    cost, requests = _hours(hours.HOURLY_KEY_COST), _hours(hours.HOURLY_KEY_REQUESTS)
+    prompt, completion = _hours(hours.HOURLY_KEY_PROMPT), _hours(hours.HOURLY_KEY_COMPLETION)
+    errors = f"({_hours(hours.HOURLY_KEY_ERRORS)} or 0 * {requests})"
+    return tuple(
+        Query(expr, BY_KEY, instant=True)
+        for expr in (
+            cost,
+            f"{cost} / on () group_left () (sum({cost}) > 0)",
+            f"{requests} > 0",
+            f"{prompt} > 0",
+            f"{completion} > 0",
+            f"{errors} > 0",
+            f"({errors} / ({requests} > 0)) > 0",
+            _last_seen(),
+        )
+    )
+
+
+def cost_by_key_and_model() -> Query:
+    """US dollars of each key and model over the panel's range."""
+    spent = total(f"sum_over_time({select(hours.HOURLY_KEY_COST.name)}[{RANGE}])", "api_key", "model")
+    return Query(f"sort_desc({spent} > 0)", "{{api_key}} {{model}}", instant=True)
+
+
+def _hours(hourly: Hourly) -> str:
+    return total(f"sum_over_time({select(hourly.name)}[{RANGE}])", "api_key")
+
+
+def _last_seen() -> str:
+    """Seconds since the requests of a key last rose, to within SEEN."""
+    # lint-ignore counter-without-rate: whether it rose is asked, not by how much
+    now = select(proxy.API_KEY_REQUESTS)
+    risen = f"({now} - {now} offset {SEEN} > 0) or ({now} unless {now} offset {SEEN})"
+    return f"time() - max by (api_key) (max_over_time(timestamp({risen})[{RANGE}:{SEEN}]))"
+
+
 def tokens_by_direction() -> tuple[Query, Query]:
     """Prompt and completion tokens over the panel's range."""
     return (
@@ -32,16 +74,16 @@ def tokens_by_direction() -> tuple[Query, Query]:
 
 
 def token_rates(config: RuleConfig) -> tuple[Query, Query]:
-    """Prompt and completion tokens a second."""
+    """Prompt and completion tokens a minute."""
     return (
-        stepped(Query(per_second(select(proxy.KEY_PROMPT_TOKENS)), "Prompt Tokens"), config),
-        stepped(Query(per_second(select(proxy.KEY_COMPLETION_TOKENS)), "Completion Tokens"), config),
+        stepped(Query(per_minute(select(proxy.KEY_PROMPT_TOKENS)), "Prompt Tokens"), config),
+        stepped(Query(per_minute(select(proxy.KEY_COMPLETION_TOKENS)), "Completion Tokens"), config),
     )
 
 
 def token_rate(config: RuleConfig) -> Query:
-    """All tokens a second."""
-    return stepped(Query(per_second(select(proxy.KEY_TOKENS)), "Tokens per second"), config)
+    """All tokens a minute."""
+    return stepped(Query(per_minute(select(proxy.KEY_TOKENS)), "Tokens per minute"), config)
 
 
 def output_ratio_by_key() -> Query:
@@ -54,8 +96,8 @@ def output_ratio_by_key() -> Query:
 
 
 def request_rate_by_key(config: RuleConfig) -> Query:
-    """Requests a second of each key."""
-    return stepped(Query(per_second(select(proxy.API_KEY_REQUESTS), "api_key"), BY_KEY), config)
+    """Requests a minute of each key."""
+    return stepped(Query(per_minute(select(proxy.API_KEY_REQUESTS), "api_key"), BY_KEY), config)
 
 
 def share_without_key(config: RuleConfig) -> Query:

@@ -13,6 +13,7 @@ from dashboards.queries.query import (
     Query,
     before_midnight,
     counted,
+    highest,
     per_minute,
     since_midnight,
     stepped,
@@ -47,6 +48,29 @@ def cost_projected() -> Query:
     return Query(since_midnight(whole), "Projected", instant=True)
 
 
+def cost_against(days: int) -> Query:
+    """How much more was spent since the panel's range began than in the same time so many days before."""
+    spent = increase(select(proxy.COST, MODEL), RANGE)
+    before = f"sum({spent[:-1]} offset {days}d))"
+    return Query(since_midnight(f"({total(spent)} / ({before} > 0) - 1)"), "Difference", instant=True)
+
+
+def cost_of_month() -> Query:
+    """US dollars since the panel's range began, which may be a month ago."""
+    return Query(since_midnight(_month()), "Cost", instant=True)
+
+
+def limit_of_month(config: RuleConfig) -> Query:
+    """The same as a share of what the daily limit allows for the whole month."""
+    allowed = f"(days_in_month() * {config.spend_limit_usd:g})"
+    return Query(since_midnight(f"({_month()} / {allowed})"), "Used", instant=True)
+
+
+def _month() -> str:
+    # Every tenth recorded point is enough for a month: it may be ten minutes late.
+    return total(increase(select(names.COST, MODEL), f"{RANGE}:10m"))
+
+
 def requests_so_far() -> Query:
     """Requests of every outcome since the panel's range began."""
     counted = total(increase(select(proxy.REQUESTS, MODEL, API), RANGE))
@@ -76,9 +100,37 @@ def cost_per_day_averaged() -> Query:
     return Query(f"{total(increase(select(names.COST, MODEL), '7d:10m'))} / 7", "7d average", min_step=DAY)
 
 
-def cost_by_model() -> Query:
-    """US dollars of each model over the panel's range, dearest first."""
-    return Query(counted(select(proxy.COST, MODEL), "model"), "{{model}}", instant=True)
+ALL_MODELS = "all models"
+
+
+def cost_by_model() -> tuple[Query, Query]:
+    """Of each model over the panel's range, and of all together: US dollars, and the share of them."""
+    each = f"({total(increase(select(proxy.COST, MODEL), RANGE), 'model')} > 0)"
+    whole = f"(sum({each}) > 0)"
+    return (
+        Query(_with_all(each, whole), "{{model}}", instant=True),
+        Query(_with_all(f"{each} / on () group_left () {whole}", f"{whole} / {whole}"), "{{model}}", True),
+    )
+
+
+def _with_all(each: str, whole: str) -> str:
+    return f'({each}) or label_replace({whole}, "model", "{ALL_MODELS}", "", "")'
+
+
+def cost_by_key() -> Query:
+    """US dollars of each key over the panel's range, dearest first, for as many as are asked for."""
+    return _dearest(names.HOURLY_KEY_COST.name, "api_key")
+
+
+def cost_by_project() -> Query:
+    """US dollars of each project over the panel's range, dearest first, for as many as are asked for."""
+    return _dearest(names.HOURLY_PROJECT_COST.name, "project")
+
+
+def _dearest(family: MetricFamily, label: str) -> Query:
+    matchers = (MODEL,) if "model" in family.labels else ()
+    spent = total(f"sum_over_time({select(family, *matchers)}[{RANGE}])", label)
+    return Query(f"sort_desc({highest(f'({spent} > 0)')})", f"{{{{{label}}}}}", instant=True)
 
 
 def unpriced_by_reason() -> Query:
@@ -92,11 +144,23 @@ def requests_by_model(config: RuleConfig) -> Query:
     return stepped(Query(per_minute(select(proxy.REQUESTS, MODEL, API), "model"), "{{model}}"), config)
 
 
+MIN_REQUESTS = 5
+"""In a window: of fewer, one failure alone is a spike."""
+
+
 def error_ratio(config: RuleConfig) -> Query:
-    """Share of requests that failed; cancelled ones are in the whole alone."""
+    """Share of requests that failed, where there are enough; cancelled ones are in the whole alone."""
     failed = rate(select(proxy.REQUESTS, equal("status", "error"), MODEL, API), WINDOW)
-    whole = rate(select(proxy.REQUESTS, MODEL, API), WINDOW)
-    return stepped(Query(share(failed, whole), "Error rate"), config)
+    requests = select(proxy.REQUESTS, MODEL, API)
+    enough = f"{total(increase(requests, WINDOW))} >= {MIN_REQUESTS}"
+    ratio = f"({share(failed, rate(requests, WINDOW))}) and ({enough})"
+    return stepped(Query(ratio, "Error rate"), config)
+
+
+def errors() -> Query:
+    """Failed requests over the panel's range by model, where there were any."""
+    failed = select(proxy.REQUESTS, equal("status", "error"), MODEL, API)
+    return Query(counted(failed, "model"), "{{model}}", instant=True)
 
 
 def tokens_by_kind(config: RuleConfig) -> tuple[Query, ...]:
@@ -113,6 +177,12 @@ def cache_ratio(config: RuleConfig) -> Query:
 def latency(config: RuleConfig) -> tuple[Query, ...]:
     """Milliseconds to the last byte: p50, p95, p99."""
     return _quantiles(proxy.LATENCY, config)
+
+
+def latency_by_model(config: RuleConfig) -> Query:
+    """Milliseconds to the last byte for 95 of 100 requests, by model."""
+    measured = rate(buckets(proxy.LATENCY, MODEL, API), f"{WINDOW}:{thinned(config)}")
+    return Query(f"{quantile(0.95, measured, 'model')} > 0", "{{model}}")
 
 
 def time_to_first_token(config: RuleConfig) -> tuple[Query, ...]:

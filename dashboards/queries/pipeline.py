@@ -7,7 +7,10 @@ from metrics import collector, exporter, proxy
 from metrics import recorded as names
 from metrics.family import MetricFamily
 from prometheus.config import RuleConfig
-from prometheus.promql import buckets, increase, one_of, quantile, rate, select, total
+from prometheus.promql import buckets, equal, increase, matching, one_of, quantile, rate, select, total
+
+SCRAPED_WITHIN = "6h"
+"""How far back the last scrape is looked for."""
 
 MAX_GAPS = 6
 """Bars of gaps, the longest first: more would not be readable, and most are 0."""
@@ -16,6 +19,24 @@ MAX_GAPS = 6
 def targets_up(config: RuleConfig) -> Query:
     """1 for each target whose last scrape succeeded, else 0."""
     return Query(_ours(names.UP, config), "{{job}} {{instance}}", instant=True)
+
+
+def firing_alerts() -> Query:
+    """Our alerts that fire, each with the number of things that it fires for."""
+    firing = select(names.ALERTS, equal("alertstate", "firing"), matching("alertname", "Quotascope.+"))
+    return Query(f"count by (alertname, severity) ({firing})", "{{alertname}}", instant=True)
+
+
+def since_scrape(config: RuleConfig) -> Query:
+    """Seconds since the last scrape of each target that succeeded, in the last hours."""
+    up = _ours(names.UP, config)
+    seen = f"max_over_time((timestamp({up}) and {up} == 1)[{SCRAPED_WITHIN}:1m])"
+    return Query(f"time() - max by (job, instance) ({seen})", "{{job}} {{instance}}", instant=True)
+
+
+def store_size(config: RuleConfig) -> Query:
+    """Bytes of the ledger, or of the store that an exporter reads, by exporter."""
+    return stepped(Query(f"max by (instance) ({select(exporter.STORE_BYTES)})", "{{instance}}"), config)
 
 
 def scrape_success(config: RuleConfig) -> Query:
@@ -34,10 +55,13 @@ def scrape_samples(config: RuleConfig) -> Query:
     return stepped(Query(total(_ours(names.SCRAPE_SAMPLES, config), "job"), "{{job}}"), config)
 
 
-def buffer(config: RuleConfig) -> Query:
-    """Finished requests that wait to be stored."""
+def buffer(config: RuleConfig) -> tuple[Query, Query]:
+    """Finished requests that wait to be stored, and that may wait before any is dropped."""
     # The most of each step: a peak between two points is what one looks for.
-    return stepped(Query(total(f"max_over_time({select(proxy.BUFFER_SIZE)}[{STEP}])"), "Waiting"), config)
+    return (
+        stepped(Query(total(f"max_over_time({select(proxy.BUFFER_SIZE)}[{STEP}])"), "Waiting"), config),
+        stepped(Query(total(select(proxy.BUFFER_CAPACITY)), "Room"), config),
+    )
 
 
 def dropped() -> tuple[Query, Query]:

@@ -20,15 +20,29 @@ from metrics import proxy
 from metrics import recorded as names
 from metrics.family import MetricFamily
 from prometheus.config import RuleConfig
-from prometheus.promql import buckets, increase, quantile, rate, select, total
+from prometheus.promql import Matcher, buckets, equal, increase, quantile, rate, select, total
 
 NAME = "{{display}}"
 
 
 def selections(config: RuleConfig) -> Query:
-    """Tries to choose an account, a second, by pool and by what came of it."""
-    rates = per_second(select(proxy.LB_SELECT), "pool", "outcome")
+    """Tries to choose an account, a minute, by pool and by what came of it."""
+    rates = per_minute(select(proxy.LB_SELECT), "pool", "outcome")
     return stepped(Query(f"{rates} > 0", "{{pool}}: {{outcome}}"), config)
+
+
+def selection_success() -> Query:
+    """Share of the tries that found an account. What the pinned pool does not have the full one may."""
+    found = total(increase(select(proxy.LB_SELECT, equal("outcome", "selected")), RANGE))
+    failed = select(proxy.LB_SELECT, equal("pool", "full"), Matcher("outcome", "!=", "selected"))
+    lost = f"({total(increase(failed, RANGE))} or 0 * {found})"
+    return Query(f"{found} / ({found} + {lost} > 0)", "Found", instant=True)
+
+
+def requests_by_account() -> Query:
+    """Requests over the panel's range, added up from recorded hours, for the busiest accounts."""
+    counts = f"sum by (account_id) (sum_over_time({select(names.HOURLY_ACCOUNT_REQUESTS.name)}[{RANGE}]))"
+    return Query(f"sort_desc({named(highest(f'{counts} > 0'))})", NAME, instant=True)
 
 
 def tier_share(config: RuleConfig) -> Query:

@@ -1,4 +1,4 @@
-"""When the newest request of a store ended."""
+"""When the newest request of a store ended, and how large the store is."""
 
 from __future__ import annotations
 
@@ -17,6 +17,16 @@ no news, or a single wrong time would hide that nothing comes any more."""
 
 _CANDIDATES = 20
 """Times of which the first one that can be understood counts."""
+
+
+def store_bytes(connection: Connection) -> int:
+    """Bytes of the SQLite file, or of the PostgreSQL database."""
+    if connection.dialect.name == "sqlite":
+        pages, size = (
+            connection.execute(text(f"PRAGMA {each}")).scalar() for each in ("page_count", "page_size")
+        )
+        return int(pages or 0) * int(size or 0)
+    return int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar() or 0)
 
 
 def newest_request_at(connection: Connection, now: int) -> int | None:

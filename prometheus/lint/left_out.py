@@ -23,7 +23,7 @@ LEFT_OUT: Mapping[str, str] = {
     proxy_metrics.BUDGET_CHARGED.name: "the page shows what a key may spend; refusals are alerted on",
     proxy_metrics.IMPLAUSIBLE.name: "such a request is unmetered, and counted among those",
     proxy_metrics.UNMETERED.name: "without usage there is no price: Unpriced requests shows them",
-    proxy_metrics.ERRORS.name: "the page of QuotascopeErrorRatioHigh asks for it when it matters",
+    proxy_metrics.PROJECT_REQUESTS.name: "cost by project is charted; the page lists its requests",
     proxy_metrics.REPORTED_COST.name: _FEW_REPORT,
     proxy_metrics.REPORTED_COST_OURS.name: _FEW_REPORT,
     proxy_metrics.LB_REFRESHES.name: "the age of what was read last is charted, and says the same",

@@ -52,7 +52,7 @@ class LedgerWriter(Generic[Item]):
     def __init__(self, store: Store[Item], *, interval: float, max_waiting: int) -> None:
         self._store = store
         self._interval = interval
-        self._most = max_waiting
+        self.max_waiting = max_waiting
         self._waiting: deque[Item] = deque()
         self._stop = threading.Event()
         self._writing = threading.Lock()
@@ -72,7 +72,7 @@ class LedgerWriter(Generic[Item]):
         return not self._failing
 
     def __call__(self, items: Sequence[Item]) -> None:
-        room = max(0, self._most - len(self._waiting))
+        room = max(0, self.max_waiting - len(self._waiting))
         self._waiting.extend(items[:room])
         self.dropped += len(items[room:])
 

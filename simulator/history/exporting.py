@@ -26,6 +26,9 @@ from simulator.history.totals import spend_of
 WEEK_CREDITS = {"pro": 50_400, "plus": 7_560, "team": 7_560, "business": 7_560, "free": 1_134}
 """What a plan's week is taken to hold."""
 
+BYTES = Decimal(271)
+"""That a ledger grows by with each request."""
+
 _WINDOWS = {
     "primary": (m.PRIMARY_USED, m.PRIMARY_RESET, m.PRIMARY_WINDOW),
     "secondary": (m.SECONDARY_USED, m.SECONDARY_RESET, m.SECONDARY_WINDOW),
@@ -35,6 +38,7 @@ FAMILIES: tuple[MetricFamily, ...] = (
     *(m.SECONDARY_CREDITS, m.SECONDARY_RESETS, m.USED_DELTA_7D, m.IMPLIED_QUOTA_7D),
     *(m.ACCOUNT_CYCLE_COST, m.ACCOUNT_COST_7D),
     *(m.ESTIMATE_SUPPRESSED, m.IDENTITY, m.ACCOUNT_STATUS, m.ACCOUNTS, m.NEWEST_REQUEST),
+    m.STORE_BYTES,
     *(m.COLLECTOR_SUCCESS, m.COLLECTOR_DURATION),
 )
 
@@ -65,6 +69,7 @@ def export(history: History, scrapes: Scrapes, book: PriceBook, exporter: Export
         if (tick := scrapes.seen(event.requested_at)) is not None:
             newest = Decimal(str(round(event.requested_at.timestamp(), 3)))
             _at(series, m.NEWEST_REQUEST, ()).set(tick, newest)
+            _at(series, m.STORE_BYTES, ()).rise(tick, BYTES)
     for account in accounts.values():
         _spend(series, account, history.events, scrapes, book, account.id in exporter.suppressed)
     for id in exporter.suppressed:

@@ -62,10 +62,12 @@ def of_the_process(scrapes: Scrapes) -> Counted:
     read = [Decimal(int(scrapes.at(tick).timestamp()) - 4) for tick in range(scrapes.count)]
     series: dict[Key, Series] = {
         (proxy.BUFFER_SIZE.name, ()): _steps((0, 2), (begin, 500), (begin + hour, 0)),
+        (proxy.BUFFER_CAPACITY.name, ()): _steps((0, 500)),
         (proxy.BUFFER_DROPPED.name, ()): _steps((0, 0), (begin + 10, LOST)),
         (proxy.LB_UPDATED_AT.name, ()): Series(list(range(scrapes.count)), read),
     }
-    return Counted(scrapes, (proxy.BUFFER_SIZE, proxy.BUFFER_DROPPED, proxy.LB_UPDATED_AT), series)
+    families = (proxy.BUFFER_SIZE, proxy.BUFFER_CAPACITY, proxy.BUFFER_DROPPED, proxy.LB_UPDATED_AT)
+    return Counted(scrapes, families, series)
 
 
 def of_the_collector(scrapes: Scrapes) -> Counted:

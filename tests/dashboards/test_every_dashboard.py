@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from string import ascii_uppercase
 from typing import Any
 
 import pytest
 
 from dashboards.build import DASHBOARDS, dashboards
-from dashboards.kit import addresses
 from dashboards.kit.frame import SCHEMA_VERSION, TAG
+from prometheus import addresses
 from prometheus.config import RuleConfig
 
 BUILT = dashboards(RuleConfig())
@@ -49,7 +50,7 @@ def test_a_panel_says_what_it_counts_in_which_unit_and_why_it_may_be_empty(panel
 
 @pytest.mark.parametrize("panel", PANELS)
 def test_a_target_leaves_nothing_to_chance(panel: dict[str, Any]) -> None:
-    assert [target["refId"] for target in panel["targets"]] == list("ABCDEFG"[: len(panel["targets"])])
+    assert [target["refId"] for target in panel["targets"]] == list(ascii_uppercase[: len(panel["targets"])])
     for target in panel["targets"]:
         assert target["range"] is not target["instant"]
         assert target["intervalFactor"] == 1

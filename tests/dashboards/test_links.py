@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from dashboards.errors import LinkError
-from dashboards.kit import addresses, links
+from dashboards.kit import links
+from prometheus import addresses
 from prometheus.alerts import alerts
 from prometheus.config import RuleConfig
 from settings.rules import Rules

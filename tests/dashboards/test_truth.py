@@ -8,6 +8,7 @@ between the scrapes that they saw.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from math import ceil
@@ -165,15 +166,59 @@ def test_the_model_filter_reaches_the_stats(shown: Shown, truth: Truth, now: dat
     assert shown("Requests yesterday", model="no-such-model") == [[]]
 
 
-def test_cost_by_model(shown: Shown, truth: Truth, now: datetime) -> None:
-    (models,) = shown("Cost by model (USD)")
+def test_cost_by_model_and_of_all(shown: Shown, truth: Truth, now: datetime) -> None:
+    costs, shares = ({row.labels["model"]: row.last for row in rows} for rows in shown("Cost by model (USD)"))
     expected = truth(now - DAY, now).cost_by_model
-    assert [one.name for one in models] == sorted(
-        (model for model, spend in expected.items() if spend.usd),
-        key=lambda model: -expected[model].usd,
-    )
-    for one in models:
-        assert one.last == pytest.approx(float(expected[one.name].usd), rel=0.03)
+    spent = {model: float(spend.usd) for model, spend in expected.items() if spend.usd}
+    spent["all models"] = sum(spent.values())
+    assert costs == {model: pytest.approx(value, rel=0.03) for model, value in spent.items()}
+    assert shares == {
+        model: pytest.approx(value / spent["all models"], rel=0.03) for model, value in spent.items()
+    }
+    assert sum(shares.values()) == pytest.approx(2)
+
+
+@pytest.mark.parametrize(("title", "days"), [("Cost against yesterday", 1), ("Cost against last week", 7)])
+def test_today_against_a_day_before(
+    title: str, days: int, shown: Shown, truth: Truth, now: datetime, slack: Slack
+) -> None:
+    today, before = (usd(truth(midnight(now) - n * DAY, now - n * DAY)) for n in (0, days))
+    off = slack(usd) * (1 / before + today / before**2)
+    assert only(shown(title)).last == pytest.approx(today / before - 1, abs=off)
+
+
+def test_the_month_so_far_and_its_budget(shown: Shown, truth: Truth, now: datetime, slack: Slack) -> None:
+    first = midnight(now).replace(day=1)
+    late = usd(truth(now - timedelta(minutes=13), now))  # a point every ten minutes, a scrape every three
+    expected = usd(truth(first, now))
+    assert only(shown("Cost this month (USD)")).last == pytest.approx(expected, abs=2 * slack(usd) + late)
+    limit = RuleConfig().spend_limit_usd * 30
+    found = only(shown("Budget of the month used")).last
+    assert found == pytest.approx(expected / limit, abs=(2 * slack(usd) + late) / limit)
+
+
+def test_errors_are_a_number_too(shown: Shown, between: Any, now: datetime) -> None:
+    (models,) = shown("Errors")
+    failed = Counter(e.model for e in between.events(now, DAY) if e.status == "error")
+    assert {one.name: one.last for one in models} == {
+        model: between.increase(now, DAY, number) for model, number in failed.items()
+    }
+
+
+def test_latency_by_model_lies_in_the_right_bucket(shown: Shown, between: Any, scrapes: Scrapes) -> None:
+    window, checked = timedelta(minutes=15) + timedelta(seconds=15), 0
+    (models,) = shown("Latency p95 by model")
+    for series in models:
+        for at, value in series.points[24:]:
+            mine = [e for e in sampled(between, scrapes, at, window) if e.model == series.name]
+            # Of a few measurements the extrapolation of a young series decides.
+            if len(values := measured("Latency", mine)) >= 5:
+                rank = ceil(0.95 * len(values)) - 1
+                low, high = values[max(0, rank - 1)], values[min(len(values) - 1, rank + 1)]
+                assert bounds(low)[0] - 1e-9 <= value <= bounds(high)[1] + 1e-9
+                checked += 1
+    assert len(models) > 4
+    assert checked > 30
 
 
 def test_unpriced_requests(shown: Shown, truth: Truth, now: datetime) -> None:
@@ -190,6 +235,7 @@ def test_error_rate_never_counts_cancelled_requests(shown: Shown, between: Any) 
     cancelled = 0
     for at, ratio in points:
         found = between(at, timedelta(minutes=15) + STEP)
+        assert found.count() >= 4  # with its edges at least five
         cancelled += found.count(status="cancelled")
         assert ratio == pytest.approx(found.count(status="error") / found.count(), abs=1e-9)
     assert cancelled > 10

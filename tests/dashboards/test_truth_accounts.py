@@ -62,6 +62,20 @@ def waste(sample: UsageSample, now: datetime) -> float:
     return max(0.0, capacity - used - used / behind * ahead)
 
 
+def over(sample: UsageSample, now: datetime) -> float:
+    """The part of the week that is over."""
+    return 1 - (sample.reset_at - now.timestamp()) / (sample.window_minutes * 60)
+
+
+def dry_in(sample: UsageSample, now: datetime) -> float | None:
+    """Seconds until nothing is left at the mean speed so far; None where the reset comes before."""
+    if not sample.used_percent:
+        return None
+    behind = over(sample, now) * sample.window_minutes * 60
+    seconds = behind * (100 - sample.used_percent) / sample.used_percent
+    return seconds if seconds < sample.reset_at - now.timestamp() else None
+
+
 def spent(history: History, prices: PriceBook, account: SimulatedAccount, before: datetime) -> float:
     """US dollars of the account's week."""
     start = cycle_start(account, before)
@@ -158,6 +172,31 @@ def test_pacing_at_every_moment(asked: Asked, history: History, scrapes: Scrapes
         assert gone == pytest.approx(sum(waste(s, at) for s in running))
 
 
+def test_all_accounts_together(
+    asked: Asked, history: History, week: Mapping[str, UsageSample], last_scrape: datetime, now: datetime
+) -> None:
+    def number(title: str) -> float:
+        ((series,),) = asked("accounts", title)
+        return series.last
+
+    samples = week.values()
+    assert number("Mean use of the week") == pytest.approx(sum(s.used_percent for s in samples) / len(week))
+    assert number("Credits left of the week") == pytest.approx(sum(map(credits, samples)))
+    assert number("Credits that will be left over") == pytest.approx(sum(waste(s, now) for s in samples))
+    dry = [seconds for s in samples if (seconds := dry_in(s, now)) is not None]
+    assert [s.last for s in asked("accounts", "First account runs out in")[0]] == (
+        [pytest.approx(min(dry))] if dry else []
+    )
+    short = latest(history, last_scrape, "primary")
+    assert number("Short windows used up") == sum(s.used_percent >= 95 for s in short.values())
+    assert shown(asked("accounts", "Used of the short window")) == {
+        name(a): s.used_percent for a, s in short.items()
+    }
+    (used,), (even,) = asked("accounts", "Used against an even pace")
+    assert used.points[-1][1] == pytest.approx(number("Mean use of the week"), abs=2)
+    assert even.points[-1][1] == pytest.approx(100 * sum(over(s, now) for s in samples) / len(week), abs=0.2)
+
+
 def test_the_risk_table(
     asked: Asked,
     history: History,
@@ -167,10 +206,12 @@ def test_the_risk_table(
     now: datetime,
 ) -> None:
     columns = [{one.labels["account_id"]: one.last for one in answer} for answer in risk(asked)]
-    used, short, reset, left, wasted, cost, _ = columns
+    used, short, ahead, reset, ends, left, wasted, cost, _ = columns
     assert used == {a: s.used_percent for a, s in week.items()}
     assert short == {a: s.used_percent for a, s in latest(history, last_scrape, "primary").items()}
     assert reset == {a: pytest.approx(s.reset_at - now.timestamp()) for a, s in week.items()}
+    assert ahead == {a: pytest.approx(s.used_percent - 100 * over(s, now)) for a, s in week.items()}
+    assert ends == {a: pytest.approx(value) for a, s in week.items() if (value := dry_in(s, now)) is not None}
     assert left == {a: pytest.approx(credits(s)) for a, s in week.items()}
     assert wasted == {a: pytest.approx(waste(s, now)) for a, s in week.items()}
     assert cost == {a: pytest.approx(spent(history, prices, BY_ID[a], last_scrape)) for a in week}
@@ -182,7 +223,7 @@ def risk(asked: Asked, **variables: str) -> list[list[Series]]:
 
 def test_the_risk_table_has_the_same_accounts_in_every_column(asked: Asked) -> None:
     chosen = [{one.labels["account_id"] for one in answer} for answer in risk(asked, top="2")]
-    assert chosen[0] == chosen[1] == chosen[3]
+    assert chosen[0] == chosen[1] == chosen[2] == chosen[3]
     assert len(chosen[0]) == 2
     assert all(column <= chosen[0] for column in chosen)
 

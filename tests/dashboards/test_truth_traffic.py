@@ -19,11 +19,13 @@ import pytest
 
 from dashboards.preview.grafana_time import Ask, substitute
 from dashboards.preview.source import Series, fetch
+from dashboards.queries.activity import ALL
 from ledger.pricing.prices import PriceBook
 from ledger.values import RequestEvent
 from metrics.proxy import LATENCY_MS_BUCKETS, SCORE_BUCKETS
 from prometheus.config import RuleConfig
 from simulator.failures import error_class
+from simulator.history.exporting import BYTES
 from simulator.history.fleet import FLEET
 from simulator.history.history import UNPRICED_MODEL, History
 from simulator.history.scrapes import Scrapes
@@ -78,11 +80,11 @@ def unpriced(event: RequestEvent) -> str | None:
 @pytest.mark.parametrize(
     ("dashboard", "title", "label", "per"),
     [
-        ("routing", "Selections by pool and outcome", lambda e: "full: selected", 60),
+        ("routing", "Selections by pool and outcome", lambda e: "full: selected", 1),
         ("routing", "Marks by event", lambda e: MARKS.get(refused(e) or ""), 1),
         ("routing", "Retries by error class", refused, 1),
         ("routing", "Unpriced by reason", unpriced, 1),
-        ("api-keys", "Requests by key", lambda e: e.api_key_id, 60),
+        ("api-keys", "Requests by key", lambda e: e.api_key_id, 1),
         ("pipeline", "HTTP answers by status", lambda e: str(e.http_status), 1),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -274,16 +276,16 @@ def test_output_for_input_by_key(asked: Asked, between: Any, now: datetime) -> N
     ("dashboard", "title"),
     [("api-keys", "Prompt vs Completion Tokens"), ("tokens", "Token Usage Over Time")],
 )
-def test_tokens_a_second(dashboard: str, title: str, asked: Asked, between: Any) -> None:
+def test_tokens_a_minute(dashboard: str, title: str, asked: Asked, between: Any) -> None:
     amounts: dict[str, Callable[[RequestEvent], int]] = {
         "Prompt Tokens": lambda e: tokens(e)[0],
         "Completion Tokens": lambda e: tokens(e)[1],
-        "Tokens per second": lambda e: sum(tokens(e)),
+        "Tokens per minute": lambda e: sum(tokens(e)),
     }
     for (series,) in asked(dashboard, title):
         for at, value in series.points[1:]:
             counted = sum(amounts[series.name](event) for event in between.events(at, WINDOW))
-            assert value == pytest.approx(counted / between.minutes(at, WINDOW) / 60, abs=1e-9)
+            assert value == pytest.approx(counted / between.minutes(at, WINDOW), abs=1e-9)
 
 
 def test_short_keys_as_a_share(asked: Asked, between: Any) -> None:
@@ -308,11 +310,11 @@ def test_short_keys_as_a_share(asked: Asked, between: Any) -> None:
 )
 def test_an_accounts_hours(title: str, label: Label, asked: Asked, between: Any) -> None:
     bars = 0
-    for name, series in one(asked("activity", title, account=ANNA)).items():
+    for series in (s for answer in asked("activity", title, account=ANNA) for s in answer):
         for at, value in series.points:
             assert at.minute == at.second == 0
             mine = (e for e in between.events(at, HOUR) if e.account_id == ANNA)
-            counted = sum(label(event) == name for event in mine)
+            counted = sum(label(event) == series.name for event in mine)
             assert value == between.increase(at, HOUR, counted)
             bars += value > 0
     assert bars > 1
@@ -336,9 +338,9 @@ def test_an_accounts_cost_and_tokens(asked: Asked, between: Any, prices: PriceBo
 
 
 def test_an_accounts_quota(asked: Asked, history: History, scrapes: Scrapes) -> None:
-    for answer, window in zip(
-        asked("activity", "Quota used", account=ANNA), ("primary", "secondary"), strict=True
-    ):
+    """Of one account its own lines and the means are the same."""
+    windows = ("primary", "secondary") * 2
+    for answer, window in zip(asked("activity", "Quota used", account=ANNA), windows, strict=True):
         (series,) = answer
         for at, value in series.points[::8]:
             seen = scrapes.at((at - scrapes.start) // scrapes_apart(scrapes))
@@ -348,6 +350,115 @@ def test_an_accounts_quota(asked: Asked, history: History, scrapes: Scrapes) -> 
                 if s.account_id == ANNA and s.window == window and s.recorded_at < seen
             ]
             assert value == told[-1]
+
+
+@pytest.mark.parametrize(
+    ("title", "label"),
+    [
+        ("Requests per hour", lambda e: e.status),
+        ("Errors per hour", lambda e: e.error_code),
+        ("Unpriced per hour", unpriced),
+    ],
+    ids=["requests", "errors", "unpriced"],
+)
+def test_the_hours_of_all_traffic(title: str, label: Label, asked: Asked, between: Any) -> None:
+    for series in (s for answer in asked("activity", title, account=ALL) for s in answer):
+        for at, value in series.points:
+            counted = sum(label(event) == series.name for event in between.events(at, HOUR))
+            assert value == between.increase(at, HOUR, counted)
+
+
+def test_cost_and_quota_of_all_traffic(asked: Asked, between: Any, prices: PriceBook) -> None:
+    ((cost,),) = asked("activity", "Cost per hour (USD)", account=ALL)
+    for at, usd in cost.points:
+        events = between.events(at, HOUR)
+        assert usd == between.increase(at, HOUR, sum(float(spend_of(e, prices).usd) for e in events))
+    each, _, _, mean = asked("activity", "Quota used", account=ALL)
+    assert each == []
+    (used,) = asked("accounts", "Mean use of the week")
+    assert mean[0].points[-1][1] == pytest.approx(used[0].last, abs=2)
+    spent, worth = asked("activity", "Cost of the week against the implied quota (USD)", account=ALL)
+    mine = [
+        asked("activity", "Cost of the week against the implied quota (USD)", account=a.id) for a in FLEET
+    ]
+    for place, whole in enumerate((spent, worth)):
+        parts = sum(panel[place][0].points[-1][1] for panel in mine if panel[place])
+        assert whole[0].points[-1][1] == pytest.approx(parts)
+
+
+# Recorded hours: they end where Prometheus puts them, so they are those of some minute of the hour.
+
+
+def hourly_sums(between: Any, now: datetime, amount: Callable[[RequestEvent], dict[str, float]]) -> Any:
+    """What was counted in 24 hours by label, for each minute at which they may end, with how far each is
+    extrapolated at most."""
+    for shift in range(60):
+        ends = [now - timedelta(minutes=shift, hours=hour) for hour in range(24)]
+        sums: Counter[str] = Counter()
+        for end in ends:
+            for event in between.events(end, HOUR):
+                for key, number in amount(event).items():
+                    sums[key] += number  # type: ignore[assignment]
+        yield sums, max(60 / between.minutes(end, HOUR) for end in ends)
+
+
+def fit_some_hours(found: dict[str, float], between: Any, now: datetime, amount: Any) -> bool:
+    return any(
+        found.keys() == {key for key, number in sums.items() if number}
+        and all(
+            sums[key] * (1 - 1e-9) <= value <= sums[key] * more * (1 + 1e-9) for key, value in found.items()
+        )
+        for sums, more in hourly_sums(between, now, amount)
+    )
+
+
+def test_all_about_each_key(asked: Asked, between: Any, now: datetime, prices: PriceBook) -> None:
+    answers = [{s.labels["api_key"]: s.last for s in answer} for answer in asked("api-keys", "Keys")]
+    cost, part, requests, prompt, completion, errors, failed, seen = answers
+    amounts: tuple[Callable[[RequestEvent], float], ...] = (
+        lambda e: float(spend_of(e, prices).usd),
+        lambda e: 1,
+        lambda e: tokens(e)[0],
+        lambda e: tokens(e)[1],
+        lambda e: e.status == "error",
+    )
+    for column, amount in zip((cost, requests, prompt, completion, errors), amounts, strict=True):
+        assert fit_some_hours(column, between, now, lambda e, a=amount: {e.api_key_id: a(e)})
+    assert part == {key: pytest.approx(value / sum(cost.values())) for key, value in cost.items()}
+    assert failed == {key: pytest.approx(value / requests[key]) for key, value in errors.items()}
+    for key, seconds in seen.items():
+        last = max(e.requested_at for e in between.events(now, DAY) if e.api_key_id == key)
+        assert -180 <= (now - last).total_seconds() - seconds <= 25 * 60
+
+
+@pytest.mark.parametrize(
+    ("dashboard", "title", "label"),
+    [
+        ("overview", "Cost by key (USD)", lambda e: e.api_key_id),
+        ("overview", "Cost by project (USD)", lambda e: e.project),
+        ("api-keys", "Models of each key", lambda e: f"{e.api_key_id} {e.model}"),
+    ],
+    ids=["key", "project", "model"],
+)
+def test_cost_by_who_and_what(
+    dashboard: str, title: str, label: Label, asked: Asked, between: Any, now: datetime, prices: PriceBook
+) -> None:
+    found = {name: s.last for name, s in one(asked(dashboard, title)).items()}
+    assert len(found) > 3
+
+    def amount(event: RequestEvent) -> dict[str, float]:
+        name = label(event)
+        return {name: float(spend_of(event, prices).usd)} if name else {}
+
+    assert fit_some_hours(found, between, now, amount)
+
+
+def test_every_selection_found_an_account(asked: Asked, between: Any, now: datetime) -> None:
+    """In this history: a refusal comes after the choice."""
+    ((share,),) = asked("routing", "Selections that found an account")
+    assert share.last == 1
+    found = {s.labels["account_id"]: s.last for s in asked("routing", "Requests by chosen account")[0]}
+    assert fit_some_hours(found, between, now, lambda e: {e.account_id: 1})
 
 
 # The pipeline
@@ -361,9 +472,21 @@ def test_the_pipeline_says_what_prometheus_and_the_services_said(asked: Asked) -
         assert timedelta(hours=1.5) <= failed[-1] - failed[0] <= timedelta(hours=2)
     assert {s.last for s in one(asked("pipeline", "Scrape duration")).values()} == {0.012}
     assert {s.last for s in one(asked("pipeline", "Samples per scrape")).values()} == {431.0}
-    (waiting,) = one(asked("pipeline", "Waiting for the ledger")).values()
+    (waiting,), (room,) = asked("pipeline", "Waiting for the ledger")
+    assert {value for _, value in room.points} == {500.0}
     assert {value for _, value in waiting.points} == {2.0, 500.0, 0.0}
     assert 3 <= sum(value == 500 for _, value in waiting.points) <= 5
+
+
+def test_the_last_scrape_and_the_ledgers_size(
+    asked: Asked, scrapes: Scrapes, now: datetime, history: History
+) -> None:
+    last = scrapes.at(scrapes.count - 1)
+    for series in one(asked("pipeline", "Since the last scrape")).values():
+        assert series.last == pytest.approx((now - last).total_seconds(), abs=1)
+    ((size,),) = asked("pipeline", "Ledger size")
+    assert size.last == len([e for e in history.events if scrapes.seen(e.requested_at) is not None]) * BYTES
+    assert asked("pipeline", "Firing alerts") == [[]]
 
 
 def test_lost_requests_are_counted(asked: Asked, between: Any, now: datetime) -> None:

@@ -10,8 +10,8 @@ from dashboards.build import dashboards
 from dashboards.delivery.deploy import compare, deploy, table
 from dashboards.delivery.grafana import Grafana, Retries
 from dashboards.errors import GrafanaError
-from dashboards.kit.addresses import FOLDER
 from dashboards.kit.frame import TAG
+from prometheus.addresses import FOLDER
 from prometheus.config import RuleConfig
 
 pytestmark = pytest.mark.slow

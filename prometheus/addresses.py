@@ -1,4 +1,4 @@
-"""Where each dashboard is found: the uid in its address, which links and bookmarks keep."""
+"""Where each dashboard is found: the uid in its address, which alerts, links and bookmarks keep."""
 
 from __future__ import annotations
 
@@ -11,4 +11,5 @@ ACTIVITY = "quotascope-activity"
 PIPELINE = "quotascope-pipeline"
 
 FOLDER = "quotascope"
-"""The folder's own uid."""
+FOLDER_TITLE = "Quotascope"
+"""The folder that holds them all: its own uid, and what people call it."""

@@ -1,0 +1,71 @@
+"""Colours by meaning: the same thing has the same colour on every dashboard.
+
+A name between slashes is a regular expression over names of series; the last entry that fits decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+Colors = Mapping[str, str]
+
+STATUS: Colors = {"success": "green", "error": "red", "cancelled": "yellow"}
+
+HTTP: Colors = {"/^2/": "green", "/^3/": "blue", "/^4/": "orange", "429": "yellow", "/^5/": "red"}
+"""By status code; 429 stands apart from what the caller did wrong."""
+
+ERRORS: Colors = {
+    "rate_limit": "orange",
+    "quota": "yellow",
+    "auth": "red",
+    "invalid_request": "blue",
+    "upstream": "purple",
+    "internal": "dark-red",
+    "unknown": "gray",
+}
+"""By class of error."""
+
+OUTCOMES: Colors = {
+    "/: selected$/": "green",
+    "/: (rate_limited|cooldown)$/": "orange",
+    "/: quota_exceeded$/": "yellow",
+    "/: (auth|no_available|unknown)$/": "red",
+    "/: paused/": "blue",
+}
+"""By what came of an attempt to choose an account."""
+
+MARKS: Colors = {
+    "rate_limit": "orange",
+    "quota_exceeded": "yellow",
+    "permanent_failure": "red",
+    "error": "purple",
+}
+
+TOKENS: Colors = {
+    "/input$/": "blue",
+    "cached input": "light-blue",
+    "cache write": "purple",
+    "/^output$/": "orange",
+    "reasoning": "yellow",
+}
+
+MODELS: Colors = {
+    "gpt-6.1-sol": "#5794F2",
+    "gpt-6-sol": "#3274D9",
+    "gpt-6-astra": "#1F60C4",
+    "gpt-6-luna": "#8AB8FF",
+    "gpt-5.5": "#FF9830",
+    "gpt-5.5-pro": "#E0752D",
+    "gpt-5.4": "#73BF69",
+    "gpt-5.4-mini": "#B877D9",
+    "gpt-5.4-nano": "#DEB6F2",
+    "gpt-5.3-codex": "#37872D",
+    "gpt-5": "#56A64B",
+    "gpt-4o": "#FADE2A",
+    "gpt-4o-mini": "#F2CC0C",
+    "text-embedding-3-small": "#E02F44",
+    "text-embedding-3-large": "#C4162A",
+    "other": "gray",
+    "unknown": "gray",
+}
+"""Models that are met most; the colour of others is Grafana's choice, by their place in a panel."""
