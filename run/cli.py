@@ -87,7 +87,9 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
         "--folder", type=Path, default=Path("demo"), help="recreated at each start (default: demo)"
     )
     parser.add_argument("--days", type=_within(1, 365), default=14, help="days of history (default: 14)")
-    parser.add_argument("--rate", type=_rate, default=3.0, help="live requests per second (default: 3)")
+    parser.add_argument(
+        "--rate", type=_rate, default=0.1, help="requests per second, also before (default: 0.1)"
+    )
     parser.add_argument("--proxy-port", type=_within(1, 65535), default=8787, help="default: 8787")
     parser.add_argument("--exporter-port", type=_within(1, 65535), default=8789, help="default: 8789")
     parser.add_argument("--console-port", type=_within(1, 65535), default=8788, help="default: 8788")

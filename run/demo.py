@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from time import monotonic
 
 from run import ports, scraper
 from run.crew import complete, together
@@ -17,6 +18,19 @@ from settings.model import Settings
 
 SIMULATOR_PORT = 9999
 PROMETHEUS_PORT = 9090
+
+MAX_HISTORY_PER_DAY = 10_000
+"""Requests; with more, one would wait too long for the first picture."""
+
+ZONE = "Europe/Berlin"
+"""Whose working hours history and live traffic follow."""
+
+PURPOSES = {
+    "history": "inventing requests",
+    "rules": "writing rules and alerts",
+    "dashboards": "writing dashboards",
+    "promtool": "filling Prometheus",
+}
 
 HISTORY_INTERVAL_SECONDS = 120
 """From sample to sample: two of them within the shortest rate window, and half the wait of one a minute."""
@@ -32,7 +46,7 @@ class Demo:
         simulator, prometheus: ports on loopback.
         binaries: the Prometheus to run; None for none.
         days: days of history before now.
-        rate: live requests per second.
+        rate: requests per second, of history and live traffic, the mean of a week.
     """
 
     folder: DemoFolder
@@ -87,18 +101,26 @@ async def demo(plan: Demo, environ: Mapping[str, str]) -> None:
     settings = make_folder(plan)
     # The demo has its own settings: the caller's ledger and key must not get in by the environment.
     environ = {name: value for name, value in environ.items() if name not in ENVIRONMENT}
-    say(f"making {plan.days} days of history in {plan.folder.root} ...")
-    for step in preparations(plan):
-        await complete(step, environ)
+    say(f"making {plan.days} days of history in {plan.folder.root}; this takes a minute or two")
+    await _step_by_step(tuple(preparations(plan)), environ)
     plan.folder.history.unlink(missing_ok=True)  # a gigabyte that nobody reads again
     async with together(environ, limits(settings)) as crew:
+        say("starting the services ...")
         for program in services(plan, settings):
             await crew.add(program)
-        for step in afterwards(plan):
-            await complete(step, environ)
+        await _step_by_step(tuple(afterwards(plan)), environ)
         await crew.add(traffic(plan, settings))
         say(guide(facts(settings) | more_facts(plan)))
         await crew.watch()
+
+
+async def _step_by_step(steps: Sequence[Program], environ: Mapping[str, str]) -> None:
+    """Run programs one after the other, and say which and how long each took."""
+    for number, step in enumerate(steps, start=1):
+        began = monotonic()
+        say(f"  {number}/{len(steps)}  {PURPOSES.get(step.name, step.name)} ...")
+        await complete(step, environ)
+        say(f"       done in {monotonic() - began:.0f} s")
 
 
 def make_folder(plan: Demo) -> Settings:
@@ -119,6 +141,8 @@ def preparations(plan: Demo) -> Iterable[Program]:
     """What runs to its end before the services start."""
     folder = plan.folder
     history: tuple[object, ...] = ("--database", folder.database, "--days", plan.days)
+    history += ("--requests-per-day", min(plan.rate * 86_400, MAX_HISTORY_PER_DAY))
+    history += ("--zone", ZONE, "--fleet", folder.fleet, "--keys", folder.keys)
     if plan.binaries:
         history += ("--openmetrics", folder.history, "--interval", HISTORY_INTERVAL_SECONDS)
     yield _module(plan, "history", "simulator", "history", *history)
@@ -131,7 +155,8 @@ def preparations(plan: Demo) -> Iterable[Program]:
 def services(plan: Demo, settings: Settings) -> Iterable[Program]:
     """What runs until the demo ends, in the order to start."""
     folder, simulator = plan.folder, f"127.0.0.1:{plan.simulator}"
-    upstream = _module(plan, "upstream", "simulator", "upstream", "--listen", simulator)
+    words = ("upstream", "--listen", simulator, "--fleet", folder.fleet)
+    upstream = _module(plan, "upstream", "simulator", *words)
     yield replace(upstream, ready_url=f"http://{simulator}/v1/models")
     yield from programs(settings, folder.config, folder.logs)
     if plan.binaries:
@@ -148,9 +173,10 @@ def afterwards(plan: Demo) -> Iterable[Program]:
 
 
 def traffic(plan: Demo, settings: Settings) -> Program:
-    """Callers that never end."""
+    """Callers that never end, as busy as they were in the history."""
+    rhythm = ("--rate", plan.rate, "--rhythm", ZONE)
     base_url = local_url(plan.proxy) + settings.server.public_base_path
-    return _module(plan, "traffic", "simulator", "traffic", "--base-url", base_url, "--rate", plan.rate)
+    return _module(plan, "traffic", "simulator", "traffic", "--base-url", base_url, *rhythm)
 
 
 def more_facts(plan: Demo) -> dict[str, str]:

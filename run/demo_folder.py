@@ -55,6 +55,15 @@ class DemoFolder:
         return self.root / "build"
 
     @property
+    def fleet(self) -> Path:
+        """Where the accounts' quota ends with the history."""
+        return self.root / "fleet.json"
+
+    @property
+    def keys(self) -> Path:
+        return self.root / "keys"
+
+    @property
     def logs(self) -> Path:
         return self.root / "log"
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from run.program import Program
 
+BLOCK_HOURS = 162
+"""The longest blocks for which Prometheus answers with a point each minute."""
+
 INSTALL = "no Prometheus here; `apt-get install prometheus` (or prometheus and promtool in PATH) adds one"
 
 
@@ -40,9 +43,18 @@ def record(binaries: Prometheus, url: str, rules: Path, days: int, data: Path, l
     The server takes up the new blocks within a minute.
     """
     now = datetime.now(UTC)
-    span = (f"--start={(now - timedelta(days=days)).isoformat()}", f"--end={now.isoformat()}")
-    command = (binaries.promtool, "tsdb", "create-blocks-from", "rules", "--quiet", f"--url={url}", *span)
+    start = block_start(now - timedelta(days=days))
+    command: tuple[str, ...] = (binaries.promtool, "tsdb", "create-blocks-from", "rules", "--quiet")
+    command += (f"--url={url}", f"--start={start.isoformat()}", f"--end={now.isoformat()}")
+    command += (f"--max-block-duration={BLOCK_HOURS}h",)
     return Program("promtool", (*command, f"--output-dir={data}", str(rules)), log=logs / "promtool.log")
+
+
+def block_start(moment: datetime) -> datetime:
+    """The start of the block that a moment lies in: promtool gives up on a rule that is not evaluated in what
+    is left of the first block."""
+    seconds = BLOCK_HOURS * 3_600
+    return datetime.fromtimestamp(moment.timestamp() // seconds * seconds, UTC)
 
 
 def server(binaries: Prometheus, config: Path, data: Path, port: int, logs: Path) -> Program:

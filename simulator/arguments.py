@@ -65,6 +65,9 @@ def _upstream(add: Add) -> None:
         help="answer so many times faster than a real provider (default 1)",
     )
     sub.add_argument(
+        "--fleet", type=Path, metavar="FILE", help="go on with the accounts' quota where a history left it"
+    )
+    sub.add_argument(
         "--fixed", action="store_true", help="for benchmarks: the same bytes for every request, at once"
     )
     sub.add_argument(
@@ -155,6 +158,10 @@ def _history(add: Add) -> None:
         "--zone", default="Europe/Berlin", help="whose working hours it follows (default Europe/Berlin)"
     )
     sub.add_argument("--seed", type=int, default=1, help="invents another history (default 1)")
+    sub.add_argument("--fleet", type=Path, metavar="FILE", help="keep where the accounts' quota ends in here")
+    sub.add_argument(
+        "--keys", type=Path, metavar="FOLDER", help="with --database: give the accounts keys, kept in here"
+    )
     sub.add_argument(
         "--interval",
         type=whole,

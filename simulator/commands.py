@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from argparse import Namespace
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,19 @@ from ledger.pricing.prices import PriceBook
 from ledger.store import parse_url, sqlite_url
 from simulator.errors import OutputError, ScriptError
 from simulator.history.counting import count
+from simulator.history.fleet import FLEET, account_key, scaled
 from simulator.history.history import History, generate
 from simulator.history.ledger import prepared, store
 from simulator.history.openmetrics import text
 from simulator.history.plan import Plan
+from simulator.history.quota import windows_at_end
 from simulator.history.rhythm import zone
 from simulator.history.scrapes import Scrapes
+from simulator.provider import fleet
 from simulator.provider.fixed import serve_fixed
+from simulator.provider.fleet import FleetPlay
 from simulator.provider.plausible import Plausible
+from simulator.provider.script import Play
 from simulator.provider.upstream import serve
 from simulator.serving import run_seeded
 from simulator.stopping import stop_signals
@@ -62,8 +67,11 @@ def history(asked: Namespace) -> int:
         engine = prepared(
             parse_url(asked.database) if "://" in asked.database else sqlite_url(Path(asked.database))
         )
-        store(engine, invented)
+        store(engine, invented, keys(asked.keys) if asked.keys else {})
         engine.dispose()
+    if asked.fleet:
+        ends = windows_at_end(invented.plan.accounts, invented.samples, invented.plan.end)
+        fleet.save(ends, asked.fleet)
     if asked.openmetrics:
         _write_samples(asked.openmetrics, invented, asked.interval, prices)
     _tell(invented)
@@ -86,9 +94,26 @@ def plan(asked: Namespace, now: datetime) -> Plan:
         start=datetime.combine(first, time(), tzinfo=UTC),
         end=end,
         requests_per_day=asked.requests_per_day,
+        accounts=scaled(FLEET, asked.requests_per_day),
         seed=asked.seed,
         zone=asked.zone,
     )
+
+
+def keys(folder: Path) -> Mapping[str, str]:
+    """The simulated accounts with references to their keys, each in a file of its own.
+
+    Raises: OutputError.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for account in FLEET:
+            file = folder / account.id
+            file.touch(mode=0o600)
+            file.write_text(account_key(account.id), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {error.filename}: {error.strerror}") from error
+    return {account.id: f"file:{(folder / account.id).absolute()}" for account in FLEET}
 
 
 def _write_samples(file: Path, invented: History, interval: int, prices: PriceBook) -> None:
@@ -111,7 +136,11 @@ def _tell(invented: History) -> None:
 
 async def _plausible(asked: Namespace) -> None:
     host, port = asked.listen
-    play = Plausible(asked.seed, asked.speed)
+    play: Play = Plausible(asked.seed, asked.speed)
+    if asked.fleet:
+        # What marks an account for good would in time leave nobody: only used-up quota refuses.
+        usual = Plausible(asked.seed, asked.speed, spared=("auth", "quota"))
+        play = FleetPlay(usual, fleet.load(asked.fleet), book(load_seed()))
     with stop_signals() as stop:
         async with serve(play, host=host, port=port, keep_bytes=False, keep_last=1_000) as running:
             _listening(running.origin)

@@ -8,7 +8,6 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +16,7 @@ from ledger.pricing.files import book, load_seed
 from simulator.errors import OutputError
 from simulator.history.backfill import backfill
 from simulator.history.exporting import Exporter
-from simulator.history.fleet import FLEET
+from simulator.history.fleet import FLEET, scaled
 from simulator.history.history import generate
 from simulator.history.plan import Plan
 from simulator.history.scrapes import Scrapes
@@ -25,9 +24,6 @@ from simulator.history.seeded import everything, record
 
 BUSY = 8_000
 """Requests a day: enough for smooth lines."""
-
-SCALE = BUSY / 1_430
-"""How much more the accounts are worth than at the plan's usual rate, so that their quotas fit it."""
 
 EXPORTER = Exporter(
     suppressed={"acc-eve": "mid_cycle_jump"},
@@ -55,9 +51,7 @@ def seeded(end: datetime, days: int) -> Iterator[str]:
     Raises: OutputError.
     """
     start = end.replace(hour=0, minute=0, second=17) - timedelta(days=days)
-    fleet = tuple(
-        replace(a, week_usd=a.week_usd * SCALE, five_hours_usd=a.five_hours_usd * SCALE) for a in FLEET
-    )
+    fleet = scaled(FLEET, BUSY)
     prices = book(load_seed())
     history = generate(Plan(start.replace(second=0), end, BUSY, accounts=fleet), prices)
     scrapes = Scrapes(start, end, 120, restarts=(end - timedelta(hours=9, minutes=7),))

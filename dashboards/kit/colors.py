@@ -15,15 +15,20 @@ HTTP: Colors = {"/^2/": "green", "/^3/": "blue", "/^4/": "orange", "429": "yello
 """By status code; 429 stands apart from what the caller did wrong."""
 
 ERRORS: Colors = {
+    "/upstream|server_error/": "purple",
+    "/invalid|context/": "blue",
+    "/api_key|auth/": "red",
+    "/rate_limit/": "orange",
+    "/quota|usage_limit/": "yellow",
     "rate_limit": "orange",
     "quota": "yellow",
     "auth": "red",
     "invalid_request": "blue",
     "upstream": "purple",
     "internal": "dark-red",
-    "unknown": "gray",
+    "unknown": "#7b7b7b",
 }
-"""By class of error."""
+"""By class of error, or by the provider's code."""
 
 OUTCOMES: Colors = {
     "/: selected$/": "green",
@@ -65,7 +70,7 @@ MODELS: Colors = {
     "gpt-4o-mini": "#F2CC0C",
     "text-embedding-3-small": "#E02F44",
     "text-embedding-3-large": "#C4162A",
-    "other": "gray",
-    "unknown": "gray",
+    "other": "#7b7b7b",
+    "unknown": "#7b7b7b",
 }
 """Models that are met most; the colour of others is Grafana's choice, by their place in a panel."""

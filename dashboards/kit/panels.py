@@ -80,7 +80,9 @@ def lights(about: About, query: Query, on: str, off: str) -> Json:
         reduceCalc="lastNotNull",
         textMode="value_and_name",
     )
-    return finished(made, {"fieldConfig": {"defaults": {"displayName": SERIES_NAME}}})
+    # Left to itself, the text is as large as the tile.
+    small = {"text": {"titleSize": 13, "valueSize": 22}}
+    return finished(made, {"fieldConfig": {"defaults": {"displayName": SERIES_NAME}}, "options": small})
 
 
 def timeseries(

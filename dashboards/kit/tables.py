@@ -14,6 +14,9 @@ from dashboards.queries.query import Query
 MIN_WIDTH = 70
 """Pixels of a column."""
 
+NAME_WIDTH = 170
+"""Of the first one beside many others: an e-mail address."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -22,6 +25,7 @@ class Column:
     Attributes:
         unit: Grafana's id of the unit.
         limits: from which value on a number has another colour.
+        width: pixels; None shares what there is.
     """
 
     query: Query
@@ -29,6 +33,7 @@ class Column:
     unit: str
     decimals: int | None = None
     limits: tuple[tuple[float, str], ...] = ()
+    width: int | None = None
 
 
 def table(about: About, columns: Sequence[Column], labels: Mapping[str, str]) -> Json:
@@ -39,15 +44,18 @@ def table(about: About, columns: Sequence[Column], labels: Mapping[str, str]) ->
     Args:
         labels: title of each label's column, in the order in which they stand before the values.
     """
-    about = replace(about, description=f"{about.description} Empty: {about.no_value}.", no_value="-")
+    if len(columns) > 1:  # of some rows single cells may be empty, and the text would stand in them
+        about = replace(about, description=f"{about.description} Empty: {about.no_value}.", no_value="-")
     hidden = [name for name, title in labels.items() if not title]
     labels = {name: title or name for name, title in labels.items()}
     links = [link.document() for link in about.value_links]
+    first = [*labels.values()][:1]
     made = core.Table(
         **common(about, [column.query for column in columns], None, []),
         overrides=[
             *(override(name, **{"custom.hidden": True}) for name in hidden),
-            *(override(title, links=links) for title in [*labels.values()][:1] if links),
+            *(override(title, links=links) for title in first if links),
+            *(override(title, **{"custom.width": NAME_WIDTH}) for title in first if len(columns) > 3),
             *(_look(column) for column in columns),
         ],
         sortBy=[core.TableSortByField(displayName=columns[0].title, desc=True)],
@@ -85,6 +93,8 @@ def _look(column: Column) -> Json:
     look: Json = {"unit": column.unit}
     if column.decimals is not None:
         look["decimals"] = column.decimals
+    if column.width is not None:
+        look["custom.width"] = column.width
     if column.limits:
         steps = [{"color": "text"}, *({"color": color, "value": value} for value, color in column.limits)]
         look |= {

@@ -44,7 +44,8 @@ def usage_by_key(config: RuleConfig) -> Json:
     """All about each key in one line."""
     about = About(
         "Keys",
-        "What each key has cost and used over the dashboard's time range, dearest first: its share is of all "
+        "What each key has cost and used, in prompt and completion tokens, over the dashboard's time range, "
+        "dearest first: its share is of all "
         "dollars, the error rate of its own requests, and Last seen counts from the end of the range, to "
         f"within {queries.SEEN}. {ANSWERED} {FULL_HOURS} {MASKED}",
         "locale",
@@ -57,11 +58,11 @@ def usage_by_key(config: RuleConfig) -> Json:
         Column(cost, "Cost", "currencyUSD", 2),
         Column(part, "Share", "percentunit", 1),
         Column(requests, "Requests", "locale", 0),
-        Column(prompt, "Prompt tokens", "short", 1),
-        Column(completion, "Completion tokens", "short", 1),
+        Column(prompt, "Prompt", "short", 1),
+        Column(completion, "Completion", "short", 1),
         Column(errors, "Errors", "locale", 0),
         Column(failed, "Error rate", "percentunit", 1, ((config.error_ratio_above, "red"),)),
-        Column(seen, "Last seen", "dtdurations", 1),
+        Column(seen, "Last seen", "dtdurations", 0),
     ]
     return table(about, columns, {"api_key": "Key"})
 
@@ -77,7 +78,7 @@ def models() -> Json:
         decimals=2,
         links=(links.dashboard(addresses.OVERVIEW, "Cost by model"),),
     )
-    column = Column(queries.cost_by_key_and_model(), "Cost", "currencyUSD", 2)
+    column = Column(queries.cost_by_key_and_model(), "Cost", "currencyUSD", 2, width=80)
     return table(about, [column], {"api_key": "Key", "model": "Model"})
 
 

@@ -57,7 +57,7 @@ def dashboard(config: RuleConfig) -> Json:
 def success(config: RuleConfig) -> Json:
     """Whether there was anybody."""
     about = About(
-        "Selections that found an account",
+        "Found an account",
         "Share of the tries to choose an account over the dashboard's time range that found one; one that "
         "the pinned pool could not serve counts by what the full pool did. The API filter does not apply.",
         "percentunit",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dashboards.kit import links, panels
 from dashboards.kit.parts import About
 from dashboards.kit.plain import Json
-from dashboards.panels.quota import CREDITS, NO_QUOTA, USED_LIMITS, act
+from dashboards.panels.quota import CREDITS, USED_LIMITS, act
 from dashboards.queries import quota as queries
 from prometheus.config import RuleConfig
 
+_NO_QUOTA = "No quota is known"
 _CHOSEN = "Of the accounts that are chosen above."
 SHORT_USED_UP = 95.0
 """Percent: the next large request may fail."""
@@ -20,7 +21,7 @@ def used(config: RuleConfig) -> Json:
         "Mean use of the week",
         f"Percent of the weekly windows that is used, the mean of the accounts. {_CHOSEN}",
         "percent",
-        NO_QUOTA,
+        _NO_QUOTA,
         decimals=0,
         links=act(config),
     )
@@ -33,7 +34,7 @@ def credits(config: RuleConfig) -> Json:
         "Credits left of the week",
         f"Weekly credits that are left, all accounts together. {_CHOSEN} {CREDITS}",
         "short",
-        NO_QUOTA,
+        _NO_QUOTA,
         links=act(config),
     )
     return panels.stat(about, queries.pool_credits(), None, "green")
@@ -46,7 +47,7 @@ def waste(config: RuleConfig) -> Json:
         "Weekly credits that will be left at the accounts' resets, if each goes on at the mean speed of its "
         f"window so far. {_CHOSEN} {CREDITS}",
         "short",
-        NO_QUOTA,
+        _NO_QUOTA,
         links=(links.runbook("QuotascopeQuotaGoingToWaste", config),),
     )
     return panels.stat(about, queries.pool_waste(), None, "orange")
@@ -73,7 +74,7 @@ def short_windows(config: RuleConfig) -> Json:
         f"Number of accounts that have used {SHORT_USED_UP:g}% or more of their short window: they work "
         f"again once it resets, hours from now. {_CHOSEN}",
         "locale",
-        NO_QUOTA,
+        _NO_QUOTA,
         decimals=0,
         links=act(config),
     )
@@ -88,8 +89,8 @@ def pace(config: RuleConfig) -> Json:
         "Percent of the week that is used, and that is over: the means of the accounts. Above the dashed "
         f"grey line they run out before their resets, well below it quota goes to waste. {_CHOSEN}",
         "percent",
-        NO_QUOTA,
+        _NO_QUOTA,
         links=act(config),
     )
-    colors = {"Used": "blue", "Even pace": "gray"}
+    colors = {"Used": "blue", "Even pace": "#7b7b7b"}
     return panels.timeseries(about, queries.pace(config), most=100, colors=colors)

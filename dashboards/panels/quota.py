@@ -170,7 +170,7 @@ def risk(config: RuleConfig) -> Json:
     limits = tuple(USED_LIMITS.items())
     columns = [
         Column(used, "Week used", "percent", 0, limits),
-        Column(short, "Short window used", "percent", 0, limits),
+        Column(short, "Short used", "percent", 0, limits),
         Column(ahead, "Ahead of pace", "percent", 0, ((0.0, "orange"),)),
         Column(reset, "Resets in", "dtdurations", 1),
         Column(ends, "Runs out in", "dtdurations", 1, ((0.0, "red"),)),

@@ -105,7 +105,7 @@ def unpriced() -> Json:
         decimals=0,
         links=(links.dashboard(addresses.ROUTING, "Unpriced by reason and account"),),
     )
-    column = Column(queries.unpriced_by_reason(), "Requests", "locale", 0)
+    column = Column(queries.unpriced_by_reason(), "Requests", "locale", 0, width=90)
     return table(about, [column], {"reason": "Reason", "api": "API"})
 
 

@@ -12,7 +12,6 @@ MUTED = "#8e8f99"
 NAMED = {
     "blue": "#5794f2",
     "dark-red": "#c4162a",
-    "gray": "#8e8e8e",
     "light-blue": "#8ab8ff",
     "green": "#73bf69",
     "orange": "#ff9830",

@@ -182,7 +182,7 @@ def latency(config: RuleConfig) -> tuple[Query, ...]:
 def latency_by_model(config: RuleConfig) -> Query:
     """Milliseconds to the last byte for 95 of 100 requests, by model."""
     measured = rate(buckets(proxy.LATENCY, MODEL, API), f"{WINDOW}:{thinned(config)}")
-    return Query(f"{quantile(0.95, measured, 'model')} > 0", "{{model}}")
+    return Query(f"{quantile(0.95, measured, 'model')} >= 0", "{{model}}")
 
 
 def time_to_first_token(config: RuleConfig) -> tuple[Query, ...]:
@@ -192,7 +192,8 @@ def time_to_first_token(config: RuleConfig) -> tuple[Query, ...]:
 
 def _quantiles(family: MetricFamily, config: RuleConfig) -> tuple[Query, ...]:
     measured = rate(buckets(family, MODEL, API), f"{WINDOW}:{thinned(config)}")
-    return tuple(Query(quantile(q, measured), f"p{q * 100:g}") for q in _QUANTILES)
+    # Without the times of no request, whose NaN would spoil the mean.
+    return tuple(Query(f"{quantile(q, measured)} >= 0", f"p{q * 100:g}") for q in _QUANTILES)
 
 
 def _tokens(kind: str) -> str:

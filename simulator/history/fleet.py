@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 
@@ -35,6 +35,23 @@ FLEET: tuple[SimulatedAccount, ...] = (
     SimulatedAccount("acc-farid", "farid@example.com", "business", 8, 90, 11, 130),
 )
 """At the plan's usual rate they use from a fifth to nine tenths of their weeks."""
+
+USUAL_PER_DAY = 1_430.0
+"""Requests a day that the fleet's quotas fit."""
+
+
+def scaled(fleet: tuple[SimulatedAccount, ...], requests_per_day: float) -> tuple[SimulatedAccount, ...]:
+    """The fleet with quotas that fit so many requests."""
+    factor = requests_per_day / USUAL_PER_DAY
+    return tuple(
+        replace(a, week_usd=a.week_usd * factor, five_hours_usd=a.five_hours_usd * factor) for a in fleet
+    )
+
+
+def account_key(account_id: str) -> str:
+    """The key of a simulated account; no provider has ever seen it."""
+    return f"sk-simulated-{account_id}-{sum(account_id.encode()):04d}"
+
 
 SECRETS: tuple[str, ...] = (
     "sk-proj-simulated-caller-k7Qa",

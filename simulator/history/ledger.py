@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
 from sqlalchemy import Connection, Engine, insert, select
@@ -33,11 +34,12 @@ def prepared(url: URL) -> Engine:
     return engine
 
 
-def store(engine: Engine, history: History) -> None:
+def store(engine: Engine, history: History, credentials: Mapping[str, str] | None = None) -> None:
     """Write a history into a ledger, all of it or nothing.
 
     Args:
         engine: writes to a ledger whose schema is up to date.
+        credentials: references to the accounts' keys, with which requests can be routed to them.
     Raises: OutputError where this history is already there; StoreError where it cannot be written.
     """
     with translated(engine.url, "cannot store history in"), engine.begin() as connection:
@@ -49,6 +51,7 @@ def store(engine: Engine, history: History) -> None:
                 email=account.email,
                 plan_type=account.plan_type,
                 status=account.status,
+                credential=(credentials or {}).get(account.id),
                 created_at=history.plan.start,
             )
         for start in range(0, len(history.events), BATCH):

@@ -34,7 +34,7 @@ class UsageSample:
 
 
 @dataclass(slots=True)
-class _Window:
+class QuotaWindow:
     """One quota window of an account while its requests go by.
 
     A weekly window ends at a fixed hour of the week; a primary one begins with the first request after
@@ -77,6 +77,20 @@ def usage_samples(plan: Plan, events: Sequence[RequestEvent], book: PriceBook) -
             yield from _sampled(pair, event, plan.percent_step)
 
 
+def windows_at_end(
+    accounts: Iterable[SimulatedAccount], samples: Iterable[UsageSample], end: datetime
+) -> dict[str, tuple[QuotaWindow, QuotaWindow]]:
+    """Both windows of every account as its last samples left them."""
+    found = {account.id: _windows(account, end) for account in accounts}
+    last = {(sample.account_id, sample.window): sample for sample in samples}
+    for account_id, pair in found.items():
+        for window in pair:
+            if sample := last.get((account_id, window.name)):
+                window.spent_usd = sample.used_percent / 100 * window.worth_usd
+                window.resets_at = datetime.fromtimestamp(sample.reset_at, UTC)
+    return found
+
+
 def cycle_start(account: SimulatedAccount, at: datetime) -> datetime:
     """When the account's weekly window began that holds at a moment."""
     week = timedelta(minutes=SECONDARY_MINUTES)
@@ -84,14 +98,14 @@ def cycle_start(account: SimulatedAccount, at: datetime) -> datetime:
     return first + (at - first) // week * week
 
 
-def _windows(account: SimulatedAccount, start: datetime) -> tuple[_Window, _Window]:
+def _windows(account: SimulatedAccount, start: datetime) -> tuple[QuotaWindow, QuotaWindow]:
     week_ends = cycle_start(account, start) + timedelta(minutes=SECONDARY_MINUTES)
     return (
-        _Window("primary", PRIMARY_MINUTES, account.five_hours_usd, start, fixed=False),
-        _Window("secondary", SECONDARY_MINUTES, account.week_usd, week_ends, fixed=True),
+        QuotaWindow("primary", PRIMARY_MINUTES, account.five_hours_usd, start, fixed=False),
+        QuotaWindow("secondary", SECONDARY_MINUTES, account.week_usd, week_ends, fixed=True),
     )
 
 
-def _sampled(pair: Iterable[_Window], event: RequestEvent, step: float) -> Iterator[UsageSample]:
+def _sampled(pair: Iterable[QuotaWindow], event: RequestEvent, step: float) -> Iterator[UsageSample]:
     for window in pair:
         yield window.sample(event.account_id, event.requested_at, step)

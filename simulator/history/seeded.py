@@ -6,7 +6,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -30,6 +30,8 @@ ROUTING = (
 HISTOGRAMS = (proxy.LATENCY, proxy.TIME_TO_FIRST_TOKEN, proxy.HTTP_DURATION)
 EXPORTER_ADDRESS = "127.0.0.1:8789"
 COLLECTOR_ADDRESS = "127.0.0.1:8790"
+
+RECORDED_SECONDS = 162 * 3_600
 
 LOST = 7
 """Requests that the buffer drops."""
@@ -117,7 +119,10 @@ def record(promtool: str, url: str, data: Path, folder: Path, start: datetime, e
     command = [promtool, "tsdb", "create-blocks-from", "rules", f"--url={url}", f"--output-dir={data}"]
     # With its default of two hours it would write a block for every rule and two hours. Prometheus answers
     # with 11,000 points at most: a block may span a week of minutes.
-    command += [f"--start={start.isoformat()}", f"--end={end.isoformat()}", "--max-block-duration=162h"]
+    # It gives up on a rule that is not evaluated in what is left of the first block, so that begins whole.
+    first = datetime.fromtimestamp(start.timestamp() // RECORDED_SECONDS * RECORDED_SECONDS, UTC)
+    command += [f"--start={first.isoformat()}", f"--end={end.isoformat()}"]
+    command += [f"--max-block-duration={RECORDED_SECONDS // 3_600}h"]
     try:
         done = subprocess.run([*command, str(folder / RECORDING_FILE)], capture_output=True, text=True)
     except OSError as error:

@@ -24,6 +24,7 @@ class Plausible:
         speed: how many times faster than a real provider.
         errors, cut, missing_usage: shares of the requests that are refused, whose connection breaks, and
             that do not report their usage.
+        spared: classes of errors with which nothing is refused.
     """
 
     seed: int = 1
@@ -31,6 +32,7 @@ class Plausible:
     errors: float = 0.03
     cut: float = 0.003
     missing_usage: float = 0.005
+    spared: tuple[str, ...] = ()
 
     def answer(self, asked: Asked) -> Answer:
         """One answer; a model that is not known works like the first that is."""
@@ -51,6 +53,7 @@ class Plausible:
     def _fault(self, rng: Random) -> Fault | None:
         fate = rng.random()
         if fate < self.errors:
-            failure = rng.choices(_PROVIDERS_OWN, [f.share for f in _PROVIDERS_OWN])[0]
+            known = [f for f in _PROVIDERS_OWN if f.error_class not in self.spared]
+            failure = rng.choices(known, [f.share for f in known])[0]
             return Refuse(failure.http_status, failure.code, failure.error_class, failure.message)
         return Cut(after_events=3) if fate < self.errors + self.cut else None
