@@ -22,6 +22,8 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PROGRAMS = {
     "prometheus": "prometheus",
     "promtool": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+    "amtool": "prometheus-alertmanager",
     "docker-compose": "docker-compose",
     "initdb": "postgresql",
     "postgres": "postgresql",

@@ -10,16 +10,19 @@ from typing import Any
 
 import yaml
 
-from prometheus import alerts, rules, scrape
+from prometheus import alerts, kubernetes, rules, scrape
+from prometheus import notify as notify_room
 from prometheus.config import RuleConfig
 from prometheus.errors import ConfigError, OutputError, TargetError
 from prometheus.relabel import hide_identity
 from prometheus.scrape import Targets
 from settings.model import Settings
+from settings.notify import Notify
 
 SCRAPE_FILE = PurePosixPath("prometheus/prometheus.yml")
 RECORDING_FILE = PurePosixPath("prometheus/rules/recording.yml")
 ALERTS_FILE = PurePosixPath("prometheus/rules/alerts.yml")
+NOTIFY_FILE = PurePosixPath("alertmanager/alertmanager.yml")
 
 OLDEST = (2, 42)
 """The oldest Prometheus whose configuration this is: Debian 12's."""
@@ -58,6 +61,7 @@ def targets(settings: Settings, wanted: Wanted) -> Targets:
         tuple(scrape.target(sidecar, "--sidecar-target") for sidecar in wanted.sidecars),
         wanted.discovery,
         _collector(settings, wanted.collector),
+        settings.notify.alertmanager,
         _release(wanted.prometheus_version),
     )
 
@@ -91,8 +95,8 @@ def installed(config: RuleConfig, settings: Settings) -> RuleConfig:
     return replace(config, relabel=(*config.relabel, hide_identity()))
 
 
-def files(config: RuleConfig, where: Targets) -> Mapping[PurePosixPath, str]:
-    """Every file to write, by its path below the output folder."""
+def files(config: RuleConfig, where: Targets, notify: Notify | None = None) -> Mapping[PurePosixPath, str]:
+    """Every file to write, by its path below the output folder; the Alertmanager's where alerts go to one."""
     # Listed one by one: a rule file that an older build left behind is then not loaded.
     rule_files = [str(path.relative_to(SCRAPE_FILE.parent)) for path in (RECORDING_FILE, ALERTS_FILE)]
     reasons = "".join(f"# relabelled: {entry.reason}\n" for entry in config.relabel)
@@ -100,7 +104,25 @@ def files(config: RuleConfig, where: Targets) -> Mapping[PurePosixPath, str]:
         SCRAPE_FILE: HEADER + reasons + _yaml(scrape.document(config, where, rule_files)),
         RECORDING_FILE: HEADER + _yaml(rules.document(config)),
         ALERTS_FILE: HEADER + _yaml(alerts.document(config)),
+        **(
+            {NOTIFY_FILE: HEADER + _yaml(notify_room.document(notify))}
+            if where.alertmanager and notify
+            else {}
+        ),
     }
+
+
+def manifests(config: RuleConfig, out: Path) -> Mapping[PurePosixPath, str]:
+    """Rules and dashboards for Kubernetes, by their path below the output folder.
+
+    Args:
+        out: where the dashboards were built.
+    Raises: OutputError.
+    """
+    groups = [group for made in (rules, alerts) for group in made.document(config)["groups"]]
+    made = {"rules": kubernetes.rules(groups)}
+    made |= {f"dashboard-{name}": map_ for name, map_ in kubernetes.dashboards(out).items()}
+    return {kubernetes.FOLDER / f"{name}.yml": HEADER + _yaml(each) for name, each in made.items()}
 
 
 def write(contents: Mapping[PurePosixPath, str], out: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from metrics import collector as collector_metrics
 from metrics import exporter as exporter_metrics
 from metrics import proxy as proxy_metrics
 from metrics.family import MetricFamily
-from prometheus.build import SCRAPE_FILE, Wanted, files, installed, targets, write
+from prometheus.build import SCRAPE_FILE, Wanted, files, installed, manifests, targets, write
 from prometheus.cli import OneLineParser
 from prometheus.config import RuleConfig
 from prometheus.errors import ConfigError
@@ -26,6 +26,8 @@ Writes the configuration of Prometheus: whom to scrape, what to record, when to 
   DIR/prometheus/prometheus.yml        the scrape jobs
   DIR/prometheus/rules/recording.yml   recording rules
   DIR/prometheus/rules/alerts.yml      alerts
+  DIR/alertmanager/alertmanager.yml    with [notify] alertmanager: who is told of them
+  DIR/kubernetes/*.yml                 with --kubernetes: PrometheusRule and ConfigMaps
 """
 
 EPILOG = """\
@@ -61,7 +63,11 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         arguments.prometheus_version,
     )
     where = targets(settings, wanted)
-    for path in write(files(installed(config, settings), where), arguments.out):
+    config = installed(config, settings)
+    written = dict(files(config, where, settings.notify))
+    if arguments.kubernetes:
+        written |= manifests(config, arguments.out)
+    for path in write(written, arguments.out):
         print(f"wrote {path}")
     flag = f" {START_TIMESTAMPS}" if where.release >= NATIVE_HISTOGRAMS else ""
     print(f"next: prometheus --config.file={arguments.out / SCRAPE_FILE}{flag}")
@@ -110,6 +116,11 @@ def add(commands: argparse._SubParsersAction[OneLineParser]) -> None:
         metavar="X.Y.Z",
         default="2.42.0",
         help="the Prometheus that reads it; from 3.0 on more can be said. Default: 2.42.0, for any",
+    )
+    build.add_argument(
+        "--kubernetes",
+        action="store_true",
+        help="also write the rules, and the dashboards that were built into DIR, as manifests",
     )
     _add_targets(build.add_argument_group("whom to scrape"))
     _add_relabelling(build.add_argument_group("what to leave out"))

@@ -40,6 +40,7 @@ class Targets:
         discovery: a folder with files that list further hosts, `proxy*.yml` and `exporter*.yml`; Prometheus
             watches them. The paths are relative as above.
         collector: None where nothing is collected.
+        alertmanager: whom alerts are sent to; None where nobody is told.
         release: of the Prometheus that reads it, as major and minor number; (2, 42) reads what any does.
     """
 
@@ -49,6 +50,7 @@ class Targets:
     sidecars: tuple[str, ...] = ()
     discovery: Path | None = None
     collector: str | None = None
+    alertmanager: str | None = None
     release: tuple[int, int] = (2, 42)
 
 
@@ -77,11 +79,16 @@ def document(config: RuleConfig, targets: Targets, rule_files: list[str]) -> dic
             "evaluation_interval": duration(config.evaluation_interval),
         },
         "rule_files": rule_files,
+        **(_alerting(targets.alertmanager) if targets.alertmanager else {}),
         "scrape_configs": [
             _job(config, *job, targets) for job in _jobs(config, targets) if job[0] in config.jobs
         ],
         **({"remote_write": [config.remote_write.document()]} if config.remote_write else {}),
     }
+
+
+def _alerting(alertmanager: str) -> dict[str, Any]:
+    return {"alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}}
 
 
 def _jobs(config: RuleConfig, targets: Targets) -> Iterator[tuple[str, str, tuple[str, ...]]]:

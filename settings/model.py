@@ -19,6 +19,7 @@ from settings.console import Console
 from settings.gateways import Collector
 from settings.kinds import BasePath, BaseUrl, Budget, Digest, File, Header, Key, KeyName, Name, Rate, Weight
 from settings.metering import Metering
+from settings.notify import Notify
 from settings.retention import Retention
 from settings.rules import Rules
 from settings.section import Section
@@ -260,6 +261,7 @@ class Settings(Section):
     metering: Metering = Metering()
     quota: Quota = Quota()
     rules: Rules = Rules()
+    notify: Notify = Notify()
     routing: Routing = Routing()
     accounts: dict[str, AccountTable] = Field(
         default_factory=dict, description="accounts that requests are routed to, by id"

@@ -21,13 +21,14 @@ def test_the_first_file_stands_alone(compose_config: Callable[..., dict[str, Any
 
 def test_both_files_together(services: dict[str, Any]) -> None:
     ours = {"proxy", "exporter", "collector", "console", "builder"}
-    assert set(services) == ours | {"prometheus", "grafana"}
+    assert set(services) == ours | {"prometheus", "alertmanager", "grafana"}
 
 
-def test_the_collector_runs_where_it_is_asked_for(services: dict[str, Any]) -> None:
-    """Without a gateway it ends at once."""
+def test_what_needs_a_configuration_runs_where_it_is_asked_for(services: dict[str, Any]) -> None:
+    """Without a gateway the collector ends at once; without a receiver no Alertmanager is configured."""
     assert {name: s["profiles"] for name, s in services.items() if "profiles" in s} == {
-        "collector": ["collector"]
+        "alertmanager": ["alerting"],
+        "collector": ["collector"],
     }
 
 
@@ -49,16 +50,17 @@ def test_every_port_is_published_on_loopback_alone(services: dict[str, Any]) -> 
         "console": ["127.0.0.1:8788:8788/tcp"],
         "builder": [],
         "prometheus": ["127.0.0.1:9090:9090/tcp"],
+        "alertmanager": ["127.0.0.1:9093:9093/tcp"],
         "grafana": ["127.0.0.1:3000:3000/tcp"],
     }
 
 
-@pytest.mark.parametrize(("name", "major"), [("prometheus", "v3"), ("grafana", "12")])
+@pytest.mark.parametrize(("name", "major"), [("prometheus", "v3"), ("alertmanager", "v0"), ("grafana", "12")])
 def test_foreign_images_are_pinned(services: dict[str, Any], name: str, major: str) -> None:
     assert re.fullmatch(rf"[a-z]+/{name}:{major}\.\d+\.\d+", services[name]["image"])
 
 
-@pytest.mark.parametrize("name", ["prometheus", "grafana"])
+@pytest.mark.parametrize("name", ["prometheus", "alertmanager", "grafana"])
 def test_what_reads_the_build_waits_for_it(services: dict[str, Any], name: str) -> None:
     assert services[name]["depends_on"] == {"builder": {"condition": "service_completed_successfully"}}
     assert "build:/build:ro" in services[name]["volumes"]
