@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,7 +30,7 @@ from ledger.store import reader, sqlite_url
 ROUNDS = 5
 PAGES = 50
 PAGES_SECONDS = 20
-BESIDE_ROUNDS = 5
+BESIDE_ROUNDS = 4
 REFRESH_SECONDS = 10
 """How often an open page asks for its summary; as console.js says."""
 
@@ -215,30 +215,37 @@ async def _open_pages(page: Program, proxy: Program) -> Figures:
         traffic.cancel()
         await asyncio.gather(traffic, return_exceptions=True)
     got = f"{share * 100:.0f} % of a core; {min(rows)} to {max(rows)} batches a page"
-    costs = [await _costs(page, proxy) for _ in range(BESIDE_ROUNDS)]
-    ratio = statistics.median(beside / alone for alone, beside in costs)
+    costs: dict[bool, list[float]] = {False: [], True: []}
+    for number in range(2 * BESIDE_ROUNDS):
+        costs[number % 4 in (1, 2)].append(await _cost(page, proxy, opened=number % 4 in (1, 2)))
+    ratio = statistics.median(b / a for a, b in zip(costs[False], costs[True], strict=True))
     return [
         (f"{PAGES} open pages, ten requests a second", got),
         (f"the proxy's CPU a request, beside {PAGES} open pages", f"{ratio:.2f} of what it is alone"),
     ]
 
 
-async def _costs(page: Program, proxy: Program) -> tuple[float, float]:
-    """What a request costs the proxy, without open pages and with them."""
-    load = (proxy, UNARY, 32, 1)
-    alone = await asyncio.to_thread(relay.measure, *load)
-    async with _opened(page):
-        beside = await asyncio.to_thread(relay.measure, *load)
-    return alone.cpu_per_thousand, beside.cpu_per_thousand
+async def _cost(page: Program, proxy: Program, *, opened: bool) -> float:
+    """CPU seconds of the proxy for a request, until it is stored; with open pages or without."""
+    before = proxy.cpu_seconds()
+    async with AsyncExitStack() as stack:
+        if opened:
+            await stack.enter_async_context(_opened(page))
+        round = await asyncio.to_thread(relay.measure, proxy, UNARY, 32, 1)
+        await asyncio.to_thread(_settled, proxy)
+    return (proxy.cpu_seconds() - before) / max(1, round.load.requests)
 
 
 @asynccontextmanager
 async def _opened(page: Program) -> AsyncIterator[list[int]]:
     """Open pages; how many batches of rows each has got."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        async with session.get(page.origin) as front:
+            after = (await front.text()).partition('data-after="')[2].partition('"')[0]
         rows = [0] * PAGES
-        tasks = [asyncio.create_task(_open_page(session, page.origin, n, rows)) for n in range(PAGES)]
-        await asyncio.sleep(0.5)
+        live = f"{page.origin}/live?after={after}"
+        tasks = [asyncio.create_task(_open_page(session, page.origin, n, rows, live)) for n in range(PAGES)]
+        await asyncio.sleep(2)
         try:
             yield rows
         finally:
@@ -247,7 +254,9 @@ async def _opened(page: Program) -> AsyncIterator[list[int]]:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _open_page(session: aiohttp.ClientSession, origin: str, number: int, rows: list[int]) -> None:
+async def _open_page(
+    session: aiohttp.ClientSession, origin: str, number: int, rows: list[int], live: str
+) -> None:
     async def refresh() -> None:
         await asyncio.sleep(REFRESH_SECONDS * number / PAGES)
         while True:
@@ -257,7 +266,7 @@ async def _open_page(session: aiohttp.ClientSession, origin: str, number: int, r
 
     refreshing = asyncio.create_task(refresh())
     try:
-        async with session.get(f"{origin}/live?after=0", timeout=aiohttp.ClientTimeout(total=None)) as stream:
+        async with session.get(live, timeout=aiohttp.ClientTimeout(total=None)) as stream:
             async for line in stream.content:
                 rows[number] += line.startswith(b"event: rows")
     finally:

@@ -123,12 +123,19 @@ class Feed:
         if before is None or last == before:
             return
         for kind in list(self._kinds.values()):
+            if last - before >= MAX_ARRIVED and not kind.where.conditions_by_name():
+                self._give(kind, Batch(AGAIN, last))
+                continue
             # After a restore the ids begin again: then what is newest is new.
-            batch = await self._arrived(kind, min(before, last))
-            for queue in kind.listeners if batch else ():
-                if queue.full():
-                    queue.get_nowait()  # a page that does not read loses the oldest
-                queue.put_nowait(batch)  # type: ignore[arg-type]
+            if batch := await self._arrived(kind, min(before, last)):
+                self._give(kind, batch)
+
+    @staticmethod
+    def _give(kind: _Kind, batch: Batch) -> None:
+        for queue in kind.listeners:
+            if queue.full():
+                queue.get_nowait()  # a page that does not read loses the oldest
+            queue.put_nowait(batch)
 
     async def _arrived(self, kind: _Kind, after_id: int) -> Batch | None:
         def asked(connection: Connection, book: PriceBook) -> tuple[RequestRow, ...]:
