@@ -70,7 +70,7 @@ def _config(folder: Path, port: int, own: int) -> Path:
 def _burst(folder: Path, program: Program) -> list[Finding]:
     inbox, ledger = folder / "inbox.db", folder / "usage.db"
     _wait(lambda: _count(inbox, "items") > 0)
-    began, before = time.monotonic(), _count(inbox, "items")
+    began, before, cpu = time.monotonic(), _count(inbox, "items"), program.cpu_seconds()
     peak = 0.0
 
     def drained() -> bool:
@@ -87,12 +87,13 @@ def _burst(folder: Path, program: Program) -> list[Finding]:
         return _count(ledger, "request_logs") >= BURST
 
     _wait(stored)
-    everything = time.monotonic() - began
+    everything, worked = time.monotonic() - began, program.cpu_seconds() - cpu
     size = sum(path.stat().st_size for path in folder.iterdir() if "-wal" not in path.name)
     events = BURST - before
     return [
         Finding("burst, drained and committed", f"{events / committed:,.0f} events/s", "5,000 or more"),
         Finding("burst, in the ledger too", f"{events / everything:,.0f} events/s", ""),
+        Finding("burst, in the ledger too, by CPU time", f"{events / worked:,.0f} events a CPU second", ""),
         Finding("resident memory at most", f"{peak:.0f} MiB", "under 120"),
         Finding("disk for each event, inbox and ledger", f"{size / BURST:,.0f} bytes", "under 1,500"),
     ]
