@@ -29,6 +29,12 @@ _METRICSQL = re.compile(
     r"|limit_offset|drop_common_labels|interpolate|keep_last_value|keep_next_value|alias)\s*\(",
 )
 _STEP = timedelta(minutes=1)
+
+EXPERIMENTAL = (
+    "--enable-feature=promql-experimental-functions,promql-extended-range-selectors,promql-duration-expr"
+)
+"""Syntax that promtool takes only when asked; an older one ignores what it does not know."""
+
 _TIMEOUT_SECONDS = 20
 
 
@@ -47,7 +53,8 @@ def complaint(query: Query) -> Complaint:
     if variables.structural(query):
         reason = f"whether it parses depends on its variables; it was not checked: {_reason(text)}"
         return _foreign(reason, "give the variable a current value in the dashboard")
-    return Complaint("syntax", _reason(text), "see what Prometheus says of it")
+    refused = f"; promtool {version} refuses it too" if version else ""
+    return Complaint("syntax", f"{_reason(text)}{refused}", "see what Prometheus says of it")
 
 
 def _foreign(reason: str, fix: str) -> Complaint:
@@ -73,11 +80,13 @@ def _promtool(text: str) -> tuple[bool, str]:
         file.flush()
         try:
             done = subprocess.run(  # noqa: S603  (promtool, on a file that was written here)
-                [program, "check", "rules", file.name], capture_output=True, timeout=_TIMEOUT_SECONDS
+                [program, EXPERIMENTAL, "check", "rules", file.name],
+                capture_output=True,
+                timeout=_TIMEOUT_SECONDS,
             )
         except (OSError, subprocess.SubprocessError):
             return False, ""
-    return done.returncode == 0, _version(program) if done.returncode == 0 else ""
+    return done.returncode == 0, _version(program)
 
 
 @cache

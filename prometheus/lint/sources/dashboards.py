@@ -29,7 +29,9 @@ def is_dashboard(document: object) -> bool:
         return False
     if is_v2(inner):
         return True
-    return any(isinstance(inner.get(key), list) for key in ("panels", "rows")) or "schemaVersion" in inner
+    if not inner or "schemaVersion" in inner:
+        return True
+    return any(key in inner and isinstance(inner[key], list | None) for key in ("panels", "rows"))
 
 
 def load(file: str, text: str) -> Source:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +133,8 @@ def test_a_counter_is_seen_in_every_form_of_file(tmp_path: Path, document: objec
         ),
         pytest.param("groups:\n  - name: g\n    rules: []\n    limit: =\n", id="a lone = in YAML"),
         pytest.param(classic(title="x", panels=None), id="no panels"),
+        pytest.param({"title": "x", "panels": None}, id="no panels and no version"),
+        pytest.param({}, id="nothing"),
         pytest.param("groups:\n", id="no groups"),
         pytest.param("{}\n", id="empty"),
     ],
@@ -205,3 +209,22 @@ def test_several_scrapes_are_one_schema(tmp_path: Path) -> None:
         panel("sum(rate(a_total[5m])) + sum(rate(b_total[5m]))"), panel("sum(rate(c_total[5m]))")
     )
     assert found(tmp_path, document, schema) == [("unknown-metric", None)]
+
+
+@pytest.mark.parametrize(
+    "expr",
+    ["rate(orders_total[5m] smoothed)", "rate(orders_total[5m] anchored)", "rate(orders_total[5m * 2])"],
+)
+def test_what_the_parser_does_not_know_promtool_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, release: Callable[[str], str], expr: str
+) -> None:
+    promtool = Path(release("promtool"))
+    monkeypatch.setenv("PATH", str(promtool.parent))
+    said = subprocess.run([promtool, "--version"], capture_output=True, text=True, check=True)
+    version = (said.stdout + said.stderr).split("version ")[1].split()[0]
+    file = tmp_path / "file.json"
+    file.write_text(json.dumps(classic(panel(expr))))
+    (finding,) = lint(sources([file]), world(RuleConfig()))
+    assert f"promtool {version} " in finding.complaint.reason
+    new = int(version.split(".")[0]) >= 3
+    assert finding.complaint.rule == ("foreign-syntax" if new else "syntax")
