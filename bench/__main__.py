@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import collector, console, dashboards, exporter, fleet, ledger, quota, relay, soak
+from bench import collector, console, dashboards, exporter, fleet, ledger, quota, relay, soak, upkeep
 
 
 def _relay(options: argparse.Namespace) -> None:
@@ -53,12 +53,19 @@ def _ledger(options: argparse.Namespace) -> None:
     print(ledger.table(ledger.measure(options.rows)), flush=True)
 
 
+def _upkeep(options: argparse.Namespace) -> None:
+    print("| | measured |", "|---|--:|", sep="\n")
+    for name, figure in upkeep.measure(options.ledger, options.rows):
+        print(f"| {name} | {figure} |", flush=True)
+
+
 BENCHES: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "relay": ("the proxy against a bare pass-through, nginx, no proxy at all", _relay),
     "fleet": ("50,000 requests over 20 accounts in every trouble, judged by the provider's log", _fleet),
     "soak": ("1,000 streams at once, 200,000 requests in a row, scrapes under load", _soak),
     "exporter": ("a scrape of 1,000 accounts at 100,000 and at 10 million stored requests", _exporter),
     "ledger": ("insertion, size and the questions of the monitoring page, beside a naive GROUP BY", _ledger),
+    "upkeep": ("backup, export, check and forgetting, and how long a writer waits meanwhile", _upkeep),
     "console": ("the monitoring page on a large ledger, its open pages, its live rows", _console),
     "quota": ("the quota estimate on 1,000 accounts whose true quotas are known", _quota),
     "collector": ("200,000 events that wait in a gateway's queue, and 500 a second", _collector),

@@ -27,6 +27,7 @@ from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import current_book
 from ledger.pricing.table import replace_prices, version
 from ledger.requests import writes
+from ledger.upkeep.retention import Keep, Upkeep
 from ledger.values import DEFAULT_ACCOUNT
 from ledger.writing import OpenLedger
 from metrics.collector import EVENTS
@@ -105,6 +106,11 @@ class Service:
             token.get_secret_value() if token else None,
         )
         self.port = await stack.enter_async_context(listening(app, *split_address(own.listen_addr)))
+        storage = settings.storage
+        url = store.ledger_url(storage.database_url, storage.database_path)
+        upkeep = Upkeep(url, Keep(*storage.retention.days))
+        upkeep.start()
+        stack.push_async_callback(asyncio.to_thread, upkeep.close)
         self.decoder.start()
         stack.push_async_callback(asyncio.to_thread, self.decoder.close)
         stack.push_async_callback(self._stop)

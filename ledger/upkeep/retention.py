@@ -36,6 +36,7 @@ from ledger.requests import limits
 from ledger.requests.horizons import HOURLY, REQUESTS, horizon
 from ledger.requests.rollups import DAY_HOURS, HOUR, SLOTS
 from ledger.schema import versions
+from ledger.state import is_there
 from ledger.store import translated, upsert, writer
 from ledger.upkeep.space import give_back
 
@@ -172,6 +173,8 @@ class Upkeep:
                 log.warning("what is old could not be forgotten: %s", error)
 
     def _prune(self) -> None:
+        if not is_there(self._url):
+            return
         engine = writer(self._url)
         try:
             with translated(self._url, "cannot prune"), engine.begin() as connection:
