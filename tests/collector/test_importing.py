@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import URL, create_engine, select
 
 from collector.__main__ import main
 from collector.errors import ImportFailed
@@ -225,6 +225,30 @@ def test_a_store_of_codex_lb(scene: Scene) -> None:
     assert (known.email, known.plan_type, known.status, known.origin) == (
         *("ben@example.org", "plus", "active", "import"),
     )
+
+
+def test_a_store_of_codex_lb_on_postgresql(scene: Scene, postgres_url: URL) -> None:
+    engine = create_engine(postgres_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TABLE request_logs (id SERIAL PRIMARY KEY, request_id TEXT, requested_at TIMESTAMP, "
+            "model TEXT, status TEXT, input_tokens INTEGER, output_tokens INTEGER)"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO request_logs (request_id, requested_at, model, status, input_tokens, output_tokens) "
+            "SELECT 'q' || n, TIMESTAMP '2026-08-01 12:00:00.25', 'gpt-5.5', 'success', 10, 2 "
+            f"FROM generate_series(1, {PAGE + 1}) n"
+        )
+    engine.dispose()
+    place = postgres_url.render_as_string(hide_password=False)
+    (found,) = taken(scene, place)
+    assert (found.kind, found.new, found.known) == ("codex-lb", PAGE + 1, 0)
+    assert taken(scene, place)[0].known == PAGE + 1
+    assert {row["requested_at"] for row in scene.rows()} == {
+        datetime(2026, 8, 1, 12, 0, 0, 250_000, tzinfo=UTC)
+    }
+    with pytest.raises(ImportFailed, match="FILE scheme 'mysql' is not supported"):
+        look("mysql://somewhere/db")
 
 
 def test_a_dry_run_says_the_same_and_writes_nothing(scene: Scene) -> None:
