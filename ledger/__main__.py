@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from sqlalchemy import URL, Connection
 
@@ -29,6 +28,7 @@ from ledger.pricing.library import library_prices, library_version
 from ledger.pricing.prices import PriceBook
 from ledger.pricing.table import replace_prices
 from ledger.pricing.updates import changes, take
+from ledger.state import is_there
 from ledger.store import ledger_url, migrate, translated, writer
 from ledger.upkeep.retention import Keep
 from settings.errors import SettingsError
@@ -105,7 +105,7 @@ def _apply(settings: Settings) -> str:
     """Hand the prices of the files to what runs on the ledger."""
     book = current_book(settings.pricing.models)
     url = ledger_url(settings.storage.database_url, settings.storage.database_path)
-    if not _is_there(url):
+    if not is_there(url):
         return "there is no ledger yet; a proxy that starts takes these prices"
     with _ledger(settings) as connection:
         changed = replace_prices(connection, book.prices, settings.pricing.currency)
@@ -173,17 +173,13 @@ def _ledger(settings: Settings, *, make: bool = False) -> Iterator[Connection]:
     """A transaction on the ledger of the configuration, migrated. One that is not there is an empty one, and
     only `make` leaves it behind. Raises: StoreError."""
     url = ledger_url(settings.storage.database_url, settings.storage.database_path)
-    engine = writer(url if make or _is_there(url) else URL.create("sqlite"))
+    engine = writer(url if make or is_there(url) else URL.create("sqlite"))
     try:
         migrate(engine)
         with translated(url, "cannot use"), engine.begin() as connection:
             yield connection
     finally:
         engine.dispose()
-
-
-def _is_there(url: URL) -> bool:
-    return url.get_backend_name() != "sqlite" or bool(url.query) or Path(url.database or "").exists()
 
 
 if __name__ == "__main__":

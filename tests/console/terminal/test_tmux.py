@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import time
 
-from tests.console.conftest import Books
+from tests.console.conftest import ROOT, Books
 from tests.console.terminal.conftest import Tmux
 
 MODES = "#{alternate_on} #{cursor_flag} #{mouse_any_flag} #{keypad_flag} #{pane_current_command}"
@@ -44,6 +47,20 @@ def test_the_real_program_in_tmux(books: Books, tmux: Tmux) -> None:
     after = tmux.until("done 0")
     assert modes in after.replace("\n", "")
     assert "Quotascope" not in after  # the screen of before is back
+
+
+def test_without_a_terminal_it_says_what_to_use(books: Books) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "console", "top"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "CODEX_USAGE_DB_PATH": str(books.path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "top: this is no terminal; python -m console status prints the same once\n"
 
 
 def test_ctrl_c_and_no_colour(books: Books, tmux: Tmux) -> None:
