@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from typing import NoReturn
 
 COMMANDS = {"status": "console.terminal.status", "top": "console.terminal.top"}
 """Commands, and the modules whose `main` they are; without one it is the page."""
@@ -21,7 +22,16 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
     return int(command.main(given[1:] if module else given, environ))
 
 
+def _quickly() -> NoReturn:
+    """A status line asks every few seconds: nothing is collected while libraries are imported, and nothing is
+    taken down in the end but the process. Each of both took a fifth of the time."""
+    gc.disable()
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
     if sys.argv[1:2] == ["status"]:
-        gc.disable()  # while libraries are imported there is nothing to collect: it takes a fifth of the time
+        _quickly()
     sys.exit(main())
