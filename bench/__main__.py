@@ -14,6 +14,7 @@ from bench import collector, console, dashboards, exporter, fleet, ledger, quota
 def _relay(options: argparse.Namespace) -> None:
     for title, rows in relay.compare(options.rounds, options.seconds, options.connections).items():
         print(relay.table(title, rows), end="\n\n", flush=True)
+    print(relay.tail_table(relay.tails(options.rounds, options.seconds)), flush=True)
 
 
 def _soak(options: argparse.Namespace) -> None:

@@ -53,6 +53,11 @@ class Program:
                         total += int(line.split()[1])
         return total / 1024
 
+    def move_children(self, cpu: int) -> None:
+        """Let the processes that it started run on another core."""
+        for pid in self._pids()[1:]:
+            os.sched_setaffinity(pid, {cpu})
+
     def end(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -65,8 +70,8 @@ class Program:
         found = [self.process.pid]
         for pid in found:
             with suppress(OSError):
-                children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-                found += [int(child) for child in children]
+                for task in Path(f"/proc/{pid}/task").glob("*/children"):  # any thread may have started it
+                    found += [int(child) for child in task.read_text().split()]
         return found
 
 

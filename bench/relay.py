@@ -131,14 +131,82 @@ def compare(rounds: int, seconds: int, connections: int) -> dict[str, list[Row]]
             programs += [make(folder, provider.origin) for make in subjects()]
             tables = {}
             for kind, body in (("unary", UNARY), ("stream of 200 events", STREAM)):
-                for program in programs:
-                    measure(program, body, connections, 1)
+                _warm(programs, body, connections)
                 taken = [[measure(p, body, connections, seconds) for p in programs] for _ in range(rounds)]
                 tables[kind] = _rows([p.name for p in programs], taken)
             return tables
         finally:
             for program in reversed(programs):
                 program.end()
+
+
+CONNECTIONS = (1, 8, 64, 256)
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Latencies of one program at one number of connections, medians of the rounds in milliseconds; `ratio`
+    is p99 against the bare pass-through's, round by round."""
+
+    name: str
+    connections: int
+    p50: float
+    p99: float
+    p999: float
+    ratio: float
+
+
+def tails(rounds: int, seconds: int) -> list[Tail]:
+    """Latencies of unary requests from bare pass-through and proxy, at few and at many connections."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        programs = [upstream(folder)]
+        try:
+            pair = [make(folder, programs[0].origin) for make in (bare, quotascope)]
+            programs += pair
+            found: list[Tail] = []
+            for connections in CONNECTIONS:
+                _warm(pair, UNARY, connections)
+                taken = [[measure(p, UNARY, connections, seconds).load for p in pair] for _ in range(rounds)]
+                found += [_tail(p.name, connections, i, taken) for i, p in enumerate(pair)]
+            return found
+        finally:
+            for program in reversed(programs):
+                program.end()
+
+
+def _tail(name: str, connections: int, at: int, taken: list[list[Load]]) -> Tail:
+    mine = [loads[at] for loads in taken]
+    return Tail(
+        name,
+        connections,
+        statistics.median(load.p50 for load in mine),
+        statistics.median(load.p99 for load in mine),
+        statistics.median(load.p999 for load in mine),
+        statistics.median(load.p99 / loads[0].p99 for load, loads in zip(mine, taken, strict=True)),
+    )
+
+
+def tail_table(rows: list[Tail]) -> str:
+    lines = [
+        "### latency of unary requests",
+        "",
+        "| connections | | p50 ms | p99 ms | p99.9 ms | p99 x bare |",
+        "|--:|---|--:|--:|--:|--:|",
+    ]
+    lines += [
+        f"| {r.connections} | {r.name} | {r.p50:.2f} | {r.p99:.2f} | {r.p999:.2f} | {r.ratio:.2f} |"
+        for r in rows
+    ]
+    return "\n".join(lines)
+
+
+def _warm(programs: list[Program], body: str, connections: int) -> None:
+    """Use each program for a second; then it has started its writer, which is for another core."""
+    for program in programs:
+        measure(program, body, connections, 1)
+        if program.name.startswith("Quotascope"):
+            program.move_children(LOAD_CPU)
 
 
 def _rows(names: list[str], taken: list[list[Round]]) -> list[Row]:

@@ -93,7 +93,8 @@ def create_private(path: str | Path) -> None:
 def writer(url: URL, *, busy_timeout_seconds: float = 5.0) -> Engine:
     """An engine that may write. SQLite runs in WAL mode, so readers never wait for the writer."""
     if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
+        waits = {"connect_timeout": CONNECT_SECONDS, **_ALIVE}
+        return create_engine(url, pool_pre_ping=True, connect_args=waits)
     engine = create_engine(url, connect_args={"timeout": busy_timeout_seconds})
 
     @event.listens_for(engine, "do_connect")

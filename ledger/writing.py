@@ -11,11 +11,14 @@ from sqlalchemy import URL, Connection, Engine
 
 from ledger import store
 
+NO_FILE = (0, 0)
+"""The identity of a ledger that is no file."""
+
 
 def file_identity(url: URL) -> tuple[int, int] | None:
     """Device and inode of the file, None where there is none; always the same where the ledger is no file."""
     if url.get_backend_name() != "sqlite":
-        return (0, 0)
+        return NO_FILE
     try:
         found = Path(url.database or "").stat()
     except OSError:

@@ -216,6 +216,14 @@ BUFFER_DROPPED = MetricFamily(
     "counter",
     "Finished requests that were lost because the buffer was full while the ledger could not be written.",
 )
+OUTBOX_SIZE = MetricFamily(
+    "codex_lb_proxy_outbox_size",
+    "gauge",
+    "Finished requests and quota samples in the local outbox, which PostgreSQL does not have yet.",
+)
+OUTBOX_BYTES = MetricFamily(
+    "codex_lb_proxy_outbox_bytes", "gauge", "Bytes that the outbox takes on the disk.", unit="bytes"
+)
 LOOP_LAG = MetricFamily(
     "codex_lb_proxy_loop_lag_seconds",
     "histogram",
@@ -323,6 +331,8 @@ FAMILIES: tuple[MetricFamily, ...] = (
     BUFFER_SIZE,
     BUFFER_CAPACITY,
     BUFFER_DROPPED,
+    OUTBOX_SIZE,
+    OUTBOX_BYTES,
     LOOP_LAG,
     BODY_LOG_DROPPED,
     HTTP_REQUESTS,

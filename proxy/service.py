@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -77,6 +78,7 @@ class Service:
         self._own_writer = own_writer
         self._stack = AsyncExitStack()
         self._losses = 0
+        self._process: WriterProcess | None = None
         self.writer: LedgerWriter[Any]
         self.samples: LedgerWriter[Any]
 
@@ -129,10 +131,16 @@ class Service:
             )
             return self.writer, self.samples
         url = ledger.url.render_as_string(hide_password=False)
-        process = WriterProcess(ledger, Task(url, storage.failure_body_days))
+        shipped = storage.outbox and ledger.url.get_backend_name() != "sqlite"
+        outbox = str(storage.outbox_path.absolute()) if shipped else None
+        task = Task(url, storage.failure_body_days, outbox, storage.outbox_max_bytes)
+        process = self._process = WriterProcess(ledger, task)
         stack.push_async_callback(asyncio.to_thread, process.close)
         self.writer = LedgerWriter(
-            process.store("events"), interval=interval, max_waiting=storage.buffer_size
+            process.store("events"),
+            interval=interval,
+            max_waiting=storage.buffer_size,
+            look=process.look,
         )
         self.samples = LedgerWriter(process.store("samples"), interval=interval, max_waiting=MAX_SAMPLES)
         return Encoded(self.writer), Encoded(self.samples)
@@ -175,7 +183,12 @@ class Service:
         self._accounts.deliver()
         self.metrics.gauge(metrics.BUFFER_SIZE).set(self.writer.waiting)
         self.metrics.gauge(metrics.BUFFER_CAPACITY).set(self.writer.max_waiting)
-        lost, self._losses = self.writer.dropped - self._losses, self.writer.dropped
+        dropped = self.writer.dropped
+        if self._process is not None:
+            dropped += self._process.lost
+            self.metrics.gauge(metrics.OUTBOX_SIZE).set(self._process.outbox[0])
+            self.metrics.gauge(metrics.OUTBOX_BYTES).set(self._process.outbox[1])
+        lost, self._losses = dropped - self._losses, dropped
         self.metrics.counter(metrics.BUFFER_DROPPED).inc(lost)
         if self._body_log:
             self.metrics.counter(metrics.BODY_LOG_DROPPED).inc(self._body_log.new_losses())
@@ -226,4 +239,5 @@ def _options(settings: Settings) -> Options:
         project_headers=settings.metering.project_headers,
         trace_headers=settings.metering.trace_headers,
         failure_bodies=settings.storage.failure_bodies,
+        instance_id=settings.storage.instance_id or socket.gethostname(),
     )

@@ -7,19 +7,30 @@ from __future__ import annotations
 
 import signal
 import socket
+import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Protocol
 
 from sqlalchemy import Connection, Engine, make_url
 
 from ledger import process_log
 from ledger.errors import LedgerError, StoreUnavailable
-from ledger.writing import OpenLedger, file_identity
+from ledger.writing import NO_FILE, OpenLedger, file_identity
 from proxy.observers import messages
 from proxy.observers.messages import Batch, Outcome, Task
+from proxy.observers.outbox import Outbox, Shipper
 from proxy.observers.stores import EventStore, SampleStore
+
+
+class Store(Protocol):
+    """Stores an encoded list of items."""
+
+    def __call__(self, body: bytes, *, again: bool) -> None: ...
 
 
 class Ledger:
@@ -53,35 +64,74 @@ class Ledger:
 
 
 class Writer:
-    """Stores batches, one after the other."""
+    """Stores batches, one after the other: in the ledger, or in the outbox that is shipped beside."""
 
     def __init__(self, task: Task) -> None:
-        self.ledger = Ledger(task.url)
-        keep = timedelta(days=task.failure_body_days)
-        events, samples = EventStore(self.ledger.writing, keep), SampleStore(self.ledger.writing)
-        self._stores: dict[str, Callable[[bytes, bool], None]] = {
-            "events": lambda body, again: events(messages.read_events(body), again=again),
-            "samples": lambda body, again: samples(messages.read_samples(body), again=again),
+        self._ledger = Ledger(task.url)
+        events = EventStore(self._ledger.writing, timedelta(days=task.failure_body_days))
+        samples = SampleStore(self._ledger.writing)
+        self._stores: dict[str, Store] = {
+            "events": lambda body, *, again: events(messages.read_events(body), again=again),
+            "samples": lambda body, *, again: samples(messages.read_samples(body), again=again),
         }
+        self._outbox: Outbox | None = None
+        self._shipper: Shipper | None = None
+        self._file: sqlite3.Connection | None = None
+        if task.outbox is not None:
+            self._open(Path(task.outbox), task.outbox_max_bytes)
 
     def __call__(self, batch: Batch, body: bytes) -> Outcome:
         """Store a batch."""
-        self.ledger.expect(batch.identity)
         try:
-            self._stores[batch.kind](body, batch.again)
+            if batch.items:
+                self._store(batch, body)
         except LedgerError as error:
-            return Outcome(unavailable=str(error))
+            return self._outcome(unavailable=str(error))
         except Exception as error:  # an item that no store takes: the proxy finds out which one
-            return Outcome(refused=type(error).__name__)
-        return Outcome()
+            return self._outcome(refused=type(error).__name__)
+        return self._outcome()
+
+    def close(self) -> None:
+        """Ship what can be shipped at once; close everything."""
+        if self._shipper is not None:
+            self._shipper.end()
+        if self._file is not None:
+            self._file.close()
+        self._ledger.close()
+
+    def _open(self, path: Path, max_bytes: int) -> None:
+        self._outbox = Outbox(path, max_bytes)
+        self._file = self._outbox.connect()
+        # What an earlier process shipped may be there, without its knowing: so nothing is taken for new.
+        self._ledger.expect(NO_FILE)
+        self._shipper = Shipper(
+            self._outbox, {kind: partial(s, again=True) for kind, s in self._stores.items()}
+        )
+        self._shipper.start()
+
+    def _store(self, batch: Batch, body: bytes) -> None:
+        if self._outbox is None or self._shipper is None or self._file is None:
+            self._ledger.expect(batch.identity)
+            self._stores[batch.kind](body, again=batch.again)
+            return
+        self._outbox.append(self._file, batch.kind, batch.items, body)
+        self._shipper.wake()
+
+    def _outcome(self, unavailable: str | None = None, refused: str | None = None) -> Outcome:
+        if self._outbox is None or self._shipper is None:
+            return Outcome(unavailable, refused)
+        ships = self._shipper.ships
+        outbox = (self._shipper.waiting, self._outbox.taken()) if ships else (0, 0)
+        return Outcome(unavailable, refused, outbox, self._shipper.lost)
 
 
 def serve(line: socket.socket) -> None:
     """Store what comes until the proxy closes the line."""
     try:
-        writer = Writer(messages.read_task(messages.receive(line)))
+        task = messages.read_task(messages.receive(line))
     except (OSError, EOFError):
         return
+    writer = Writer(task)
     try:
         while True:
             head, body = messages.read_head(messages.receive(line)), messages.receive(line)
@@ -89,7 +139,7 @@ def serve(line: socket.socket) -> None:
     except (OSError, EOFError):  # the proxy is gone, in order or not
         return
     finally:
-        writer.ledger.close()
+        writer.close()
 
 
 def main() -> int:
@@ -98,7 +148,11 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)  # the proxy closes the line once all is stored
     process_log.set_up()
     with socket.socket(fileno=int(sys.argv[1])) as line:
-        serve(line)
+        try:
+            serve(line)
+        except LedgerError as error:
+            print(f"proxy: {error}", file=sys.stderr)
+            return 1
     return 0
 
 

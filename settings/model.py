@@ -88,6 +88,17 @@ class Storage(Section):
     buffer_size: int = Field(
         50_000, ge=100, le=5_000_000, description="finished requests kept while the ledger cannot be written"
     )
+    instance_id: str = Field(
+        "", max_length=200, description="what the rows of this machine are marked with; empty: its host name"
+    )
+    outbox: bool = Field(
+        True,
+        description="with PostgreSQL: keep finished requests in a local file until the server has them",
+    )
+    outbox_path: File = Field(Path("outbox.db"), description="that file, shared by all workers of a machine")
+    outbox_max_bytes: int = Field(
+        10 * 2**30, ge=2**20, description="of the disk that it may take; then requests wait in memory"
+    )
     failure_bodies: bool = Field(
         False,
         description="keep what providers answer to requests that fail, without keys, in a table of its own; "

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 
 from ledger.columns import micros, packed
 from ledger.pricing.steps import context_step
@@ -82,7 +83,7 @@ def insert_rows(
     details = DETAILS.numbers(connection, (detail for _, _, detail in texts))
     sessions = SESSIONS.numbers(connection, [(e.session_id,) for e in events if e.session_id])
     sqlite_file = connection.dialect.name == "sqlite"
-    make = _sqlite_row if sqlite_file else _row
+    make = _sqlite_row if sqlite_file else _copied_row
     entries, rows = [], []
     for event, (by, what, how) in zip(events, texts, strict=True):
         caller, kind = callers[by], kinds[what]
@@ -91,13 +92,24 @@ def insert_rows(
         entries.append(Entry(event, caller, kind))
     names = _ROW_AS if places else _ROW
     if places:
-        stamp = _stamp if sqlite_file else lambda moment: moment
-        rows = [(*row, id, stamp(gone)) for row, (id, gone) in zip(rows, places, strict=True)]
+        rows = [(*row, id, _stamp(gone)) for row, (id, gone) in zip(rows, places, strict=True)]
     if sqlite_file:  # a third of the time that typed parameters take
         connection.exec_driver_sql(_insertion(names), rows)
     else:
-        connection.execute(insert(request_rows), [dict(zip(names, row, strict=True)) for row in rows])
+        _copy(connection, names, rows)
     return entries
+
+
+def _copy(connection: Connection, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    """PostgreSQL's own way for many rows. Raises: DBAPIError."""
+    driver: Any = connection.connection.driver_connection
+    statement = f"COPY request_rows ({', '.join(names)}) FROM STDIN"
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise DBAPIError(statement, None, error) from error
 
 
 def _clean(event: RequestEvent) -> RequestEvent:
@@ -109,13 +121,13 @@ def _clean(event: RequestEvent) -> RequestEvent:
 
 
 def missing(connection: Connection, events: Sequence[RequestEvent]) -> list[RequestEvent]:
-    """Those events that are not stored yet."""
+    """Those events that are not stored yet, each of them once."""
     ids = request_rows.c.event_id
     stored: set[str] = set()
     for start in range(0, len(events), 500):  # SQLite bounds the number of parameters
         wanted = [e.id for e in events[start : start + 500]]
         stored |= set(connection.execute(select(ids).where(ids.in_(wanted))).scalars())
-    return [e for e in events if e.id not in stored]
+    return [e for e in {e.id: e for e in events}.values() if e.id not in stored]
 
 
 def caller_of(event: RequestEvent) -> tuple[Any, ...]:
@@ -190,6 +202,12 @@ def _row(event: RequestEvent, caller: int, kind: int, detail: int, session: int 
 
 def _stamp(moment: datetime | None) -> int | None:
     return None if moment is None else micros(moment)
+
+
+def _copied_row(event: RequestEvent, *numbers: Any) -> tuple[Any, ...]:
+    """The same, as PostgreSQL stores it."""
+    id, at, *middle, cost, units = _row(event, *numbers)
+    return (id, micros(at), *middle, None if cost is None else str(cost), units)
 
 
 def _sqlite_row(event: RequestEvent, *numbers: Any) -> tuple[Any, ...]:

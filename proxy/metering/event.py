@@ -41,6 +41,7 @@ class Caller(msgspec.Struct, frozen=True):
         model: the one that the target names.
         project, trace_id: as the headers name them.
         keeps_failures: the answer is kept where it is a failure.
+        instance_id: which proxy it is.
     """
 
     method: str
@@ -55,6 +56,7 @@ class Caller(msgspec.Struct, frozen=True):
     project: str | None = None
     trace_id: str | None = None
     keeps_failures: bool = False
+    instance_id: str | None = None
 
 
 class End(msgspec.Struct, frozen=True):
@@ -124,6 +126,7 @@ def request_event(
         background=report.background,
         implausible=report.nonsense > 0 or not is_plausible,
         unmetered=_unmetered(route, report, status, usage, units),
+        instance_id=caller.instance_id,
         failure_body=raw_body(end.body, secrets()) if end.body and status == "error" else None,
     )
 
@@ -161,6 +164,7 @@ def batch_event(caller: Caller, account_id: str, answer: BatchAnswer, secrets: S
         provider_cost_usd=report.cost,
         extra_units=report.units,
         batched=True,
+        instance_id=caller.instance_id,
         implausible=report.nonsense > 0 or not is_plausible,
     )
 

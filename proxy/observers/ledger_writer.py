@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from ledger.errors import LedgerError
@@ -47,9 +47,18 @@ class LedgerWriter(Generic[Item]):
         store: writes a batch; an event that it cannot take at all is dropped and counted.
         interval: seconds that an event waits at most while the ledger can be written.
         max_waiting: events that may wait.
+        look: called as often, in the same thread.
     """
 
-    def __init__(self, store: Store[Item], *, interval: float, max_waiting: int) -> None:
+    def __init__(
+        self,
+        store: Store[Item],
+        *,
+        interval: float,
+        max_waiting: int,
+        look: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._look = look
         self._store = store
         self._interval = interval
         self.max_waiting = max_waiting
@@ -98,6 +107,7 @@ class LedgerWriter(Generic[Item]):
     def _run(self) -> None:
         while not self._stop.wait(self._interval):
             self.flush()
+            self._look()
         self.flush()
 
     def flush(self) -> None:

@@ -27,21 +27,27 @@ class Task(msgspec.Struct, frozen=True):
     Attributes:
         url: the ledger, with its password: that is why it is no argument of the process.
         failure_body_days: how long what is kept of failures stays.
+        outbox: the file where batches wait for the ledger; None writes them at once.
+        outbox_max_bytes: of the disk that it may take.
     """
 
     url: str
     failure_body_days: float
+    outbox: str | None = None
+    outbox_max_bytes: int = 0
 
 
 class Batch(msgspec.Struct, frozen=True):
     """The head of a message with items.
 
     Attributes:
+        items: how many follow.
         identity: device and inode of the file that the batch is for.
         again: some of it may have been written before.
     """
 
     kind: Kind
+    items: int
     again: bool
     identity: tuple[int, int] | None
 
@@ -52,15 +58,20 @@ class Outcome(msgspec.Struct, frozen=True):
     Attributes:
         unavailable: why it cannot be written now.
         refused: what is wrong with an item in it.
+        outbox: items that wait in the outbox, and its bytes.
+        lost: items of the outbox that no store took, since the writer began.
     """
 
     unavailable: str | None = None
     refused: str | None = None
+    outbox: tuple[int, int] = (0, 0)
+    lost: int = 0
 
 
 encode = msgspec.msgpack.Encoder().encode
 _events = msgspec.msgpack.Decoder(list[RequestEvent])
 _samples = msgspec.msgpack.Decoder(list[UsageSample])
+_raws = msgspec.msgpack.Decoder(list[msgspec.Raw])
 read_task = msgspec.msgpack.Decoder(Task).decode
 read_head = msgspec.msgpack.Decoder(Batch).decode
 read_outcome = msgspec.msgpack.Decoder(Outcome).decode
@@ -80,6 +91,18 @@ def encoded(item: RequestEvent | UsageSample) -> bytes:
 def packed(items: Sequence[bytes]) -> bytes:
     """A list of items that are encoded already."""
     return b"".join((_LIST, len(items).to_bytes(4, "big"), *items))
+
+
+def together(bodies: Sequence[bytes]) -> bytes:
+    """Several lists as one."""
+    head = len(_LIST) + 4
+    count = sum(int.from_bytes(body[len(_LIST) : head], "big") for body in bodies)
+    return b"".join((_LIST, count.to_bytes(4, "big"), *(body[head:] for body in bodies)))
+
+
+def apart(body: bytes) -> list[bytes]:
+    """The items of a list, still encoded."""
+    return [bytes(raw) for raw in _raws.decode(body)]
 
 
 def read_events(body: bytes) -> list[RequestEvent]:

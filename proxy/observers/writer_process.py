@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic
 
-from ledger.errors import StoreUnavailable
+from ledger.errors import LedgerError, StoreUnavailable
 from ledger.values import RequestEvent, UsageSample
 from ledger.writing import OpenLedger
 from proxy.observers import messages
@@ -26,7 +26,7 @@ LONGEST_PAUSE = 10.0
 STEADY_SECONDS = 30.0
 """A writer that ran for so long did not end because it cannot start."""
 
-END_SECONDS = 5.0
+END_SECONDS = 8.0
 """How long it may take to finish what it is doing once it is told to end."""
 
 
@@ -56,10 +56,15 @@ class WriterProcess:
     Args:
         ledger: it makes a store ready that is new or was replaced: only then it is written to.
         task: what the process is for.
+
+    Attributes:
+        outbox: items that wait in the outbox, and its bytes, as far as this process ships it.
+        lost: items of the outbox that no store took.
     """
 
     def __init__(self, ledger: OpenLedger, task: Task) -> None:
         self._ledger = ledger
+        self._has_outbox = task.outbox is not None
         self._task = messages.encode(task)
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -67,6 +72,9 @@ class WriterProcess:
         self._began = self._starts_at = float("-inf")
         self._pause = FIRST_PAUSE
         self._closed = False
+        self._lost_before = 0
+        self.outbox = (0, 0)
+        self.lost = 0
 
     def store(self, kind: Kind) -> Callable[..., None]:
         """Stores encoded items, for a `LedgerWriter`."""
@@ -75,6 +83,12 @@ class WriterProcess:
             self._store(kind, items, again)
 
         return store
+
+    def look(self) -> None:
+        """Learn how it stands with the outbox."""
+        if self._has_outbox:
+            with suppress(LedgerError):
+                self._store("events", (), again=False)
 
     def close(self) -> None:
         """End the process; what it was given is stored, unless that takes too long."""
@@ -87,7 +101,7 @@ class WriterProcess:
         self._lock.release()
 
     def _store(self, kind: Kind, items: Sequence[bytes], again: bool) -> None:
-        head = Batch(kind, again, self._ledger.ready())
+        head = Batch(kind, len(items), again, self._identity())
         with self._lock:
             line = self._line or self._start()
             try:
@@ -95,10 +109,17 @@ class WriterProcess:
                 outcome = messages.read_outcome(messages.receive(line))
             except (OSError, EOFError) as error:
                 raise StoreUnavailable(self._ended()) from error
+        self.outbox = outcome.outbox
+        self.lost += max(0, outcome.lost - self._lost_before)
+        self._lost_before = outcome.lost
         if outcome.unavailable is not None:
             raise StoreUnavailable(outcome.unavailable)
         if outcome.refused is not None:
             raise ItemRefused(outcome.refused)
+
+    def _identity(self) -> tuple[int, int] | None:
+        """The ledger's file; with an outbox there is none, and nobody waits for the ledger."""
+        return None if self._has_outbox else self._ledger.ready()
 
     def _start(self) -> socket.socket:
         if self._closed or monotonic() < self._starts_at:
@@ -128,6 +149,7 @@ class WriterProcess:
     def _end(self) -> int | None:
         line, process = self._line, self._process
         self._line = self._process = None
+        self._lost_before = 0
         if line is not None:
             line.close()
         if process is None:

@@ -47,6 +47,7 @@ class Options:
         forwarded_headers, forwarded_parameters: besides those that say nothing of who asks.
         project_headers, trace_headers: names of those that name a request's project and trace.
         failure_bodies: keep what providers answer to requests that fail.
+        instance_id: which proxy it is.
     """
 
     lending: Lending = NOTHING_LENT
@@ -59,6 +60,7 @@ class Options:
     project_headers: tuple[str, ...] = ()
     trace_headers: tuple[str, ...] = ()
     failure_bodies: bool = False
+    instance_id: str | None = None
 
 
 def caller(request: web.BaseRequest, target: Target, options: Options, secrets: Secrets) -> Caller:
@@ -78,6 +80,7 @@ def caller(request: web.BaseRequest, target: Target, options: Options, secrets: 
         project=secrets.hide(project(headers, options.project_headers)),
         trace_id=secrets.hide(trace_id(headers, options.trace_headers)),
         keeps_failures=options.failure_bodies,
+        instance_id=options.instance_id,
     )
 
 
