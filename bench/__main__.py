@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import collector, console, dashboards, exporter, fleet, ledger, quota, relay, soak, upkeep
+from bench import collector, console, dashboards, exporter, fleet, ledger, outbox, quota, relay, soak, upkeep
 
 
 def _relay(options: argparse.Namespace) -> None:
@@ -60,6 +60,10 @@ def _upkeep(options: argparse.Namespace) -> None:
         print(f"| {name} | {figure} |", flush=True)
 
 
+def _outbox(_: argparse.Namespace) -> None:
+    print(outbox.table(outbox.measure()), flush=True)
+
+
 BENCHES: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "relay": ("the proxy against a bare pass-through, nginx, no proxy at all", _relay),
     "fleet": ("50,000 requests over 20 accounts in every trouble, judged by the provider's log", _fleet),
@@ -68,6 +72,7 @@ BENCHES: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "ledger": ("insertion, size and the questions of the monitoring page, beside a naive GROUP BY", _ledger),
     "upkeep": ("backup, export, check and forgetting, and how long a writer waits meanwhile", _upkeep),
     "console": ("the monitoring page on a large ledger, its open pages, its live rows", _console),
+    "outbox": ("PostgreSQL away for the events of ten minutes at 500 a second, and back again", _outbox),
     "quota": ("the quota estimate on 1,000 accounts whose true quotas are known", _quota),
     "collector": ("200,000 events that wait in a gateway's queue, and 500 a second", _collector),
     "dashboards": (

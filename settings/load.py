@@ -21,6 +21,8 @@ ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "CODEX_USAGE_UPSTREAM_BASE_URL": ("server", "upstream_base_url"),
     "CODEX_USAGE_LOG_FILE": ("server", "request_log_path"),
     "CODEX_USAGE_DB_PATH": ("storage", "database_path"),
+    "CODEX_USAGE_DATABASE_URL": ("storage", "database_url"),
+    "CODEX_USAGE_INSTANCE_ID": ("storage", "instance_id"),
     "CODEX_LB_METRICS_ACCOUNT_IDENTITY_MODE": ("metrics", "account_identity_mode"),
     "OPENAI_API_KEY": ("openai_api_key",),
 }

@@ -24,6 +24,27 @@ def test_both_files_together(services: dict[str, Any]) -> None:
     assert set(services) == ours | {"prometheus", "alertmanager", "grafana"}
 
 
+def test_several_machines_write_to_one_postgresql(
+    compose_config: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first has the server and everything else, a further one has a proxy with an outbox that stays."""
+    monkeypatch.setenv("QUOTASCOPE_DB_PASSWORD", "secret")
+    monkeypatch.setenv("QUOTASCOPE_DATABASE_URL", "postgresql://quotascope@10.0.0.5/quotascope")
+    first = compose_config("docker-compose.yml", "docker-compose.postgres.yml")["services"]
+    further = compose_config("docker-compose.yml", "docker-compose.instance.yml")["services"]["proxy"]
+    assert first["postgres"]["ports"] == ["127.0.0.1:5432:5432/tcp"]
+    for name in ("proxy", "exporter", "console", "collector"):
+        environ = first[name]["environment"]
+        assert environ["CODEX_USAGE_DATABASE_URL"] == "postgresql://quotascope@postgres/quotascope"
+        assert environ["PGPASSWORD"] == "secret"
+    assert further["environment"]["CODEX_USAGE_DATABASE_URL"] == (
+        "postgresql://quotascope@10.0.0.5/quotascope"
+    )
+    outbox = load(COMPOSE / "codex-usage.toml", {}).storage.outbox_path
+    mounts = [volume.split(":")[1] for volume in further["volumes"]]
+    assert outbox.parent.as_posix() in mounts
+
+
 def test_what_needs_a_configuration_runs_where_it_is_asked_for(services: dict[str, Any]) -> None:
     """Without a gateway the collector ends at once; without a receiver no Alertmanager is configured."""
     assert {name: s["profiles"] for name, s in services.items() if "profiles" in s} == {

@@ -14,6 +14,12 @@ OVERRIDES: dict[str, tuple[str, Callable[[Settings], object], object]] = {
     "CODEX_USAGE_UPSTREAM_BASE_URL": ("http://h/v1", lambda s: s.server.upstream_base_url, "http://h/v1"),
     "CODEX_USAGE_LOG_FILE": ("env.jsonl", lambda s: s.server.request_log_path, Path("env.jsonl")),
     "CODEX_USAGE_DB_PATH": ("env.db", lambda s: s.storage.database_path, Path("env.db")),
+    "CODEX_USAGE_DATABASE_URL": (
+        "postgresql://env/usage",
+        lambda s: s.storage.database_url,
+        "postgresql://env/usage",
+    ),
+    "CODEX_USAGE_INSTANCE_ID": ("env", lambda s: s.storage.instance_id, "env"),
     "CODEX_LB_METRICS_ACCOUNT_IDENTITY_MODE": (
         "account_id",
         lambda s: s.metrics.account_identity_mode,
