@@ -8,6 +8,8 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import mkdtemp
 from time import monotonic, perf_counter, sleep
@@ -25,6 +27,7 @@ EVENTS = 10 * 60 * 500
 AT_ONCE = 200
 """Events of one batch: what a proxy at 500 a second sends at once."""
 
+SPACING = timedelta(seconds=1 / 500)
 WANTED = "< 120 s"
 
 
@@ -94,9 +97,13 @@ def measure(events: int = EVENTS) -> list[tuple[str, str, str]]:
 
 
 def _in_batches(events: int) -> Iterator[list[RequestEvent]]:
+    """The invented requests, as if they all came within ten minutes."""
+    began, number = datetime.now(UTC), 0
     for many in batches(events):
-        for start in range(0, len(many), AT_ONCE):
-            yield list(many[start : start + AT_ONCE])
+        now = [replace(e, requested_at=began + (number + i) * SPACING) for i, e in enumerate(many)]
+        number += len(many)
+        for start in range(0, len(now), AT_ONCE):
+            yield now[start : start + AT_ONCE]
 
 
 @contextmanager

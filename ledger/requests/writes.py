@@ -7,7 +7,7 @@ from dataclasses import asdict, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import ARRAY, Connection, String, any_, insert, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
@@ -109,7 +109,8 @@ def _copy(connection: Connection, names: Sequence[str], rows: Sequence[tuple[Any
             for row in rows:
                 copy.write_row(row)
     except connection.dialect.loaded_dbapi.Error as error:
-        raise DBAPIError(statement, None, error) from error
+        base = connection.dialect.loaded_dbapi.Error
+        raise DBAPIError.instance(statement, None, error, base, dialect=connection.dialect) from error
 
 
 def _clean(event: RequestEvent) -> RequestEvent:
@@ -124,9 +125,13 @@ def missing(connection: Connection, events: Sequence[RequestEvent]) -> list[Requ
     """Those events that are not stored yet, each of them once."""
     ids = request_rows.c.event_id
     stored: set[str] = set()
-    for start in range(0, len(events), 500):  # SQLite bounds the number of parameters
-        wanted = [e.id for e in events[start : start + 500]]
-        stored |= set(connection.execute(select(ids).where(ids.in_(wanted))).scalars())
+    at_once = (
+        500 if connection.dialect.name == "sqlite" else len(events)
+    )  # it bounds the number of parameters
+    for start in range(0, len(events), at_once or 1):
+        wanted = [e.id for e in events[start : start + at_once]]
+        among = ids.in_(wanted) if sqlite_file else ids == any_(literal(wanted, ARRAY(String)))
+        stored |= set(connection.execute(select(ids).where(among)).scalars())
     return [e for e in {e.id: e for e in events}.values() if e.id not in stored]
 
 
