@@ -125,9 +125,8 @@ def missing(connection: Connection, events: Sequence[RequestEvent]) -> list[Requ
     """Those events that are not stored yet, each of them once."""
     ids = request_rows.c.event_id
     stored: set[str] = set()
-    at_once = (
-        500 if connection.dialect.name == "sqlite" else len(events)
-    )  # it bounds the number of parameters
+    sqlite_file = connection.dialect.name == "sqlite"  # it bounds the number of parameters
+    at_once = 500 if sqlite_file else len(events)
     for start in range(0, len(events), at_once or 1):
         wanted = [e.id for e in events[start : start + at_once]]
         among = ids.in_(wanted) if sqlite_file else ids == any_(literal(wanted, ARRAY(String)))
