@@ -46,36 +46,20 @@ class Server:
         self._postgres, self._user, self.folder = binary("postgres"), _demoted(), folder
         if self._user:
             os.chown(folder, self._user["user"], self._user["group"])
-        command = [
-            binary("initdb"),
-            "-D",
-            folder / "data",
-            "-U",
-            "ledger",
-            "-A",
-            "trust",
-            "--locale=C",
-            "-N",
-            "-E",
-            "UTF8",
-        ]
+        options = f"-D {folder}/data -U ledger -A trust --locale=C -N -E UTF8".split()
+        command = [binary("initdb"), *options]
         subprocess.run(command, **self._user, check=True, capture_output=True, cwd=folder)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[Any] | None = None
         self.url = store.parse_url(f"postgresql://ledger@/postgres?host={folder}")
 
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
-            command = [
-                self._postgres,
-                "-D",
-                self.folder / "data",
-                "-k",
-                self.folder,
-                "-c",
-                "listen_addresses=",
-            ]
-            self._process = subprocess.Popen(command, **self._user, stdout=log, stderr=log, cwd=self.folder)
-        _wait_until_it_answers(self.folder, self._process)
+            command = f"-D {self.folder}/data -k {self.folder} -c listen_addresses=".split()
+            started: subprocess.Popen[bytes] = subprocess.Popen(
+                [self._postgres, *command], **self._user, stdout=log, stderr=log, cwd=self.folder
+            )
+        self._process = started
+        _wait_until_it_answers(self.folder, started)
 
     def kill(self) -> None:
         """As a crash does: every process of it at once."""
@@ -86,7 +70,7 @@ class Server:
 
     def ask(self, query: str) -> Any:
         with psycopg.connect(host=str(self.folder), user="ledger", dbname="postgres") as connection:
-            return connection.execute(query).fetchall()  # type: ignore[arg-type]
+            return connection.execute(query).fetchall()
 
 
 @pytest.fixture

@@ -183,8 +183,8 @@ def test_what_was_sent_whole_is_stored_though_the_proxy_is_killed(desk: Desk, ma
     line, process = desk.process._line, desk.process._process
     assert line is not None
     assert process is not None
-    head = messages.Batch("events", again=False, identity=desk.ledger.ready())
     items = [messages.encoded(make_event()) for _ in range(2_000)]
+    head = messages.Batch("events", len(items), again=False, identity=desk.ledger.ready())
     process.send_signal(signal.SIGTERM)
     messages.send(line, messages.encode(head), messages.packed(items))
     line.close()
