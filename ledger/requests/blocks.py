@@ -34,7 +34,9 @@ SLOT, HOUR, DAY, LONG = 1, SLOTS, 24 * SLOTS, 32 * 24 * SLOTS
 READ_AT_ONCE = {SLOT: 36, HOUR: 48, DAY: 2}
 """Blocks that one statement reads: some tenths of a second at 100,000 requests a day."""
 
-MAX_QUESTIONS = 64
+MAX_QUESTIONS = 400
+"""A front page asks some twenty, for each set of filters."""
+
 MAX_VALUES = 250_000
 """Sums remembered for a ledger, of all questions together: some 100 MB. The ones longest not asked for go."""
 
