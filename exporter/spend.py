@@ -13,6 +13,7 @@ from metrics.exporter import (
     IMPLIED_QUOTA_7D,
     NEWEST_REQUEST,
     STORE_BYTES,
+    UNEXPLAINED_7D,
     USED_DELTA_7D,
 )
 from metrics.exposition import Samples
@@ -54,9 +55,11 @@ def quota(estimates: Estimates) -> tuple[Samples, ...]:
     told = {id: e for id, e in estimates.items() if not e.reasons}
     used: Values = {(id,): e.used_percent for id, e in told.items() if e.used_percent is not None}
     implied: Values = {(id,): e.usd for id, e in estimates.items() if e.usd is not None}
+    beside: Values = {(id,): e.unexplained for id, e in estimates.items() if e.unexplained is not None}
     reasons: Values = {(id, reason): 1.0 for id, e in estimates.items() for reason in e.reasons}
     return (
         Samples(USED_DELTA_7D, used),
         Samples(IMPLIED_QUOTA_7D, implied),
         Samples(ESTIMATE_SUPPRESSED, reasons),
+        Samples(UNEXPLAINED_7D, beside),
     )

@@ -17,6 +17,8 @@ from metrics.exporter import (
     SECONDARY_RESETS,
     SECONDARY_USED,
     SECONDARY_WINDOW,
+    WINDOW_RESET,
+    WINDOW_USED,
 )
 from metrics.exposition import Samples
 from metrics.family import MetricFamily
@@ -36,7 +38,17 @@ def windows(usages: Sequence[Usage], capacities: Mapping[str, Capacity]) -> tupl
         *_standing(primary, PRIMARY_USED, PRIMARY_RESET, PRIMARY_WINDOW),
         *_standing(secondary, SECONDARY_USED, SECONDARY_RESET, SECONDARY_WINDOW),
         *_credits(usages, capacities),
+        *_every(usages),
         Samples(SECONDARY_RESETS, {(usage.account.id,): usage.resets for usage in usages}),
+    )
+
+
+def _every(usages: Sequence[Usage]) -> tuple[Samples, ...]:
+    """Each window of each account under what people call it."""
+    named = {(usage.account.id, name): w for usage in usages for name, w in usage.shown.every.items()}
+    return (
+        Samples(WINDOW_USED, {labels: w.used_percent for labels, w in named.items()}),
+        Samples(WINDOW_RESET, {labels: w.reset_at for labels, w in named.items() if w.reset_at is not None}),
     )
 
 

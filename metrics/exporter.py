@@ -114,6 +114,25 @@ ESTIMATE_SUPPRESSED = MetricFamily(
     "Always 1: why no implied quota is given for an account.",
     ("account_id", "reason"),
 )
+UNEXPLAINED_7D = MetricFamily(
+    "codex_lb_secondary_unexplained_percent_7d",
+    "gauge",
+    "Percentage points by which the weekly window rose while no request was made here: use beyond the proxy.",
+    ("account_id",),
+)
+WINDOW_USED = MetricFamily(
+    "codex_lb_window_used_percent",
+    "gauge",
+    "How much of each usage window is used, 0 to 100, by its length (5h, 7d, 30d) or its model's name.",
+    ("account_id", "window"),
+)
+WINDOW_RESET = MetricFamily(
+    "codex_lb_window_reset_at_seconds",
+    "gauge",
+    "When each usage window ends, in seconds since 1970, as last reported by the provider.",
+    ("account_id", "window"),
+    unit="seconds",
+)
 COLLECTOR_SUCCESS = MetricFamily(
     "codex_lb_exporter_collector_success", "gauge", "1 if the collector could read its data.", ("collector",)
 )
@@ -162,6 +181,9 @@ FAMILIES: tuple[MetricFamily, ...] = (
     USED_DELTA_7D,
     IMPLIED_QUOTA_7D,
     ESTIMATE_SUPPRESSED,
+    UNEXPLAINED_7D,
+    WINDOW_USED,
+    WINDOW_RESET,
     COLLECTOR_SUCCESS,
     COLLECTOR_DURATION,
     NEWEST_REQUEST,

@@ -88,6 +88,7 @@ class RuleConfig:
     spend_unusual_at_least_usd: float = _DEFAULT.spend_unusual_at_least_usd
     unpriced_share_above: float = _DEFAULT.unpriced_share_above
     unpriced_at_least: int = _DEFAULT.unpriced_at_least
+    unmetered_at_least: int = _DEFAULT.unmetered_at_least
     unpriced_within: timedelta = span(_DEFAULT.unpriced_within)
     short_keys_above: int = _DEFAULT.short_keys_above
     short_keys_within: timedelta = span(_DEFAULT.short_keys_within)

@@ -258,6 +258,13 @@ class Rules(Section):
         le=1_000_000,
         description="requests within unpriced_within: one new model that somebody tries is not worth a page",
     )
+    unmetered_at_least: int = Field(
+        10,
+        ge=1,
+        le=1_000_000,
+        description="requests within unpriced_within whose usage is not known, or makes no sense: single "
+        "ones are cut streams",
+    )
     unpriced_within: Duration = Field("1h", description="long enough for slow traffic")
     short_keys_above: int = Field(
         50,

@@ -47,7 +47,8 @@ def _left(config: RuleConfig) -> Row:
         (8, quota.most_credits(config)),
         (8, quota.implied_quota()),
         (8, spenders.by_status(config)),
-        (24, quota.suppressed()),
+        (14, quota.suppressed()),
+        (10, quota.unexplained()),
     )
     return Row(panels.row("What is left, and what it is worth"), 9, cells)
 

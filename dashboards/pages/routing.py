@@ -47,7 +47,11 @@ def dashboard(config: RuleConfig) -> Json:
         Row(
             panels.row("Estimation"),
             8,
-            ((14, attempts.unpriced(config)), (10, attempts.unpriced_by_account())),
+            (
+                (9, attempts.unpriced(config)),
+                (7, attempts.unpriced_by_account()),
+                (8, attempts.unmetered(config)),
+            ),
         ),
     )
     choices = [variables.datasource(), variables.api(), variables.top()]

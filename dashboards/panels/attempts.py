@@ -70,6 +70,19 @@ def unpriced(config: RuleConfig) -> Json:
     return panels.timeseries(about, [queries.unpriced(config)], stacked=True)
 
 
+def unmetered(config: RuleConfig) -> Json:
+    """What is not understood of the answers."""
+    about = About(
+        "Usage not known",
+        "Successful requests a minute whose usage is not known, by path, and requests whose reported numbers "
+        f"make no sense and are left out, {averaged(config)}. Both make tokens and cost too low.",
+        "reqpm",
+        "Of every request it is known what it used",
+        links=(_UNPRICED,),
+    )
+    return panels.timeseries(about, queries.unmetered(config))
+
+
 def unpriced_by_account() -> Json:
     """Whose cost is too low."""
     about = About(

@@ -96,6 +96,21 @@ def suppressed() -> Json:
     return table(about, [column], {"display": "Account", "reason": "Reason", "account_id": ""})
 
 
+def unexplained() -> Json:
+    """Who is used beyond the proxy."""
+    about = About(
+        "Used beyond the proxy",
+        "Percentage points of the week that rose while no request came through the proxy, for the accounts "
+        f"with most of them. {_AT_THE_END} Use side by side with requests is not in it.",
+        "percent",
+        "All use of these accounts is explained by requests",
+        decimals=0,
+        links=(links.dashboard(addresses.PIPELINE, "Whether all traffic is seen"),),
+        value_links=_ITS_HOURS,
+    )
+    return panels.bar_gauge(about, [queries.unexplained()], "orange", most=100)
+
+
 def reset_accounts(config: RuleConfig) -> Json:
     """How many end together."""
     about = About(

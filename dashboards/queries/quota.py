@@ -203,6 +203,11 @@ def _every(family: MetricFamily) -> str:
     return f"max by (account_id) ({select(family)})"
 
 
+def unexplained() -> Query:
+    """Percentage points of the week that no request explains, most first."""
+    return _ranked(f"{latest(exporter.UNEXPLAINED_7D)} > 0.5")
+
+
 def latest(family: MetricFamily) -> str:
     """A gauge of the exporter by account, from whichever exporter has it."""
     return f"max by (account_id) ({select(family, ACCOUNT)})"

@@ -84,6 +84,16 @@ def unpriced(config: RuleConfig) -> Query:
     return stepped(Query(per_minute(select(proxy.UNPRICED, API), "reason"), "{{reason}}"), config)
 
 
+def unmetered(config: RuleConfig) -> tuple[Query, Query]:
+    """Requests a minute whose usage is not known, by path, and whose numbers make no sense, by API."""
+    unknown = per_minute(select(proxy.UNMETERED, API), "path")
+    odd = per_minute(select(proxy.IMPLAUSIBLE, API), "api")
+    return (
+        stepped(Query(unknown, "{{path}}"), config),
+        stepped(Query(odd, "no sense: {{api}}"), config),
+    )
+
+
 def unpriced_by_account() -> Query:
     """Successful requests without a price over the panel's range, added up from recorded hours, for the
     accounts with most of them."""

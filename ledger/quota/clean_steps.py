@@ -47,7 +47,7 @@ class Step:
 
 def steps(cycle: Cycle, requests: Requests, start: int) -> tuple[Step, ...]:
     """Cut the meter's rise since `start` into stretches of a PARTS-th of it, or of a few points."""
-    marks = [(start, cycle.used_at(start) or 0.0), *_rising(cycle, start)]
+    marks = [(start, cycle.used_at(start) or 0.0), *rising(cycle, start)]
     least = max(MIN_POINTS, (marks[-1][1] - marks[0][1]) / PARTS)
     found: list[Step] = []
     at, percent = marks[0]
@@ -58,7 +58,7 @@ def steps(cycle: Cycle, requests: Requests, start: int) -> tuple[Step, ...]:
     return tuple(found)
 
 
-def _rising(cycle: Cycle, start: int) -> list[tuple[int, float]]:
+def rising(cycle: Cycle, start: int) -> list[tuple[int, float]]:
     """When each whole percent was first seen, without those that a higher one was seen before."""
     found: list[tuple[int, float]] = []
     for at, percent in sorted((at, percent) for percent, at in cycle.reached):

@@ -13,12 +13,15 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
-from ledger.quota.clean_steps import pico_per_point, steps
+from ledger.quota.clean_steps import pico_per_point, rising, steps
 from ledger.quota.cycle import GAP, MINUTE, WOBBLE_SECONDS, Cycle
 from ledger.quota.running import PICO_PER_USD, Requests, Sums
 
 PERIOD = 7 * 24 * 60 * MINUTE
 """Nothing older than seven days is counted. Microseconds, as all times here."""
+
+LATE = 10 * MINUTE
+"""How long after a request the window may still rise for it."""
 
 Reason = Literal[
     "cycle_start_mismatch",
@@ -66,12 +69,14 @@ class QuotaEstimate:
         usd: the implied quota in US dollars; NaN where nothing is used yet; None where it is suppressed
             or where no meter is known.
         reasons: why it is suppressed.
+        unexplained: of `used_percent`, the points that rose while no request was made here.
     """
 
     sums: Sums
     used_percent: float | None = None
     usd: float | None = None
     reasons: tuple[Reason, ...] = ()
+    unexplained: float | None = None
 
 
 def estimate(
@@ -94,17 +99,31 @@ def estimate(
         return QuotaEstimate(requests.since(now - PERIOD), reasons=("unknown_cycle",) if metered else ())
     if cycle.high * 1_000_000 <= now:  # the window has ended, and nobody has read the next one yet
         ended = requests.since(max(cycle.high * 1_000_000, now - PERIOD))
-        return QuotaEstimate(ended, 0.0, math.nan)
+        return QuotaEstimate(ended, 0.0, math.nan, unexplained=0.0)
     start = max(cycle.start, now - PERIOD)
     sums, used = requests.since(start), used_percent(cycle, start)
     if used == 0:
-        return QuotaEstimate(sums, used, math.nan)
+        return QuotaEstimate(sums, used, math.nan, unexplained=0.0)
+    beside = min(used, unexplained(cycle, requests, start))
     if rules.method == "clean_steps":
-        return _by_clean_steps(cycle, requests, start, QuotaEstimate(sums, used))
+        return _by_clean_steps(cycle, requests, start, QuotaEstimate(sums, used, unexplained=beside))
     reasons = suppressed(cycle, requests, start, rules)
     if not sums.pico:
         reasons = (*reasons, "no_priced_usage")
-    return QuotaEstimate(sums, used, None if reasons else float(sums.usd) / used * 100, reasons)
+    return QuotaEstimate(sums, used, None if reasons else float(sums.usd) / used * 100, reasons, beside)
+
+
+def unexplained(cycle: Cycle, requests: Requests, start: int) -> float:
+    """Percentage points that the window rose by since `start` while no request was made. A request may show
+    late: one shortly before counts, too, but none of before the start."""
+    earlier = cycle.start < start
+    before, percent, found = start, (cycle.used_at(start) or 0.0) if earlier else 0.0, 0.0
+    for at, reached in rising(cycle, start if earlier else 0):
+        if reached > percent:
+            explained = requests.any_between(max(start, before - LATE), at)
+            found += 0.0 if explained else reached - percent
+            before, percent = at, reached
+    return found
 
 
 def _by_clean_steps(cycle: Cycle, requests: Requests, start: int, known: QuotaEstimate) -> QuotaEstimate:

@@ -23,6 +23,8 @@ FORGOTTEN = 7 * 24 * 60 * MINUTE
 """A window that was last told so long before another one of its account is none of it any more."""
 
 _PREFERRED = ("secondary", "primary", "monthly")
+_USUAL = {"primary": "5h", "secondary": "7d", "monthly": "30d"}
+"""What a source is called whose length is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,35 @@ def window(latest: Mapping[str, Reading], slot: Slot, now: int) -> Window | None
     newest = max(reading.at for reading in found.values())
     source = next(s for s in _PREFERRED if s in found and newest - found[s].at <= TOGETHER)
     source = max((s for s in found if same_length(found[s], found[source])), key=lambda s: found[s].at)
-    reading = found[source]
+    return _standing(source, found[source], now)
+
+
+def every_window(
+    latest: Mapping[str, Reading], buckets: Mapping[str, Reading], now: int
+) -> dict[str, Window]:
+    """All windows of an account by what people call them: the account's own by their length, those of one
+    model or feature by their name. Of one length, the newest word counts.
+
+    Args:
+        latest, buckets: the newest reading of each source, and of each window beside them.
+    """
+    newest = max((reading.at for reading in (*latest.values(), *buckets.values())), default=0)
+    named = [(length_name(r.minutes) or _USUAL[source], source, r) for source, r in latest.items()]
+    named += [(name, name, r) for name, r in buckets.items()]
+    told = sorted((n for n in named if newest - n[2].at <= FORGOTTEN), key=lambda n: n[2].at)
+    return {name: _standing(source, reading, now) for name, source, reading in told}
+
+
+def length_name(minutes: int | None) -> str | None:
+    """A length as people say it: 5h, 7d, 30d."""
+    if minutes is None or minutes <= 0:
+        return None
+    if minutes % DAY_MINUTES == 0:
+        return f"{minutes // DAY_MINUTES}d"
+    return f"{minutes // 60}h" if minutes % 60 == 0 else f"{minutes}m"
+
+
+def _standing(source: str, reading: Reading, now: int) -> Window:
     expired = reading.reset_at is not None and reading.reset_at * 1_000_000 <= now
     used = 0.0 if expired else min(100.0, max(0.0, reading.used))
     return Window(source, used, reading.reset_at, reading.minutes)

@@ -68,6 +68,26 @@ class MeterRows:
         query = f"{_IS_PERCENT} AND recorded_at <= :until ORDER BY recorded_at DESC LIMIT :most"
         return self._of_each_series(query, account, until, most)
 
+    def others(self, account: str, until: int, most: int) -> list[Stored]:
+        """The newest row of each window whose name is not one of NAMES, where these lie apart in the index:
+        elsewhere the other methods have them. From name to name, not over all rows."""
+        if self._series == (_ACCOUNT,):
+            return []
+        following = 'SELECT min("window") FROM usage_history WHERE account_id = :account AND "window" > :name'
+        last = text(
+            f'{self._select} WHERE account_id = :account AND "window" = :name AND {_IS_PERCENT}'
+            " AND recorded_at <= :until ORDER BY recorded_at DESC LIMIT 1"
+        )
+        given: dict[str, Any] = {"account": account, "name": "", "until": self._stamp(until)}
+        found: list[Stored] = []
+        for _ in range(most + len(NAMES)):
+            given["name"] = self._connection.execute(text(following), given).scalar()
+            if given["name"] is None:
+                break
+            if given["name"] not in NAMES:
+                found += self._connection.execute(last, given).fetchall()
+        return found
+
     def _of_each_series(self, query: str, account: str, until: int, most: int) -> list[Stored]:
         found: list[Stored] = []
         for condition, values in self._series:

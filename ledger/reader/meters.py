@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
 from ledger.quota.cycle import MINUTE, Cycle, Cycles, Reading, Resets, current, cycles_of, merged
 from ledger.quota.estimate import PERIOD, QuotaRules
-from ledger.quota.windows import FORGOTTEN, Slot, Window, Windows, same_length, slot_of, window
+from ledger.quota.windows import (
+    FORGOTTEN,
+    Slot,
+    Window,
+    Windows,
+    every_window,
+    same_length,
+    slot_of,
+    window,
+)
 from ledger.reader.foreign import Stored, is_of_a_window, reading
 from ledger.reader.meter_rows import MeterRows
 
@@ -19,17 +28,25 @@ FAST_CLOCK = 300_000_000
 """How far ahead of ours, in microseconds, the clock may be that a reading was dated by. One that is dated
 later counts when its time has come, or it would stand in the way of all that follow."""
 
+MAX_BUCKETS, MAX_NAME = 20, 40
+"""Windows of models and features told of an account, and characters of their names: providers choose them."""
+
 _NEVER = 2**62
 _Sourced = tuple[str, Reading]
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An account's windows at one moment, and the current cycle of its weekly one; None: not known."""
+    """An account's windows at one moment, and the current cycle of its weekly one; None: not known.
+
+    Attributes:
+        every: all windows by what people call them, those of one model or feature among them.
+    """
 
     primary: Window | None = None
     secondary: Window | None = None
     cycle: Cycle | None = None
+    every: Mapping[str, Window] = field(default_factory=dict)
 
 
 class AccountMeters:
@@ -39,11 +56,12 @@ class AccountMeters:
         unreadable: ids of the rows that could not be understood.
     """
 
-    __slots__ = ("_ahead", "_latest", "_rules", "_shown", "_until", "cycles", "unreadable")
+    __slots__ = ("_ahead", "_buckets", "_latest", "_rules", "_shown", "_until", "cycles", "unreadable")
 
     def __init__(self, rules: QuotaRules) -> None:
         self._rules = rules
         self._latest: dict[str, Reading] = {}
+        self._buckets: dict[str, Reading] = {}
         self._ahead: set[_Sourced] = set()
         self.cycles: dict[str, Cycles] = {}
         self.unreadable: set[int] = set()
@@ -54,8 +72,10 @@ class AccountMeters:
         if now >= self._until:
             primary, secondary = (window(self._latest, slot, now) for slot in SLOTS)
             cycle = current(self._cycles_of(secondary.source)) if secondary else None
-            self._shown = Shown(primary, secondary, cycle)
-            ends = [(r.reset_at or 0) * 1_000_000 for r in self._latest.values()]
+            every = every_window(self._latest, self._buckets, now)
+            self._shown = Shown(primary, secondary, cycle, every)
+            told = (*self._latest.values(), *self._buckets.values())
+            ends = [(r.reset_at or 0) * 1_000_000 for r in told]
             self._until = min((end for end in ends if end > now), default=_NEVER)
         return self._shown
 
@@ -66,7 +86,10 @@ class AccountMeters:
     def take(self, rows: Iterable[Stored], now: int) -> None:
         """Add rows of MeterRows, in any order, also such as were added before."""
         due: list[_Sourced] = []
-        for row in filter(is_of_a_window, rows):
+        for row in rows:
+            if not is_of_a_window(row):
+                self._take_bucket(row, now)
+                continue
             found = reading(row)
             if found is None:
                 self.unreadable.add(int(row[0]))
@@ -75,6 +98,16 @@ class AccountMeters:
             else:
                 self._ahead.add(found)
         self._add(due)
+
+    def _take_bucket(self, row: Stored, now: int) -> None:
+        """A window of one model or feature; what cannot be understood of it is nothing."""
+        found, name = reading(row), row[4]
+        if found is None or not isinstance(name, str) or found[1].at > now + FAST_CLOCK:
+            return
+        name = name[:MAX_NAME]
+        if name in self._buckets or len(self._buckets) < MAX_BUCKETS:
+            self._buckets[name] = max(found[1], self._buckets.get(name, found[1]), key=_order)
+            self._until = 0
 
     def go_on(self, now: int) -> None:
         """Add the readings whose time has come."""
@@ -237,6 +270,7 @@ class Meters:
         until = now + FAST_CLOCK
         meters = AccountMeters(self._rules)
         meters.take(rows.last_of(account, until, LAST_WORDS), now)
+        meters.take(rows.others(account, until, MAX_BUCKETS), now)
         since = min(now - PERIOD, meters.newest(now) - FORGOTTEN) - MARGIN
         meters.take([*rows.of(account, since, until), *rows.later(account, until, MAX_AHEAD)], now)
         starts = [c.start for cycles in meters.cycles.values() if (c := current(cycles))]

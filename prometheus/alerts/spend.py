@@ -18,7 +18,13 @@ DAY = "1d"
 
 def alerts(config: RuleConfig) -> tuple[Alert, ...]:
     """The alerts of this subject."""
-    return spend_above_limit(config), spend_unusual(config), requests_unpriced(config)
+    return (
+        spend_above_limit(config),
+        spend_unusual(config),
+        requests_unpriced(config),
+        usage_unmetered(config),
+        usage_implausible(config),
+    )
 
 
 def spend_above_limit(config: RuleConfig) -> Alert:
@@ -65,6 +71,34 @@ def requests_unpriced(config: RuleConfig) -> Alert:
         summary="Requests have no price",
         description="{{ $value | humanizePercentage }} of the successful requests in the last "
         f"{window} could not be priced: the true cost is higher than what is shown.",
+    )
+
+
+def usage_unmetered(config: RuleConfig) -> Alert:
+    """Requests succeed whose usage is not known: tokens and cost are too low."""
+    window = duration(config.unpriced_within)
+    return Alert(
+        name="QuotascopeUsageUnmetered",
+        signal=total(increase(select(proxy_metrics.UNMETERED), window), "job", "path"),
+        threshold=f">= {config.unmetered_at_least}",
+        severity="warning",
+        summary="The usage of requests is not known",
+        description='{{ $value | printf "%.0f" }} requests to {{ $labels.path }} succeeded in the last '
+        f"{window} without anybody learning what they used: tokens and cost are too low.",
+    )
+
+
+def usage_implausible(config: RuleConfig) -> Alert:
+    """Numbers are reported that make no sense, and left out."""
+    window = duration(config.unpriced_within)
+    return Alert(
+        name="QuotascopeUsageImplausible",
+        signal=total(increase(select(proxy_metrics.IMPLAUSIBLE), window), "job", "api"),
+        threshold=f">= {config.unmetered_at_least}",
+        severity="warning",
+        summary="Reported usage makes no sense",
+        description='{{ $value | printf "%.0f" }} answers of {{ $labels.api }} in the last '
+        f"{window} reported counts that cannot be; they are left out of every sum.",
     )
 
 

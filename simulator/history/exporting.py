@@ -36,7 +36,7 @@ _WINDOWS = {
 FAMILIES: tuple[MetricFamily, ...] = (
     *(family for window in _WINDOWS.values() for family in window),
     *(m.SECONDARY_CREDITS, m.SECONDARY_RESETS, m.USED_DELTA_7D, m.IMPLIED_QUOTA_7D),
-    *(m.ACCOUNT_CYCLE_COST, m.ACCOUNT_COST_7D),
+    *(m.ACCOUNT_CYCLE_COST, m.ACCOUNT_COST_7D, m.UNEXPLAINED_7D, m.WINDOW_USED, m.WINDOW_RESET),
     *(m.ESTIMATE_SUPPRESSED, m.IDENTITY, m.ACCOUNT_STATUS, m.ACCOUNTS, m.NEWEST_REQUEST),
     m.STORE_BYTES,
     *(m.COLLECTOR_SUCCESS, m.COLLECTOR_DURATION),
@@ -90,6 +90,10 @@ def _window(series: dict[Key, Series], tick: int, sample: UsageSample, account: 
     _at(series, used, label).set(tick, percent)
     _at(series, reset, label).set(tick, Decimal(sample.reset_at))
     _at(series, minutes, label).set(tick, Decimal(sample.window_minutes))
+    hours = sample.window_minutes // 60
+    named = (sample.account_id, f"{hours // 24}d" if hours >= 24 else f"{hours}h")
+    _at(series, m.WINDOW_USED, named).set(tick, percent)
+    _at(series, m.WINDOW_RESET, named).set(tick, Decimal(sample.reset_at))
 
 
 def _count_reset(series: dict[Key, Series], tick: int, sample: UsageSample, reset: MetricFamily) -> None:
@@ -135,6 +139,8 @@ def _standing(
         yield m.ACCOUNTS, (status,), number
     for account_id, reason in exporter.suppressed.items():
         yield m.ESTIMATE_SUPPRESSED, (account_id, reason), 1
+    for account in accounts:
+        yield m.UNEXPLAINED_7D, (account.id,), 18 if account.id in exporter.suppressed else 0
     for collector, seconds in exporter.collectors.items():
         yield m.COLLECTOR_SUCCESS, (collector,), int(seconds >= 0)
         yield m.COLLECTOR_DURATION, (collector,), abs(seconds)

@@ -86,4 +86,6 @@ def _cost(event: RequestEvent, model: str, book: PriceBook) -> Iterator[Step]:
             yield Step(m.PROJECT_COST, (event.project,), cost)
     elif event.status == "success":
         yield Step(m.UNPRICED, (event.api, cost), _ONE)
+        if cost == "missing_usage":
+            yield Step(m.UNMETERED, (event.api, event.route), _ONE)
         yield Step(m.ACCOUNT_UNPRICED, (event.account_id, event.api, cost), _ONE)

@@ -32,20 +32,20 @@ def test_every_account_has_its_spend_and_the_count_of_what_has_no_price() -> Non
 
 def test_of_a_suppressed_estimate_no_part_is_told_by_which_it_could_be_computed() -> None:
     _, cost, _ = spend(ESTIMATES)
-    used, implied, _ = quota(ESTIMATES)
+    used, implied, *_ = quota(ESTIMATES)
     assert cost.family is ACCOUNT_COST_7D
     assert cost.values == {("known",): 6.0, ("unused",): 0.0, ("no meter",): 2.0}
     assert ("elsewhere",) not in {*used.values, *implied.values}
 
 
 def test_percent_is_told_where_there_is_a_meter() -> None:
-    used, _, _ = quota(ESTIMATES)
+    used, *_ = quota(ESTIMATES)
     assert used.family is USED_DELTA_7D
     assert used.values == {("known",): 20.0, ("unused",): 0.0}
 
 
 def test_a_quota_is_told_or_every_reason_why_not() -> None:
-    _, implied, suppressed = quota(ESTIMATES)
+    _, implied, suppressed, *_ = quota(ESTIMATES)
     assert (implied.family, suppressed.family) == (IMPLIED_QUOTA_7D, ESTIMATE_SUPPRESSED)
     assert implied.values.keys() == {("known",), ("unused",)}
     assert implied.values["known",] == 30.0

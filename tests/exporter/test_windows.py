@@ -18,6 +18,8 @@ from metrics.exporter import (
     SECONDARY_RESETS,
     SECONDARY_USED,
     SECONDARY_WINDOW,
+    WINDOW_RESET,
+    WINDOW_USED,
 )
 from metrics.family import MetricFamily
 
@@ -62,3 +64,15 @@ def test_a_plan_without_a_known_capacity_has_no_credits(plan: str) -> None:
 def test_a_capacity_counts_for_the_window_that_it_is_of() -> None:
     month = Window("monthly", 50, 1_802_000_000, 43_200)
     assert SECONDARY_CREDITS not in told(Shown(SHORT, month))
+
+
+def test_every_window_goes_by_its_length_or_its_name() -> None:
+    bucket = Window("codex_bengalfox", 70, 1_800_000_500, 300)
+    shown = Shown(SHORT, WEEK, every={"5h": SHORT, "7d": WEEK, "codex_bengalfox": bucket})
+    found = {s.family: s.values for s in windows([Usage(Account("one", "", "plus", "active"), shown, 0)], {})}
+    assert found[WINDOW_USED] == {
+        ("one", "5h"): 25,
+        ("one", "7d"): 50,
+        ("one", "codex_bengalfox"): 70,
+    }
+    assert found[WINDOW_RESET]["one", "codex_bengalfox"] == 1_800_000_500

@@ -152,6 +152,8 @@ def test_a_limit_of_another_name_is_no_window_of_the_account(store: Store) -> No
     store.tell(99, timedelta(minutes=1), window="some-model", minutes=300)
     store.tell(98, timedelta(minutes=1), window="some-other")
     assert percents(store.shown()) == (30, 10)
+    every = {name: window.used_percent for name, window in store.shown().every.items()}
+    assert every == {"5h": 30, "7d": 10, "some-model": 99, "some-other": 98}
     assert store.followed().unreadable == ()
 
 

@@ -310,3 +310,27 @@ def test_a_meter_that_tells_no_cycle_says_why_there_is_no_estimate() -> None:
     rows = requests([(99, USD)])
     assert estimate(None, rows, NOW, RULES, metered=True).reasons == ("unknown_cycle",)
     assert estimate(None, rows, NOW, RULES).reasons == ()
+
+
+class TestUnexplained:
+    def test_what_rose_without_a_request_is_told_whether_or_not_it_is_suppressed(self) -> None:
+        found = told([read(1, 2), read(20, 18), read(21, 19)], [(0.5, USD), (20.5, USD)])
+        assert (found.unexplained, found.reasons) == (16, ("mid_cycle_jump",))
+
+    def test_a_request_may_show_ten_minutes_late(self) -> None:
+        assert told([read(1, 2), read(2, 3)], [(0.9, USD)]).unexplained == 0
+        assert told([read(1, 2), read(2, 3)], [(0.8, USD)]).unexplained == 1
+
+    def test_nothing_of_an_unused_week_is(self) -> None:
+        assert told([read(1, 0)], []).unexplained == 0
+
+    @given(st.lists(st.tuples(st.floats(0.1, 90), st.integers(0, 100)), min_size=1, max_size=8))
+    def test_it_is_all_without_requests_and_never_more_than_was_used(
+        self, seen: list[tuple[float, int]]
+    ) -> None:
+        rising = [
+            read(hours, used)
+            for (hours, _), used in zip(sorted(seen), sorted(u for _, u in seen), strict=True)
+        ]
+        found = told(rising, [])
+        assert found.unexplained == found.used_percent

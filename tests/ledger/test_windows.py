@@ -4,7 +4,7 @@ import pytest
 
 from ledger.quota.capacity import CAPACITIES, remaining_credits
 from ledger.quota.cycle import MINUTE, Reading
-from ledger.quota.windows import Slot, Window, slot_of, source_of, window
+from ledger.quota.windows import Slot, Window, every_window, length_name, slot_of, source_of, window
 
 NOW = 1_800_000_000_000_000
 LATER = 1_800_003_600
@@ -95,3 +95,21 @@ def test_a_week_that_moved_to_another_name_stands_as_last_told_under_it() -> Non
     assert window(latest, "secondary", NOW) == Window("primary", 95, LATER + 7, 10_080)
     back = {"secondary": read(2, 10_080), "primary": read(95, 10_080, age=3)}
     assert window(back, "secondary", NOW) == Window("secondary", 2, LATER, 10_080)
+
+
+def test_every_window_goes_by_its_length_or_by_its_name() -> None:
+    latest = {"primary": read(30, 10_080, age=60), "secondary": read(40, 10_080), "monthly": read(5, None)}
+    found = every_window(latest, {"codex_bengalfox": read(70, 300)}, NOW)
+    assert {name: w.used_percent for name, w in found.items()} == {"7d": 40, "30d": 5, "codex_bengalfox": 70}
+
+
+def test_a_window_that_was_last_told_a_week_before_another_is_gone() -> None:
+    found = every_window({"secondary": read(40, 10_080)}, {"old": read(1, 300, age=8 * 24 * 60)}, NOW)
+    assert list(found) == ["7d"]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "name"), [(300, "5h"), (10_080, "7d"), (43_200, "30d"), (90, "90m"), (0, None), (None, None)]
+)
+def test_a_length_as_people_say_it(minutes: int | None, name: str | None) -> None:
+    assert length_name(minutes) == name
