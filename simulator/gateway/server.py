@@ -57,6 +57,11 @@ class Gateway:
         """Where it is."""
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether it listens."""
+        return self._server is not None and self._server.is_serving()
+
     async def __aenter__(self) -> Gateway:
         await self.start()
         return self

@@ -87,14 +87,14 @@ class Scene:
         """Request ids in the ledger; one that is there twice is there twice here."""
         return sorted(row["request_id"] for row in self.rows())
 
-    async def all_stored(self, seconds: float = 20.0) -> None:
+    async def all_stored(self, seconds: float = 60.0) -> None:
         """Until the ledger has what was published, each once."""
         wanted = sorted(self.published)
         await until(lambda: len(self.stored()) >= len(wanted), seconds)
         assert self.stored() == wanted
 
 
-async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait for something to become true."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -82,7 +82,7 @@ async def test_the_gateway_restarting_is_survived(scene: Scene, gateway: Gateway
         scene.publish(gateway, 5)
         await scene.all_stored()
         await gateway.restart(0.2)
-        await until(lambda: bool(gateway.queue.subscribers), 10)
+        await until(lambda: bool(gateway.queue.subscribers))
         scene.publish(gateway, 5)
         await scene.all_stored()
 

@@ -50,7 +50,7 @@ class Told:
 
     async def shows(self, title: str, name: str, value: object) -> None:
         """A panel shows a value, after some scrapes."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             found = await self(title)
             if name in found and found[name].last == value:
