@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 from tempfile import TemporaryDirectory
 from time import perf_counter, sleep
 
-from bench import ledger_rows
+from bench import ledger_rows, ledger_store
 
 EXPORTED = 1_000_000
 ALONE_SECONDS = 5.0
@@ -58,13 +59,12 @@ def measure(ledger: Path | None, rows: int) -> Iterator[tuple[str, str]]:
         path = ledger or Path(folder, "usage.db")
         if ledger is None:
             ledger_rows.fill(path, rows, datetime.now(UTC))
-        days, number = 90, rows
-        since = datetime.now(UTC) - timedelta(days=days * min(1.0, EXPORTED / number))
+        since = datetime.now(UTC) - timedelta(days=ledger_store.DAYS * min(1.0, EXPORTED / rows))
         yield _line("the writer alone", path, Path(folder), None)
         for name in ("jsonl", "csv", "parquet"):
             target = Path(folder, f"requests.{name}")
             command = ["export", str(target), "--since", since.isoformat()]
-            yield _line(f"export of {min(EXPORTED, number):,} requests, {name}", path, Path(folder), command)
+            yield _line(f"export of {min(EXPORTED, rows):,} requests, {name}", path, Path(folder), command)
             target.unlink()
         yield _line("backup", path, Path(folder), ["backup", str(Path(folder, "copy.db"))])
         Path(folder, "copy.db").unlink()
@@ -77,12 +77,15 @@ def measure(ledger: Path | None, rows: int) -> Iterator[tuple[str, str]]:
 def _line(name: str, path: Path, folder: Path, command: list[str] | None) -> tuple[str, str]:
     with _writing(path, folder) as found:
         began = perf_counter()
+        before = getrusage(RUSAGE_CHILDREN)
         said = _run(path, command) if command else ""
+        after = getrusage(RUSAGE_CHILDREN)
         sleep(0 if command else ALONE_SECONDS)
         seconds = perf_counter() - began
     number, median, p99, longest, wal = found
     waits = f"{median * 1e3:.1f} / {p99 * 1e3:.1f} / {longest * 1e3:.1f} ms of {number:.0f}"
-    took = f"{seconds:.1f} s; {said}; " if command else ""
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    took = f"{seconds:.1f} s, {cpu:.1f} s of CPU; {said}; " if command else ""
     return name, f"{took}waits (median / p99 / longest) {waits}; WAL at most {wal / 1e6:.0f} MB"
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,9 @@ DRIVERS = {
 
 _MIGRATION_LOCK = 7_182_818
 """PostgreSQL's advisory locks are known by number; any one will do that nobody else takes."""
+
+UPGRADE_SECONDS = 900
+"""How long a process waits for another one that upgrades the SQLite file."""
 
 CONNECT_SECONDS = 3
 """How long a reader waits for a PostgreSQL server; a scrape has ten seconds in all."""
@@ -213,7 +216,11 @@ def _upgrade(connection: Connection, config: AlembicConfig) -> None:
     from alembic import command
     from alembic.util.exc import CommandError
 
-    _let_others_wait(connection)
+    from ledger.state import revision
+
+    upgrading = connection.dialect.name == "sqlite" and revision(connection) is not None
+    with _patient(connection) if upgrading else nullcontext():
+        _let_others_wait(connection)
     _keep_a_copy(connection)
     try:
         command.upgrade(config, "head")
@@ -222,6 +229,17 @@ def _upgrade(connection: Connection, config: AlembicConfig) -> None:
         raise StoreError(
             f"the ledger {where} was written by another version of Quotascope: {error}"
         ) from error
+
+
+@contextmanager
+def _patient(connection: Connection) -> Iterator[None]:
+    """Wait for an upgrade that another process is doing: its copy of a large ledger takes minutes."""
+    before = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+    connection.exec_driver_sql(f"PRAGMA busy_timeout={UPGRADE_SECONDS * 1_000}")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={before}")
 
 
 def _keep_a_copy(connection: Connection) -> None:
@@ -233,7 +251,7 @@ def _keep_a_copy(connection: Connection) -> None:
     from ledger.upkeep import copies
 
     url, schema = connection.engine.url, revision(connection)
-    if schema is None:
+    if schema is None or schema == max(revisions()):  # new, or another process has just done it
         return
     if schema not in revisions():
         raise newer(f"the ledger {url.database}", schema)

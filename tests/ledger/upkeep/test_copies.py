@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -202,6 +203,29 @@ def test_an_upgrade_makes_a_backup_first(tmp_path: Path, caplog: pytest.LogCaptu
     (copy,) = tmp_path.glob("*.before-*")
     assert copies.checked(copy).schema < older
     assert "is as it was before" in caplog.text
+
+
+def test_processes_that_start_together_wait_for_the_one_that_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, made, plain = sqlite_url(tmp_path / "usage.db"), list[Path](), copies.make
+    first = writer(url)
+    migrate(first)
+    _downgrade(first, "")
+    first.dispose()
+
+    def slow(ledger: Path, target: Path) -> copies.Copy:
+        made.append(target)
+        time.sleep(2.0)  # longer than they wait for other locks
+        return plain(ledger, target)
+
+    monkeypatch.setattr(copies, "make", slow)
+    engines = [writer(url, busy_timeout_seconds=1.0) for _ in range(3)]
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(migrate, engines))
+    for engine in engines:
+        engine.dispose()
+    assert len(made) == 1
 
 
 def test_an_upgrade_without_space_for_a_backup_says_so(
