@@ -29,7 +29,7 @@ def is_dashboard(document: object) -> bool:
         return False
     if is_v2(inner):
         return True
-    if not inner or "schemaVersion" in inner:
+    if "schemaVersion" in inner:
         return True
     return any(key in inner and isinstance(inner[key], list | None) for key in ("panels", "rows"))
 
@@ -43,6 +43,8 @@ def load(file: str, text: str) -> Source:
         document = json.loads(text)
     except ValueError as error:
         raise SourceError(f"{file}: not JSON: {error}") from error
+    if document == {}:
+        return Source(file, "dashboard", ())
     if not is_dashboard(document):
         raise SourceError(f"{file}: not a dashboard: it has no list of panels")
     found = _unwrapped(document)
