@@ -59,7 +59,7 @@ LABELS = {
 async def busy_proxy(start_proxy: StartProxy, upstream: str) -> Proxy:
     """A proxy to which everything has happened once that makes a series."""
     proxy: Proxy = await start_proxy(upstream)
-    key = {"Authorization": "Bearer sk-0123456789abcdef"}
+    key = {"Authorization": "Bearer sk-0123456789abcdef", "X-Project": "atlas"}
     async with aiohttp.ClientSession(headers=key) as session:
         for path in ("/responses", "/chat/completions", "/embeddings", "/messages"):
             for stream in (True, False):
