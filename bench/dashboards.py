@@ -32,6 +32,7 @@ MOST = 2_000_000
 """Samples that opening any dashboard at seven days may load."""
 
 CONFIG = RuleConfig(scrape_interval=timedelta(seconds=60))
+RESOLUTIONS = {"now-24h": "2m", "now-7d": "15m"}
 CHOICES = {"model": ".*", "api": ".*", "account": ".*", "top": "20", "least": "5"}
 ALL_TRAFFIC = {"activity": {"account": ALL}}
 
@@ -76,7 +77,7 @@ def counts(url: str, now: datetime, start: str) -> Mapping[tuple[str, str], int]
     """Samples by dashboard and panel."""
     found = {}
     for name, dashboard in dashboards(CONFIG).items():
-        chosen = CHOICES | ALL_TRAFFIC.get(name, {})
+        chosen = CHOICES | ALL_TRAFFIC.get(name, {}) | {"resolution": RESOLUTIONS[start]}
         view = View(now, start, scrape_interval=CONFIG.scrape_interval, variables=chosen)
         for panel in (*dashboard["panels"], *marks(dashboard)):
             asked = [] if panel["type"] == "row" else asks(panel, view, 800)

@@ -11,6 +11,9 @@ from dashboards.kit.plain import Json, plain, without
 SCHEMA_VERSION = 39
 TAG = "quotascope"
 
+RESOLUTION_COUNT = 600
+"""Times that counters are read over a range: six for each point of a line."""
+
 _NO_LONGER_READ = {"__inputs", "gnetId", "hideControls", "rows", "sharedCrosshair", "style"}
 _VARIABLES_NO_LONGER_READ = {"auto", "auto_count", "auto_min", "tagValuesQuery", "tagsQuery", "useTags"}
 
@@ -77,6 +80,24 @@ def single_variable(name: str, label: str, query: str, regex: str = "") -> Json:
         sort=core.SORT_ALPHA_ASC,
     )
     return without(plain(template), _VARIABLES_NO_LONGER_READ) | {"current": {}}
+
+
+def resolution_variable(name: str, label: str, least: str) -> Json:
+    """A time that grows with the dashboard's range, and that nobody has to choose."""
+    auto = {"selected": True, "text": "auto", "value": f"$__auto_interval_{name}"}
+    return {
+        "auto": True,
+        "auto_count": RESOLUTION_COUNT,
+        "auto_min": least,
+        "current": auto,
+        "hide": 2,
+        "label": label,
+        "name": name,
+        "options": [auto, {"selected": False, "text": least, "value": least}],
+        "query": least,
+        "refresh": 2,
+        "type": "interval",
+    }
 
 
 def choice_variable(name: str, label: str, values: tuple[str, ...], default: str) -> Json:

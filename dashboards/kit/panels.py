@@ -96,6 +96,7 @@ def timeseries(
     colors: Mapping[str, str] | None = None,
     interval: str | None = None,
     summary: bool = False,
+    points: int = POINTS,
 ) -> Json:
     """Lines over time.
 
@@ -106,12 +107,13 @@ def timeseries(
         limit: a dashed line, where trouble begins.
         colors: by legend; others are Grafana's choice.
         interval: the least time between two points, which Grafana's own windows grow with.
+        points: of a line; fewer where each asks for something of every account.
         summary: the legend is a table of the last, the mean and the highest value.
     """
     about = on_an_axis(about, logarithmic=logarithmic)
     steps = [{"color": "green"}] + ([] if limit is None else [{"color": "red", "value": limit}])
     made = core.TimeSeries(
-        **common(about, queries, None, steps) | {"maxDataPoints": POINTS},
+        **common(about, queries, None, steps) | {"maxDataPoints": points},
         **_axes(about) | {"axisSoftMin": None if logarithmic else 0} | (_SUMMARY if summary else {}),
         fillOpacity=40 if stacked else 0 if logarithmic else 8,
         lineWidth=1,

@@ -161,8 +161,8 @@ def _variable(variable: Json) -> Json:
         "skipUrlSync": False,
         "current": variable["current"] or {"text": "", "value": ""},
         "options": variable["options"],
-        "multi": variable["multi"],
-        "includeAll": variable["includeAll"],
+        "multi": variable.get("multi", False),
+        "includeAll": variable.get("includeAll", False),
         "allowCustomValue": False,
     }
     if "allValue" in variable:
@@ -195,4 +195,21 @@ def _from_choices(variable: Json, common: Json) -> Json:
     return _of("CustomVariable", common | {"query": variable["query"]})
 
 
-_VARIABLES = {"query": _from_query, "datasource": _from_datasource, "custom": _from_choices}
+def _from_range(variable: Json, common: Json) -> Json:
+    unknown = ("multi", "includeAll", "allowCustomValue")
+    own = {
+        "query": variable["query"],
+        "refresh": "onTimeRangeChanged",
+        "auto": variable["auto"],
+        "auto_min": variable["auto_min"],
+        "auto_count": variable["auto_count"],
+    }
+    return _of("IntervalVariable", {k: v for k, v in common.items() if k not in unknown} | own)
+
+
+_VARIABLES = {
+    "query": _from_query,
+    "datasource": _from_datasource,
+    "custom": _from_choices,
+    "interval": _from_range,
+}

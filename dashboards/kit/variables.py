@@ -6,8 +6,9 @@ from dashboards.kit import frame
 from dashboards.kit.plain import Json
 from dashboards.queries import activity
 from dashboards.queries.identity import accounts
-from dashboards.queries.query import label_values
+from dashboards.queries.query import label_values, thinned
 from metrics import proxy
+from prometheus.config import RuleConfig
 
 
 def datasource() -> Json:
@@ -33,6 +34,12 @@ def accounts_of_all() -> Json:
 def accounts_or_all_traffic() -> Json:
     """The same; all of them are all traffic, also what no account is known of."""
     return accounts_of_all() | {"allValue": activity.ALL}
+
+
+def resolution(config: RuleConfig) -> Json:
+    """How far apart counters and histograms are read for rates: further in long ranges, which would otherwise
+    read each of millions of samples."""
+    return frame.resolution_variable("resolution", "Resolution", thinned(config))
 
 
 def top() -> Json:

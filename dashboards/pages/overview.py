@@ -17,7 +17,13 @@ DESCRIPTION = "Cost, requests, errors, speed and tokens of the LLM traffic throu
 def dashboard(config: RuleConfig) -> Json:
     """The whole dashboard."""
     placed = place((_today(config), _cost(config), _requests(config), _speed(config)))
-    choices = [variables.datasource(), variables.model(), variables.api(), variables.top()]
+    choices = [
+        variables.datasource(),
+        variables.model(),
+        variables.api(),
+        variables.top(),
+        variables.resolution(config),
+    ]
     return frame.dashboard(UID, TITLE, DESCRIPTION, placed, choices)
 
 

@@ -57,7 +57,9 @@ def dashboard(config: RuleConfig) -> Json:
         ),
         Row(panels.row("Proxy as a web server"), 7, ((12, statuses(config)), (12, http(config)))),
     )
-    return frame.dashboard(UID, TITLE, DESCRIPTION, place(rows), [variables.datasource()])
+    return frame.dashboard(
+        UID, TITLE, DESCRIPTION, place(rows), [variables.datasource(), variables.resolution(config)]
+    )
 
 
 def firing(config: RuleConfig) -> Json:

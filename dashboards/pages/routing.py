@@ -54,7 +54,7 @@ def dashboard(config: RuleConfig) -> Json:
             ),
         ),
     )
-    choices = [variables.datasource(), variables.api(), variables.top()]
+    choices = [variables.datasource(), variables.api(), variables.top(), variables.resolution(config)]
     return frame.dashboard(UID, TITLE, DESCRIPTION, place(rows), choices)
 
 

@@ -28,7 +28,9 @@ def dashboard(config: RuleConfig) -> Json:
         Row(panels.row("Output for input"), 8, ((24, ratio()),)),
     )
     tags = ("api", "prometheus", "tokens")
-    return frame.dashboard(UID, TITLE, DESCRIPTION, place(rows), [variables.datasource()], tags)
+    return frame.dashboard(
+        UID, TITLE, DESCRIPTION, place(rows), [variables.datasource(), variables.resolution(config)], tags
+    )
 
 
 def by_key() -> Json:

@@ -150,7 +150,7 @@ def pacing(config: RuleConfig) -> Json:
         links=act(config),
     )
     return panels.timeseries(
-        about, queries.pacing(config), colors={"Left": "green", "Projected waste": "orange"}
+        about, queries.pacing(config), colors={"Left": "green", "Projected waste": "orange"}, points=50
     )
 
 

@@ -110,7 +110,7 @@ def asks(panel: Json, view: View, width: int) -> list[Ask]:
     """
     shown = panel_range(panel, view)
     points = int(panel.get("maxDataPoints", width))
-    least = _interval(panel["interval"]) if panel.get("interval") else view.scrape_interval
+    least = interval_of(panel["interval"]) if panel.get("interval") else view.scrape_interval
     interval = max(least, rounded(shown.length / points))
     return [_ask(target, shown, interval, points, view) for target in panel["targets"]]
 
@@ -139,7 +139,7 @@ def substitute(expr: str, variables: Mapping[str, str]) -> str:
 
 
 def _ask(target: Json, shown: Range, interval: timedelta, points: int, view: View) -> Ask:
-    min_step = _interval(target["interval"]) if target.get("interval") else None
+    min_step = interval_of(target["interval"]) if target.get("interval") else None
     step = _step(min_step or interval, shown.length, points) * int(target.get("intervalFactor", 1))
     variables = {**view.variables, **_built_in(shown, step, interval, min_step or view.scrape_interval)}
     # One offset for the whole query: that of the range's end.
@@ -176,7 +176,7 @@ def _built_in(shown: Range, step: timedelta, interval: timedelta, scraped: timed
     }
 
 
-def _interval(text: str) -> timedelta:
+def interval_of(text: str) -> timedelta:
     """Panel intervals and Min steps: `1d`, `75s`, and `>10s`, as Grafana once wrote a lower limit."""
     match = re.fullmatch(r">?(\d+)(ms|[smhdw])", text)
     if match is None:

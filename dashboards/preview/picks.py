@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dashboards.kit.plain import Json
-from dashboards.preview.grafana_time import Ask, View, panel_range
+from dashboards.preview.grafana_time import Ask, View, interval_of, panel_range, rounded
 from dashboards.preview.source import Series
+from prometheus.durations import promql as duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,10 @@ def picked(dashboard: Json, view: View, fetch: Callable[[Ask], list[Series]]) ->
 
 def _pick(variable: Json, view: View, fetch: Callable[[Ask], list[Series]]) -> Pick:
     name, label = variable["name"], variable["label"]
+    if variable["type"] == "interval":
+        shown = panel_range({}, view)
+        apart = max(rounded(shown.length / variable["auto_count"]), interval_of(variable["auto_min"]))
+        return Pick(name, label, "", duration(apart))
     if variable["type"] == "custom":
         return Pick(name, label, variable["current"]["text"], variable["current"]["value"])
     if variable["includeAll"]:

@@ -51,7 +51,7 @@ def preview(dashboard: Json, view: View, fetch: Callable[[Ask], list[Series]]) -
     bottom = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels)
     canvas = Canvas(WIDTH, _HEADER + bottom * (_UNIT + _GAP) + _MARGIN)
     picks = picked(dashboard, view, fetch)
-    _header(canvas, dashboard["title"], [(pick.label, pick.text) for pick in picks], view)
+    _header(canvas, dashboard["title"], [(pick.label, pick.text) for pick in picks if pick.text], view)
     view = replace(view, variables={pick.name: pick.value for pick in picks})
     for panel in panels:
         box = place(panel["gridPos"])

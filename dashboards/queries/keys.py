@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.queries.query import RANGE, WINDOW, Query, counted, per_minute, stepped
+from dashboards.queries.query import RANGE, READ, Query, counted, per_minute, stepped
 from metrics import proxy
 from metrics import recorded as hours
 from metrics.family import MetricFamily
@@ -102,10 +102,8 @@ def request_rate_by_key(config: RuleConfig) -> Query:
 
 def share_without_key(config: RuleConfig) -> Query:
     """Share of requests whose key is missing, or too short to be one."""
-    odd = rate(select(proxy.API_KEY_REQUESTS, one_of("api_key", NOT_TELLING)), WINDOW)
-    return stepped(
-        Query(share(odd, rate(select(proxy.API_KEY_REQUESTS), WINDOW)), "Short or missing"), config
-    )
+    odd = rate(select(proxy.API_KEY_REQUESTS, one_of("api_key", NOT_TELLING)), READ)
+    return stepped(Query(share(odd, rate(select(proxy.API_KEY_REQUESTS), READ)), "Short or missing"), config)
 
 
 def budget_hits() -> Query:

@@ -9,7 +9,7 @@ from dashboards.queries.query import (
     DAY,
     MODEL,
     RANGE,
-    WINDOW,
+    READ,
     Query,
     before_midnight,
     counted,
@@ -17,7 +17,6 @@ from dashboards.queries.query import (
     per_minute,
     since_midnight,
     stepped,
-    thinned,
 )
 from metrics import proxy
 from metrics import recorded as names
@@ -105,11 +104,11 @@ ALL_MODELS = "all models"
 
 def cost_by_model() -> tuple[Query, Query]:
     """Of each model over the panel's range, and of all together: US dollars, and the share of them."""
-    each = f"({total(increase(select(proxy.COST, MODEL), RANGE), 'model')} > 0)"
-    whole = f"(sum({each}) > 0)"
+    spent = increase(select(proxy.COST, MODEL), RANGE)
+    each, whole = f"({total(spent, 'model')} > 0)", f"({total(spent)} > 0)"
     return (
         Query(_with_all(each, whole), "{{model}}", instant=True),
-        Query(_with_all(f"{each} / on () group_left () {whole}", f"{whole} / {whole}"), "{{model}}", True),
+        Query(_with_all(f"{each} / on () group_left () {whole}", f"(0 * {whole} + 1)"), "{{model}}", True),
     )
 
 
@@ -150,10 +149,9 @@ MIN_REQUESTS = 5
 
 def error_ratio(config: RuleConfig) -> Query:
     """Share of requests that failed, where there are enough; cancelled ones are in the whole alone."""
-    failed = rate(select(proxy.REQUESTS, equal("status", "error"), MODEL, API), WINDOW)
-    requests = select(proxy.REQUESTS, MODEL, API)
-    enough = f"{total(increase(requests, WINDOW))} >= {MIN_REQUESTS}"
-    ratio = f"({share(failed, rate(requests, WINDOW))}) and ({enough})"
+    failed = increase(select(proxy.REQUESTS, equal("status", "error"), MODEL, API), READ)
+    whole = f"({total(increase(select(proxy.REQUESTS, MODEL, API), READ))} >= {MIN_REQUESTS})"
+    ratio = f"({total(failed)} or 0 * {whole}) / {whole}"
     return stepped(Query(ratio, "Error rate"), config)
 
 
@@ -170,7 +168,7 @@ def tokens_by_kind(config: RuleConfig) -> tuple[Query, ...]:
 
 def cache_ratio(config: RuleConfig) -> Query:
     """Share of input tokens that the provider read from its cache."""
-    cached, whole = (rate(_tokens(kind), WINDOW) for kind in ("cached_input", "input"))
+    cached, whole = (rate(_tokens(kind), READ) for kind in ("cached_input", "input"))
     return stepped(Query(share(cached, whole), "Cache ratio"), config)
 
 
@@ -181,7 +179,7 @@ def latency(config: RuleConfig) -> tuple[Query, ...]:
 
 def latency_by_model(config: RuleConfig) -> Query:
     """Milliseconds to the last byte for 95 of 100 requests, by model."""
-    measured = rate(buckets(proxy.LATENCY, MODEL, API), f"{WINDOW}:{thinned(config)}")
+    measured = rate(buckets(proxy.LATENCY, MODEL, API), READ)
     return Query(f"{quantile(0.95, measured, 'model')} >= 0", "{{model}}")
 
 
@@ -191,7 +189,7 @@ def time_to_first_token(config: RuleConfig) -> tuple[Query, ...]:
 
 
 def _quantiles(family: MetricFamily, config: RuleConfig) -> tuple[Query, ...]:
-    measured = rate(buckets(family, MODEL, API), f"{WINDOW}:{thinned(config)}")
+    measured = rate(buckets(family, MODEL, API), READ)
     # Without the times of no request, whose NaN would spoil the mean.
     return tuple(Query(f"{quantile(q, measured)} >= 0", f"p{q * 100:g}") for q in _QUANTILES)
 

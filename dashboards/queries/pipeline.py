@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.queries.query import RANGE, STEP, WINDOW, Query, stepped, thinned
+from dashboards.queries.query import RANGE, READ, STEP, WINDOW, Query, stepped
 from metrics import collector, exporter, proxy
 from metrics import recorded as names
 from metrics.family import MetricFamily
@@ -97,7 +97,7 @@ def http_by_status(config: RuleConfig) -> Query:
 
 def http_seconds(config: RuleConfig) -> Query:
     """Seconds below which 95 of 100 HTTP requests stay."""
-    measured = rate(buckets(proxy.HTTP_DURATION), f"{WINDOW}:{thinned(config)}")
+    measured = rate(buckets(proxy.HTTP_DURATION), READ)
     return stepped(Query(quantile(0.95, measured), "p95"), config)
 
 

@@ -19,6 +19,8 @@ DAY = "1d"
 HOUR = "1h"
 RANGE = "$__range"
 WINDOW = "$__rate_interval"
+READ = "$__rate_interval:$resolution"
+"""The same window, read a few times instead of at each scrape; needs the variable."""
 STEP = "$__interval"
 
 _STORED = select(names.COST)
@@ -53,7 +55,7 @@ def stepped(query: Query, config: RuleConfig) -> Query:
 
 
 def thinned(config: RuleConfig) -> str:
-    """The resolution in which histograms are read.
+    """The finest resolution in which histograms are read.
 
     A histogram is many series, and three quantiles read each of them three times. Every other minute is
     enough for a rate, whose window has two such points at least, however often targets are scraped.
@@ -94,7 +96,7 @@ def per_minute(selector: str, *by: str) -> str:
 
 def per_second(selector: str, *by: str) -> str:
     """Growth by the second; by labels, without what has never happened."""
-    growth = rate(selector, WINDOW)
+    growth = rate(selector, READ)
     return total(f"{growth} and {selector} > 0" if by else growth, *by)
 
 

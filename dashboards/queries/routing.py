@@ -7,14 +7,13 @@ from dashboards.queries.query import (
     API,
     HOUR,
     RANGE,
-    WINDOW,
+    READ,
     Query,
     highest,
     hourly,
     per_minute,
     per_second,
     stepped,
-    thinned,
 )
 from metrics import proxy
 from metrics import recorded as names
@@ -33,9 +32,9 @@ def selections(config: RuleConfig) -> Query:
 
 def selection_success() -> Query:
     """Share of the tries that found an account. What the pinned pool does not have the full one may."""
-    found = total(increase(select(proxy.LB_SELECT, equal("outcome", "selected")), RANGE))
+    found = total(increase(select(proxy.LB_SELECT, equal("outcome", "selected")), f"{RANGE}:$resolution"))
     failed = select(proxy.LB_SELECT, equal("pool", "full"), Matcher("outcome", "!=", "selected"))
-    lost = f"({total(increase(failed, RANGE))} or 0 * {found})"
+    lost = f"({total(increase(failed, f'{RANGE}:$resolution'))} or 0 * {found})"
     return Query(f"{found} / ({found} + {lost} > 0)", "Found", instant=True)
 
 
@@ -54,7 +53,7 @@ def tier_share(config: RuleConfig) -> Query:
 
 def tier_score(config: RuleConfig) -> Query:
     """The score below which 95 of 100 chosen accounts of a tier were."""
-    measured = rate(buckets(proxy.LB_TIER_SCORE), f"{WINDOW}:{thinned(config)}")
+    measured = rate(buckets(proxy.LB_TIER_SCORE), READ)
     return stepped(Query(quantile(0.95, measured, "tier"), "{{tier}}"), config)
 
 

@@ -124,6 +124,16 @@ class Between:
         first = start - (start - (at - window)) // self._every * self._every
         return first, start + (at - start) // self._every * self._every
 
+    def read(self, at: datetime, window: timedelta) -> tuple[list[RequestEvent], float]:
+        """What was counted between the scrapes before the first and the last even minute of the window, at which
+        rates are read, and how many minutes lie between these two."""
+        every = timedelta(minutes=2)
+        last = at - (at - datetime.fromtimestamp(0, UTC)) % every
+        first = last - (last - (at - window)) // every * every
+        start = self._scrapes.start
+        edges = [start + (moment - start) // self._every * self._every for moment in (first, last)]
+        return self.events(edges[1], edges[1] - edges[0]), (last - first) / timedelta(minutes=1)
+
     def increase(self, at: datetime, window: timedelta, counted: float) -> Any:
         """What `increase` may answer where so much was counted: at least that, and at most as if the edges
         of the window, which no scrape saw, had been as busy as the rest."""
@@ -153,6 +163,7 @@ def between(history: History, scrapes: Scrapes, prices: PriceBook) -> Between:
 def asked(built: dict[str, Any], seeded: str, now: datetime) -> Callable[..., list[list[Answer]]]:
     """The answers to each target of a panel, asked of Prometheus as Grafana would."""
     everything = {"model": ".*", "api": ".*", "account": ".*", "top": "20", "least": "5"}
+    everything["resolution"] = "2m"
 
     def ask(name: str, title: str, at: datetime = now, **variables: str) -> list[list[Answer]]:
         (panel,) = (p for p in built[name]["panels"] if p["title"] == title)

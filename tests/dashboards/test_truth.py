@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from math import ceil
 from typing import Any
 
@@ -205,12 +205,12 @@ def test_errors_are_a_number_too(shown: Shown, between: Any, now: datetime) -> N
     }
 
 
-def test_latency_by_model_lies_in_the_right_bucket(shown: Shown, between: Any, scrapes: Scrapes) -> None:
+def test_latency_by_model_lies_in_the_right_bucket(shown: Shown, between: Any) -> None:
     window, checked = timedelta(minutes=15) + timedelta(seconds=15), 0
     (models,) = shown("Latency p95 by model")
     for series in models:
         for at, value in series.points[24:]:
-            mine = [e for e in sampled(between, scrapes, at, window) if e.model == series.name]
+            mine = [e for e in between.read(at, window)[0] if e.model == series.name]
             # Of a few measurements the extrapolation of a young series decides.
             if len(values := measured("Latency", mine)) >= 5:
                 rank = ceil(0.95 * len(values)) - 1
@@ -228,13 +228,13 @@ def test_unpriced_requests(shown: Shown, truth: Truth, now: datetime) -> None:
     assert sum(row.last for row in rows) == pytest.approx(expected, abs=1)
 
 
-def test_error_rate_never_counts_cancelled_requests(shown: Shown, between: Any) -> None:
+def test_error_rate_never_counts_cancelled_requests(shown: Shown, between: Any, prices: PriceBook) -> None:
     """A scrape sees what ended before it, so between two scrapes the share is exact."""
     points = only(shown("Error rate")).points
     assert len(points) > 60
     cancelled = 0
     for at, ratio in points:
-        found = between(at, timedelta(minutes=15) + STEP)
+        found = totals(between.read(at, timedelta(minutes=15) + STEP)[0], prices)
         assert found.count() >= 4  # with its edges at least five
         cancelled += found.count(status="cancelled")
         assert ratio == pytest.approx(found.count(status="error") / found.count(), abs=1e-9)
@@ -247,30 +247,32 @@ def test_requests_flow_as_counted(shown: Shown, between: Any, now: datetime) -> 
     window = timedelta(minutes=15) + STEP
     for series in models:
         for at, per_minute in series.points[1:]:
-            expected = between(at, window).count(model=series.name) / between.minutes(at, window)
+            events, minutes = between.read(at, window)
+            expected = sum((e.model or "unknown") == series.name for e in events) / minutes
             assert per_minute == pytest.approx(expected, abs=1e-9)
 
 
-def test_tokens_flow_as_counted(shown: Shown, between: Any) -> None:
+def test_tokens_flow_as_counted(shown: Shown, between: Any, prices: PriceBook) -> None:
     kinds = [only([answer]) for answer in shown("Tokens by kind")]
     assert [one.name for one in kinds] == ["input", "cached input", "cache write", "output", "reasoning"]
     window = timedelta(minutes=15) + STEP
     for series in kinds:
         for at, per_minute in series.points[1:]:
-            tokens = between(at, window).token_count(series.name.replace(" ", "_"))
-            assert per_minute == pytest.approx(tokens / between.minutes(at, window))
+            events, minutes = between.read(at, window)
+            tokens = totals(events, prices).token_count(series.name.replace(" ", "_"))
+            assert per_minute == pytest.approx(tokens / minutes)
 
 
-def test_the_cache_ratio_is_cached_through_input(shown: Shown, between: Any) -> None:
+def test_the_cache_ratio_is_cached_through_input(shown: Shown, between: Any, prices: PriceBook) -> None:
     points = only(shown("Cache ratio")).points
     assert len(points) > 60
     for at, ratio in points:
-        found = between(at, timedelta(minutes=15) + STEP)
+        found = totals(between.read(at, timedelta(minutes=15) + STEP)[0], prices)
         assert ratio == pytest.approx(found.token_count("cached_input") / found.token_count("input"))
 
 
 @pytest.mark.parametrize("title", ["Latency", "Time to first token"])
-def test_quantiles_lie_in_the_right_bucket(title: str, shown: Shown, between: Any, scrapes: Scrapes) -> None:
+def test_quantiles_lie_in_the_right_bucket(title: str, shown: Shown, between: Any) -> None:
     """They are read every other minute, and each reading is that of the scrape before. A histogram knows no
     more than its buckets. Right means: the bucket of the true quantile, or of the measurement next to it,
     because Prometheus extrapolates young series a little less than older ones."""
@@ -280,22 +282,12 @@ def test_quantiles_lie_in_the_right_bucket(title: str, shown: Shown, between: An
     checked = 0
     for series, q in zip(answers, (0.5, 0.95, 0.99), strict=True):
         for at, value in series.points[24:]:  # six hours after the histograms began
-            if values := measured(title, sampled(between, scrapes, at, window)):
+            if values := measured(title, between.read(at, window)[0]):
                 rank = ceil(q * len(values)) - 1
                 low, high = values[max(0, rank - 1)], values[min(len(values) - 1, rank + 1)]
                 assert bounds(low)[0] - 1e-9 <= value <= bounds(high)[1] + 1e-9
                 checked += 1
     assert checked > 150
-
-
-def sampled(between: Any, scrapes: Scrapes, at: datetime, window: timedelta) -> list[RequestEvent]:
-    """What was counted between the scrapes before the first and the last even minute of the window."""
-    every = timedelta(minutes=2)
-    last = at - (at - datetime.fromtimestamp(0, UTC)) % every
-    first = last - (last - (at - window)) // every * every
-    apart = timedelta(seconds=scrapes.interval_seconds)
-    edges = [scrapes.at((moment - scrapes.start) // apart) for moment in (first, last)]
-    return list(between.events(edges[1], edges[1] - edges[0]))
 
 
 def measured(title: str, events: list[RequestEvent]) -> list[float]:
