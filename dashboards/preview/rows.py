@@ -43,7 +43,10 @@ def rows(answered: Answered) -> Rows:
         colors.append(
             ["text"] * len(key) + [look.color(number) for look, number in zip(looks, found, strict=True)]
         )
-    return Rows(labels, lines, colors)
+    hidden = {number for number, key in enumerate(labels) if answered.field(titles[key], "custom.hidden")}
+    shown = [[cell for number, cell in enumerate(line) if number not in hidden] for line in lines]
+    lit = [[color for number, color in enumerate(line) if number not in hidden] for line in colors]
+    return Rows([key for number, key in enumerate(labels) if number not in hidden], shown, lit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ class Between:
         return first, start + (at - start) // self._every * self._every
 
     def read(self, at: datetime, window: timedelta) -> tuple[list[RequestEvent], float]:
-        """What was counted between the scrapes before the first and the last even minute of the window, at which
+        """What was counted between the scrapes before the first and the last even minute of the window, when
         rates are read, and how many minutes lie between these two."""
         every = timedelta(minutes=2)
         last = at - (at - datetime.fromtimestamp(0, UTC)) % every

@@ -26,7 +26,7 @@ from simulator.history.history import History
 from simulator.history.scrapes import Scrapes
 from simulator.history.totals import Totals, totals
 
-EVERYTHING = {"model": ".*", "api": ".*"}
+EVERYTHING = {"model": ".*", "api": ".*", "top": "20", "resolution": "2m"}
 DAY = timedelta(days=1)
 WIDTH = 800
 

@@ -163,8 +163,8 @@ def test_waste_now_and_pacing(asked: Asked, week: Mapping[str, UsageSample], now
 def test_pacing_at_every_moment(asked: Asked, history: History, scrapes: Scrapes, now: datetime) -> None:
     """Accounts whose window has ended, with no word of the next one, waste nothing."""
     (left,), (wasted,) = asked("accounts", "Waste pacing")
-    assert len(left.points) == len(wasted.points) > 90
-    for (at, credit), (_, gone) in list(zip(left.points, wasted.points, strict=True))[::12]:
+    assert len(left.points) == len(wasted.points) > 40
+    for (at, credit), (_, gone) in list(zip(left.points, wasted.points, strict=True))[::6]:
         seen = scrapes.at((at - scrapes.start) // timedelta(seconds=scrapes.interval_seconds))
         week = latest(history, seen, "secondary").values()
         assert credit == pytest.approx(sum(credits(s) for s in week))
