@@ -20,7 +20,7 @@ def by_title(title: str) -> dict[str, Any]:
 
 
 def test_variables_choose_datasource_models_and_apis() -> None:
-    datasource, model, api, _ = BUILT["overview"]["templating"]["list"]
+    datasource, model, api, *_ = BUILT["overview"]["templating"]["list"]
     assert (datasource["name"], datasource["type"], datasource["query"]) == (
         "datasource",
         "datasource",

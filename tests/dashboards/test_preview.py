@@ -56,11 +56,8 @@ def share(pixels: np.ndarray[Any, Any], color: str) -> float:
 
 
 def test_every_panel_is_drawn_in_its_place(picture: Picture, built: dict[str, Any]) -> None:
-    colors = {
-        "stat": ("text", "blue", "orange", "green", "red"),
-        "bargauge": ("blue", "red"),
-        "table": ("blue",),
-    }
+    stats = ("text", "blue", "orange", "green", "red")
+    colors = {"stat": stats, "bargauge": ("blue", "red"), "table": ("blue",)}
     for panel in built["overview"]["panels"]:
         if panel["type"] == "row":
             continue

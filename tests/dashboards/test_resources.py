@@ -95,11 +95,8 @@ def test_variables_and_annotations_ask_the_same(name: str) -> None:
     spec = RESOURCES[name]["spec"]
     for variable, before in zip(spec["variables"], BUILT[name]["templating"]["list"], strict=True):
         made = variable["spec"]
-        assert (made["name"], made["includeAll"], made.get("allValue")) == (
-            before["name"],
-            before["includeAll"],
-            before.get("allValue"),
-        )
+        keys = ("name", "includeAll", "allValue", "auto_count", "auto_min")
+        assert {key: made.get(key) for key in keys} == {key: before.get(key) for key in keys}
         if before["type"] == "query":
             assert made["query"]["spec"]["query"] == before["query"]
     for mark, before in zip(spec["annotations"], BUILT[name]["annotations"]["list"], strict=True):
