@@ -11,6 +11,7 @@ import promql_parser
 import pytest
 
 from dashboards.build import dashboards
+from prometheus import scrape
 from prometheus.alerts import Alert, alerts, document
 from prometheus.config import RuleConfig
 from prometheus.errors import ConfigError
@@ -84,3 +85,18 @@ def test_an_alert_that_does_not_exist_is_named() -> None:
     rules = Rules.model_validate({"alerts": {"SpendAboveLimitt": {"enabled": False}}})
     with pytest.raises(ConfigError, match=r"^rules\.alerts\.SpendAboveLimitt: no such alert; "):
         alerts(RuleConfig.of(rules))
+
+
+def test_a_service_that_does_not_run_here_is_neither_scraped_nor_missed() -> None:
+    config = RuleConfig.of(Rules.model_validate({"services": ["exporter"]}))
+    (job,) = scrape.document(config, scrape.Targets("p:1", "e:2"), [])["scrape_configs"]
+    assert job["job_name"] == config.exporter_job
+    (lost,) = [alert for alert in alerts(config) if alert.short_name == "ScrapeLost"]
+    assert config.exporter_job in lost.signal
+    assert config.proxy_job not in lost.signal
+
+
+def test_an_objective_is_one_that_the_proxy_counts_by() -> None:
+    rules = Rules.model_validate({"latency_objective_within": "3m"})
+    with pytest.raises(ConfigError, match=r"^latency_objective_within = 3m: allowed: 25ms, .*, 2m, 5m,"):
+        RuleConfig.of(rules)
