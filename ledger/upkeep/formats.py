@@ -23,7 +23,7 @@ FIELDS = (
 )
 """Every field of a row, in the order of the columns. `unpriced`: it should have a cost, and has none."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = frozenset("=+-@\t\r")
 _json = json.JSONEncoder(ensure_ascii=False).encode
 _quoted: Callable[[str], str] = json.encoder.encode_basestring  # what the encoder itself takes for texts
 
@@ -218,9 +218,9 @@ def _usd(pico: int) -> str:
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        clean = value.replace("\x00", "") if "\x00" in value else value
+        return "'" + clean if clean[:1] in _FORMULA else clean
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str):
-        clean = value.replace("\x00", "")
-        return "'" + clean if clean.startswith(_FORMULA) else clean
     return value
