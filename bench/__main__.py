@@ -51,7 +51,7 @@ def _console(options: argparse.Namespace) -> None:
 
 
 def _ledger(options: argparse.Namespace) -> None:
-    print(ledger.table(ledger.measure(options.rows)), flush=True)
+    print(ledger.table(ledger.measure(options.rows, options.ledger)), flush=True)
 
 
 def _upkeep(options: argparse.Namespace) -> None:
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--rows", type=int, default=1_000_000, help="ledger: requests to store (default: 1000000)"
     )
-    parser.add_argument("--ledger", type=Path, metavar="FILE", help="console: a ledger that is there")
+    parser.add_argument("--ledger", type=Path, metavar="FILE", help="console, ledger: a ledger that is there")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="quota: draw what it finds")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.what if name not in BENCHES]

@@ -21,7 +21,9 @@ from typing import Any
 
 import aiohttp
 
-from bench import ledger, relay
+from bench import relay
+from bench.ledger_rows import fill
+from bench.ledger_store import END
 from bench.processes import Program, free_port, python, start
 from bench.relay import UNARY, upstream
 from ledger.requests.queries import newest_request
@@ -60,7 +62,7 @@ def measure(path: Path | None, rows: int) -> Iterator[tuple[str, str]]:
         folder = Path(name)
         own = path or folder / "large.db"
         if path is None:
-            ledger.filled(own, rows)
+            fill(own, rows, END)
         with console(folder, own) as page:
             yield "until the page has asked the plain questions once", _settled(page)
             yield from _views(page, own)

@@ -8,14 +8,15 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Engine, func, select
 
+from bench.ledger_rows import fill
 from bench.ledger_store import END, batches
 from ledger.pricing.files import book, load_seed
 from ledger.requests import queries
@@ -25,51 +26,81 @@ from ledger.requests.writes import record
 from ledger.schema import request_logs
 from ledger.store import migrate, reader, sqlite_url, writer
 
-ROUNDS = 7
+ROUNDS = 20
+INSERTED = 100_000
+NAIVE = "the same by a naive GROUP BY"
+"""Nothing of it is remembered, and it takes long: it is asked once."""
+
 Question = Callable[[Connection], Any]
 
 
-def measure(rows: int) -> list[tuple[str, str]]:
-    """What was measured, and the figure."""
+def measure(rows: int, made: Path | None = None) -> list[tuple[str, str]]:
+    """What was measured, and the figure.
+
+    Args:
+        made: a ledger to ask; None: one of so many rows is made.
+    """
     with TemporaryDirectory() as folder:
-        path = Path(folder, "usage.db")
-        found = filled(path, rows)
+        found, path = _inserted(Path(folder, "inserted.db")), made or Path(folder, "usage.db")
+        if made is None:
+            fill(path, rows, END)
         engine = reader(sqlite_url(path))
-        for name, question in _questions().items():
-            taken = [_seconds(engine, question) for _ in range(ROUNDS)]
-            median, worst = statistics.median(taken) * 1_000, max(taken) * 1_000
-            found.append((name, f"{median:.0f} ms, at most {worst:.0f}"))
+        with engine.connect() as connection:
+            number, newest = connection.execute(
+                select(func.count(), func.max(request_logs.c.requested_at)).select_from(request_logs)
+            ).one()
+        found.append(("size", f"{path.stat().st_size / number:.0f} bytes a request, {number:,} requests"))
+        found += _asked(engine, newest)
         engine.dispose()
     return found
 
 
-def filled(path: Path, rows: int) -> list[tuple[str, str]]:
-    """Make a ledger of so many invented requests; how fast that went, and how large it is."""
-    engine, seconds = writer(sqlite_url(path)), 0.0
+def _asked(engine: Engine, newest: datetime) -> list[tuple[str, str]]:
+    """Each question once while nothing of it is remembered, then ours all in turn."""
+    questions = _questions(newest)
+    first = {name: _seconds(engine, question) for name, question in questions.items()}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in questions}
+    for _ in range(ROUNDS):
+        for name, question in questions.items():
+            if NAIVE not in name:
+                taken[name].append(_seconds(engine, question))
+    return [(name, _figures(first[name], taken[name])) for name in questions]
+
+
+def _figures(first: tuple[float, float], taken: Sequence[tuple[float, float]]) -> str:
+    if not taken:
+        return f"{first[0] * 1_000:,.0f} ms, CPU {first[1] * 1_000:,.0f}"
+    clock, cpu = ([1_000 * one[place] for one in taken] for place in (0, 1))
+    p95 = statistics.quantiles(clock, n=20)[-1]
+    median, own = statistics.median(clock), statistics.median(cpu)
+    return f"p50 {median:.0f} ms, p95 {p95:.0f}, CPU {own:.0f}, first {first[0] * 1_000:,.0f}"
+
+
+def _inserted(path: Path) -> list[tuple[str, str]]:
+    engine, clock, cpu = writer(sqlite_url(path)), 0.0, 0.0
     migrate(engine)
-    for batch in batches(rows):
-        began = perf_counter()
+    for batch in batches(INSERTED):
+        began, worked = perf_counter(), process_time()
         with engine.begin() as connection:
             record(connection, batch)
-        seconds += perf_counter() - began
-    with engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        clock, cpu = clock + perf_counter() - began, cpu + process_time() - worked
     engine.dispose()
-    size = path.stat().st_size / rows
-    rate = f"{rows / seconds:,.0f} events/s"
-    return [("insert, sums included", rate), ("size", f"{size:.0f} bytes a request")]
+    rate = f"{INSERTED / clock:,.0f} events/s, {INSERTED / cpu:,.0f} a CPU second"
+    return [("insert, sums included", rate)]
 
 
-def _questions() -> dict[str, Question]:
+def _questions(end: datetime) -> dict[str, Question]:
     prices, found = book(load_seed()), {}
     for name, days in (("24 h", 1), ("30 d", 30), ("12 months", 365)):
-        where = RequestFilter(END - timedelta(days=days), END)
+        where = RequestFilter(end - timedelta(days=days), end)
         found[f"summary, top accounts, top keys, {name}"] = _overview(where, prices)
-        found[f"the same by a naive GROUP BY, {name}"] = _naive(where)
-    week = RequestFilter(END - timedelta(days=7), END)
+        found[f"{NAIVE}, {name}"] = _naive(where)
+    week = RequestFilter(end - timedelta(days=7), end)
     picked = replace(week, account_id=("account-007@example.com",), status=("error",), model=("gpt-5.5",))
     found["a page of 100 rows, 7 d, three filters"] = lambda c: queries.page(c, picked, prices)
-    month = RequestFilter(END - timedelta(days=30), END)
+    slow = replace(week, min_first_token_ms=50_000.0, status=("success",), project=("project-9",))
+    found["the same, of which there are none"] = lambda c: queries.page(c, slow, prices)
+    month = RequestFilter(end - timedelta(days=30), end)
     found["percentiles by model, 30 d"] = lambda c: queries.by(c, month, "model", prices, durations=True)
     return found
 
@@ -96,11 +127,12 @@ def _naive(where: RequestFilter) -> Question:
     return ask
 
 
-def _seconds(engine: Any, question: Question) -> float:
-    began = perf_counter()
+def _seconds(engine: Engine, question: Question) -> tuple[float, float]:
+    """By the clock, and of the CPU."""
+    began, worked = perf_counter(), process_time()
     with asking(engine, Limit(600)) as connection:
         question(connection)
-    return perf_counter() - began
+    return perf_counter() - began, process_time() - worked
 
 
 def table(results: Sequence[tuple[str, str]]) -> str:

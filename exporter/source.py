@@ -30,6 +30,9 @@ from ledger.requests.queries import Account
 
 T = TypeVar("T")
 
+NO_ACCOUNT = "unknown"
+"""The account of requests that name none."""
+
 APART = "where they are in a file of their own, name it too: codex-lb:PATH,accounts=PATH"
 
 
@@ -68,8 +71,6 @@ class Source:
         self._prices, self._estimates = CurrentPrices(book), Estimates(rules)
         self._meters, self._pages = Meters(rules), RequestPages()
         self._seen: dict[str, Hashable] = {}
-        self._gone: frozenset[str] = frozenset()
-        self._listed: frozenset[str] = frozenset()
         self._account_list = Once(self._read_accounts)
         self._metered, self._paged = Once(self._read_meters), Once(self._read_pages)
 
@@ -124,7 +125,12 @@ class Source:
         at, meters, pages = micros(now), self._metered.at(now), self._paged.at(now)
         accounts = self.accounts(now)
         known = [account.id for account in accounts.shown]
-        others = sorted({*pages.accounts(at - PERIOD)} - {*known} - self._gone)
+        # Requests outlive their account: in a codex-lb's store one that is not listed was deleted. Here that
+        # is marked, and an account may have requests alone: of a proxy without accounts, of a gateway.
+        told = {*pages.accounts(at - PERIOD)}
+        if not self._stored_prices:
+            told &= {NO_ACCOUNT}
+        others = sorted(told - {*known} - accounts.hidden)
         return {
             id: self._estimates.of(id, shown.cycle, pages.of(id), at, metered=shown.secondary is not None)
             for id in (*known, *others)
@@ -154,13 +160,7 @@ class Source:
         self._audit("meters", lambda connection: _take(steps(connection), go_on), self._meters.forget)
 
     def _read_accounts(self, now: datetime) -> Accounts:
-        found = _read_from(self._accounts, partial(self._accounts_of, at=micros(now)))
-        shown = frozenset(account.id for account in found.shown)
-        self._gone = (
-            self._gone | found.hidden | self._listed
-        ) - shown  # requests go later than their account
-        self._listed = shown
-        return found
+        return _read_from(self._accounts, partial(self._accounts_of, at=micros(now)))
 
     def _accounts_of(self, connection: Connection, at: int) -> Accounts:
         foreign_and_whole = not self._stored_prices and self._accounts is self._history

@@ -341,6 +341,7 @@ def test_an_account_that_goes_for_good_is_not_shown_again_by_its_requests(
         assert values(take())[key] == pytest.approx(COST)
         owner.execute("DELETE FROM accounts WHERE id = 'gone'")
         assert key not in values(take())  # nor where it was never marked for deletion
+        assert key not in values(taker(store=f"codex-lb:{new}")())  # nor by an exporter that never saw it
 
 
 def test_after_an_error_of_our_own_nothing_half_read_is_left(
