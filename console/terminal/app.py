@@ -160,9 +160,10 @@ class Top(App[None]):
             )
             self._say(str(error))
             return
+        if progress.state is not state:
+            return  # something else is asked for by now: this is no answer to it
         took = time.monotonic() - began
-        if progress.state is state:  # nothing else was asked for in the meantime
-            progress.rests_until = began + max(LOOK_SECONDS, took / part.share)
+        progress.rests_until = began + max(LOOK_SECONDS, took / part.share)
         if place == self._place and self.is_running:
             with self.batch_update():
                 part.show(found)
