@@ -88,8 +88,8 @@ class Storage(Section):
     buffer_size: int = Field(
         50_000, ge=100, le=5_000_000, description="finished requests kept while the ledger cannot be written"
     )
-    instance_id: str = Field(
-        "", max_length=200, description="what the rows of this machine are marked with; empty: its host name"
+    instance_id: str | None = Field(
+        None, max_length=200, description="what the rows of this machine are marked with; none: its host name"
     )
     outbox: bool = Field(
         True,

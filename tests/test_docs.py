@@ -60,7 +60,7 @@ def default(field: FieldInfo) -> str:
         return "none"
     if isinstance(field.default, tuple):
         return f"`{json.dumps(field.default)}`"
-    return f"`{str(field.default).lower() if field.default is False else field.default}`"
+    return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
 
 
 # The reference of the configuration
