@@ -123,7 +123,7 @@ def test_the_file_of_the_working_directory_is_read(
         (
             "colour = 1",
             "unknown key; allowed here: accounts, callers, collector, console, exporter, metering, metrics, "
-            "pricing, proxy_keys, quota, routing, rules, server, storage",
+            "notify, pricing, proxy_keys, quota, routing, rules, server, storage",
         ),
         ("[exporter]\nport = 1", "exporter.port: unknown key; allowed here: listen_addr, store"),
         (

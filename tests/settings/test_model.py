@@ -39,6 +39,21 @@ GOOD: dict[str, tuple[str, object]] = {
     "storage.database_url": ('"postgresql://me@db/usage"', "postgresql://me@db/usage"),
     "storage.flush_interval_seconds": ("60", 60.0),
     "storage.buffer_size": ("100", 100),
+    "storage.instance_id": ('"machine-1"', "machine-1"),
+    "storage.outbox": ("false", False),
+    "storage.outbox_path": ('"/var/lib/outbox.db"', Path("/var/lib/outbox.db")),
+    "storage.outbox_max_bytes": ("1048576", 2**20),
+    "notify.alertmanager": ('"h:9093"', "h:9093"),
+    "notify.webhook_url": ('"https://h/x"', "https://h/x"),
+    "notify.ntfy_url": ('"https://h/topic"', "https://h/topic"),
+    "notify.slack_url_file": ('"/run/secrets/slack"', Path("/run/secrets/slack")),
+    "notify.slack_channel": ('"#ops"', "#ops"),
+    "notify.mail_to": ('"a@b.c"', "a@b.c"),
+    "notify.mail_from": ('"a@b.c"', "a@b.c"),
+    "notify.mail_server": ('"h:25"', "h:25"),
+    "notify.mail_password_file": ('"/run/secrets/mail"', Path("/run/secrets/mail")),
+    "notify.watchdog_url": ('"https://h/w"', "https://h/w"),
+    "rules.services": ('["exporter"]', ["exporter"]),
     "storage.failure_bodies": ("true", True),
     "storage.failure_body_days": ("0.5", 0.5),
     "storage.retention.requests": ('"90d"', "90d"),
@@ -154,6 +169,19 @@ BAD: dict[str, list[tuple[str, str]]] = {
     "storage.database_path": [("1", "path")],
     "storage.database_url": [("1", "string")],
     "storage.flush_interval_seconds": [("0", "greater than 0"), ("60.1", "less than"), ("nan", "less than")],
+    "storage.instance_id": [("1", "string"), (f'"{"a" * 201}"', "at most 200")],
+    "storage.outbox": [("1", "boolean")],
+    "storage.outbox_path": [("1", "path")],
+    "storage.outbox_max_bytes": [("1048575", "greater than"), ("1e9", "integer")],
+    "notify.alertmanager": [('"h"', "HOST:PORT"), ("1", "string")],
+    **{f"notify.{name}_url": [('"h"', URL), ("1", "string")] for name in ("webhook", "ntfy", "watchdog")},
+    "notify.slack_url_file": [("1", "path")],
+    "notify.slack_channel": [('""', "at least 1"), ("1", "string")],
+    "notify.mail_to": [('"anna"', "one address, like oncall@example.org")],
+    "notify.mail_from": [('"a@b.c, d@e.f"', "one address, like oncall@example.org")],
+    "notify.mail_server": [('"h"', "HOST:PORT"), ("1", "string")],
+    "notify.mail_password_file": [("1", "path")],
+    "rules.services": [('"proxy"', "list")],
     "storage.failure_bodies": [("1", "boolean")],
     "storage.failure_body_days": [("0", "greater than 0"), ("3651", "less than")],
     "storage.retention.requests": [('"13d"', "at least"), ('"90"', "days, like"), ("90", "string")],
@@ -256,6 +284,8 @@ NEEDED = {
 """What a table with a name of its own cannot do without."""
 
 BESIDES = {
+    "notify.alertmanager": ('webhook_url = "https://h/x"',),
+    "notify.mail_to": ('mail_from = "a@b.c"', 'mail_server = "h:25"'),
     "routing.require_proxy_key": ("[proxy_keys.m]", f'sha256 = "{"0" * 64}"'),
 }
 """What a key asks for elsewhere in the file."""
@@ -292,7 +322,11 @@ def rule_keys() -> Iterator[tuple[str, tuple[str, Any], list[tuple[str, str]]]]:
     """Every key of `[rules]` with a value that it takes and some that it does not, by its kind."""
     for name, field in Rules.model_fields.items():
         key = f"rules.{name}"
-        if name.endswith("_url"):
+        if name == "services":
+            continue
+        if name.startswith("burn_"):
+            yield key, ("1.5", 1.5), [("1", "greater than"), ("1001", "less than")]
+        elif name.endswith("_url"):
             yield key, ('"https://h/x"', "https://h/x"), [('"h"', URL), ("1", "string")]
         elif name.endswith("_job"):
             yield key, ('"my-job.2"', "my-job.2"), [('"a b"', "1 to 100 letters"), ("1", "string")]
