@@ -229,7 +229,7 @@ class Step:
     label: str
 
 
-COST_PANEL = 8
+COST_PANEL = 12
 """The panel of cost by day on Grafana's overview."""
 
 AUTH = frozenset({"auth", "quota", "rate_limit"})
