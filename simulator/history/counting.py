@@ -11,11 +11,11 @@ from math import inf
 from ledger.pricing.prices import PriceBook
 from ledger.values import RequestEvent
 from metrics.family import MetricFamily
-from metrics.proxy import FAMILIES
+from metrics.proxy import FAMILIES, LOOP_LAG
 from simulator.history.metering import Step, steps
 from simulator.history.scrapes import Scrapes
 
-COUNTED = tuple(f for f in FAMILIES if f.kind != "gauge")
+COUNTED = tuple(f for f in FAMILIES if f.kind != "gauge" and f != LOOP_LAG)
 """Counters and histograms: what request events say something about."""
 
 Key = tuple[str, tuple[str, ...]]

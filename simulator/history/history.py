@@ -94,7 +94,7 @@ def _outcome(plan: Plan, event: RequestEvent, rng: Random) -> RequestEvent:
     if flaw < plan.unknown_model:
         return replace(event, model=UNPRICED_MODEL)
     if flaw < plan.unknown_model + plan.missing_usage:
-        return replace(event, usage=NO_USAGE)
+        return replace(event, usage=NO_USAGE, unmetered=True)
     return event
 
 

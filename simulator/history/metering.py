@@ -49,6 +49,8 @@ def steps(event: RequestEvent, book: PriceBook) -> Iterator[Step]:
         yield Step(m.KEY_ERRORS, (event.api_key_id,), _ONE)
     if event.status != "cancelled":
         yield from _times(event, model)
+    if event.unmetered:
+        yield Step(m.UNMETERED, (event.api, event.route), _ONE)
     if event.billable:
         yield from _tokens(event, model)
         yield from _cost(event, model, book)
@@ -86,6 +88,4 @@ def _cost(event: RequestEvent, model: str, book: PriceBook) -> Iterator[Step]:
             yield Step(m.PROJECT_COST, (event.project,), cost)
     elif event.status == "success":
         yield Step(m.UNPRICED, (event.api, cost), _ONE)
-        if cost == "missing_usage":
-            yield Step(m.UNMETERED, (event.api, event.route), _ONE)
         yield Step(m.ACCOUNT_UNPRICED, (event.account_id, event.api, cost), _ONE)
