@@ -106,7 +106,8 @@ def writer(url: URL, *, busy_timeout_seconds: float = 5.0) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _pragmas(connection: sqlite3.Connection, _record: Any) -> None:
-        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # says something to a new file alone
+        if connection.execute("PRAGMA page_count").fetchone() == (0,):  # on others it would wait for writers
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         _use_wal(connection, monotonic() + busy_timeout_seconds)
         connection.execute("PRAGMA synchronous=NORMAL")  # a crash of the machine may cost the last commits
 

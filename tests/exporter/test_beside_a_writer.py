@@ -43,8 +43,10 @@ while written < seconds * per_second:
 print(written, slowest, flush=True)
 """
 
-SCHEMA = """
+SCHEMA = f"""
 CREATE TABLE accounts (id TEXT PRIMARY KEY, email TEXT, plan_type TEXT, status TEXT);
+WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {ACCOUNTS})
+    INSERT INTO accounts (id, status) SELECT 'a' || i, 'active' FROM n;
 CREATE TABLE usage_history (id INTEGER PRIMARY KEY, account_id TEXT, recorded_at DATETIME, "window" TEXT,
     used_percent FLOAT, reset_at INTEGER, window_minutes INTEGER);
 CREATE TABLE request_logs (id INTEGER PRIMARY KEY, account_id TEXT, request_id TEXT, requested_at DATETIME,
@@ -94,7 +96,7 @@ def test_neither_side_is_locked_out_and_the_totals_are_exact(
 LOADED = 150_000
 FILL = """
 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :rows)
-INSERT INTO request_logs SELECT i + 1, 'a' || i % :accounts, i,
+INSERT INTO request_logs SELECT i + 1, 'a' || (i % :accounts), i,
     strftime('%Y-%m-%d %H:%M:%f', :now - 600000.0 * (:rows - i) / :rows, 'unixepoch'),
     'gpt-5.5', 1000, 100, 'success' FROM n
 """

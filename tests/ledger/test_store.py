@@ -108,6 +108,17 @@ class TestWriter:
         other.close()
         engine.dispose()
 
+    def test_it_connects_while_another_writes(self, tmp_path: Path) -> None:
+        url = sqlite_url(tmp_path / "usage.db")
+        first, second = writer(url), writer(url, busy_timeout_seconds=0.0)
+        migrate(first)
+        with first.connect() as owner:
+            owner.exec_driver_sql("BEGIN IMMEDIATE")
+            with second.connect() as connection:
+                assert connection.exec_driver_sql("PRAGMA auto_vacuum").scalar_one() == 2
+        first.dispose()
+        second.dispose()
+
     def test_it_does_not_wait_for_ever(self, tmp_path: Path, make_event: EventFactory) -> None:
         engine = writer(sqlite_url(tmp_path / "usage.db"), busy_timeout_seconds=0.2)
         migrate(engine)
