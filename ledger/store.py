@@ -106,12 +106,18 @@ def writer(url: URL, *, busy_timeout_seconds: float = 5.0) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _pragmas(connection: sqlite3.Connection, _record: Any) -> None:
-        if connection.execute("PRAGMA page_count").fetchone() == (0,):  # on others it would wait for writers
-            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-        _use_wal(connection, monotonic() + busy_timeout_seconds)
-        connection.execute("PRAGMA synchronous=NORMAL")  # a crash of the machine may cost the last commits
+        prepare_to_write(connection, busy_timeout_seconds)
 
     return engine
+
+
+def prepare_to_write(connection: sqlite3.Connection, busy_timeout_seconds: float) -> None:
+    """Put a SQLite file into WAL mode; a new one can give back its pages later. A crash of the machine may
+    cost its last commits."""
+    if connection.execute("PRAGMA page_count").fetchone() == (0,):  # on others it would wait for writers
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    _use_wal(connection, monotonic() + busy_timeout_seconds)
+    connection.execute("PRAGMA synchronous=NORMAL")
 
 
 def _use_wal(connection: sqlite3.Connection, deadline: float) -> None:
@@ -204,16 +210,16 @@ def migrate(engine: Engine) -> None:
     Raises: StoreError, also for a store that a newer version has written.
     """
     from ledger.requests.conversion import convert  # what it needs takes longer to import than to read
+    from ledger.state import revision, revisions
 
     with translated(engine.url, "cannot open the ledger"), engine.begin() as connection:
-        config = _alembic(connection)
-        if not _is_current(connection, config):
-            _upgrade(connection, config)
+        if revision(connection) != max(revisions()):
+            _upgrade(connection)
     with translated(engine.url, "cannot convert the ledger"):
         convert(engine, _let_others_wait)
 
 
-def _upgrade(connection: Connection, config: AlembicConfig) -> None:
+def _upgrade(connection: Connection) -> None:
     from alembic import command
     from alembic.util.exc import CommandError
 
@@ -224,7 +230,7 @@ def _upgrade(connection: Connection, config: AlembicConfig) -> None:
         _let_others_wait(connection)
     _keep_a_copy(connection)
     try:
-        command.upgrade(config, "head")
+        command.upgrade(_alembic(connection), "head")
     except CommandError as error:
         where = connection.engine.url.database
         raise StoreError(
@@ -267,14 +273,6 @@ def _keep_a_copy(connection: Connection) -> None:
         log.warning("the ledger is upgraded from schema %s; %s is as it was before", schema, copy)
     except StoreError as error:
         log.warning("no backup is made before the upgrade from schema %s: %s", schema, error)
-
-
-def _is_current(connection: Connection, config: AlembicConfig) -> bool:
-    from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
-
-    heads = ScriptDirectory.from_config(config).get_heads()
-    return set(MigrationContext.configure(connection).get_current_heads()) == set(heads)
 
 
 def _let_others_wait(connection: Connection) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from time import monotonic
 
 from ledger.errors import LedgerError, StoreUnavailable
-from ledger.store import create_private
+from ledger.store import create_private, prepare_to_write
 from proxy.observers import messages
 
 log = logging.getLogger("quotascope.outbox")
@@ -26,6 +26,7 @@ log = logging.getLogger("quotascope.outbox")
 SHIP_EVENTS = 5_000
 """Events of one transaction, about."""
 
+BUSY_SECONDS = 5.0
 IDLE_SECONDS = 0.2
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
 END_SECONDS = 4.0
@@ -66,9 +67,8 @@ class Outbox:
 
     def connect(self) -> sqlite3.Connection:
         """A connection for one thread."""
-        connection = sqlite3.connect(self.path, timeout=5, isolation_level=None)
-        for pragma in ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=NORMAL"):
-            connection.execute(f"PRAGMA {pragma}").fetchall()
+        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+        prepare_to_write(connection, BUSY_SECONDS)
         return connection
 
     def append(self, connection: sqlite3.Connection, kind: str, items: int, body: bytes) -> None:

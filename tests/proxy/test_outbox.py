@@ -9,10 +9,12 @@ import signal
 import sqlite3
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import mkdtemp
+from threading import Barrier
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ from ledger.values import DEFAULT_ACCOUNT, Usage
 from ledger.writing import OpenLedger
 from proxy.observers import messages
 from proxy.observers.messages import Batch, Task
+from proxy.observers.outbox import Outbox
 from proxy.writer import Writer
 from simulator.provider.script import Answer, script
 from simulator.provider.upstream import serve
@@ -147,6 +150,28 @@ def test_what_was_left_by_one_process_is_shipped_by_the_next(
     migrated(postgres_url)
     with writing(postgres_url, tmp_path / "outbox.db"):
         until(lambda: len(stored(postgres_url)) == 6)
+
+
+def test_processes_that_start_at_once_make_one_file(tmp_path: Path) -> None:
+    for number in range(20):
+        path, together = tmp_path / f"outbox-{number}.db", Barrier(4)
+
+        def opened(path: Path = path, together: Barrier = together) -> Outbox:
+            together.wait(10)
+            return Outbox(path, 2**20)
+
+        with ThreadPoolExecutor(4) as pool:
+            made = [pool.submit(opened) for _ in range(4)]
+            for one in made:
+                with closing(one.result().connect()) as connection:
+                    assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+
+
+def test_a_process_that_starts_does_not_wait_for_one_that_writes(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox.db", 2**20)
+    with closing(outbox.connect()) as busy:
+        busy.execute("BEGIN IMMEDIATE")
+        Outbox(tmp_path / "outbox.db", 2**20)
 
 
 def test_it_takes_no_more_of_the_disk_than_it_may(tmp_path: Path, make_event: MakeEvent) -> None:
