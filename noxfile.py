@@ -105,10 +105,7 @@ def tests(session: nox.Session) -> None:
         return
     # What is measured is measured alone: beside other tests a median says little.
     session.run(*pytest, "-m", "benchmark", "-q")
-    # Playwright keeps a loop running in its process, in which no other test could run one.
-    browser = "tests/console/test_browser.py"
-    session.run(*pytest, "-q", "--benchmark-disable", browser)
-    parallel = ("-n", "auto", "--dist", "worksteal", "--benchmark-disable", f"--ignore={browser}")
+    parallel = ("-n", "auto", "--dist", "worksteal", "--benchmark-disable")
     session.run(*pytest, "-m", "not benchmark", *parallel)
 
 

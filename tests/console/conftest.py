@@ -149,7 +149,9 @@ def serve(tmp_path: Path, books: Books, free_port: Callable[[], int]) -> Iterato
     def start(text: str = "", console: str = "", ledger: str = "") -> Console:
         port = free_port()
         ledger = ledger or f'database_path = "{books.path}"'
-
+        for key in ("proxy_url", "exporter_url", "prometheus_url"):  # never those that run on this machine
+            if key not in console:
+                console += f'\n{key} = "http://127.0.0.1:{free_port()}"'
         config = tmp_path / f"c{port}.toml"
         config.write_text(
             f'[storage]\n{ledger}\n[console]\nlisten_addr = "127.0.0.1:{port}"\n{console}\n{text}\n'
@@ -284,9 +286,10 @@ FLAGS = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium(binary: Callable[[str], str]) -> Iterator[Any]:
-    """Debian's Chromium, driven by Playwright; one for all tests."""
+    """Debian's Chromium, driven by Playwright; it ends with the module, for Playwright keeps a
+    loop running in its process, in which no other test could run one."""
     from playwright.sync_api import sync_playwright
 
     path = binary("chromium")

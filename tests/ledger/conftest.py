@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
+from ledger.__main__ import main
 from ledger.store import migrate, sqlite_url, writer
 from ledger.values import RequestEvent, Usage
 
@@ -36,6 +37,32 @@ def ledger(url: URL) -> Iterator[Engine]:
     migrate(engine)
     yield engine
     engine.dispose()
+
+
+class Done(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+Ask = Callable[..., Done]
+
+
+@pytest.fixture
+def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Ask:
+    """Runs a command of `python -m ledger` in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def ask(*words: str) -> Done:
+        try:
+            code = main(words, {})
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Done(code, *capfd.readouterr())
+
+    return ask
 
 
 @pytest.fixture(scope="session")

@@ -18,13 +18,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from sqlalchemy.engine import URL
 
+from ledger.columns import moment
 from ledger.pricing.cost import price_request
 from ledger.pricing.prices import DAWN, Card, Price, PriceBook, Rates, flat
 from ledger.quota.cycle import Cycle, Reading, current, cycles_of
 from ledger.quota.estimate import PERIOD, QuotaRules, estimate
 from ledger.quota.estimates import Estimates
 from ledger.quota.running import SILENT, UNPRICED, RunningRequests
-from ledger.reader.foreign import micros, moment
+from ledger.reader.foreign import micros
 from ledger.reader.meters import Meters
 from ledger.reader.readonly import Reader
 from ledger.reader.recent_requests import RequestPages

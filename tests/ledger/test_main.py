@@ -4,47 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from ledger.__main__ import main
 from ledger.accounts import changes as accounts
 from ledger.accounts.configured import Description
 from ledger.requests.writes import record_samples
 from ledger.store import sqlite_url, writer
 from ledger.values import UsageSample
+from tests.ledger.conftest import Ask
 
 ROOT = Path(__file__).parent.parent.parent
-
-
-class Done(NamedTuple):
-    """What a command left behind."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Command = Callable[..., Done]
-
-
-@pytest.fixture
-def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs a command of `python -m ledger` in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def ask(*words: str) -> Done:
-        try:
-            code = main(words, {})
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return Done(code, *capsys.readouterr())
-
-    return ask
 
 
 ADD = (
@@ -60,12 +32,12 @@ ADD = (
 )
 
 
-def test_the_life_of_an_account(ask: Command) -> None:
+def test_the_life_of_an_account(ask: Ask) -> None:
     def status() -> str:
-        listed = ask("accounts", "list").stdout.splitlines()
+        listed = ask("accounts", "list").out.splitlines()
         return listed[1].split()[7] if len(listed) > 1 else "none"
 
-    assert ask(*ADD).stdout == "anna: added; running proxies follow within 2 s\n"
+    assert ask(*ADD).out == "anna: added; running proxies follow within 2 s\n"
     assert status() == "active"
     for action, expected in (
         ("pause", "paused"),
@@ -74,19 +46,19 @@ def test_the_life_of_an_account(ask: Command) -> None:
         ("remove", "none"),
     ):
         done = ask("accounts", action, "anna")
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.code, done.err) == (0, "")
         assert status() == expected
 
 
-def test_the_list_shows_what_is_known(ask: Command) -> None:
-    assert ask("accounts", "list").stdout.startswith("no accounts: the proxy passes each caller's own")
+def test_the_list_shows_what_is_known(ask: Ask) -> None:
+    assert ask("accounts", "list").out.startswith("no accounts: the proxy passes each caller's own")
     ask(*ADD)
-    head, row = ask("accounts", "list").stdout.splitlines()
+    head, row = ask("accounts", "list").out.splitlines()
     assert head.split()[:4] == ["ID", "EMAIL", "PLAN", "POOL"]
     assert row.split() == ["anna", "a@example.com", "plus", "full", "-", "-", "env:ANNA_KEY", "active"]
 
 
-def test_resume_makes_an_account_usable_whose_week_is_full(ask: Command, tmp_path: Path) -> None:
+def test_resume_makes_an_account_usable_whose_week_is_full(ask: Ask, tmp_path: Path) -> None:
     ask(*ADD)
     now = datetime.now(UTC)
     full = UsageSample("anna", now, "secondary", 100.0, int(now.timestamp()) + 3_600, 10_080)
@@ -95,20 +67,20 @@ def test_resume_makes_an_account_usable_whose_week_is_full(ask: Command, tmp_pat
         record_samples(connection, [full])
     engine.dispose()
     until = datetime.fromtimestamp(int(now.timestamp()) + 3_600, UTC)
-    listed = ask("accounts", "list").stdout
+    listed = ask("accounts", "list").out
     assert listed.rstrip().endswith(f"active, week full until {until:%Y-%m-%d %H:%M:%SZ}")
-    assert ask("accounts", "resume", "anna").returncode == 0
-    assert ask("accounts", "list").stdout.split()[-4:] == ["-", "-", "env:ANNA_KEY", "active"]
+    assert ask("accounts", "resume", "anna").code == 0
+    assert ask("accounts", "list").out.split()[-4:] == ["-", "-", "env:ANNA_KEY", "active"]
 
 
-def test_the_history_is_the_latest_first(ask: Command) -> None:
+def test_the_history_is_the_latest_first(ask: Ask) -> None:
     ask(*ADD)
     ask("accounts", "add", "ben", "--credential", "env:BEN_KEY")
     ask("accounts", "pause", "anna")
     ask("accounts", "remove", "anna")
 
     def told(*words: str) -> list[list[str]]:
-        return [line.split()[2:6] for line in ask("accounts", "history", *words).stdout.splitlines()[1:]]
+        return [line.split()[2:6] for line in ask("accounts", "history", *words).out.splitlines()[1:]]
 
     add, pause, remove = (
         ["anna", "add", "command", "-"],
@@ -121,9 +93,9 @@ def test_the_history_is_the_latest_first(ask: Command) -> None:
 
 
 @pytest.mark.parametrize("words", [("list",), ("history",), ("history", "anna"), ("pause", "anna")])
-def test_looking_makes_no_ledger(ask: Command, tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_looking_makes_no_ledger(ask: Ask, tmp_path: Path, words: tuple[str, ...]) -> None:
     done = ask("accounts", *words)
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -131,45 +103,45 @@ class TestAccountsOfTheFile:
     """What stands in the configuration file is known before a proxy has ever started."""
 
     @pytest.fixture(autouse=True)
-    def file(self, ask: Command, tmp_path: Path) -> None:
+    def file(self, ask: Ask, tmp_path: Path) -> None:
         text = '[accounts.tom]\ncredential = "env:TOM_KEY"\nplan = "pro"\n'
         (tmp_path / "codex-usage.toml").write_text(text)
 
-    def test_they_are_listed(self, ask: Command, tmp_path: Path) -> None:
-        (row,) = ask("accounts", "list").stdout.splitlines()[1:]
+    def test_they_are_listed(self, ask: Ask, tmp_path: Path) -> None:
+        (row,) = ask("accounts", "list").out.splitlines()[1:]
         assert row.split()[:1] + row.split()[2:4] == ["tom", "pro", "full"]
         assert row.endswith("env:TOM_KEY  from the proxy's next start on")
         assert not (tmp_path / "usage.db").exists()
 
-    def test_they_are_listed_once(self, ask: Command, tmp_path: Path) -> None:
+    def test_they_are_listed_once(self, ask: Ask, tmp_path: Path) -> None:
         ask(*ADD)
         engine = writer(sqlite_url(tmp_path / "usage.db"))
         with engine.begin() as connection:
             tom = Description("tom", "env:TOM_KEY", plan="pro")
             accounts.synchronise(connection, [tom], datetime.now(UTC))
         engine.dispose()
-        rows = [line.split() for line in ask("accounts", "list").stdout.splitlines()[1:]]
+        rows = [line.split() for line in ask("accounts", "list").out.splitlines()[1:]]
         assert [(row[0], row[-1]) for row in rows] == [("anna", "active"), ("tom", "active")]
 
-    def test_none_is_added_under_the_same_id(self, ask: Command, tmp_path: Path) -> None:
+    def test_none_is_added_under_the_same_id(self, ask: Ask, tmp_path: Path) -> None:
         """Else the next start of the proxy would be refused."""
         done = ask("accounts", "add", "tom", "--credential", "env:OTHER")
-        assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr == "ledger: account 'tom': it is defined in the configuration file\n"
+        assert (done.code, done.out) == (1, "")
+        assert done.err == "ledger: account 'tom': it is defined in the configuration file\n"
         assert not (tmp_path / "usage.db").exists()
 
     @pytest.mark.parametrize("action", ["pause", "resume", "reauth", "remove"])
-    def test_the_ledger_has_them_later(self, ask: Command, action: str) -> None:
+    def test_the_ledger_has_them_later(self, ask: Ask, action: str) -> None:
         done = ask("accounts", action, "tom")
-        assert done.returncode == 1
-        assert "configuration file; the ledger has it from the proxy's next start on" in done.stderr
+        assert done.code == 1
+        assert "configuration file; the ledger has it from the proxy's next start on" in done.err
 
-    def test_a_secret_that_stands_there_is_not_shown(self, ask: Command, tmp_path: Path) -> None:
+    def test_a_secret_that_stands_there_is_not_shown(self, ask: Ask, tmp_path: Path) -> None:
         (tmp_path / "codex-usage.toml").write_text('[accounts.tom]\ncredential = "sk-hunter2"\n')
         done = ask("accounts", "list")
-        assert done.returncode == 2
-        assert "account 'tom': credential is not a reference" in done.stderr
-        assert "hunter2" not in done.stderr + done.stdout
+        assert done.code == 2
+        assert "account 'tom': credential is not a reference" in done.err
+        assert "hunter2" not in done.err + done.out
 
 
 B = ("accounts", "add", "b", "--credential", "env:B")
@@ -200,16 +172,16 @@ B = ("accounts", "add", "b", "--credential", "env:B")
     ],
 )
 def test_bad_input_is_one_line_and_changes_nothing(
-    ask: Command, words: tuple[str, ...], code: int, says: str
+    ask: Ask, words: tuple[str, ...], code: int, says: str
 ) -> None:
     ask(*ADD)
-    before = ask("accounts", "list").stdout
+    before = ask("accounts", "list").out
     done = ask(*words)
-    assert done.returncode == code
-    assert says in done.stderr.splitlines()[-1]
-    assert "hunter2" not in done.stderr + done.stdout
-    assert "Traceback" not in done.stderr
-    assert ask("accounts", "list").stdout == before
+    assert done.code == code
+    assert says in done.err.splitlines()[-1]
+    assert "hunter2" not in done.err + done.out
+    assert "Traceback" not in done.err
+    assert ask("accounts", "list").out == before
 
 
 @pytest.mark.parametrize(
@@ -223,25 +195,25 @@ def test_bad_input_is_one_line_and_changes_nothing(
     ],
 )
 def test_a_path_means_the_same_file_to_every_proxy(
-    ask: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, kept: str
+    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, kept: str
 ) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     ask("accounts", "add", "b", "--credential", given)
-    assert ask("accounts", "list").stdout.split()[-2] == kept.format(here=tmp_path, home="/home/me")
+    assert ask("accounts", "list").out.split()[-2] == kept.format(here=tmp_path, home="/home/me")
 
 
-def test_no_secret_is_stored(ask: Command, tmp_path: Path) -> None:
+def test_no_secret_is_stored(ask: Ask, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("hunter2hunter2")
     ask("accounts", "add", "b", "--credential", "file:key")
-    assert ask("accounts", "list").stdout.endswith(f"file:{tmp_path}/key  active\n")
+    assert ask("accounts", "list").out.endswith(f"file:{tmp_path}/key  active\n")
     assert all(b"hunter2" not in path.read_bytes() for path in tmp_path.glob("usage.db*"))
 
 
 @pytest.mark.parametrize("words", [("--help",), ("accounts", "--help"), ("accounts", "add", "--help")])
-def test_help_says_what_to_do(ask: Command, words: tuple[str, ...]) -> None:
+def test_help_says_what_to_do(ask: Ask, words: tuple[str, ...]) -> None:
     done = ask(*words)
-    assert done.returncode == 0
-    assert "credential" in done.stdout.lower()
+    assert done.code == 0
+    assert "credential" in done.out.lower()
 
 
 def test_it_runs_as_a_program(tmp_path: Path) -> None:

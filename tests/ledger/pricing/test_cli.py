@@ -9,11 +9,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from ledger.__main__ import main
 from ledger.errors import PriceError
 from ledger.pricing import updates
 from ledger.pricing.files import CATALOGUE, load_catalogue
@@ -22,32 +21,9 @@ from ledger.pricing.table import price_book, replace_prices
 from ledger.requests.writes import record
 from ledger.store import migrate, sqlite_url, writer
 from ledger.values import Usage
+from tests.ledger.conftest import Ask
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Ask = Callable[..., Done]
-
-
-@pytest.fixture
-def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
-    """Runs a command of `python -m ledger` in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def ask(*words: str) -> Done:
-        try:
-            code = main(words, {})
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return Done(code, *capsys.readouterr())
-
-    return ask
 
 
 @pytest.fixture

@@ -5,41 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from sqlalchemy import text
 
-from ledger.__main__ import main
 from ledger.requests.writes import record
 from ledger.store import migrate, sqlite_url, writer
 from ledger.upkeep import copies
 from ledger.values import RequestEvent
-
-
-class Done(NamedTuple):
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
-Ask = Callable[..., Done]
-
-
-@pytest.fixture
-def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Ask:
-    monkeypatch.chdir(tmp_path)
-
-    def ask(*words: str) -> Done:
-        try:
-            code = main(words, {})
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return Done(code, *capfd.readouterr())
-
-    return ask
+from tests.ledger.conftest import Ask
 
 
 @pytest.fixture
