@@ -7,7 +7,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from collector.errors import CollectorError
@@ -15,6 +14,7 @@ from collector.importing.run import Wish, import_files
 from collector.inbox import Inbox
 from collector.service import Service
 from ledger import process_log
+from ledger.cli.moments import moment
 from ledger.errors import LedgerError
 from settings.errors import SettingsError
 from settings.gateways import GATEWAY_NAME
@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_argument(
         "--until",
         metavar="MOMENT",
-        type=_moment,
+        type=moment,
         help="leave out what ended then or later, like 2026-11-01T00:00Z: what was collected already",
     )
     return parser
@@ -145,14 +145,6 @@ def _gateway(text: str) -> str:
     if not GATEWAY_NAME.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text!r}: allowed are letters, digits and . _ -, at most 60")
     return text
-
-
-def _moment(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed is a time like 2026-11-01T00:00Z") from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 if __name__ == "__main__":

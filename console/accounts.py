@@ -9,11 +9,12 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, select
 
-from console.quota import Pace, micros, moment, windows_of
+from console.quota import Pace, windows_of
 from ledger.accounts import audit
 from ledger.accounts.candidates import Candidate, candidates
 from ledger.accounts.pool import Member, read_fleet
 from ledger.cli.tables import standing
+from ledger.columns import micros, moment
 from ledger.pricing.prices import PriceBook
 from ledger.quota.estimate import QuotaEstimate, QuotaRules, estimate
 from ledger.quota.running import PICO_PER_USD, Sums

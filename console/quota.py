@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from ledger.quota.cycle import MINUTE
-from ledger.quota.estimate import QuotaRules
 from ledger.quota.windows import Slot, Window, Windows
-from settings.model import Quota
 
 MIN_ELAPSED = 0.02
 """The part of a window that must have passed before its pace says something."""
@@ -67,27 +64,6 @@ def pace(window: Window, slot: Slot, named: tuple[str, str], now: datetime) -> P
         left = (100 - window.used_percent) / (window.used_percent / (elapsed * length.total_seconds()))
         return replace(plain, empty_at=now + timedelta(seconds=left))
     return replace(plain, lasts=100 - expected)
-
-
-def quota_rules(quota: Quota) -> QuotaRules:
-    """The configured thresholds in the ledger's units."""
-    return QuotaRules(
-        grace=round(quota.start_grace_minutes * MINUTE),
-        start_percent=quota.start_percent,
-        jump_percent=quota.jump_percent,
-        gap=round(quota.jump_gap_minutes * MINUTE),
-        fell_percent=quota.fell_percent,
-        wobble_seconds=quota.reset_wobble_seconds,
-        method=quota.method,
-    )
-
-
-def micros(at: datetime) -> int:
-    return int(at.timestamp()) * 1_000_000 + at.microsecond
-
-
-def moment(at: int) -> datetime:
-    return datetime.fromtimestamp(at // 1_000_000, UTC) + timedelta(microseconds=at % 1_000_000)
 
 
 def _named(minutes: int | None) -> tuple[str, str] | None:

@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from console.quota import Pace, micros, windows_of
+from console.quota import Pace, windows_of
 from ledger.accounts.pool import read_fleet
 from ledger.cli.tables import standing
+from ledger.columns import micros
 from ledger.pricing.prices import PriceBook
 from ledger.reader.meters import newest_windows
 from ledger.requests import periods, queries

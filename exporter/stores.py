@@ -11,7 +11,6 @@ from ledger import store
 from ledger.errors import StoreError
 from ledger.pricing.files import current_book
 from ledger.quota.capacity import CAPACITIES, Capacity
-from ledger.quota.cycle import MINUTE
 from ledger.quota.estimate import QuotaRules
 from ledger.reader.readonly import Reader
 from ledger.store import parse_url, sqlite_url
@@ -71,15 +70,7 @@ def _url(text: str) -> URL:
 
 def quota_rules(quota: Quota) -> QuotaRules:
     """The configured thresholds in the ledger's units."""
-    return QuotaRules(
-        grace=round(quota.start_grace_minutes * MINUTE),
-        start_percent=quota.start_percent,
-        jump_percent=quota.jump_percent,
-        gap=round(quota.jump_gap_minutes * MINUTE),
-        fell_percent=quota.fell_percent,
-        wobble_seconds=quota.reset_wobble_seconds,
-        method=quota.method,
-    )
+    return QuotaRules.configured(**quota.model_dump(exclude={"capacity"}))
 
 
 def capacity_table(quota: Quota) -> dict[str, Capacity]:

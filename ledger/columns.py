@@ -18,6 +18,11 @@ def micros(moment: datetime) -> int:
     return (moment - EPOCH) // _MICROSECOND
 
 
+def moment(micros: int) -> datetime:
+    """Microseconds since 1970 as aware UTC. Raises: OverflowError beyond the calendar."""
+    return EPOCH + micros * _MICROSECOND
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """Aware UTC in Python, naive UTC in the store: `YYYY-MM-DD HH:MM:SS.ffffff` as text in SQLite."""
 
@@ -58,7 +63,7 @@ class Micros(TypeDecorator[datetime]):
         return None if value is None else micros(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        return None if value is None else EPOCH + timedelta(microseconds=int(value))
+        return None if value is None else moment(int(value))
 
 
 class HexId(TypeDecorator[str]):

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, SecretStr
 
 from settings.address import Address, split_address
+from settings.kinds import BaseUrl
 from settings.section import Section
-from settings.urls import base_url
 from settings.zones import system_zone, zone_name
 
 _HASH = re.compile(
@@ -31,7 +31,6 @@ def _header(text: str) -> str:
     return text.lower()
 
 
-BaseUrl = Annotated[str, AfterValidator(base_url)]
 PasswordHash = Annotated[SecretStr, AfterValidator(_password_hash)]
 Header = Annotated[str, AfterValidator(_header)]
 Zone = Annotated[str, AfterValidator(zone_name)]

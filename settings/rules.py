@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from settings.kinds import BaseUrl
 from settings.section import Section
-from settings.urls import base_url
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -32,7 +32,6 @@ def _label_value(text: str) -> str:
 Duration = Annotated[str, AfterValidator(_duration)]
 Name = Annotated[str, AfterValidator(_label_value)]
 Service = Literal["proxy", "exporter", "collector"]
-BaseUrl = Annotated[str, AfterValidator(base_url)]
 
 
 def span(duration: str) -> timedelta:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TextIO
 
 from collector.accounts import ORIGIN, Directory
@@ -19,6 +18,7 @@ from ledger import store
 from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import current_book
 from ledger.requests import writes
+from ledger.state import is_there
 from ledger.values import RequestEvent
 from settings.model import Settings
 
@@ -114,7 +114,7 @@ class Look:
         storage = settings.storage
         self._url = store.ledger_url(storage.database_url, storage.database_path)
         self._engine = store.reader(self._url, busy_timeout_seconds=5)
-        self._there = self._url.get_backend_name() != "sqlite" or Path(self._url.database or "").exists()
+        self._there = is_there(self._url)
         self._seen: set[str] = set()
 
     def take(self, events: Sequence[RequestEvent], accounts: Sequence[Mapping[str, Any]]) -> int:

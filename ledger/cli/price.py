@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
+from ledger.cli.moments import moment
 from ledger.cli.tables import table
 from ledger.pricing.cost import Part
 from ledger.pricing.explain import Breakdown, explain
@@ -30,7 +31,7 @@ def add_price(sub: argparse.ArgumentParser) -> None:
     """The arguments of `price`."""
     sub.add_argument("--model", required=True, help="as a request names it")
     sub.add_argument("--provider", help="who answers (default: whoever makes the model)")
-    sub.add_argument("--at", type=_moment, metavar="TIME", help="when it ended, ISO 8601 (default: now)")
+    sub.add_argument("--at", type=moment, metavar="TIME", help="when it ended, ISO 8601 (default: now)")
     for name, meaning in _COUNTS.items():
         needed = name in ("input", "output")
         default = None if needed else 0
@@ -144,14 +145,6 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text) <= MAX_COUNT):
         raise argparse.ArgumentTypeError(f"{text!r}: allowed: whole numbers from 0 to {MAX_COUNT}")
     return int(text)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: give a time like 2026-07-15T12:00Z") from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _unit(text: str) -> tuple[str, Decimal]:

@@ -15,6 +15,7 @@ from typing import IO, Any, get_args
 
 from sqlalchemy import URL, Engine
 
+from ledger.cli.moments import moment
 from ledger.errors import LedgerError, StoreError
 from ledger.pricing.prices import PriceBook
 from ledger.requests.filter import DIMENSIONS, CacheState, RequestFilter
@@ -74,9 +75,9 @@ def _add_export(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("file", nargs="?", type=Path, help="where to (default: standard output)")
     sub.add_argument("--format", choices=sorted(FORMATS), help="default: by the file's name, else jsonl")
     sub.add_argument(
-        "--since", type=_moment, help="a date or time, like 2026-08-21T12:00+02:00; UTC if not said"
+        "--since", type=moment, help="a date or time, like 2026-08-21T12:00+02:00; UTC if not said"
     )
-    sub.add_argument("--until", type=_moment, help="the same; it is not included itself")
+    sub.add_argument("--until", type=moment, help="the same; it is not included itself")
     for name in DIMENSIONS:
         help_text = f"may be given more than once; {NONE}: without one"
         sub.add_argument(_option(name), action="append", default=[], metavar="VALUE", help=help_text)
@@ -278,13 +279,3 @@ def _values(name: str, given: list[str]) -> Iterator[Any]:
             yield value == "true"
         else:
             yield value
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: allowed: a date or time, like 2026-08-21T12:00Z"
-        ) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

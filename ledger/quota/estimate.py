@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 from ledger.quota.clean_steps import pico_per_point, rising, steps
 from ledger.quota.cycle import GAP, MINUTE, WOBBLE_SECONDS, Cycle
@@ -57,6 +57,18 @@ class QuotaRules:
     wobble_seconds: int = WOBBLE_SECONDS
     fell_percent: float = 5.0
     method: Method = "whole_cycle"
+
+    @classmethod
+    def configured(
+        cls, *, start_grace_minutes: float, jump_gap_minutes: float, reset_wobble_seconds: int, **others: Any
+    ) -> QuotaRules:
+        """Of the names and units of the section `[quota]` of a configuration."""
+        return cls(
+            grace=round(start_grace_minutes * MINUTE),
+            gap=round(jump_gap_minutes * MINUTE),
+            wobble_seconds=reset_wobble_seconds,
+            **others,
+        )
 
 
 @dataclass(frozen=True, slots=True)

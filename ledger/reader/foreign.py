@@ -13,13 +13,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from types import NoneType
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, inspect, text
 
+from ledger.columns import EPOCH, moment
 from ledger.errors import StoreError
 from ledger.quota.cycle import MINUTE, Reading
 from ledger.quota.windows import DAY_MINUTES, is_known, source_of
@@ -181,7 +182,6 @@ def _length(value: Any) -> int | None:
     return minutes if minutes is not None and 0 < minutes <= MAX_MINUTES else None
 
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _NAIVE_EPOCH = EPOCH.replace(tzinfo=None)
 
@@ -199,11 +199,6 @@ def micros(moment: Any) -> int:
         return (parsed - (EPOCH if parsed.tzinfo else _NAIVE_EPOCH)) // _MICROSECOND
     except (ValueError, TypeError, AttributeError) as error:
         raise StoreError(f"{moment!r} is in the store where a time should") from error
-
-
-def moment(at: int) -> datetime:
-    """Microseconds since 1970 as aware UTC."""
-    return EPOCH + at * _MICROSECOND
 
 
 def stamp(connection: Connection, at: int) -> str | datetime:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from ledger.columns import micros, moment
 from ledger.errors import FilterError
 from ledger.pricing.counts import Counts
 from ledger.requests.filter import Dimension, RequestFilter
 from ledger.requests.histogram import Histogram
 from ledger.values import Usage
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +142,13 @@ class Cursor:
 
     @classmethod
     def of(cls, requested_at: datetime, id: int) -> Cursor:
-        return cls((requested_at - EPOCH) // timedelta(microseconds=1), id)
+        return cls(micros(requested_at), id)
 
     @property
     def moment(self) -> datetime:
         """Raises: FilterError where it is beyond the calendar."""
         try:
-            return EPOCH + timedelta(microseconds=self.at)
+            return moment(self.at)
         except OverflowError as error:
             raise FilterError(f"cursor {self} is none; allowed: what an earlier page gave") from error
 

@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection
 
+from ledger.columns import EPOCH
 from ledger.errors import FilterError
 from ledger.pricing.prices import PriceBook
 from ledger.requests import blocks
-from ledger.requests.answers import EPOCH, Breakdown, Concentration, Group, Line, Point, Totals
+from ledger.requests.answers import Breakdown, Concentration, Group, Line, Point, Totals
 from ledger.requests.blocks import Question
 from ledger.requests.filter import Dimension, RequestFilter
 from ledger.requests.grouping import Measure, duration_rows, outcome_rows, priced_rows

@@ -103,14 +103,14 @@ def insert_rows(
 def _copy(connection: Connection, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
     """PostgreSQL's own way for many rows. Raises: DBAPIError."""
     driver: Any = connection.connection.driver_connection
+    refused = connection.dialect.loaded_dbapi.Error
     statement = f"COPY request_rows ({', '.join(names)}) FROM STDIN"
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
             for row in rows:
                 copy.write_row(row)
-    except connection.dialect.loaded_dbapi.Error as error:
-        base = connection.dialect.loaded_dbapi.Error
-        raise DBAPIError.instance(statement, None, error, base, dialect=connection.dialect) from error
+    except refused as error:
+        raise DBAPIError.instance(statement, None, error, refused, dialect=connection.dialect) from error
 
 
 def _clean(event: RequestEvent) -> RequestEvent:

@@ -44,7 +44,7 @@ class Metrics:
     """One metric for each declared family.
 
     Where the environment names a folder in PROMETHEUS_MULTIPROC_DIR, the values live in files there and
-    `text` sums those of all processes.
+    `exposition` sums those of all processes.
     """
 
     def __init__(self, families: Iterable[MetricFamily]) -> None:
@@ -53,10 +53,6 @@ class Metrics:
         self._metrics = {f.name: _make(f, self.registry) for f in self._families}
         self._children: dict[tuple[str, tuple[str, ...]], MetricWrapperBase] = {}
         self._shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-
-    def text(self, accept: str = "") -> bytes:
-        """The exposition; see `exposition`."""
-        return self.exposition(accept)[0]
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """The text of a scrape and its content type: OpenMetrics where the header Accept asks for it."""

@@ -78,7 +78,7 @@ class Fleeting:
             await self.router.choose()
 
     def samples(self) -> dict[str, float]:
-        lines = self.metrics.text().decode().splitlines()
+        lines = self.metrics.exposition("")[0].decode().splitlines()
         pairs = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
         return {name: float(value) for name, _, value in pairs}
 

@@ -41,7 +41,7 @@ def observer(book: PriceBook, *, models: int = 100, keys: int = 100, codes: int 
 
 def samples(made: MetricsObserver) -> dict[Series, float]:
     """Every sample of the scrape, the initial zeros left out."""
-    text = made._metrics.text().decode()
+    text = made._metrics.exposition("")[0].decode()
     return {
         (s.name, frozenset(s.labels.items())): s.value
         for family in text_string_to_metric_families(text)
@@ -214,9 +214,9 @@ def test_a_flood_of_a_hundred_thousand_names_leaves_a_bounded_number_of_series(
         ]
 
     made(events(0, 100))
-    series = len(made._metrics.text().splitlines())
+    series = len(made._metrics.exposition("")[0].splitlines())
     made(events(100, 25_000))
-    assert len(made._metrics.text().splitlines()) == series
+    assert len(made._metrics.exposition("")[0].splitlines()) == series
     found = samples(made)
     assert sum(value for (name, _), value in found.items() if name == "http_requests_total") == 25_000
     labels: dict[str, set[str]] = {}

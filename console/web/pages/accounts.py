@@ -11,13 +11,13 @@ from aiohttp import web
 from console import accounts as views
 from console.actions import ACTIONS, ORIGIN, WORDS
 from console.errors import PageError
-from console.quota import quota_rules
 from console.web.access import operator
 from console.web.context import Context
 from console.web.sessions import Visitor
 from ledger.accounts import candidates, changes
 from ledger.accounts.configured import PLANS, checked, described
 from ledger.errors import AccountError, AccountExists
+from ledger.quota.estimate import QuotaRules
 from settings.errors import SettingsError
 from settings.load import account_table
 
@@ -28,7 +28,8 @@ QUEUE_WORDS = {"reauth": "needs a new credential", "remove": "is lost", "review"
 class AccountPages:
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._rules = quota_rules(context.settings.quota)
+        quota = context.settings.quota
+        self._rules = QuotaRules.configured(**quota.model_dump(exclude={"capacity"}))
         self._emails = context.settings.metrics.account_identity_mode == "email"
 
     def routes(self) -> list[web.RouteDef]:

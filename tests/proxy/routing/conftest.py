@@ -106,7 +106,7 @@ class Stand:
     def samples(self) -> dict[str, float]:
         """The scrape as `name{labels}` -> value."""
         self.counting.deliver()
-        lines = self.registry.text().decode().splitlines()
+        lines = self.registry.exposition("")[0].decode().splitlines()
         pairs = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
         return {name: float(value) for name, _, value in pairs}
 
