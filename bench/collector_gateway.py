@@ -10,8 +10,8 @@ import random
 import sys
 from datetime import UTC, datetime
 
-from simulator.gateway.records import encoded, record
-from simulator.gateway.server import Gateway
+from tests.support.gateway.records import encoded, record
+from tests.support.gateway.server import Gateway
 
 
 async def main(port: int, burst: int, rate: int, seconds: int) -> None:

@@ -20,11 +20,11 @@ from bench.configured import routed
 from bench.processes import Program, free_port, python, start
 from bench.relay import LOAD_CPU, SUBJECT_CPU
 from bench.soak import Finding
-from simulator.calls import Call, call_all
-from simulator.provider.accounts_upstream import read_book, serve_accounts
 from tests.support.fleet.attempts import attempts
+from tests.support.fleet.calls import Call, call_all
 from tests.support.fleet.judging import asked_too_late, asked_too_often, counted, expected, failed, summed
 from tests.support.fleet.twenty import TROUBLES, TWENTY, tables
+from tests.support.fleet.upstream import read_book, serve_accounts
 
 REQUESTS = 50_000
 MAX_SHOWN = 10

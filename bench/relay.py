@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.configured import routed
 from bench.load import Load, wrk
 from bench.processes import Program, free_port, python, start
-from simulator.provider.accounts import ProviderAccount
+from tests.support.fleet.accounts import ProviderAccount
 from tests.support.fleet.twenty import tables
 
 UNARY = '{"model":"gpt-5.5","messages":[{"role":"user","content":"hello"}]}'

@@ -31,7 +31,7 @@ ROOMS: dict[str, set[str]] = {
 ORDER: dict[str, tuple[str, ...]] = {
     "proxy": ("relay", "websocket", "accounts", "routing", "observers", "metering", "http"),
     "ledger": ("cli", "upkeep", "reader", "gateways", "accounts", "requests", "pricing", "quota"),
-    "simulator": ("gateway", "provider", "history"),
+    "simulator": ("provider", "history"),
     "dashboards": ("delivery", "preview", "pages", "panels", "kit", "queries"),
 }
 """The folders inside the big rooms: each may import those after it."""

@@ -18,8 +18,8 @@ from collector.service import Service
 from ledger import store
 from ledger.schema import request_logs
 from settings.model import Settings
-from simulator.gateway.records import encoded, record
-from simulator.gateway.server import Gateway
+from tests.support.gateway.records import encoded, record
+from tests.support.gateway.server import Gateway
 
 KEY = "management-key-1"
 

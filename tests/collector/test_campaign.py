@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from simulator.gateway.records import CALLER_KEYS, PROVIDER_KEYS
-from simulator.gateway.server import Gateway
 from tests.collector.conftest import until
 from tests.support.collected import KEY, Campaign, Verdict, reasons, under_fire
+from tests.support.gateway.records import CALLER_KEYS, PROVIDER_KEYS
+from tests.support.gateway.server import Gateway
 
 
 def judged(verdict: Verdict) -> None:

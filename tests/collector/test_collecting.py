@@ -11,8 +11,8 @@ from collector.service import Service
 from ledger import store
 from ledger.schema import request_logs
 from settings.model import Settings
-from simulator.gateway.server import Gateway
 from tests.collector.conftest import KEY, Scene, until
+from tests.support.gateway.server import Gateway
 
 
 @pytest.mark.parametrize("way", ["subscribe", "resp", "http"])

@@ -21,8 +21,8 @@ from collector.importing.run import Summary, Wish, import_files
 from ledger.schema import accounts
 from ledger.store import migrate, sqlite_url, writer
 from settings.model import Settings
-from simulator.gateway.records import record
 from tests.collector.conftest import Scene
+from tests.support.gateway.records import record
 
 CPAMP = (
     "request_id",

@@ -11,8 +11,8 @@ import pytest
 from collector.__main__ import main
 from collector.decoding import fields
 from collector.inbox import DECODED, PENDING, UNDECODABLE, Inbox
-from simulator.gateway.server import Gateway
 from tests.collector.conftest import Scene, until
+from tests.support.gateway.server import Gateway
 
 
 async def test_decoded_items_are_forgotten_after_their_days(

@@ -18,8 +18,8 @@ from collector.service import Service
 from ledger.gateways import gaps as stored_gaps
 from ledger.gateways.values import GatewayGap
 from ledger.schema import accounts
-from simulator.gateway.server import Gateway
 from tests.collector.conftest import Scene, until
+from tests.support.gateway.server import Gateway
 
 
 def gaps(scene: Scene) -> Sequence[GatewayGap]:

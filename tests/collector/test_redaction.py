@@ -11,7 +11,7 @@ import pytest
 
 from collector.packing import pack, unpack
 from collector.redaction import masked, redact, token
-from simulator.gateway.records import encoded, record
+from tests.support.gateway.records import encoded, record
 
 CALLER = "ck-live/+9fQ2<x>&Zt7LmB4"
 UPSTREAM = "up_Kq83nVw0Lr5Tz6Yb"

@@ -8,8 +8,8 @@ import pytest
 
 from collector.errors import AnswerLost, NotRedis, Unreachable
 from collector.resp import Connection, ErrorReply, Parser, Value, encode, pop
-from simulator.gateway.server import Gateway
 from tests.collector.conftest import KEY
+from tests.support.gateway.server import Gateway
 
 STREAM = (
     b"+OK\r\n-ERR no\r\n:42\r\n$-1\r\n$5\r\na\r\nbc\r\n*0\r\n*-1\r\n"

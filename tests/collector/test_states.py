@@ -9,9 +9,9 @@ from sqlalchemy import inspect, select
 
 from collector.inbox import PENDING
 from ledger.schema import accounts, collector_failures, collector_gateways
-from simulator.gateway.records import encoded, trouble
-from simulator.gateway.server import Gateway
 from tests.collector.conftest import Scene, until
+from tests.support.gateway.records import encoded, trouble
+from tests.support.gateway.server import Gateway
 
 CASES = {
     "home": ({"home": True}, "governed by a Home"),

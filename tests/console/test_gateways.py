@@ -14,9 +14,9 @@ import pytest
 
 from collector.service import Service
 from settings.model import Settings
-from simulator.gateway.server import Gateway
 from tests.collector.conftest import until
 from tests.console.conftest import Books, Console
+from tests.support.gateway.server import Gateway
 
 CASES: Mapping[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
     "well": ({"retention": 3_600}, {}, "By subscribe", ""),

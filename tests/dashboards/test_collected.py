@@ -24,9 +24,9 @@ from metrics import collector, proxy
 from metrics.family import MetricFamily
 from prometheus.config import RuleConfig
 from settings.model import Settings
-from simulator.gateway.records import encoded, record
-from simulator.gateway.server import Gateway
 from tests.collector.conftest import until
+from tests.support.gateway.records import encoded, record
+from tests.support.gateway.server import Gateway
 
 SCRAPE = """
 global: {{scrape_interval: 500ms, scrape_timeout: 400ms}}

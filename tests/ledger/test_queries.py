@@ -16,12 +16,12 @@ from sqlalchemy.event import listen
 from ledger.pricing.cost import Spend, TokenSum, price_event, price_sums
 from ledger.pricing.counts import Counts
 from ledger.pricing.files import book, load_seed
-from ledger.requests.corrections import hide
 from ledger.requests.queries import account_sums, day_sums, list_accounts, newest_request
 from ledger.requests.writes import ensure_account, record
 from ledger.schema import daily_stats, request_durations, request_hourly, request_rows
 from ledger.store import migrate, sqlite_url, writer
 from ledger.values import RequestEvent, Usage
+from tests.support.corrections import hide
 
 EventFactory = Callable[..., RequestEvent]
 SEEDED = book(load_seed())

@@ -22,7 +22,6 @@ from ledger.pricing.files import book, load_seed
 from ledger.pricing.steps import context_step
 from ledger.requests import queries, rows
 from ledger.requests.answers import Cursor, Totals
-from ledger.requests.corrections import hide
 from ledger.requests.filter import DIMENSIONS, RequestFilter
 from ledger.requests.grouping import priced_rows
 from ledger.requests.histogram import BOUNDS, Histogram, bucket, histogram_of
@@ -38,6 +37,7 @@ from ledger.schema import (
 )
 from ledger.store import reader
 from ledger.values import RequestEvent, Usage
+from tests.support.corrections import hide
 
 EventFactory = Callable[..., RequestEvent]
 SEEDED = book(load_seed())

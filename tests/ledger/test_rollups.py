@@ -27,7 +27,6 @@ from ledger.pricing.prices import PriceBook
 from ledger.pricing.steps import context_step
 from ledger.request_tables import CALLER, COUNT_COLUMNS, KIND
 from ledger.requests import queries
-from ledger.requests.corrections import hide, remove, replace_event
 from ledger.requests.filter import RequestFilter
 from ledger.requests.histogram import bucket
 from ledger.requests.rollups import HOUR
@@ -44,6 +43,7 @@ from ledger.schema import (
     request_rows,
 )
 from ledger.values import RequestEvent
+from tests.support.corrections import hide, remove, replace_event
 
 EventFactory = Callable[..., RequestEvent]
 SUMS = ("requests", "metered", "unmetered", "reasoning_tokens", *COUNT_COLUMNS.values())

@@ -23,12 +23,12 @@ from ledger import store
 from ledger.schema import account_audit, accounts, request_logs
 from proxy.service import Service
 from settings.model import Settings
-from simulator.calls import Call, call_all
-from simulator.provider.accounts import ProviderAccount
-from simulator.provider.accounts_upstream import Book, serve_accounts
+from tests.support.fleet.accounts import ProviderAccount
 from tests.support.fleet.attempts import Attempt, attempts
+from tests.support.fleet.calls import Call, call_all
 from tests.support.fleet.judging import asked_too_late, counted, expected, failed
 from tests.support.fleet.twenty import STEADY, TROUBLES, TWENTY, tables
+from tests.support.fleet.upstream import Book, serve_accounts
 
 MOST, LEAST, SECONDS = 50_000, 5_000, 45.0
 

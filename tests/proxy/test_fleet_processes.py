@@ -24,10 +24,9 @@ from sqlalchemy import FromClause, select
 
 from ledger import store
 from ledger.schema import account_audit, accounts, request_logs
-from simulator.calls import PATH, Call, call_all
-from simulator.provider.accounts import ProviderAccount
-from simulator.provider.accounts_upstream import AccountsUpstream, Book, serve_accounts
+from tests.support.fleet.accounts import ProviderAccount
 from tests.support.fleet.attempts import Attempt, attempts
+from tests.support.fleet.calls import PATH, Call, call_all
 from tests.support.fleet.judging import (
     Delay,
     asked_too_late,
@@ -39,6 +38,7 @@ from tests.support.fleet.judging import (
     within,
 )
 from tests.support.fleet.twenty import TROUBLES, TWENTY, tables
+from tests.support.fleet.upstream import AccountsUpstream, Book, serve_accounts
 
 ENVIRON = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 PATIENCE = 60.0

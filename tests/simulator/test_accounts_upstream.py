@@ -8,10 +8,10 @@ from typing import Any
 
 import aiohttp
 
-from simulator.calls import call_all
-from simulator.provider.accounts import ProviderAccount
-from simulator.provider.accounts_upstream import STRANGER, AccountsUpstream, read_book, serve_accounts
+from tests.support.fleet.accounts import ProviderAccount
+from tests.support.fleet.calls import call_all
 from tests.support.fleet.twenty import TWENTY, tables
+from tests.support.fleet.upstream import STRANGER, AccountsUpstream, read_book, serve_accounts
 
 FLEET = (ProviderAccount("anna", "plus", week=1), ProviderAccount("ben", "pro", login=True, token_lives=0))
 

@@ -7,10 +7,9 @@ from dataclasses import replace
 import pytest
 
 from metrics import proxy as m
-from simulator.calls import Call
-from simulator.provider.accounts import FOR_GOOD, ProviderAccount
-from simulator.provider.accounts_upstream import Entry
+from tests.support.fleet.accounts import FOR_GOOD, ProviderAccount
 from tests.support.fleet.attempts import ENDED, EXPIRED, Attempt, attempts
+from tests.support.fleet.calls import Call
 from tests.support.fleet.judging import (
     asked_too_late,
     asked_too_often,
@@ -21,6 +20,7 @@ from tests.support.fleet.judging import (
     summed,
     within,
 )
+from tests.support.fleet.upstream import Entry
 
 ANNA, BEN = ProviderAccount("anna", "pro"), ProviderAccount("ben", "free", pinned=True)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from simulator.provider.accounts import FOR_GOOD, Attendant, Death, ProviderAccount
+from tests.support.fleet.accounts import FOR_GOOD, Attendant, Death, ProviderAccount
 
 NOW = 1_800_000_000.0
 PLAIN = ProviderAccount("anna", "plus")

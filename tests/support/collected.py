@@ -25,8 +25,8 @@ from ledger import store
 from ledger.gateways import gaps as stored_gaps
 from ledger.gateways.values import GatewayGap
 from ledger.schema import request_logs
-from simulator.gateway.records import encoded, record
-from simulator.gateway.server import Gateway
+from tests.support.gateway.records import encoded, record
+from tests.support.gateway.server import Gateway
 
 ROOT = Path(__file__).parents[2]
 KEY = "management-key-1"

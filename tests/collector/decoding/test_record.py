@@ -12,7 +12,7 @@ from collector.decoding.fields import Undecodable
 from collector.decoding.record import document_of, event_id, request_event
 from collector.decoding.tokens import from_tokens
 from ledger.values import NO_USAGE, RequestEvent, Usage
-from simulator.gateway.records import record
+from tests.support.gateway.records import record
 
 TOKENS = {
     "input_tokens": 100,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from collector.decoding.trouble import Trouble, trouble_of
-from simulator.gateway.records import trouble
+from tests.support.gateway.records import trouble
 
 AT = datetime(2026, 11, 28, 12, tzinfo=UTC)
 LIMITED = '{"error":{"message":"The input exceeds the context window.","code":"context_length_exceeded"}}'

@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select, text
 
-from ledger.requests.corrections import hide, remove
 from ledger.requests.writes import record
 from ledger.schema import daily_stats, request_durations, request_hourly, request_rows
 from ledger.store import migrate, sqlite_url, writer
 from ledger.upkeep.checking import check
 from ledger.values import RequestEvent, Usage
 from tests.ledger.conftest import NOON
+from tests.support.corrections import hide, remove
 
 SUMS = (request_hourly, request_durations, daily_stats)
 

@@ -20,7 +20,6 @@ from sqlalchemy import Engine, func, select
 from ledger.columns import micros
 from ledger.pricing.files import current_book
 from ledger.requests import queries
-from ledger.requests.corrections import remove
 from ledger.requests.filter import Dimension, RequestFilter
 from ledger.requests.horizons import HOURLY, REQUESTS, horizon, since
 from ledger.requests.limits import asking
@@ -40,6 +39,7 @@ from ledger.upkeep.checking import check
 from ledger.upkeep.retention import Keep, Upkeep, prune
 from ledger.values import RequestEvent
 from tests.ledger.conftest import NOON
+from tests.support.corrections import remove
 
 ROOT = Path(__file__).parents[3]
 BOOK = current_book({})

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from simulator.calls import Call
-from simulator.provider.accounts import FOR_GOOD
-from simulator.provider.accounts_upstream import Entry
+from tests.support.fleet.accounts import FOR_GOOD
+from tests.support.fleet.calls import Call
+from tests.support.fleet.upstream import Entry
 
 EXPIRED = "token_expired"
 ENDED = "refresh_token_expired"

@@ -8,10 +8,10 @@ from math import inf
 
 from metrics import proxy as m
 from metrics.family import MetricFamily
-from simulator.calls import MODEL, Call
-from simulator.provider.accounts import ProviderAccount
 from simulator.provider.fixed import USAGE
+from tests.support.fleet.accounts import ProviderAccount
 from tests.support.fleet.attempts import Attempt, by_account, by_request
+from tests.support.fleet.calls import MODEL, Call
 
 API = "responses"
 _EVENTS = {

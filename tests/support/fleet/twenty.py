@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from simulator.provider.accounts import ProviderAccount as A
+from tests.support.fleet.accounts import ProviderAccount as A
 from tests.support.fleet.attempts import ENDED
 
 TWENTY: tuple[A, ...] = (

@@ -18,9 +18,9 @@ from aiohttp import web
 
 from simulator.listening import listening
 from simulator.provider import limits
-from simulator.provider.accounts import Attendant, ProviderAccount, Said
 from simulator.provider.fixed import encoded
 from simulator.provider.limits import RateLimits, Window
+from tests.support.fleet.accounts import Attendant, ProviderAccount, Said
 
 STRANGER = "?"
 """Who asks with a key that no account has."""

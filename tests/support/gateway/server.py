@@ -8,9 +8,9 @@ import socket
 import ssl
 from typing import Any
 
-from simulator.gateway import http, resp
-from simulator.gateway.access import Access
-from simulator.gateway.queue import Queue
+from tests.support.gateway import http, resp
+from tests.support.gateway.access import Access
+from tests.support.gateway.queue import Queue
 
 _RESP = b"*$+-:"
 _FIRST_BYTE_SECONDS = 10.0

@@ -6,8 +6,8 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from simulator.gateway.access import Access
-from simulator.gateway.queue import Queue, Subscriber
+from tests.support.gateway.access import Access
+from tests.support.gateway.queue import Queue, Subscriber
 
 
 class BadRequest(Exception):

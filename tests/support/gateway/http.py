@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from simulator.gateway.access import Access
-from simulator.gateway.queue import Queue
+from tests.support.gateway.access import Access
+from tests.support.gateway.queue import Queue
 
 _WORDS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}
 
