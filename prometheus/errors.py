@@ -3,6 +3,7 @@
 WatchroomError
 ├── ConfigError   a value of RuleConfig that cannot work
 ├── TargetError   nothing that Prometheus could scrape
+├── ApiError      a Prometheus does not answer, or refuses
 ├── QueryError    a query asks a family for a label that it does not have
 ├── SourceError   a file or an address that the linter cannot read
 └── OutputError   the files cannot be written
@@ -21,6 +22,10 @@ class ConfigError(WatchroomError):
 
 class TargetError(WatchroomError):
     """An address or a credential with which Prometheus could scrape nothing."""
+
+
+class ApiError(WatchroomError):
+    """A Prometheus that cannot be reached, or that refuses what it was asked."""
 
 
 class QueryError(WatchroomError):

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from prometheus.cli import OneLineParser
+from prometheus.errors import ApiError
 from runbooks import grafana_password
 from runbooks.cleanup import command as cleanup
 from runbooks.errors import TaskError
@@ -22,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command == "cleanup-series":
             return cleanup.run(arguments, _confirm)
         return grafana_password.run(arguments, sys.stdin)
-    except TaskError as error:
+    except (TaskError, ApiError) as error:
         print(f"runbooks: {error}", file=sys.stderr)
         return 2
 

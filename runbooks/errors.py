@@ -1,7 +1,6 @@
 """Errors of the commands that runbook pages name.
 
 TaskError
-├── ServerError      Prometheus does not answer, or refuses
 ├── MatcherError     nothing to delete by, or something that Prometheus cannot read
 └── ContainerError   docker is missing, or the container is
 """
@@ -11,10 +10,6 @@ from __future__ import annotations
 
 class TaskError(Exception):
     """Base of all that this room raises; its text is one line for a person, or a few."""
-
-
-class ServerError(TaskError):
-    """A Prometheus that cannot be reached, or that refuses what it was asked."""
 
 
 class MatcherError(TaskError):

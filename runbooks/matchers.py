@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import promql_parser
@@ -41,21 +40,6 @@ def narrowed(matcher: str, family: str) -> str:
     if tree.name:
         return matcher
     return f"{{{equal('__name__', family)},{matcher.strip()[1:]}"
-
-
-def matches(matcher: str, labels: Mapping[str, str]) -> bool:
-    """Whether a series with these labels is selected."""
-    tree = parsed(matcher)
-    if tree.name and labels.get("__name__") != tree.name:
-        return False
-    return all(_holds(m, labels.get(m.name, "")) for m in tree.matchers.matchers)
-
-
-def _holds(matcher: Any, value: str) -> bool:
-    operator, wanted = str(matcher.op), str(matcher.value)
-    if operator in ("MatchOp.Equal", "MatchOp.NotEqual"):
-        return (value == wanted) == (operator == "MatchOp.Equal")
-    return bool(re.fullmatch(wanted, value, re.DOTALL)) == (operator == "MatchOp.Re")
 
 
 def _checked(text: str) -> str:

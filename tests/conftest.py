@@ -130,6 +130,9 @@ def running(binary: Callable[[str], str]) -> Callable[..., AbstractContextManage
                 file.write_text(config, encoding="utf-8")
             command = [binary("prometheus"), f"--config.file={file}", f"--storage.tsdb.path={data_dir}"]
             command += [f"--web.listen-address=127.0.0.1:{port}", "--storage.tsdb.retention.time=100y"]
+            command += [
+                "--scrape.discovery-reload-interval=50ms"
+            ]  # by default a new target waits up to 5 s more
             log = Path(folder, "log")
             with log.open("w") as out:
                 process = subprocess.Popen([*command, *flags], stdout=out, stderr=out)
@@ -224,12 +227,11 @@ def _free_port() -> int:
 
 
 def _wait_until_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(300):
-        if process.poll() is not None:
-            break
+    deadline = time.monotonic() + 30
+    while process.poll() is None and time.monotonic() < deadline:
         if _ready(port):
             return
-        time.sleep(0.1)
+        time.sleep(0.02)
     pytest.fail(f"prometheus does not become ready: {log.read_text()[-2000:]}")
 
 

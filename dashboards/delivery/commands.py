@@ -10,8 +10,8 @@ from dashboards.build import dashboards
 from dashboards.delivery.deploy import compare, deploy, table
 from dashboards.delivery.grafana import Grafana
 from dashboards.errors import GrafanaError
-from dashboards.preview.source import checked
 from prometheus.config import RuleConfig
+from prometheus.http_api import checked
 from settings.load import load
 
 URL, TOKEN = "GRAFANA_URL", "GRAFANA_TOKEN"
@@ -54,7 +54,7 @@ def rule_config(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Ru
 def connected(url: str | None, environ: Mapping[str, str]) -> Iterator[Grafana]:
     """The Grafana to talk to, for as long as the block lasts.
 
-    Raises: GrafanaError where its address or the token is missing, SourceError where it is no URL.
+    Raises: GrafanaError where its address or the token is missing, ApiError where it is no URL.
     """
     address = url or environ.get(URL, "")
     if not address:
@@ -62,7 +62,7 @@ def connected(url: str | None, environ: Mapping[str, str]) -> Iterator[Grafana]:
     token = environ.get(TOKEN, "").strip()
     if not token:
         raise GrafanaError(f"{TOKEN} is not set: a service account's token, with the role Editor")
-    grafana = Grafana(checked(address).rstrip("/"), token)
+    grafana = Grafana(checked(address, "--grafana").rstrip("/"), token)
     try:
         yield grafana
     finally:

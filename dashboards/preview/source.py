@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.error import HTTPError
-from urllib.parse import urlencode, urlsplit
 
 from dashboards.errors import SourceError
 from dashboards.preview.grafana_time import Ask
-
-TIMEOUT_SECONDS = 60.0
+from prometheus.errors import ApiError
+from prometheus.http_api import Prometheus
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +41,14 @@ def fetch(url: str, ask: Ask) -> list[Series]:
     Raises: SourceError.
     """
     path, form = _request(ask)
-    data = _post(f"{url.rstrip('/')}/api/v1/{path}", form)
+    try:
+        data = Prometheus(url).ask(path, **form)
+    except ApiError as error:
+        raise SourceError(f"{error}: {ask.expr}") from error
     if data["resultType"] not in ("matrix", "vector"):
         raise SourceError(f"{ask.expr}: answers with a {data['resultType']}, which no panel shows")
     series = (_series(entry, ask.legend) for entry in data["result"])
     return [one for one in series if one.points]
-
-
-def checked(url: str) -> str:
-    """The URL, if it is one.
-
-    Raises: SourceError.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SourceError(f"{url!r}: allowed: a URL like http://127.0.0.1:9090")
-    return url
 
 
 def named(legend: str, labels: Mapping[str, str]) -> str:
@@ -78,27 +66,6 @@ def _request(ask: Ask) -> tuple[str, dict[str, str]]:
         "end": end,
         "step": f"{ask.step.total_seconds():g}",
     }
-
-
-def _post(url: str, form: Mapping[str, str]) -> dict[str, Any]:
-    request = urllib.request.Request(checked(url), urlencode(form).encode())  # noqa: S310  (checked)
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
-            data: dict[str, Any] = json.load(answer)["data"]
-            return data
-    except HTTPError as error:
-        raise SourceError(f"{url}: {_refusal(error)}: {form['query']}") from error
-    except OSError as error:
-        raise SourceError(f"{url}: cannot be reached: {getattr(error, 'reason', error)}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise SourceError(f"{url}: does not answer like a Prometheus") from error
-
-
-def _refusal(error: HTTPError) -> str:
-    try:
-        return str(json.load(error)["error"])
-    except (ValueError, KeyError, TypeError):
-        return f"HTTP {error.code}"
 
 
 def _series(entry: Mapping[str, Any], legend: str) -> Series:

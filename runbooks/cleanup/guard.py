@@ -10,13 +10,12 @@ from typing import Any
 import promql_parser
 import yaml
 
+from prometheus.errors import ApiError
+from prometheus.http_api import Labels
 from prometheus.promql import literal
 from prometheus.relabel import Relabel
-from runbooks.cleanup.stock import Stock
-from runbooks.errors import ServerError
-from runbooks.matchers import matches, parsed
-from runbooks.prometheus_api import Labels
-from runbooks.relabelling import relabelled
+from runbooks.cleanup.series import Stock
+from runbooks.matchers import parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +37,12 @@ class Guard:
         return self.active and not self.blocked
 
 
-def guards(stocks: Sequence[Stock], matchers: Sequence[str], config: str) -> list[Guard]:
+def guards(stocks: Sequence[Stock], config: str) -> list[Guard]:
     """One guard for each scrape job that delivers the series, or did so once.
 
     Args:
         config: Prometheus' configuration as YAML.
-    Raises: ServerError where the configuration cannot be read.
+    Raises: ApiError where the configuration cannot be read.
     """
     jobs = _relabel_configs(config)
     known: dict[str, list[Labels]] = {}
@@ -53,7 +52,7 @@ def guards(stocks: Sequence[Stock], matchers: Sequence[str], config: str) -> lis
             known.setdefault(labels.get("job", ""), []).append(labels)
         active |= {labels.get("job", "") for labels in stock.active}
     return [
-        Guard(job, job in active, all(_stopped(labels, matchers, jobs[job]) for labels in series))
+        Guard(job, job in active, all(_stopped(labels, jobs[job]) for labels in series))
         for job, series in sorted(known.items())
         if job in jobs
     ]
@@ -74,12 +73,20 @@ def offered(matcher: str) -> Relabel | None:
     return Relabel(f"{matcher} was deleted and is not wanted back", "drop", labels, ";".join(patterns))
 
 
-def _stopped(labels: Labels, matchers: Iterable[str], configs: list[Mapping[str, Any]]) -> bool:
+def _stopped(labels: Labels, configs: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a rule drops the series. What else relabelling may do to it is not followed: a series that is
+    renamed counts as one that comes back, and a person decides."""
+    return any(_drops(labels, config) for config in configs if config.get("action") in ("drop", "keep"))
+
+
+def _drops(labels: Labels, config: Mapping[str, Any]) -> bool:
+    separator = str(config.get("separator", ";"))
+    value = separator.join(labels.get(name, "") for name in config.get("source_labels") or ())
     try:
-        kept = relabelled(labels, configs)
+        found = re.fullmatch(str(config.get("regex", "(.*)")), value, re.DOTALL)
     except re.error:  # a pattern that only RE2 understands
         return False
-    return kept is None or not any(matches(matcher, kept) for matcher in matchers)
+    return bool(found) is bool(config["action"] == "drop")
 
 
 def _relabel_configs(config: str) -> dict[str, list[Mapping[str, Any]]]:
@@ -87,4 +94,4 @@ def _relabel_configs(config: str) -> dict[str, list[Mapping[str, Any]]]:
         jobs = yaml.safe_load(config).get("scrape_configs") or []
         return {str(job["job_name"]): list(job.get("metric_relabel_configs") or ()) for job in jobs}
     except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
-        raise ServerError(f"Prometheus' configuration cannot be read: {error}") from error
+        raise ApiError(f"Prometheus' configuration cannot be read: {error}") from error

@@ -125,7 +125,7 @@ class Page(BaseHTTPRequestHandler):
 @contextmanager
 def serving() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield f"127.0.0.1:{server.server_address[1]}"

@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
+from prometheus.errors import ApiError
 from prometheus.relabel import drop_model
 from runbooks.cleanup.guard import Guard, guards, offered
-from runbooks.cleanup.stock import Stock
-from runbooks.errors import ServerError
-from runbooks.relabelling import relabelled
+from runbooks.cleanup.series import Stock
 
 MATCHER = '{model="m.1"}'
 SERIES = {"__name__": "x", "job": "a", "instance": "i", "model": "m.1"}
@@ -28,29 +27,30 @@ def config(*entries: dict[str, Any]) -> str:
     [
         (drop_model("m.1").document(), True),
         (drop_model("m.2").document(), False),
-        ({"action": "labeldrop", "regex": "model"}, True),
-        ({"source_labels": ["model"], "regex": "m.*", "target_label": "model", "replacement": "o"}, True),
+        ({"action": "drop", "source_labels": ["job", "model"], "separator": "-", "regex": "a-m.*"}, True),
+        ({"action": "drop", "source_labels": ["model"], "regex": "m"}, False),
         ({"source_labels": ["model"], "regex": "(m.*)", "target_label": "model"}, False),
+        ({"action": "keep", "source_labels": ["model"], "regex": "m.*"}, False),
         ({"action": "keep", "source_labels": ["model"], "regex": "other"}, True),
         ({"action": "drop", "source_labels": ["model"], "regex": "(?P<x"}, False),
     ],
 )
-def test_a_rule_blocks_where_nothing_matches_any_more(entry: dict[str, Any], blocked: bool) -> None:
-    assert guards([stock(active=True)], [MATCHER], config(entry)) == [Guard("a", True, blocked)]
+def test_a_rule_blocks_what_it_drops(entry: dict[str, Any], blocked: bool) -> None:
+    assert guards([stock(active=True)], config(entry)) == [Guard("a", True, blocked)]
 
 
 def test_only_what_is_exported_now_comes_back() -> None:
-    (guard,) = guards([stock(active=False)], [MATCHER], config())
+    (guard,) = guards([stock(active=False)], config())
     assert (guard.active, guard.blocked, guard.lets_them_back) == (False, False, False)
 
 
 def test_a_job_that_is_gone_brings_nothing_back() -> None:
-    assert guards([stock(active=True)], [MATCHER], '{"scrape_configs": []}') == []
+    assert guards([stock(active=True)], '{"scrape_configs": []}') == []
 
 
 def test_a_configuration_that_cannot_be_read() -> None:
-    with pytest.raises(ServerError, match="configuration cannot be read"):
-        guards([stock(active=True)], [MATCHER], "- x")
+    with pytest.raises(ApiError, match="configuration cannot be read"):
+        guards([stock(active=True)], "- x")
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,9 @@ def test_a_configuration_that_cannot_be_read() -> None:
 def test_what_is_offered_blocks(matcher: str) -> None:
     rule = offered(matcher)
     assert rule is not None
-    assert relabelled(SERIES, [rule.document()]) is None
-    assert relabelled({**SERIES, "model": "n", "__name__": "z"}, [rule.document()]) is not None
+    assert [guard.blocked for guard in guards([stock(active=True)], config(rule.document()))] == [True]
+    other = Stock("z", MATCHER, ({**SERIES, "model": "n", "__name__": "z"},), 1, ())
+    assert [guard.blocked for guard in guards([other], config(rule.document()))] == [False]
 
 
 def test_nothing_is_offered_against_a_negative_matcher() -> None:
