@@ -76,6 +76,10 @@ class Connection(RequestHandler):
             self._in_target = self._in_target and b"\n" not in data
         self._break_off()
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        if self._reading_paused:  # aiohttp calls this at every read, and goes through its parser each time
+            super().resume_reading(resume_parser)
+
     def _break_off(self) -> None:
         """Tell the body's reader that the rest of it is malformed; aiohttp's own leaves it waiting."""
         request = self._current_request

@@ -76,6 +76,10 @@ class RelayProtocol(ResponseHandler):
         self._heard_at = monotonic()
         super().data_received(data)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        if self._reading_paused:  # aiohttp calls this at every read, and goes through its parser each time
+            super().resume_reading(resume_parser)
+
     def eof_received(self) -> None:
         self._learn()
         super().eof_received()

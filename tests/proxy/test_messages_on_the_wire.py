@@ -337,11 +337,12 @@ async def test_an_http_1_0_client_gets_no_chunks(scene: Scene, wire: type[Wire])
 
 
 async def test_pipelined_requests_are_answered_in_order(scene: Scene, wire: type[Wire]) -> None:
-    await scene.begin(*(wire.answer(body) for body in (b"1", b"2", b"3")))
+    bodies = [b"%d" % number for number in range(40)]  # more than the connection's queue holds
+    await scene.begin(*map(wire.answer, bodies))
     client = await scene.connect()
-    await client.send(wire.request() * 3)
-    assert [(await client.message()).body for _ in range(3)] == [b"1", b"2", b"3"]
-    assert len(await scene.rows(3)) == 3
+    await client.send(wire.request() * len(bodies))
+    assert [(await client.message()).body for _ in bodies] == bodies
+    assert len(await scene.rows(len(bodies))) == len(bodies)
 
 
 async def test_a_body_that_nobody_reads_does_not_become_the_next_request(
