@@ -5,10 +5,27 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from bench import collector, console, dashboards, exporter, fleet, ledger, outbox, quota, relay, soak, upkeep
+from bench import (
+    collector,
+    console,
+    dashboards,
+    exporter,
+    fleet,
+    ledger,
+    outbox,
+    quota,
+    relay,
+    soak,
+    terminal,
+    upkeep,
+)
+
+Measure = Callable[[Path | None, int], Iterator[tuple[str, str]]]
+"""What is measured of a ledger that is there, or of one with so many rows: names and figures."""
 
 
 def _relay(options: argparse.Namespace) -> None:
@@ -44,20 +61,14 @@ def _collector(_: argparse.Namespace) -> None:
     print(collector.table(collector.findings()), flush=True)
 
 
-def _console(options: argparse.Namespace) -> None:
+def _figures(options: argparse.Namespace, measure: Measure) -> None:
     print("| | measured |", "|---|--:|", sep="\n")
-    for name, figure in console.measure(options.ledger, options.rows):
+    for name, figure in measure(options.ledger, options.rows):
         print(f"| {name} | {figure} |", flush=True)
 
 
 def _ledger(options: argparse.Namespace) -> None:
     print(ledger.table(ledger.measure(options.rows, options.ledger)), flush=True)
-
-
-def _upkeep(options: argparse.Namespace) -> None:
-    print("| | measured |", "|---|--:|", sep="\n")
-    for name, figure in upkeep.measure(options.ledger, options.rows):
-        print(f"| {name} | {figure} |", flush=True)
 
 
 def _outbox(_: argparse.Namespace) -> None:
@@ -70,8 +81,18 @@ BENCHES: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "soak": ("1,000 streams at once, 200,000 requests in a row, scrapes under load", _soak),
     "exporter": ("a scrape of 1,000 accounts at 100,000 and at 10 million stored requests", _exporter),
     "ledger": ("insertion, size and the questions of the monitoring page, beside a naive GROUP BY", _ledger),
-    "upkeep": ("backup, export, check and forgetting, and how long a writer waits meanwhile", _upkeep),
-    "console": ("the monitoring page on a large ledger, its open pages, its live rows", _console),
+    "upkeep": (
+        "backup, export, check and forgetting, and how long a writer waits meanwhile",
+        partial(_figures, measure=upkeep.measure),
+    ),
+    "console": (
+        "the monitoring page on a large ledger, its open pages, its live rows",
+        partial(_figures, measure=console.measure),
+    ),
+    "terminal": (
+        "a status line beside Python's own start, and the screen beside a proxy that writes",
+        partial(_figures, measure=terminal.measure),
+    ),
     "outbox": ("PostgreSQL away for the events of ten minutes at 500 a second, and back again", _outbox),
     "quota": ("the quota estimate on 1,000 accounts whose true quotas are known", _quota),
     "collector": ("200,000 events that wait in a gateway's queue, and 500 a second", _collector),
@@ -98,7 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--rows", type=int, default=1_000_000, help="ledger: requests to store (default: 1000000)"
     )
-    parser.add_argument("--ledger", type=Path, metavar="FILE", help="console, ledger: a ledger that is there")
+    parser.add_argument(
+        "--ledger", type=Path, metavar="FILE", help="console, ledger, terminal: a ledger that is there"
+    )
     parser.add_argument("--plot", type=Path, metavar="PNG", help="quota: draw what it finds")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.what if name not in BENCHES]

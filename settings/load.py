@@ -6,13 +6,19 @@ import re
 import sys
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from settings.console import Console
 from settings.errors import SettingsError
-from settings.model import AccountTable, Settings
+from settings.pricing import Pricing
+from settings.storage import Storage
+
+if TYPE_CHECKING:  # two dozen tables, which a status line does without
+    from settings.model import AccountTable, Settings
 
 DEFAULT_FILE = Path("codex-usage.toml")
 
@@ -46,6 +52,23 @@ _PLAIN: Mapping[str, str] = {
 """Types of pydantic's errors whose own words speak of Python instead of the file."""
 
 
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What a command needs that asks the ledger once."""
+
+    storage: Storage
+    console: Console
+    pricing: Pricing
+
+
+BRIEF = ("storage", "console", "pricing")
+OTHERS = frozenset(
+    {"accounts", "callers", "collector", "exporter", "metering", "metrics", "notify", "openai_api_key"}
+    | {"proxy_keys", "quota", "routing", "rules", "server"}
+)
+"""The other tables: what is in them is checked by the programs that use it."""
+
+
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     """The configuration.
 
@@ -54,6 +77,33 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
         environ: the process environment.
     Raises: SettingsError.
     """
+    return _validated(*_document(path, environ))
+
+
+def brief(path: Path | None, environ: Mapping[str, str]) -> Brief:
+    """The tables of `Brief` alone, in less time; what is wrong with them is said as `load` says it.
+
+    Raises: SettingsError.
+    """
+    document, origin = _document(path, environ)
+    try:
+        if document.keys() <= {*BRIEF, *OTHERS}:
+            storage, console, pricing = (document.get(name, {}) for name in BRIEF)
+            return Brief(
+                Storage.model_validate(storage),
+                Console.model_validate(console),
+                Pricing.model_validate(pricing),
+            )
+    except ValidationError:
+        pass
+    found = _validated(document, origin)
+    return Brief(found.storage, found.console, found.pricing)
+
+
+def _document(
+    path: Path | None, environ: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[tuple[str, ...], str]]:
+    """What was given, and where each key came from."""
     document = _read(path or DEFAULT_FILE, required=path is not None)
     if "openai_api_key" in document:
         raise SettingsError(
@@ -67,7 +117,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
             origin[key] = variable
             if key == ("storage", "database_path") and isinstance(document["storage"], dict):
                 document["storage"].pop("database_url", None)
-    return _validated(document, origin)
+    return document, origin
 
 
 def account_table(name: str, values: Mapping[str, Any]) -> AccountTable:
@@ -76,6 +126,8 @@ def account_table(name: str, values: Mapping[str, Any]) -> AccountTable:
 
 
 def _validated(document: dict[str, Any], origin: Mapping[tuple[str, ...], str]) -> Settings:
+    from settings.model import Settings
+
     try:
         return Settings.model_validate(document)
     except ValidationError as error:
@@ -153,6 +205,8 @@ def _shown(key: tuple[str, ...], value: object) -> str:
 
 
 def _known(key: tuple[str, ...]) -> list[str]:
+    from settings.model import Settings
+
     table: type[BaseModel] = Settings
     parts = iter(key)
     for part in parts:

@@ -5,7 +5,6 @@ Field descriptions are the reference: `docs/configuration.md` is checked against
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, model_validator
@@ -17,12 +16,13 @@ from settings.address import split_address as split_address
 from settings.callers import Guard
 from settings.console import Console
 from settings.gateways import Collector
-from settings.kinds import BasePath, BaseUrl, Budget, Digest, File, Header, Key, KeyName, Name, Rate, Weight
+from settings.kinds import BasePath, BaseUrl, Budget, Digest, File, Header, Key, KeyName, Name, Weight
 from settings.metering import Metering
 from settings.notify import Notify
-from settings.retention import Retention
+from settings.pricing import Pricing
 from settings.rules import Rules
 from settings.section import Section
+from settings.storage import Storage
 
 
 class Server(Section):
@@ -77,37 +77,6 @@ class Server(Section):
     )
 
 
-class Storage(Section):
-    database_path: File = Field(Path("usage.db"), description="the SQLite file of the ledger")
-    database_url: str | None = Field(
-        None, description="instead of database_path: postgresql://USER@HOST/NAME or sqlite:///PATH"
-    )
-    flush_interval_seconds: float = Field(
-        0.5, gt=0, le=60, description="how long a finished request may wait in memory before it is stored"
-    )
-    buffer_size: int = Field(
-        50_000, ge=100, le=5_000_000, description="finished requests kept while the ledger cannot be written"
-    )
-    instance_id: str | None = Field(
-        None, max_length=200, description="what the rows of this machine are marked with; none: its host name"
-    )
-    outbox: bool = Field(
-        True,
-        description="with PostgreSQL: keep finished requests in a local file until the server has them",
-    )
-    outbox_path: File = Field(Path("outbox.db"), description="that file, shared by all workers of a machine")
-    outbox_max_bytes: int = Field(
-        10 * 2**30, ge=2**20, description="of the disk that it may take; then requests wait in memory"
-    )
-    failure_bodies: bool = Field(
-        False,
-        description="keep what providers answer to requests that fail, without keys, in a table of its own; "
-        "`python -m ledger failure ID` alone shows it",
-    )
-    failure_body_days: float = Field(7.0, gt=0, le=3650, description="how long such an answer is kept")
-    retention: Retention = Retention()
-
-
 class Exporter(Section):
     listen_addr: Address = Field("127.0.0.1:8789", description="where the exporter listens")
     store: str | None = Field(
@@ -149,31 +118,6 @@ class Quota(Section):
     )
     capacity: dict[str, Capacity] = Field(
         default_factory=dict, description="credits by plan; they override the known ones"
-    )
-
-
-class ModelPrice(Section):
-    provider: str | None = Field(
-        None, max_length=40, description="whose model it is; without it whatever the provider of a request"
-    )
-    prompt_per_1m: Rate = Field(description="US dollars per million input tokens")
-    cached_prompt_per_1m: Rate | None = Field(
-        None, description="US dollars per million cached input tokens; without it the input rate"
-    )
-    cache_write_per_1m: Rate | None = Field(
-        None,
-        description="US dollars per million input tokens written to a cache; without it the input rate",
-    )
-    cache_write_1h_per_1m: Rate | None = Field(
-        None, description="the same for an hour; without it as `cache_write_per_1m`"
-    )
-    completion_per_1m: Rate = Field(description="US dollars per million output tokens")
-
-
-class Pricing(Section):
-    currency: Literal["USD"] = Field("USD", description="the currency of all prices; only USD")
-    models: dict[str, ModelPrice] = Field(
-        default_factory=dict, description="prices by model name; they override the seeded ones"
     )
 
 

@@ -14,12 +14,12 @@ from ledger.requests import queries
 from ledger.requests.limits import Limit, asking
 from ledger.state import check, is_there, missing
 from ledger.store import ledger_url, reader
-from settings.model import Settings
+from settings.load import Brief
 
 T = TypeVar("T")
 
 
-def answer(settings: Settings, question: Callable[[Connection, PriceBook], T], *, seconds: float = 10.0) -> T:
+def answer(settings: Brief, question: Callable[[Connection, PriceBook], T], *, seconds: float = 10.0) -> T:
     """The answer to one question. Raises: StoreError, PriceError, and what the question raises."""
     storage = settings.storage
     url = ledger_url(storage.database_url, storage.database_path)
@@ -34,7 +34,7 @@ def answer(settings: Settings, question: Callable[[Connection, PriceBook], T], *
         engine.dispose()
 
 
-def _book(connection: Connection, settings: Settings) -> PriceBook:
+def _book(connection: Connection, settings: Brief) -> PriceBook:
     """The stored prices of the models that were used, or what a proxy that starts would store."""
     if version(connection):
         return price_book(connection, queries.models(connection))

@@ -24,8 +24,7 @@ from console.terminal.words import signs
 from ledger.errors import LedgerError, UnknownAccount
 from ledger.pricing.prices import PriceBook
 from settings.errors import SettingsError
-from settings.load import load
-from settings.model import Settings
+from settings.load import Brief, brief
 
 EXIT = {"ok": 0, "warn": 1, "crit": 2}
 UNKNOWN = 3
@@ -48,7 +47,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     """Run the command; returns the exit code."""
     asked = _parser().parse_args(argv)
     try:
-        settings = load(asked.config, environ)
+        settings = brief(asked.config, environ)
         lines.names_in(asked.format or "")
     except (SettingsError, ConsoleError) as error:
         return _failed(str(error), asked)
@@ -60,7 +59,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     return 0
 
 
-def _repeated(settings: Settings, asked: argparse.Namespace) -> NoReturn:
+def _repeated(settings: Brief, asked: argparse.Namespace) -> NoReturn:
     """Until Ctrl-C; what cannot be read is said, and tried again."""
     gc.enable()
     clear = CLEAR if sys.stdout.isatty() and not (asked.json or asked.oneline or asked.format) else ""
@@ -70,7 +69,7 @@ def _repeated(settings: Settings, asked: argparse.Namespace) -> NoReturn:
         time.sleep(asked.watch)
 
 
-def _once(settings: Settings, asked: argparse.Namespace) -> int:
+def _once(settings: Brief, asked: argparse.Namespace) -> int:
     now = datetime.now(UTC)
     try:
         found = answer(settings, lambda c, book: _snapshot(c, book, now, settings, asked))
@@ -82,7 +81,7 @@ def _once(settings: Settings, asked: argparse.Namespace) -> int:
 
 
 def _snapshot(
-    connection: Connection, book: PriceBook, now: datetime, settings: Settings, asked: argparse.Namespace
+    connection: Connection, book: PriceBook, now: datetime, settings: Brief, asked: argparse.Namespace
 ) -> Snapshot:
     names, compared = _needed(asked)
     found = snapshot(connection, book, now, settings.console.zone, names=names, compared=compared)

@@ -14,7 +14,6 @@ from itertools import groupby
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ledger.accounts import audit, versions
 from ledger.accounts.audit import Entry
@@ -173,6 +172,8 @@ def _upsert(connection: Connection, mark: Mark, where: ColumnElement[bool] | Non
         "cooldown_until": mark.cooldown_until,
         "errors": mark.errors,
     }
+    from sqlalchemy.dialects import postgresql, sqlite  # takes 30 ms: those who only read do without
+
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(account_marks).values(account_id=mark.account_id, **values)
     statement = statement.on_conflict_do_update(index_elements=["account_id"], set_=values, where=where)

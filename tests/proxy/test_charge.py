@@ -18,7 +18,7 @@ from ledger.pricing.prices import PriceBook
 from ledger.values import NO_USAGE, RequestEvent, Usage
 from proxy.http.routes import Work
 from proxy.relay.charge import DEFAULT_OUTPUT, UNKNOWN_REQUEST, Ask, charge, estimate, is_priced, read_ask
-from settings.model import ModelPrice
+from settings.pricing import ModelPrice
 
 NOW = datetime(2026, 11, 27, 15, tzinfo=UTC)
 CONFIGURED = (

@@ -12,6 +12,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from settings.errors import SettingsError
+from settings.load import BRIEF, OTHERS, brief
 from settings.model import Settings, is_loopback, split_address
 from settings.rules import Rules
 
@@ -373,6 +374,41 @@ def test_a_key_refuses_in_one_line(
     (line,) = str(caught.value).splitlines()
     assert f"codex-usage.toml: {key} = " in line
     assert allowed in line
+
+
+# A command that asks once reads three tables
+
+
+def test_every_table_is_known_to_who_reads_three() -> None:
+    assert {*BRIEF, *OTHERS} == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("key", [key for key in GOOD if key.startswith(BRIEF)])
+def test_three_tables_are_read_as_all_are(
+    loaded: Callable[[str], Settings], written: Callable[[str], Path], key: str
+) -> None:
+    text = document(key, GOOD[key][0])
+    found, whole = brief(written(text), {}), loaded(text)
+    assert (found.storage, found.console, found.pricing) == (whole.storage, whole.console, whole.pricing)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(document(key, case[0]) for key, cases in BAD.items() if key.startswith(BRIEF) for case in cases),
+        "[stores]",
+        "[storage]\nx = 1",
+        "console = 1",
+    ],
+)
+def test_three_tables_are_refused_as_all_are(
+    loaded: Callable[[str], Settings], written: Callable[[str], Path], text: str
+) -> None:
+    with pytest.raises(SettingsError) as expected:
+        loaded(text)
+    with pytest.raises(SettingsError) as caught:
+        brief(written(text), {})
+    assert str(caught.value) == str(expected.value)
 
 
 @pytest.mark.parametrize("key", [key for key in BAD if key not in SECRETS])

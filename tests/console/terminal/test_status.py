@@ -209,6 +209,21 @@ def test_a_format_of_ones_own(books: Books, windows: Callable[..., None], status
     assert "'{today_cost.__class__}' is no field; allowed: hour_cost" in refused.err
 
 
+def test_one_line_says_what_the_json_says(told: Told, status: Status) -> None:
+    for zone in ("UTC", "Asia/Kolkata", "America/St_Johns"):
+        config = f'[console]\ntime_zone = "{zone}"'
+        found = parsed(status(told.path, "--json", config=config).out)
+        today = {period["name"]: period for period in found["periods"]}["today"]
+        cost, unpriced = f"${today['cost_usd']:,.2f}", today["unpriced_requests"]
+        line = status(told.path, "--oneline", config=config).out
+        assert line.startswith(f"today {cost}{f' +{unpriced} unpriced' if unpriced else ''} · ")
+        fullest = max(found["accounts"], key=lambda one: max(w["used_percent"] for w in one["windows"]))
+        used = [f"{window['used_percent']:.0f}%" for window in fullest["windows"]]
+        assert re.search(rf"· {fullest['id']} 5h:{used[0]}\S* wk:{used[1]}", line)
+        own = status(told.path, "--format", "{today_requests} {today_errors} {today_cost}", config=config).out
+        assert own == f"{today['requests']} {today['errors']} {cost}\n"
+
+
 def test_a_table_fits_eighty_columns(told: Told, status: Status) -> None:
     done = status(told.path)
     shown = done.out.splitlines()
@@ -322,9 +337,11 @@ def test_watching_follows_and_ends_quietly(books: Books, tmp_path: Path) -> None
 
 
 def test_nothing_is_imported_that_it_does_not_need(books: Books) -> None:
+    dear = {"aiohttp", "jinja2", "alembic", "textual", "psycopg", "argon2"}
+    dear |= {"settings.model", "settings.rules", "sqlalchemy.dialects.postgresql"}
     code = (
         "import sys; from console.__main__ import main; main(['status', '--oneline']);"
-        "print(sorted({'aiohttp', 'jinja2', 'alembic', 'textual', 'psycopg', 'argon2'} & set(sys.modules)))"
+        f"print(sorted({dear!r} & set(sys.modules)))"
     )
     environ = {"PATH": os.environ["PATH"], "CODEX_USAGE_DB_PATH": str(books.path)}
     done = subprocess.run(
