@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -35,9 +35,9 @@ def plausible(model: str, name: str, value: object) -> Decimal:
     return rate
 
 
-def rates_record(rates: Rates) -> dict[str, str]:
+def rates_record(rates: Rates, kinds: Iterable[str] = KINDS) -> dict[str, str]:
     """Rates by kind; what has no rate of its own is left out."""
-    values = ((kind, getattr(rates, kind)) for kind in KINDS)
+    values = ((kind, getattr(rates, kind)) for kind in kinds)
     return {kind: _text(value) for kind, value in values if value is not None}
 
 

@@ -19,10 +19,10 @@ from collector.errors import ImportFailed
 from collector.importing.files import PAGE, look
 from collector.importing.run import Summary, Wish, import_files
 from ledger.schema import accounts
-from ledger.store import migrate, sqlite_url, writer
 from settings.model import Settings
 from tests.collector.conftest import Scene
 from tests.support.gateway.records import record
+from tests.support.ledgers import migrated
 
 CPAMP = (
     "request_id",
@@ -296,8 +296,7 @@ def test_what_cannot_be_imported_at_all(scene: Scene) -> None:
     }.items():
         with pytest.raises(ImportFailed, match=words):
             look(str(folder / name))
-    engine = writer(sqlite_url(folder / "ours.db"))
-    migrate(engine)
+    engine = migrated(folder / "ours.db")
     engine.dispose()
     with pytest.raises(ImportFailed, match="is a ledger of Quotascope itself"):
         look(str(folder / "ours.db"))

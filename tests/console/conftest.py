@@ -23,8 +23,8 @@ import pytest
 from sqlalchemy import Engine
 
 from ledger.requests.writes import record
-from ledger.store import migrate, sqlite_url, writer
 from ledger.values import RequestEvent, Usage
+from tests.support.ledgers import migrated
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime.now(UTC)
@@ -87,8 +87,7 @@ class Books:
 def books(tmp_path: Path) -> Iterator[Books]:
     """An empty ledger."""
     path = tmp_path / "usage.db"
-    engine = writer(sqlite_url(path))
-    migrate(engine)
+    engine = migrated(path)
     yield Books(path, engine)
     engine.dispose()
 

@@ -22,9 +22,9 @@ from exporter.stores import source
 from ledger.pricing.files import load_seed
 from ledger.pricing.table import replace_prices
 from ledger.requests.writes import ensure_account, record, record_samples
-from ledger.store import migrate, sqlite_url, writer
 from ledger.values import RequestEvent, Usage, UsageSample
 from settings.model import Settings
+from tests.support.ledgers import migrated
 
 ROOT = Path(__file__).parents[2]
 Write = Callable[[Path, Callable[[Connection], object]], None]
@@ -86,8 +86,7 @@ def write() -> Write:
     """Writes to a ledger as the proxy does; makes the file where there is none."""
 
     def write(path: Path, change: Callable[[Connection], object]) -> None:
-        engine = writer(sqlite_url(path))
-        migrate(engine)
+        engine = migrated(path)
         with engine.begin() as connection:
             change(connection)
         engine.dispose()

@@ -16,6 +16,7 @@ from sqlalchemy.engine import URL
 from ledger.__main__ import main
 from ledger.store import migrate, sqlite_url, writer
 from ledger.values import RequestEvent, Usage
+from tests.support.ledgers import place_migrated
 
 EventFactory = Callable[..., RequestEvent]
 NOON = datetime(2026, 8, 21, 12, tzinfo=UTC)
@@ -33,6 +34,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
 @pytest.fixture
 def ledger(url: URL) -> Iterator[Engine]:
     """A migrated ledger, open for writing."""
+    if url.get_backend_name() == "sqlite":
+        place_migrated(Path(url.database or ""))
     engine = writer(url)
     migrate(engine)
     yield engine

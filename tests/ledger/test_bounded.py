@@ -20,9 +20,10 @@ from ledger.requests.filter import RequestFilter
 from ledger.requests.limits import Limit, asking
 from ledger.requests.sessions import sessions
 from ledger.requests.writes import record
-from ledger.store import migrate, reader, sqlite_url, writer
+from ledger.store import reader, sqlite_url
 from ledger.values import RequestEvent
 from tests.ledger.conftest import NOON
+from tests.support.ledgers import migrated
 
 BOOK = current_book({})
 ALL = RequestFilter()
@@ -52,8 +53,7 @@ QUESTIONS: dict[str, Callable[[Connection], Any]] = {
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory, make_event: Callable[..., RequestEvent]) -> Iterator[Path]:
     file = tmp_path_factory.mktemp("bounded") / "usage.db"
-    engine = writer(sqlite_url(file))
-    migrate(engine)
+    engine = migrated(file)
     with engine.begin() as connection:
         made = [
             make_event(

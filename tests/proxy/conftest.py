@@ -28,6 +28,7 @@ from ledger.schema import request_logs
 from ledger.values import RequestEvent, Usage
 from proxy.service import Service
 from settings.model import Settings
+from tests.support.ledgers import place_prepared
 
 
 @dataclass
@@ -98,7 +99,9 @@ async def running(database: Path, upstream: str, sections: dict[str, dict[str, A
     server.setdefault("listen_addr", "127.0.0.1:0")
     server.setdefault("upstream_base_url", upstream)
     server.setdefault("shutdown_timeout_seconds", 1)
-    document.setdefault("storage", {}).setdefault("database_path", str(database))
+    storage = document.setdefault("storage", {})
+    if storage.setdefault("database_path", str(database)) == str(database) and "database_url" not in storage:
+        place_prepared(database)
     document.setdefault("callers", {"hosts": ["proxy"]})  # what the requests of `Wire` call it
     log = io.StringIO()
     async with Service(Settings.model_validate(document), log) as service:
@@ -460,6 +463,7 @@ async def program(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Progr
     async def start(upstream: str, **sections: dict[str, Any]) -> Program:
         server = {"listen_addr": "127.0.0.1:0", "upstream_base_url": upstream, **sections.pop("server", {})}
         storage = {"database_path": str(tmp_path / "usage.db"), **sections.pop("storage", {})}
+        place_prepared(Path(storage["database_path"]))
         config = tmp_path / "proxy.toml"
         config.write_text(_toml({"server": server, "storage": storage, **sections}))
         with (tmp_path / "log").open("w") as log:

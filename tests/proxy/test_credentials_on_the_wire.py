@@ -20,13 +20,13 @@ import pytest
 from aiohttp import web
 from sqlalchemy import Engine
 
-from ledger import store
 from ledger.accounts import changes as accounts
 from ledger.accounts.configured import Description
 from ledger.accounts.pool import read_fleet
 from proxy.errors import CredentialError
 from proxy.service import Service
 from settings.model import Settings
+from tests.support.ledgers import migrated
 
 
 @dataclass
@@ -96,9 +96,7 @@ def serve(provider: Provider, tmp_path: Path) -> Serve:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Engine:
-    engine = store.writer(store.sqlite_url(tmp_path / "usage.db"))
-    store.migrate(engine)
-    return engine
+    return migrated(tmp_path / "usage.db")
 
 
 @pytest.fixture

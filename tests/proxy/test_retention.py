@@ -15,12 +15,13 @@ from sqlalchemy import func, select
 
 from ledger.requests.writes import record
 from ledger.schema import request_hourly, request_rows
-from ledger.store import migrate, sqlite_url, writer
+from ledger.store import sqlite_url, writer
 from ledger.upkeep import retention
 from ledger.upkeep.checking import check
 from simulator.provider.script import Answer, script
 from simulator.provider.upstream import serve
 from tests.proxy.test_process import USAGE, ask, rows
+from tests.support.ledgers import migrated
 
 if TYPE_CHECKING:
     from tests.proxy.conftest import MakeEvent, Program, Scene
@@ -34,8 +35,7 @@ PRUNE = (
 
 def fill(database: Path, make_event: MakeEvent, number: int) -> None:
     """Requests that are a hundred days old."""
-    engine = writer(sqlite_url(database))
-    migrate(engine)
+    engine = migrated(database)
     begin = datetime.now(UTC) - timedelta(days=100)
     with engine.begin() as connection:
         record(connection, [make_event(requested_at=begin + timedelta(minutes=n)) for n in range(number)])

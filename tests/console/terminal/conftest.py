@@ -21,11 +21,11 @@ from ledger.pricing.files import current_book
 from ledger.pricing.prices import PriceBook
 from ledger.pricing.table import replace_prices
 from ledger.schema import usage_history
-from ledger.store import migrate, sqlite_url, writer
 from simulator.history.history import History, generate
 from simulator.history.ledger import store
 from simulator.history.plan import days
 from tests.console.conftest import ROOT, Books
+from tests.support.ledgers import migrated
 
 PROMPT = "ready>"
 
@@ -52,8 +52,7 @@ def told(book: PriceBook, tmp_path_factory: pytest.TempPathFactory) -> Told:
     plan = days(date.fromordinal(now.toordinal() - 39), 40, requests_per_day=40)
     history = generate(plan, book)
     past = replace(history, events=tuple(e for e in history.events if e.requested_at < now))
-    engine = writer(sqlite_url(path))
-    migrate(engine)
+    engine = migrated(path)
     with engine.begin() as connection:
         replace_prices(connection, book.prices)
     store(engine, past)

@@ -18,12 +18,12 @@ from console.terminal.view import Look
 from console.terminal.words import UTF8
 from ledger.pricing.prices import DAWN, PriceBook, flat
 from ledger.pricing.table import replace_prices
-from ledger.store import migrate, sqlite_url, writer
 from settings.load import load
 from simulator.history.history import generate
 from simulator.history.ledger import store
 from simulator.history.plan import days
 from tests.console.terminal.test_top import note, text, until
+from tests.support.ledgers import migrated
 
 NOW = datetime(2026, 10, 28, 14, 30, tzinfo=UTC)
 SCREENS = Path(__file__).with_name("screens")
@@ -42,8 +42,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
         events=tuple(event for event in history.events if event.requested_at < NOW),
         samples=tuple(sample for sample in history.samples if sample.recorded_at < NOW),
     )
-    engine = writer(sqlite_url(path))
-    migrate(engine)
+    engine = migrated(path)
     with engine.begin() as connection:
         replace_prices(connection, PRICES.prices)
     store(engine, past)

@@ -27,11 +27,12 @@ from console.terminal.words import ASCII, UTF8
 from ledger.accounts import audit
 from ledger.accounts.pool import read_fleet
 from ledger.pricing.prices import PriceBook
-from ledger.store import migrate, sqlite_url, writer
+from ledger.store import migrate, writer
 from settings.load import load
 from simulator.history.totals import totals
 from tests.console.conftest import Books
 from tests.console.terminal.conftest import Told
+from tests.support.ledgers import migrated
 
 Screen = Pilot[None]
 Open = Callable[..., AbstractAsyncContextManager[Screen]]
@@ -392,8 +393,7 @@ async def test_a_ledger_that_comes_later_is_picked_up(tmp_path: Path, screen: Op
         await until(pilot, lambda: "there is no ledger" in note(pilot))
         path.touch()
         await until(pilot, lambda: "is empty" in note(pilot))
-        engine = writer(sqlite_url(path))
-        migrate(engine)
+        engine = migrated(path)
         books = Books(path, engine)
         books.add(2)
         await shows(pilot, "1/2")

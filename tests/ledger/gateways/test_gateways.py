@@ -9,17 +9,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from ledger import store
 from ledger.gateways import failures, gaps, states
 from ledger.gateways.values import Check, GatewayFailure, GatewayGap, GatewayState
+from tests.support.ledgers import migrated
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[Connection]:
-    engine = store.writer(store.sqlite_url(tmp_path / "usage.db"))
-    store.migrate(engine)
+    engine = migrated(tmp_path / "usage.db")
     with engine.begin() as opened:
         yield opened
     engine.dispose()

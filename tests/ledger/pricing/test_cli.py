@@ -19,9 +19,9 @@ from ledger.pricing.files import CATALOGUE, load_catalogue
 from ledger.pricing.prices import Card, Price, PriceBook, Rates
 from ledger.pricing.table import price_book, replace_prices
 from ledger.requests.writes import record
-from ledger.store import migrate, sqlite_url, writer
 from ledger.values import Usage
 from tests.ledger.conftest import Ask
+from tests.support.ledgers import migrated
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 
@@ -31,8 +31,7 @@ def ledger(tmp_path: Path) -> Callable[[Callable[[Any], object]], None]:
     """Writes to the ledger of the folder."""
 
     def write(change: Callable[[Any], object]) -> None:
-        engine = writer(sqlite_url(tmp_path / "usage.db"))
-        migrate(engine)
+        engine = migrated(tmp_path / "usage.db")
         with engine.begin() as connection:
             change(connection)
         engine.dispose()

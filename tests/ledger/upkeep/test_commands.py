@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import text
 
 from ledger.requests.writes import record
-from ledger.store import migrate, sqlite_url, writer
+from ledger.store import sqlite_url, writer
 from ledger.upkeep import copies
 from ledger.values import RequestEvent
 from tests.ledger.conftest import Ask
+from tests.support.ledgers import migrated
 
 
 @pytest.fixture
@@ -26,8 +27,7 @@ def filled(ask: Ask, make_event: Callable[..., RequestEvent]) -> None:
 
 
 def change(statement: str) -> None:
-    engine = writer(sqlite_url(Path("usage.db")))
-    migrate(engine)
+    engine = migrated(Path("usage.db"))
     if statement:
         with engine.begin() as connection:
             connection.execute(text(statement))

@@ -24,6 +24,7 @@ from ledger.schema import request_hourly, request_rows
 from ledger.store import migrate, sqlite_url, writer
 from ledger.upkeep import copies
 from ledger.values import RequestEvent
+from tests.support.ledgers import migrated
 
 NOW = datetime(2026, 8, 21, 12, tzinfo=UTC)
 ROOT = Path(__file__).parents[3]
@@ -36,8 +37,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ledger(file: Path, make_event: Callable[..., RequestEvent]) -> Iterator[Engine]:
-    engine = writer(sqlite_url(file))
-    migrate(engine)
+    engine = migrated(file)
     with engine.begin() as connection:
         record(connection, [make_event() for _ in range(50)])
     yield engine
@@ -191,8 +191,7 @@ def test_what_is_no_backup_is_refused_in_one_line(ledger: Engine, file: Path, wh
 
 def test_an_upgrade_makes_a_backup_first(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "usage.db"
-    engine = writer(sqlite_url(file))
-    migrate(engine)
+    engine = migrated(file)
     copy = tmp_path / "usage.db.before-0099"
     assert not list(tmp_path.glob("*before*"))  # a new ledger needs none
     with engine.begin() as connection:
@@ -231,8 +230,7 @@ def test_processes_that_start_together_wait_for_the_one_that_copies(
 def test_an_upgrade_without_space_for_a_backup_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = writer(sqlite_url(tmp_path / "usage.db"))
-    migrate(engine)
+    engine = migrated(tmp_path / "usage.db")
     _downgrade(engine, "")
     monkeypatch.setattr(copies, "free_bytes", lambda target: 10)
     migrate(engine)
@@ -243,8 +241,7 @@ def test_an_upgrade_without_space_for_a_backup_says_so(
 
 
 def test_a_newer_ledger_is_refused_in_one_line_and_left_alone(tmp_path: Path) -> None:
-    engine = writer(sqlite_url(tmp_path / "usage.db"))
-    migrate(engine)
+    engine = migrated(tmp_path / "usage.db")
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(StoreError, match=r"newer version of Quotascope \(schema 9999") as caught:

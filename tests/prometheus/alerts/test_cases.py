@@ -28,10 +28,17 @@ def test_alerts_and_files_match_one_to_one() -> None:
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 def test_an_alert_fires_exactly_when_it_should(
-    alert: Alert, built: Path, promtool: Callable[..., subprocess.CompletedProcess[str]]
+    alert: Alert, built: Path, tmp_path: Path, promtool: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    shutil.copy(file_of(alert), built)
-    result = promtool("test", "rules", built / file_of(alert).name)
+    """Each is evaluated alone: with all the others at every step it would take ten times as long."""
+    shutil.copytree(built / "rules", tmp_path / "rules")
+    document = yaml.safe_load((built / "rules/alerts.yml").read_text(encoding="utf-8"))
+    for group in document["groups"]:
+        group["rules"] = [rule for rule in group["rules"] if rule["alert"] == alert.name]
+    document["groups"] = [group for group in document["groups"] if group["rules"]]
+    (tmp_path / "rules/alerts.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    shutil.copy(file_of(alert), tmp_path)
+    result = promtool("test", "rules", tmp_path / file_of(alert).name)
     assert result.returncode == 0, result.stdout
 
 

@@ -15,7 +15,6 @@ import aiohttp
 import pytest
 from sqlalchemy import Engine, text
 
-from ledger import store
 from ledger.accounts import affinity as sticky
 from ledger.accounts import changes as accounts
 from ledger.accounts.affinity import Stay
@@ -35,6 +34,7 @@ from proxy.routing.counters import Counting
 from proxy.routing.failure import Failure
 from proxy.routing.router import Router, Rules
 from proxy.routing.score import Weights
+from tests.support.ledgers import migrated
 
 pytestmark = pytest.mark.slow
 
@@ -51,8 +51,7 @@ class Process:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Engine:
-    engine = store.writer(store.sqlite_url(tmp_path / "usage.db"))
-    store.migrate(engine)
+    engine = migrated(tmp_path / "usage.db")
     with engine.begin() as connection:
         for name in ("anna", "ben"):
             accounts.add(connection, Description(name, "env:KEY"), datetime.now(UTC))
