@@ -20,7 +20,7 @@ from collector.decoder import Decoder
 from collector.gateway import Gateway
 from collector.inbox import PENDING, UNDECODABLE, Inbox
 from collector.scrape import scrape
-from collector.server import application, listening
+from collector.server import SHUTDOWN_SECONDS, application
 from ledger import store
 from ledger.gateways.values import GatewayState
 from ledger.pricing.current import CurrentPrices
@@ -31,6 +31,7 @@ from ledger.upkeep.retention import Keep, Upkeep
 from ledger.values import DEFAULT_ACCOUNT
 from ledger.writing import OpenLedger
 from metrics.collector import EVENTS
+from serving.service import listening
 from settings.errors import SettingsError
 from settings.gateways import Gateway as Table
 from settings.model import Settings, guard, split_address
@@ -105,7 +106,9 @@ class Service:
             guard(settings, own.listen_addr),
             token.get_secret_value() if token else None,
         )
-        self.port = await stack.enter_async_context(listening(app, *split_address(own.listen_addr)))
+        at = split_address(own.listen_addr)
+        server = listening(app, "collector", *at, shutdown_seconds=SHUTDOWN_SECONDS)
+        self.port = await stack.enter_async_context(server)
         storage = settings.storage
         url = store.ledger_url(storage.database_url, storage.database_path)
         upkeep = Upkeep(url, Keep(*storage.retention.days))

@@ -1,7 +1,6 @@
 """Errors of the console.
 
 ConsoleError
-├── ListenError    the address cannot be listened on
 ├── ChoiceError    an address names a time, a condition or a zone that is none; the text names it
 └── PageError      a page that is not there, or an action that may not be; it has its HTTP status
 """
@@ -11,10 +10,6 @@ from __future__ import annotations
 
 class ConsoleError(Exception):
     """Base of all that the console raises; its text is one line for a person."""
-
-
-class ListenError(ConsoleError):
-    """The address of `[console] listen_addr` is taken, forbidden or not of this machine."""
 
 
 class ChoiceError(ConsoleError):

@@ -12,10 +12,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from exporter.app import application, listening
+from exporter.app import SHUTDOWN_SECONDS, application
 from exporter.audit import Audit
 from exporter.ending import LastResort
-from exporter.errors import ExporterError
 from exporter.log import keep_addresses_out
 from exporter.scrape import Scrape, Scraper
 from exporter.sharing import Shared, Watch
@@ -23,6 +22,7 @@ from exporter.source import Source
 from exporter.stores import source
 from ledger import process_log
 from ledger.errors import LedgerError
+from serving.service import listening
 from settings.errors import SettingsError
 from settings.lifetime import end_with_parent, stopping_signals
 from settings.load import load
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         with closing(source(settings, arguments.store)) as store:
             scraper = Scraper(store, mode)
             return _print(scraper) if arguments.once else _serve(settings, store, scraper)
-    except (SettingsError, LedgerError, ExporterError) as error:
+    except (SettingsError, LedgerError) as error:
         print(f"exporter: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # before the server had its own handler
@@ -105,7 +105,8 @@ async def _until_stopped(app: web.Application, address: str, last_resort: LastRe
     stop = asyncio.Event()
     for number in stopping_signals():
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with listening(app, *split_address(address)) as port:
+    at = split_address(address)
+    async with listening(app, "exporter", *at, shutdown_seconds=SHUTDOWN_SECONDS) as port:
         print(f"exporter: http://{address.rpartition(':')[0]}:{port}/metrics", flush=True)
         await stop.wait()
         last_resort.begin()

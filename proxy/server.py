@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from proxy.errors import ProxyError, Refused
-from proxy.http.connection import Connection, ConnectionServer
 from proxy.http.path import split_target
 from proxy.http.response_head import error_response, json_response
 from proxy.http.routes import METHODS, REFUSED_METHODS, backend_route, route
 from proxy.http.upstream import Upstream
 from proxy.relay.context import Target
 from proxy.relay.relay import Relay
+from serving.connection import Connection, ConnectionServer
+from serving.service import authorized
 from settings.callers import Guard
 
 BACKEND = "/backend-api/"
@@ -98,11 +98,7 @@ class Application:
         return web.Response(body=text, headers={"Content-Type": kind})
 
     def _may_scrape(self, request: web.BaseRequest) -> bool:
-        token = self._site.token
-        given = request.headers.get("Authorization", "")
-        return token is None or hmac.compare_digest(
-            given.encode("utf-8", "surrogateescape"), f"Bearer {token}".encode()
-        )
+        return authorized(request.headers.get("Authorization", ""), self._site.token)
 
     async def _healthz(self, request: web.BaseRequest) -> web.StreamResponse:
         return json_response(200, {"status": "ok"})
@@ -122,6 +118,10 @@ def _method_refused(method: str) -> web.Response:
     return answer
 
 
+def _error_answer(status: int, code: str, problem: str) -> web.Response:
+    return error_response(ProxyError(problem), status, code)
+
+
 class Server:
     """A listening socket with the application behind it.
 
@@ -134,6 +134,7 @@ class Server:
         self._grace = grace
         self._server = ConnectionServer(
             application,
+            error_answer=_error_answer,
             handler_cancellation=True,  # a caller who leaves ends its request at the provider too
             auto_decompress=False,
             keepalive_timeout=KEEPALIVE_SECONDS,

@@ -14,9 +14,9 @@ from console.errors import ConsoleError
 from console.store import Ledger
 from console.web.app import application
 from console.web.passwords import hashed
-from console.web.serving import listening
 from ledger import process_log
 from ledger.errors import LedgerError
+from serving.service import listening
 from settings.errors import SettingsError
 from settings.lifetime import end_with_parent, stopping_signals
 from settings.load import load
@@ -46,6 +46,9 @@ exit codes: 0 ended by SIGTERM or Ctrl-C; 2 bad configuration, or the address ca
 """
 
 
+SHUTDOWN_SECONDS = 3.0
+
+
 def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     """Serve the page; returns the exit code."""
     arguments = _parser().parse_args(argv)
@@ -70,7 +73,8 @@ async def _serve(settings: Settings, ledger: Ledger) -> None:
     for number in stopping_signals():
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     address = settings.console.listen_addr
-    async with listening(application(settings, ledger), *split_address(address)) as port:
+    app, at = application(settings, ledger), split_address(address)
+    async with listening(app, "console", *at, shutdown_seconds=SHUTDOWN_SECONDS, cancels=True) as port:
         print(f"console: http://{address.rpartition(':')[0]}:{port}/", flush=True)
         await stop.wait()
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -17,7 +15,7 @@ from yarl import URL
 
 from proxy.errors import ProxyError, UpstreamError, UpstreamTimeout
 from proxy.http.idle import IdleLife
-from proxy.http.wire import Body, RelayProtocol, RelayRequest
+from proxy.http.wire import Body, RelayProtocol, RelayRequest, pool
 
 _MAX_HEADER = 64 * 1024
 _READ_SIZE = 64 * 1024
@@ -65,10 +63,8 @@ class Upstream:
         self._key = ConnectionKey(
             self._url.raw_host or "", self._url.port, secure, True, None, None, None, None
         )
-        self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
         self._idle_life = IdleLife()
-        factory = partial(RelayProtocol, asyncio.get_running_loop(), self._idle_life.ended)
-        self._connector._factory = factory  # type: ignore[assignment]
+        self._connector = pool(self._idle_life.ended)
         self._timeout = aiohttp.ClientTimeout(total=None, connect=limits.connect)
         self._idle = limits.idle
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from time import monotonic
 
 import aiohttp
@@ -71,6 +72,10 @@ class RelayProtocol(ResponseHandler):
         self._idle = self.idle if self.reused else None
         self.reused, self.heard = True, False
 
+    async def drain(self) -> None:
+        """Wait until the provider has taken what was written."""
+        await self._drain_helper()
+
     def data_received(self, data: bytes) -> None:
         self.heard = True
         self._heard_at = monotonic()
@@ -106,6 +111,13 @@ class RelayProtocol(ResponseHandler):
         if payload is not None and not payload.is_eof() and payload.exception() is None:
             late = isinstance(exc, TimeoutError)
             payload.set_exception(exc if late else aiohttp.ClientPayloadError(f"the body broke off: {exc!r}"))
+
+
+def pool(ended: Callable[[float], None]) -> aiohttp.TCPConnector:
+    """A pool of these connections."""
+    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
+    connector._factory = partial(RelayProtocol, asyncio.get_running_loop(), ended)  # type: ignore[assignment]
+    return connector
 
 
 class RelayRequest(ClientRequest):
@@ -179,14 +191,14 @@ class RelayRequest(ClientRequest):
         """Write a body as it comes. When it breaks off, so does the connection: the provider must not
         take it for complete."""
         protocol = conn.protocol
-        assert protocol is not None
+        assert isinstance(protocol, RelayProtocol)
         try:
             self._write(conn, self._head)
             async for chunk in chunks:
                 self._write(conn, b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._in_chunks else chunk)
                 if protocol.writing_paused:
                     async with asyncio.timeout(self._idle):
-                        await protocol._drain_helper()
+                        await protocol.drain()
             if self._in_chunks:
                 self._write(conn, b"0\r\n\r\n")
             protocol.start_timeout()

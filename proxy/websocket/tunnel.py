@@ -28,7 +28,7 @@ class Pipe:
     """One direction. aiohttp feeds it like one of its own parsers once a connection has switched.
 
     Args:
-        source, sink: aiohttp protocols of the two connections.
+        source, sink: the two connections.
     """
 
     def __init__(self, source: Any, sink: Any, sieve: Sieve, ready: Ready | None = None) -> None:
@@ -68,7 +68,7 @@ class Pipe:
                 if self._sink.transport is None or self._sink.transport.is_closing():
                     return
                 self._sink.transport.write(passing)
-                await self._sink._drain_helper()
+                await self._sink.drain()
                 if self._source.transport is not None:
                     self._source.transport.resume_reading()
             if self._ended and not self._chunks:
@@ -86,7 +86,7 @@ async def join(
     """Pass bytes both ways until one side closes, then close the other; returns who closed first.
 
     Args:
-        client, upstream: aiohttp protocols of connections that have both switched.
+        client, upstream: connections that have both switched.
     """
     up, down = Pipe(client, upstream, from_client, ready), Pipe(upstream, client, from_upstream)
     client.set_parser(up)

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from collector.server import application, listening
+from collector.server import application
+from serving.service import listening
 from settings.callers import LOCAL
 
 TOKEN = "correct-horse-battery"
@@ -19,7 +20,8 @@ async def collector(token: str | None = None) -> AsyncIterator[int]:
     async def scrape() -> bytes:
         return b"up 1\n"
 
-    async with listening(application(scrape, lambda: None, LOCAL, token), "127.0.0.1", 0) as port:
+    app = application(scrape, lambda: None, LOCAL, token)
+    async with listening(app, "collector", "127.0.0.1", 0, shutdown_seconds=1) as port:
         yield port
 
 

@@ -4,18 +4,23 @@ import asyncio
 import gzip
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import aiohttp
 import pytest
+from aiohttp import web
 
-from exporter.app import application, authorized, listening
-from exporter.errors import ListenError
+from exporter.app import SHUTDOWN_SECONDS, application
 from exporter.scrape import Scrape
+from serving.service import listening
 
 GOOD = Scrape(b"up 1\n")
 BAD = Scrape(b"up 0\n", {"accounts": "locked", "spend": "locked"})
 TOKEN = "correct horse battery"
+
+
+def serve(app: web.Application) -> AbstractAsyncContextManager[int]:
+    return listening(app, "exporter", "127.0.0.1", 0, shutdown_seconds=SHUTDOWN_SECONDS)
 
 
 @asynccontextmanager
@@ -24,7 +29,7 @@ async def client(
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """A client of a real server on a free port."""
     async with (
-        listening(application(scrape, token), "127.0.0.1", 0) as port,
+        serve(application(scrape, token)) as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
     ):
         yield session
@@ -102,7 +107,7 @@ async def test_a_client_that_leaves_does_not_end_the_scrape_of_another() -> None
 async def test_the_scrape_under_way_is_answered_before_the_end() -> None:
     blocked = Blocked()
     async with aiohttp.ClientSession() as session:
-        async with listening(application(blocked), "127.0.0.1", 0) as port:
+        async with serve(application(blocked)) as port:
             scrape = asyncio.create_task(session.get(f"http://127.0.0.1:{port}/metrics"))
             assert await asyncio.to_thread(blocked.begun.wait, 10)
             asyncio.get_running_loop().call_later(0.2, blocked.go.set)
@@ -149,42 +154,10 @@ class TestToken:
         async with client(lambda: GOOD, TOKEN) as session, session.get(path) as answer:
             assert answer.status == 200
 
-    def test_bytes_that_are_no_text_are_just_wrong(self) -> None:
-        assert not authorized("Bearer \udcff", TOKEN)
-
-    def test_a_token_beyond_ascii_works(self) -> None:
-        assert authorized("Bearer schlüssel", "schlüssel")
-
-
-class TestListening:
-    async def test_a_taken_port_is_named(self) -> None:
-        async with listening(application(lambda: GOOD), "127.0.0.1", 0) as port:
-            with pytest.raises(
-                ListenError, match=rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use"
-            ):
-                async with listening(application(lambda: GOOD), "127.0.0.1", port):
-                    pass
-
-    async def test_an_address_of_another_machine_is_named(self) -> None:
-        with pytest.raises(ListenError, match=r"cannot listen on 192\.0\.2\.1:0: Cannot assign"):
-            async with listening(application(lambda: GOOD), "192.0.2.1", 0):
-                pass
-
-    async def test_a_host_without_an_address_is_named(self) -> None:
-        with pytest.raises(ListenError, match=r"cannot listen on nowhere\.invalid:0: "):
-            async with listening(application(lambda: GOOD), "nowhere.invalid", 0):
-                pass
-
-    async def test_the_port_is_free_afterwards(self) -> None:
-        async with listening(application(lambda: GOOD), "127.0.0.1", 0) as port:
-            pass
-        async with listening(application(lambda: GOOD), "127.0.0.1", port) as again:
-            assert again == port
-
 
 async def test_a_scrape_is_compressed_for_who_accepts_that() -> None:
     long = Scrape(b"".join(b'up{account="%d"} 1\n' % number for number in range(1_000)))
-    async with listening(application(lambda: long), "127.0.0.1", 0) as port:
+    async with serve(application(lambda: long)) as port:
         async with aiohttp.ClientSession(auto_decompress=False) as session:
             address = f"http://127.0.0.1:{port}/metrics"
             async with session.get(address, headers={"Accept-Encoding": "gzip"}) as answer:

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from exporter.app import application, listening
+from exporter.app import application
 from exporter.scrape import Scrape
+from serving.service import listening
 from settings.model import Settings, guard
 
 TOKEN = "correct-horse-battery"
@@ -19,7 +20,8 @@ TOKEN = "correct-horse-battery"
 @asynccontextmanager
 async def exporter(address: str = "127.0.0.1:8789", token: str | None = None) -> AsyncIterator[int]:
     rule = guard(Settings(), address)
-    async with listening(application(lambda: Scrape(b"up 1\n"), token, guard=rule), "127.0.0.1", 0) as port:
+    app = application(lambda: Scrape(b"up 1\n"), token, guard=rule)
+    async with listening(app, "exporter", "127.0.0.1", 0, shutdown_seconds=1) as port:
         yield port
 
 

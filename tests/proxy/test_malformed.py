@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.http import connection
-from proxy.http.connection import Told, encoded_target
+from serving import connection
+from serving.connection import RateLimitedLog, encoded_target
 
 if TYPE_CHECKING:
     from tests.proxy.conftest import Scene, Wire
@@ -119,7 +119,7 @@ async def test_a_flood_of_them_is_a_line_now_and_then(
         await sent(scene, b"POST /v1/responses HTTP/1.1\r\nX: \x01\r\n\r\n")
     (record,) = caplog.records
     assert record.message == "malformed request from 127.0.0.1: BadHttpMessage"
-    monkeypatch.setattr(connection, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(connection, "LOG_SECONDS", 0.0)
     await sent(scene, b"POST /v1/responses HTTP/1.1\r\nX: \x01\r\n\r\n")
     assert caplog.records[-1].message.endswith("(49 more of this kind before)")
 
@@ -187,7 +187,7 @@ def test_only_the_request_line_is_encoded() -> None:
 
 
 def test_each_kind_is_told_for_itself(caplog: pytest.LogCaptureFixture) -> None:
-    tell = Told()
+    tell = RateLimitedLog()
     for kind in ("a", "b", "a", "b"):
         tell(logging.WARNING, kind, f"text of {kind}")
     assert caplog.messages == ["text of a", "text of b"]

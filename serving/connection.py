@@ -1,14 +1,13 @@
-"""Clients' connections on aiohttp's: what it says of malformed requests is said in our own words, and what it
-does not tell a body's reader is told.
-
-The library's own words hold the request: whole lines with keys, in the log and in the answer.
-"""
+"""Connections of clients, on aiohttp's: a malformed request leaves nothing of its bytes in the log or in the
+answer, where aiohttp's own would show whole lines with their keys; and the reader of a malformed body does
+not wait for the rest of it."""
 
 from __future__ import annotations
 
 import logging
 import re
 import traceback
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -17,26 +16,31 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
-from proxy.errors import ProxyError
-from proxy.http.response_head import error_response
-
 log = logging.getLogger("quotascope.server")
 
-TELL_SECONDS = 10.0
-"""How often a fault of one kind is told; whoever floods the server must not flood the log."""
+LOG_SECONDS = 10.0
+"""How often a fault of one kind is logged; whoever floods the server must not flood the log."""
 
 _LATIN = re.compile(rb"[\x80-\xff]")
 
+ErrorAnswer = Callable[[int, str, str], web.Response]
+"""Makes an answer of our own from its status, a code for programs and one line for people."""
 
-class Told:
-    """Tells each kind of fault, and how often it was seen since."""
+
+def plain_text(status: int, code: str, problem: str) -> web.Response:
+    """An error as a line of text."""
+    return web.Response(status=status, text=f"{problem}\n")
+
+
+class RateLimitedLog:
+    """Logs each kind of fault, and how often it was seen since."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, tuple[float, int]] = {}
 
     def __call__(self, level: int, kind: str, text: str) -> None:
         at, missed = self._kinds.get(kind, (float("-inf"), 0))
-        if monotonic() - at < TELL_SECONDS:
+        if monotonic() - at < LOG_SECONDS:
             self._kinds[kind] = at, missed + 1
             return
         self._kinds[kind] = monotonic(), 0
@@ -46,9 +50,12 @@ class Told:
 class Connection(RequestHandler):
     """A client's connection."""
 
-    def __init__(self, manager: web.Server, told: Told, **options: Any) -> None:
+    def __init__(
+        self, manager: web.Server, faults: RateLimitedLog, error_answer: ErrorAnswer, **options: Any
+    ) -> None:
         super().__init__(manager, **options)
-        self._told = told
+        self._faults = faults
+        self._error_answer = error_answer
         self._body: StreamReader | None = None
         self._in_target = True
 
@@ -56,6 +63,10 @@ class Connection(RequestHandler):
     def busy(self) -> bool:
         """Whether a request is being answered."""
         return self._request_in_progress
+
+    async def drain(self) -> None:
+        """Wait until the client has taken what was written."""
+        await self._drain_helper()
 
     def cut(self) -> None:
         """End what is being answered."""
@@ -81,7 +92,7 @@ class Connection(RequestHandler):
             super().resume_reading(resume_parser)
 
     def _break_off(self) -> None:
-        """Tell the body's reader that the rest of it is malformed; aiohttp's own leaves it waiting."""
+        """End the reading of a body whose rest is malformed; aiohttp's own leaves its reader waiting."""
         request = self._current_request
         if request is None or not self._messages or not isinstance(self._messages[-1][0], _ErrInfo):
             return
@@ -97,14 +108,15 @@ class Connection(RequestHandler):
     ) -> web.StreamResponse:
         """The answer to what cannot be read as a request, or made our own code fail."""
         if status >= 500:
-            self.log_exception(exc_info=exc)
-            answer = error_response(ProxyError("this request made the proxy fail"), 500, "internal_error")
+            if not isinstance(exc, ConnectionError):  # the client has left
+                self.log_exception(exc_info=exc)
+            answer = self._error_answer(500, "internal_error", "this request failed unexpectedly")
         else:
             status = 431 if isinstance(exc, LineTooLong) else status
             kind = type(exc).__name__
-            self._told(logging.WARNING, kind, f"malformed request from {request.remote}: {kind}")
+            self._faults(logging.WARNING, kind, f"malformed request from {request.remote}: {kind}")
             problem = "a line is too long" if status == 431 else "this is not a request by RFC 9112"
-            answer = error_response(ProxyError(problem), status, "malformed_request")
+            answer = self._error_answer(status, "malformed_request", problem)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun already")
         answer.force_close()
@@ -115,18 +127,29 @@ class Connection(RequestHandler):
         error = exc_info if isinstance(exc_info, BaseException) else None
         place = "".join(traceback.format_tb(error.__traceback__)) if error is not None else ""
         kind = type(error).__name__
-        self._told(logging.ERROR, f"{kind}{place}", f"a request failed unexpectedly: {kind}\n{place}".strip())
+        self._faults(
+            logging.ERROR, f"{kind}{place}", f"a request failed unexpectedly: {kind}\n{place}".strip()
+        )
 
 
 class ConnectionServer(web.Server):
     """Makes the connections."""
 
-    def __init__(self, handler: Any, **options: Any) -> None:
+    def __init__(self, handler: Any, *, error_answer: ErrorAnswer = plain_text, **options: Any) -> None:
         super().__init__(handler, access_log=None, **options)
-        self._told = Told()
+        self._faults = RateLimitedLog()
+        self._error_answer = error_answer
 
     def __call__(self) -> RequestHandler:
-        return Connection(self, self._told, loop=self._loop, **self._kwargs)
+        return Connection(self, self._faults, self._error_answer, loop=self._loop, **self._kwargs)
+
+
+class ApplicationRunner(web.AppRunner):
+    """Runs an application on these connections; aiohttp has no other way to say which ones it gets."""
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        return ConnectionServer(made.request_handler, request_factory=made.request_factory, **self._kwargs)
 
 
 def encoded_target(data: bytes) -> bytes:

@@ -1,0 +1,1 @@
+"""What the servers of all services have in common: proxy, exporter, collector and console."""

@@ -1,0 +1,84 @@
+"""Private names of libraries: where they are used, and that they are there. A minor version may move them."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_writer import StreamWriter
+from prometheus_client import CollectorRegistry, Histogram
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("serving", "proxy", "exporter", "collector", "console", "metrics", "run", "simulator", "bench")
+
+SERVER = {
+    *("_current_request", "_drain_helper", "_messages", "_payload_parser", "_reading_paused"),
+    *("_request_count", "_request_in_progress", "_task_handler", "_upgraded"),
+}
+CLIENT = {"_drain_helper", "_payload", "_reading_paused"}
+RESPONSE = {"_keep_alive", "_must_be_empty_body", "_payload_writer", "_req", "_start"}
+WRITER = {"_headers_buf", "_headers_written"}
+HISTOGRAM = {"_buckets", "_sum", "_upper_bounds"}
+
+PLACES = {
+    "serving/connection.py": {*SERVER, "_kwargs", "_loop", "_make_server"},
+    "proxy/http/wire.py": {*CLIENT, "_factory"},
+    "proxy/http/response_head.py": RESPONSE | WRITER,
+    "proxy/observers/registry.py": HISTOGRAM,
+}
+"""The only modules that may use such names, and which."""
+
+
+OURS_TOO = {"_kwargs", "_loop", "_messages", "_payload", "_start", "_sum"}
+"""Names that our own classes have elsewhere, too."""
+
+
+def names_in(path: Path) -> set[str]:
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    return {node.attr for node in nodes if isinstance(node, ast.Attribute)} | {
+        node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+
+def test_they_are_used_in_four_modules_alone() -> None:
+    private = set().union(*PLACES.values()) - OURS_TOO
+    found = {
+        path.relative_to(ROOT).as_posix(): used
+        for room in ROOMS
+        for path in sorted((ROOT / room).rglob("*.py"))
+        if (used := names_in(path) & private)
+    }
+    assert found == {place: names - OURS_TOO for place, names in PLACES.items()}
+
+
+async def test_aiohttps_are_there() -> None:
+    server = web.Server(lambda request: web.Response(), access_log=None)  # type: ignore[arg-type, return-value]
+    handler = server()
+    for name in SERVER:
+        assert hasattr(handler, name), name
+    client = ResponseHandler(server._loop)
+    for name in CLIENT:
+        assert hasattr(client, name), name
+    assert {"_kwargs", "_loop"} <= set(vars(server))
+    assert hasattr(web.AppRunner, "_make_server")
+    writer = StreamWriter(client, server._loop)
+    assert (writer._headers_buf, writer._headers_written) == (None, False)
+    for name in RESPONSE:
+        assert hasattr(web.StreamResponse(), name), name
+    connector = aiohttp.TCPConnector()
+    assert isinstance(connector._factory(), ResponseHandler)
+    await connector.close()
+
+
+def test_prometheus_clients_are_there() -> None:
+    histogram = Histogram("seconds", "Some.", buckets=(1, 2), registry=CollectorRegistry())
+    histogram.observe(1.5)
+    buckets: list[Any] = histogram._buckets
+    assert list(histogram._upper_bounds) == [1.0, 2.0, float("inf")]
+    assert [bucket.get() for bucket in buckets] == [0.0, 1.0, 0.0]
+    assert histogram._sum.get() == pytest.approx(1.5)
