@@ -50,7 +50,10 @@ def _quota(options: argparse.Namespace) -> None:
 
 
 def _dashboards(_: argparse.Namespace) -> None:
-    print(dashboards.table(dashboards.measure()), flush=True)
+    costs = dashboards.measure()
+    print(dashboards.table(costs), flush=True)
+    if over := dashboards.over_budget(costs):
+        raise SystemExit(f"more than {dashboards.MOST:,} samples at 7 days: {', '.join(over)}")
 
 
 def _fleet(options: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ _VALUES = {
     "instance": ("127.0.0.1:8787",),
     "display": ("somebody@example.com",),
     "plan_type": ("plus",),
+    "window": ("5h", "7d", "30d"),
 }
 
 
@@ -66,16 +68,26 @@ class Kept:
     every: timedelta = SCRAPE
 
 
-def scraped() -> Iterator[Kept]:
-    """What a Prometheus has, as far as any panel reaches when a dashboard shows seven days."""
+def scraped(queries: str) -> Iterator[Kept]:
+    """What a Prometheus has, as far as any panel reaches when a dashboard shows seven days.
+
+    Args:
+        queries: all of them: a family none of whose windows is read sample by sample needs no more samples
+            than one for each look at it.
+    """
     lines = (proxy.COST, proxy.REQUESTS)
-    counters = [f for f in proxy.FAMILIES if f.kind == "counter" and f not in lines]
-    others = [f for f in proxy.FAMILIES if f.kind != "counter"]
+    others = [f for f in proxy.FAMILIES if f not in lines]
+    whole = {
+        f
+        for f in others
+        if re.search(rf"\b{f.bucket if f.buckets else f.name}({{[^}}]*}})?\[[^:\]]+\]", queries)
+    }
     yield Kept(lines, 15 * DAY)
     # With our rules, panels read two hours of counters by account.
-    yield Kept([f for f in counters if "account_id" in f.labels], 2 * HOUR)
-    yield Kept([f for f in counters if "account_id" not in f.labels], WEEK)
-    yield Kept(others, WEEK)
+    yield Kept([f for f in others if "account_id" in f.labels], 2 * HOUR)
+    others = [f for f in others if "account_id" not in f.labels]
+    yield Kept([f for f in others if f in whole], WEEK)
+    yield Kept([f for f in others if f not in whole], WEEK, _WITHIN_LOOKBACK)
     yield Kept([f for f in exporter.FAMILIES if f in _OVER_TIME], WEEK, _WITHIN_LOOKBACK)
     yield Kept([f for f in exporter.FAMILIES if f not in _OVER_TIME], 2 * HOUR)
     yield Kept([collector.EVENTS, collector.GAP_SECONDS, collector.PENDING, collector.LAST_EVENT], WEEK)

@@ -45,13 +45,31 @@ MARKS = MetricFamily(
     "Marks by process and event, of all accounts, once a minute: a thousand accounts are one series.",
     (*JOB_AND_INSTANCE, "event"),
 )
+REQUESTS = MetricFamily(
+    "job_instance:codex_lb_proxy_requests:sum_total",
+    "counter",
+    "Requests by process, once a minute: whether there is traffic, and whether a process began again.",
+    JOB_AND_INSTANCE,
+)
+PROMPT_TOKENS = MetricFamily(
+    "job_instance:token_usage_prompt:sum_total",
+    "counter",
+    "Prompt tokens by process, of all keys, once a minute: a thousand keys are one series.",
+    JOB_AND_INSTANCE,
+)
+COMPLETION_TOKENS = MetricFamily(
+    "job_instance:token_usage_completion:sum_total",
+    "counter",
+    "Completion tokens by process, of all keys, once a minute: a thousand keys are one series.",
+    JOB_AND_INSTANCE,
+)
 RESETS = MetricFamily(
     "job_instance:codex_lb_secondary_resets:sum_total",
     "counter",
     "Resets of weekly quota windows by exporter, of all accounts, once a minute.",
     JOB_AND_INSTANCE,
 )
-MINUTELY: tuple[MetricFamily, ...] = (COST, MARKS, RESETS)
+MINUTELY: tuple[MetricFamily, ...] = (COST, REQUESTS, PROMPT_TOKENS, COMPLETION_TOKENS, MARKS, RESETS)
 """Counters as they stand, summed over labels that no panel asks for."""
 
 
@@ -84,8 +102,8 @@ def _hourly(source: MetricFamily, *labels: str) -> Hourly:
 HOURLY_ACCOUNT_COST = _hourly(proxy_metrics.ACCOUNT_COST, "account_id")
 HOURLY_ACCOUNT_REQUESTS = _hourly(proxy_metrics.ACCOUNT_REQUESTS, "account_id")
 HOURLY_ACCOUNT_ERRORS = _hourly(proxy_metrics.ACCOUNT_ERRORS, "account_id")
-HOURLY_ACCOUNT_RETRIES = _hourly(proxy_metrics.ACCOUNT_RETRIES, "account_id", "api")
-HOURLY_ACCOUNT_UNPRICED = _hourly(proxy_metrics.ACCOUNT_UNPRICED, "account_id", "api")
+HOURLY_ACCOUNT_RETRIES = _hourly(proxy_metrics.ACCOUNT_RETRIES, "account_id")
+HOURLY_ACCOUNT_UNPRICED = _hourly(proxy_metrics.ACCOUNT_UNPRICED, "account_id")
 
 HOURLY_KEY_REQUESTS = _hourly(proxy_metrics.API_KEY_REQUESTS, "api_key")
 HOURLY_KEY_ERRORS = _hourly(proxy_metrics.KEY_ERRORS, "api_key")

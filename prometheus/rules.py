@@ -40,6 +40,9 @@ def by_the_minute() -> tuple[RecordingRule, ...]:
         # The process stays in the labels: a restart is then a reset that increase() sees, and a model
         # that turns up later adds to it without losing its first request.
         _summed(names.COST, proxy_metrics.COST),
+        _summed(names.REQUESTS, proxy_metrics.REQUESTS),
+        _summed(names.PROMPT_TOKENS, proxy_metrics.KEY_PROMPT_TOKENS),
+        _summed(names.COMPLETION_TOKENS, proxy_metrics.KEY_COMPLETION_TOKENS),
         _summed(names.MARKS, proxy_metrics.LB_MARK),
         _summed(names.RESETS, exporter_metrics.SECONDARY_RESETS),
     )

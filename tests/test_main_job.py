@@ -128,7 +128,7 @@ async def first_half_of_a_minute() -> None:
 def answers(url: str, now: datetime) -> Mapping[str, Mapping[str, float]]:
     """The newest value of every series of every panel of the Overview, by title and legend."""
     # fifteen minutes are few enough for the panels' shortest step
-    variables = {"model": ".*", "api": ".*", "top": "10", "resolution": "2s"}
+    variables = {"model": ".*", "api": ".*", "top": "10", "resolution": "2s", "coarse": "2s"}
     view = grafana_time.View(now, "now-15m", scrape_interval=SECOND, variables=variables)
     found = {}
     for panel in dashboards(RULES)["overview"]["panels"]:

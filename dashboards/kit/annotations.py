@@ -28,7 +28,7 @@ def deploys() -> Json:
 
 def restarts() -> Json:
     """A counter that begins again: the proxy was restarted, by a deploy or by a crash."""
-    expr = f"sum by (instance) (resets({select(names.COST)}[{WINDOW}])) > 0"
+    expr = f"sum by (instance) (resets({select(names.REQUESTS)}[{WINDOW}])) > 0"
     return _mark("Restarts of the proxy", "orange", DATASOURCE) | _asked(expr, "Proxy restarted", "instance")
 
 

@@ -11,9 +11,6 @@ from dashboards.kit.plain import Json, plain, without
 SCHEMA_VERSION = 39
 TAG = "quotascope"
 
-RESOLUTION_COUNT = 600
-"""Times that counters are read over a range: six for each point of a line."""
-
 _NO_LONGER_READ = {"__inputs", "gnetId", "hideControls", "rows", "sharedCrosshair", "style"}
 _VARIABLES_NO_LONGER_READ = {"auto", "auto_count", "auto_min", "tagValuesQuery", "tagsQuery", "useTags"}
 
@@ -82,12 +79,12 @@ def single_variable(name: str, label: str, query: str, regex: str = "") -> Json:
     return without(plain(template), _VARIABLES_NO_LONGER_READ) | {"current": {}}
 
 
-def resolution_variable(name: str, label: str, least: str) -> Json:
-    """A time that grows with the dashboard's range, and that nobody has to choose."""
+def resolution_variable(name: str, label: str, least: str, count: int) -> Json:
+    """A time that nobody has to choose: the range divided by so much."""
     auto = {"selected": True, "text": "auto", "value": f"$__auto_interval_{name}"}
     return {
         "auto": True,
-        "auto_count": RESOLUTION_COUNT,
+        "auto_count": count,
         "auto_min": least,
         "current": auto,
         "hide": 2,

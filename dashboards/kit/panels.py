@@ -34,6 +34,12 @@ POINTS = 100
 """Of a line over the panel's range. LLM requests are few: with a point for each pixel, the windows of rates
 would be so short that a single request is a spike. So a point stands for a hundredth of what is looked at."""
 
+FEW_POINTS = 50
+"""Of quantiles: each reads all buckets, and needs more requests than a mean to say something."""
+
+SLOW_POINTS = 30
+"""Of what all accounts have used of their weeks: every point asks for several gauges of each account."""
+
 
 def stat(
     about: About,

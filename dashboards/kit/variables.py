@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashboards.kit import frame
+from dashboards.kit.panels import FEW_POINTS, POINTS
 from dashboards.kit.plain import Json
 from dashboards.queries import activity
 from dashboards.queries.identity import accounts
@@ -37,9 +38,14 @@ def accounts_or_all_traffic() -> Json:
 
 
 def resolution(config: RuleConfig) -> Json:
-    """How far apart counters and histograms are read for rates: further in long ranges, which would otherwise
-    read each of millions of samples."""
-    return frame.resolution_variable("resolution", "Resolution", thinned(config))
+    """How far apart counters are read for rates, six times for each point of a line: further in long ranges,
+    which would otherwise read each of millions of samples."""
+    return frame.resolution_variable("resolution", "Resolution", thinned(config), 6 * POINTS)
+
+
+def coarse(config: RuleConfig) -> Json:
+    """The same for histograms, whose lines have half as many points."""
+    return frame.resolution_variable("coarse", "Resolution of histograms", thinned(config), 6 * FEW_POINTS)
 
 
 def top() -> Json:

@@ -13,6 +13,11 @@ FULL_HOURS = (
 )
 
 
-def averaged(config: RuleConfig) -> str:
+def averaged(config: RuleConfig, part: str = "hundredth") -> str:
     """What a rate in panels is an average of: see `panels.POINTS` and `RuleConfig.panel_step`."""
-    return f"averaged over about a hundredth of the time range, at least {duration(config.rate_window)}"
+    return f"averaged over about a {part} of the time range, at least {duration(config.rate_window)}"
+
+
+def of_requests(config: RuleConfig) -> str:
+    """The same of quantiles: see `panels.FEW_POINTS`."""
+    return averaged(config, "fiftieth")

@@ -35,9 +35,9 @@ def _pool(config: RuleConfig) -> Row:
 def _look(config: RuleConfig) -> Row:
     cells = (
         (24, quota.risk(config)),
-        (8, quota.most_used(config)),
-        (8, quota.most_used_short(config)),
-        (8, pool.pace(config)),
+        (6, quota.most_used(config)),
+        (6, quota.most_used_short(config)),
+        (12, quota.windows(config)),
     )
     return Row(panels.row("Who is at risk"), 9, cells)
 
@@ -55,10 +55,11 @@ def _left(config: RuleConfig) -> Row:
 
 def _ends(config: RuleConfig) -> Row:
     cells = (
-        (6, quota.reset_accounts(config)),
-        (6, quota.reset_credits(config)),
-        (6, quota.pacing(config)),
-        (6, quota.most_wasted(config)),
+        (8, pool.pace(config)),
+        (8, quota.pacing(config)),
+        (8, quota.most_wasted(config)),
+        (12, quota.reset_accounts(config)),
+        (12, quota.reset_credits(config)),
     )
     return Row(panels.row("What ends, and what goes to waste"), 9, cells)
 

@@ -99,12 +99,13 @@ def tokens() -> Json:
     """Who uses them up."""
     about = About(
         "Token Usage by API Key",
-        f"Prompt and completion tokens over the dashboard's time range, by key. {ANSWERED} {MASKED}",
+        f"Prompt and completion tokens over the dashboard's time range, by key. {ANSWERED} {FULL_HOURS} "
+        f"Tokens in detail adds up to the minute. {MASKED}",
         "short",
-        "No answer with usage in this range",
+        "No answer with usage in the full hours of this range",
         links=(_TOKENS,),
     )
-    return panels.bar_gauge(about, [queries.tokens_by_key()])
+    return panels.bar_gauge(about, [queries.tokens_in_full_hours()])
 
 
 def directions(config: RuleConfig) -> Json:

@@ -7,7 +7,7 @@ from dashboards.kit.layout import Row, place
 from dashboards.kit.parts import About
 from dashboards.kit.plain import Json
 from dashboards.kit.tables import Column, table
-from dashboards.kit.words import NO_TRAFFIC, averaged
+from dashboards.kit.words import NO_TRAFFIC, averaged, of_requests
 from dashboards.queries import pipeline as queries
 from prometheus import addresses
 from prometheus.config import RuleConfig
@@ -58,7 +58,7 @@ def dashboard(config: RuleConfig) -> Json:
         Row(panels.row("Proxy as a web server"), 7, ((12, statuses(config)), (12, http(config)))),
     )
     return frame.dashboard(
-        UID, TITLE, DESCRIPTION, place(rows), [variables.datasource(), variables.resolution(config)]
+        UID, TITLE, DESCRIPTION, place(rows), [variables.datasource(), variables.coarse(config)]
     )
 
 
@@ -302,9 +302,11 @@ def http(config: RuleConfig) -> Json:
     """How long it takes."""
     about = About(
         "HTTP duration p95",
-        f"Seconds within which 95 of 100 requests were answered to the last byte, {averaged(config)}.",
+        f"Seconds within which 95 of 100 requests were answered to the last byte, {of_requests(config)}.",
         "s",
         NO_TRAFFIC,
         links=(links.dashboard(addresses.OVERVIEW, "Latency by model and API"),),
     )
-    return panels.timeseries(about, [queries.http_seconds(config)], logarithmic=True)
+    return panels.timeseries(
+        about, [queries.http_seconds(config)], logarithmic=True, points=panels.FEW_POINTS
+    )

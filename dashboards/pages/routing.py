@@ -6,7 +6,7 @@ from dashboards.kit import colors, frame, links, panels, variables
 from dashboards.kit.layout import Row, place
 from dashboards.kit.parts import About
 from dashboards.kit.plain import Json
-from dashboards.kit.words import FULL_HOURS, averaged
+from dashboards.kit.words import FULL_HOURS, averaged, of_requests
 from dashboards.panels import attempts
 from dashboards.queries import routing as queries
 from prometheus import addresses
@@ -54,7 +54,8 @@ def dashboard(config: RuleConfig) -> Json:
             ),
         ),
     )
-    choices = [variables.datasource(), variables.api(), variables.top(), variables.resolution(config)]
+    choices = [variables.datasource(), variables.api(), variables.top()]
+    choices += [variables.resolution(config), variables.coarse(config)]
     return frame.dashboard(UID, TITLE, DESCRIPTION, place(rows), choices)
 
 
@@ -118,13 +119,13 @@ def score(config: RuleConfig) -> Json:
     about = About(
         "Tier score p95",
         "The score below which 95 of 100 chosen accounts of a tier were, "
-        f"{averaged(config)}: the tier's weight by the second until the weekly reset, so it rises as resets "
-        "come near. The API filter does not apply.",
+        f"{of_requests(config)}: the tier's weight by the second until the weekly reset, so it rises as "
+        "resets come near. The API filter does not apply.",
         "sci",
         _NO_ROUTING,
         links=(links.dashboard(addresses.ACCOUNTS, "The reset cliff"),),
     )
-    return panels.timeseries(about, [queries.tier_score(config)], logarithmic=True)
+    return panels.timeseries(about, [queries.tier_score(config)], logarithmic=True, points=panels.FEW_POINTS)
 
 
 def marks(config: RuleConfig) -> Json:

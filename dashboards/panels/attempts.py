@@ -33,7 +33,7 @@ def retries_by_account(config: RuleConfig) -> Json:
     about = About(
         "Retries by account",
         "Attempts that failed and were followed by another one over the dashboard's time range, for the "
-        f"accounts with most of them. {FULL_HOURS}",
+        f"accounts with most of them. {FULL_HOURS} The API filter does not apply.",
         "locale",
         "No attempt was repeated in the full hours of this range",
         decimals=0,
@@ -88,7 +88,7 @@ def unpriced_by_account() -> Json:
     about = About(
         "Unpriced by account",
         "Successful requests that no price could be given to over the dashboard's time range, for the "
-        f"accounts with most of them. {FULL_HOURS}",
+        f"accounts with most of them. {FULL_HOURS} The API filter does not apply.",
         "locale",
         "Every successful request of the full hours of this range has a price",
         decimals=0,

@@ -93,4 +93,4 @@ def pace(config: RuleConfig) -> Json:
         links=act(config),
     )
     colors = {"Used": "blue", "Even pace": "#7b7b7b"}
-    return panels.timeseries(about, queries.pace(config), most=100, colors=colors, points=50)
+    return panels.timeseries(about, queries.pace(config), most=100, colors=colors, points=panels.SLOW_POINTS)

@@ -150,7 +150,10 @@ def pacing(config: RuleConfig) -> Json:
         links=act(config),
     )
     return panels.timeseries(
-        about, queries.pacing(config), colors={"Left": "green", "Projected waste": "orange"}, points=50
+        about,
+        queries.pacing(config),
+        colors={"Left": "green", "Projected waste": "orange"},
+        points=panels.SLOW_POINTS,
     )
 
 
@@ -195,6 +198,26 @@ def risk(config: RuleConfig) -> Json:
         Column(worth, "Implied quota", "currencyUSD", 2),
     ]
     return table(about, columns, {"display": "Account", "account_id": ""})
+
+
+def windows(config: RuleConfig) -> Json:
+    """Which of all its windows stops an account, and until when."""
+    about = About(
+        "Usage windows",
+        "Every usage window that the provider reports, by its length or by the model or feature that it "
+        f"limits, the most used ones first, with the time to its reset. {_AT_THE_END}",
+        "percent",
+        NO_QUOTA,
+        decimals=0,
+        links=act(config),
+        value_links=_ITS_HOURS_IN_TABLE,
+    )
+    used, reset = queries.every_window()
+    columns = [
+        Column(used, "Used", "percent", 0, tuple(USED_LIMITS.items())),
+        Column(reset, "Resets in", "dtdurations", 1),
+    ]
+    return table(about, columns, {"display": "Account", "window": "Window", "account_id": ""})
 
 
 def act(config: RuleConfig) -> tuple[links.Link, ...]:

@@ -6,7 +6,7 @@ from dashboards.kit import colors, links, panels
 from dashboards.kit.parts import About
 from dashboards.kit.plain import Json
 from dashboards.kit.tables import Column, table
-from dashboards.kit.words import FULL_HOURS, NO_TRAFFIC, averaged
+from dashboards.kit.words import FULL_HOURS, NO_TRAFFIC, averaged, of_requests
 from dashboards.panels.days import PRICED_ONLY
 from dashboards.queries import overview as queries
 from prometheus import addresses
@@ -79,7 +79,7 @@ def latency_by_model(config: RuleConfig) -> Json:
     about = About(
         "Latency p95 by model",
         "Time from a request's arrival to the last byte of its answer that 95 of 100 requests stay below, "
-        f"by model, {averaged(config)}. Without cancelled requests.",
+        f"by model, {of_requests(config)}. Without cancelled requests.",
         "ms",
         NO_TRAFFIC,
         links=(links.dashboard(addresses.PIPELINE, "Whether the proxy itself is slow"),),
@@ -91,6 +91,7 @@ def latency_by_model(config: RuleConfig) -> Json:
         colors=colors.MODELS,
         interval=duration(config.rate_window),
         summary=True,
+        points=panels.FEW_POINTS,
     )
 
 
@@ -161,7 +162,7 @@ def latency(config: RuleConfig) -> Json:
     """Time to the last byte."""
     about = About(
         "Latency",
-        f"Time from a request's arrival to the last byte of its answer, {averaged(config)}: half of "
+        f"Time from a request's arrival to the last byte of its answer, {of_requests(config)}: half of "
         "the requests are faster than p50, 95 and 99 in a hundred faster than p95 and p99. "
         "Without cancelled requests.",
         "ms",
@@ -175,6 +176,7 @@ def latency(config: RuleConfig) -> Json:
         colors=_QUANTILE_COLORS,
         interval=duration(config.rate_window),
         summary=True,
+        points=panels.FEW_POINTS,
     )
 
 
@@ -182,7 +184,7 @@ def time_to_first_token(config: RuleConfig) -> Json:
     """Time to the first token."""
     about = About(
         "Time to first token",
-        f"Time from a request's arrival to the first generated token of a stream, {averaged(config)}. "
+        f"Time from a request's arrival to the first generated token of a stream, {of_requests(config)}. "
         "Answers that are not streamed have none.",
         "ms",
         "No streamed answer in this range",
@@ -195,6 +197,7 @@ def time_to_first_token(config: RuleConfig) -> Json:
         colors=_QUANTILE_COLORS,
         interval=duration(config.rate_window),
         summary=True,
+        points=panels.FEW_POINTS,
     )
 
 

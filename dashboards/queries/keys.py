@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.queries.query import RANGE, READ, Query, counted, per_minute, stepped
+from dashboards.queries.query import RANGE, RANGE_READ, READ, Query, counted, per_minute, stepped
 from metrics import proxy
 from metrics import recorded as hours
 from metrics.family import MetricFamily
@@ -19,6 +19,12 @@ NOT_TELLING = ("short_key", "unknown")
 def requests_by_key() -> Query:
     """Requests of each key over the panel's range, busiest first."""
     return Query(counted(select(proxy.API_KEY_REQUESTS), "api_key"), BY_KEY, instant=True)
+
+
+def tokens_in_full_hours() -> Query:
+    """Prompt and completion tokens of each key over the panel's range, added up from recorded hours."""
+    spent = f"{_hours(hours.HOURLY_KEY_PROMPT)} + {_hours(hours.HOURLY_KEY_COMPLETION)}"
+    return Query(f"sort_desc({spent} > 0)", BY_KEY, instant=True)
 
 
 def tokens_by_key() -> Query:
@@ -68,8 +74,8 @@ def _last_seen() -> str:
 def tokens_by_direction() -> tuple[Query, Query]:
     """Prompt and completion tokens over the panel's range."""
     return (
-        _over_range(proxy.KEY_PROMPT_TOKENS, "Prompt"),
-        _over_range(proxy.KEY_COMPLETION_TOKENS, "Completion"),
+        _over_range(hours.PROMPT_TOKENS, "Prompt"),
+        _over_range(hours.COMPLETION_TOKENS, "Completion"),
     )
 
 
@@ -89,7 +95,7 @@ def token_rate(config: RuleConfig) -> Query:
 def output_ratio_by_key() -> Query:
     """Completion tokens for each prompt token, over the panel's range."""
     prompt, completion = (
-        total(increase(select(family), RANGE), "api_key")
+        total(increase(select(family), RANGE_READ), "api_key")
         for family in (proxy.KEY_PROMPT_TOKENS, proxy.KEY_COMPLETION_TOKENS)
     )
     return Query(f"sort_desc({completion} / ({prompt} > 0))", BY_KEY, instant=True)

@@ -10,6 +10,7 @@ from dashboards.queries.query import (
     MODEL,
     RANGE,
     READ,
+    READ_BUCKETS,
     Query,
     before_midnight,
     counted,
@@ -104,7 +105,7 @@ ALL_MODELS = "all models"
 
 def cost_by_model() -> tuple[Query, Query]:
     """Of each model over the panel's range, and of all together: US dollars, and the share of them."""
-    spent = increase(select(proxy.COST, MODEL), RANGE)
+    spent = increase(select(names.COST, MODEL), RANGE)
     each, whole = f"({total(spent, 'model')} > 0)", f"({total(spent)} > 0)"
     return (
         Query(_with_all(each, whole), "{{model}}", instant=True),
@@ -179,7 +180,7 @@ def latency(config: RuleConfig) -> tuple[Query, ...]:
 
 def latency_by_model(config: RuleConfig) -> Query:
     """Milliseconds to the last byte for 95 of 100 requests, by model."""
-    measured = rate(buckets(proxy.LATENCY, MODEL, API), READ)
+    measured = rate(buckets(proxy.LATENCY, MODEL, API), READ_BUCKETS)
     return Query(f"{quantile(0.95, measured, 'model')} >= 0", "{{model}}")
 
 
@@ -189,7 +190,7 @@ def time_to_first_token(config: RuleConfig) -> tuple[Query, ...]:
 
 
 def _quantiles(family: MetricFamily, config: RuleConfig) -> tuple[Query, ...]:
-    measured = rate(buckets(family, MODEL, API), READ)
+    measured = rate(buckets(family, MODEL, API), READ_BUCKETS)
     # Without the times of no request, whose NaN would spoil the mean.
     return tuple(Query(f"{quantile(q, measured)} >= 0", f"p{q * 100:g}") for q in _QUANTILES)
 

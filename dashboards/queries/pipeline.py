@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.queries.query import RANGE, READ, STEP, WINDOW, Query, stepped
+from dashboards.queries.query import RANGE, READ_BUCKETS, STEP, WINDOW, Query, stepped
 from metrics import collector, exporter, proxy
 from metrics import recorded as names
 from metrics.family import MetricFamily
@@ -88,7 +88,7 @@ def dropped() -> tuple[Query, Query]:
 def ledger_lag(config: RuleConfig) -> Query:
     """Seconds since the newest stored request, for as long as requests are counted."""
     lag = f"max_over_time(clamp_min(time() - max({select(exporter.NEWEST_REQUEST)}), 0)[{STEP}:1m])"
-    traffic = f"{total(rate(select(proxy.REQUESTS), WINDOW))} > 0"
+    traffic = f"{total(rate(select(names.REQUESTS), WINDOW))} > 0"
     return stepped(Query(f"{lag} and ({traffic})", "Behind"), config)
 
 
@@ -110,7 +110,7 @@ def http_by_status(config: RuleConfig) -> Query:
 
 def http_seconds(config: RuleConfig) -> Query:
     """Seconds below which 95 of 100 HTTP requests stay."""
-    measured = rate(buckets(proxy.HTTP_DURATION), READ)
+    measured = rate(buckets(proxy.HTTP_DURATION), READ_BUCKETS)
     return stepped(Query(quantile(0.95, measured), "p95"), config)
 
 

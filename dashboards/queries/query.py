@@ -21,6 +21,10 @@ RANGE = "$__range"
 WINDOW = "$__rate_interval"
 READ = "$__rate_interval:$resolution"
 """The same window, read a few times instead of at each scrape; needs the variable."""
+RANGE_READ = "$__range:$resolution"
+"""The panel's range, read as far apart: for shares, from which a restart takes as much above as below."""
+READ_BUCKETS = "$__rate_interval:$coarse"
+"""Of histograms, which are most of the series: read half as often; needs the variable."""
 STEP = "$__interval"
 
 _STORED = select(names.COST)

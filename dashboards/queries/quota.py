@@ -166,6 +166,16 @@ def at_risk() -> tuple[Query, ...]:
     )
 
 
+def every_window() -> tuple[Query, Query]:
+    """The most used windows of all accounts: percent used, and seconds to the reset where that is known."""
+    used, reset = (
+        f"max by (account_id, window) ({select(family, ACCOUNT)})"
+        for family in (exporter.WINDOW_USED, exporter.WINDOW_RESET)
+    )
+    left = f"({reset} - time() > 0) and on (account_id, window) {highest(used)}"
+    return tuple(Query(named(expr, "window"), NAME, instant=True) for expr in (highest(used), left))  # type: ignore[return-value]
+
+
 def windows(config: RuleConfig) -> tuple[Query, ...]:
     """Percent used of both windows: the mean of the accounts and, of a few, each."""
     gauges = exporter.PRIMARY_USED, exporter.SECONDARY_USED

@@ -7,7 +7,8 @@ from dashboards.queries.query import (
     API,
     HOUR,
     RANGE,
-    READ,
+    RANGE_READ,
+    READ_BUCKETS,
     Query,
     highest,
     hourly,
@@ -32,16 +33,15 @@ def selections(config: RuleConfig) -> Query:
 
 def selection_success() -> Query:
     """Share of the tries that found an account. What the pinned pool does not have the full one may."""
-    found = total(increase(select(proxy.LB_SELECT, equal("outcome", "selected")), f"{RANGE}:$resolution"))
+    found = total(increase(select(proxy.LB_SELECT, equal("outcome", "selected")), RANGE_READ))
     failed = select(proxy.LB_SELECT, equal("pool", "full"), Matcher("outcome", "!=", "selected"))
-    lost = f"({total(increase(failed, f'{RANGE}:$resolution'))} or 0 * {found})"
+    lost = f"({total(increase(failed, RANGE_READ))} or 0 * {found})"
     return Query(f"{found} / ({found} + {lost} > 0)", "Found", instant=True)
 
 
 def requests_by_account() -> Query:
     """Requests over the panel's range, added up from recorded hours, for the busiest accounts."""
-    counts = f"sum by (account_id) (sum_over_time({select(names.HOURLY_ACCOUNT_REQUESTS.name)}[{RANGE}]))"
-    return Query(f"sort_desc({named(highest(f'{counts} > 0'))})", NAME, instant=True)
+    return _ranked(names.HOURLY_ACCOUNT_REQUESTS.name)
 
 
 def tier_share(config: RuleConfig) -> Query:
@@ -53,7 +53,7 @@ def tier_share(config: RuleConfig) -> Query:
 
 def tier_score(config: RuleConfig) -> Query:
     """The score below which 95 of 100 chosen accounts of a tier were."""
-    measured = rate(buckets(proxy.LB_TIER_SCORE), READ)
+    measured = rate(buckets(proxy.LB_TIER_SCORE), READ_BUCKETS)
     return stepped(Query(quantile(0.95, measured, "tier"), "{{tier}}"), config)
 
 
@@ -111,5 +111,5 @@ def snapshot_age(config: RuleConfig) -> Query:
 
 
 def _ranked(family: MetricFamily) -> Query:
-    counts = f"sum by (account_id) (sum_over_time({select(family, API)}[{RANGE}]))"
+    counts = f"sum by (account_id) (sum_over_time({select(family)}[{RANGE}]))"
     return Query(f"sort_desc({named(highest(f'{counts} > 0'))})", NAME, instant=True)

@@ -124,10 +124,11 @@ class Between:
         first = start - (start - (at - window)) // self._every * self._every
         return first, start + (at - start) // self._every * self._every
 
-    def read(self, at: datetime, window: timedelta) -> tuple[list[RequestEvent], float]:
-        """What was counted between the scrapes before the first and the last even minute of the window, when
-        rates are read, and how many minutes lie between these two."""
-        every = timedelta(minutes=2)
+    def read(
+        self, at: datetime, window: timedelta, every: timedelta = timedelta(minutes=2)
+    ) -> tuple[list[RequestEvent], float]:
+        """What was counted between the scrapes before the first and the last moment of the window at which
+        rates are read, by default each even minute, and how many minutes lie between these two."""
         last = at - (at - datetime.fromtimestamp(0, UTC)) % every
         first = last - (last - (at - window)) // every * every
         start = self._scrapes.start
@@ -163,7 +164,7 @@ def between(history: History, scrapes: Scrapes, prices: PriceBook) -> Between:
 def asked(built: dict[str, Any], seeded: str, now: datetime) -> Callable[..., list[list[Answer]]]:
     """The answers to each target of a panel, asked of Prometheus as Grafana would."""
     everything = {"model": ".*", "api": ".*", "account": ".*", "top": "20", "least": "5"}
-    everything["resolution"] = "2m"
+    everything |= {"resolution": "2m", "coarse": "5m"}
 
     def ask(name: str, title: str, at: datetime = now, **variables: str) -> list[list[Answer]]:
         (panel,) = (p for p in built[name]["panels"] if p["title"] == title)

@@ -11,6 +11,7 @@ import pytest
 
 from dashboards.build import DASHBOARDS, dashboards
 from dashboards.kit.frame import SCHEMA_VERSION, TAG
+from metrics import exporter, proxy
 from prometheus import addresses
 from prometheus.config import RuleConfig
 
@@ -136,3 +137,18 @@ def test_every_variable_is_used(name: str) -> None:
     for variable in BUILT[name]["templating"]["list"]:
         if variable["type"] != "datasource":
             assert any(f"${variable['name']}" in expr for expr in asked), variable["name"]
+
+
+READ_WHOLE = {"API Key Usage", "Refused by budget", "Total Tokens Used by API Key"}
+"""Panels that add up every sample of a series for each key, so that they are right to the minute."""
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_no_more_panels_read_every_sample_of_each_account_or_key(panel: dict[str, Any]) -> None:
+    """A week of a thousand accounts has ten million samples: over long ranges recorded hours are added up, or
+    counters are read some hundred times. `bench dashboards` says what it costs."""
+    many = [f for f in (*proxy.FAMILIES, *exporter.FAMILIES) if {"account_id", "api_key"} & {*f.labels}]
+    names = "|".join(f.bucket if f.kind == "histogram" else f.name for f in many)
+    whole = re.compile(rf"\b({names})(\{{[^}}]*\}})?\[\$__range\]")
+    found = [target["expr"] for target in panel.get("targets", ()) if whole.search(target["expr"])]
+    assert bool(found) == (panel["title"] in READ_WHOLE)

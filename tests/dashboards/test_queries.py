@@ -31,7 +31,15 @@ LABELS = {
     for series in family.series
 }
 BUILT_INS = {"__range": "3600s", "__range_s": "3600", "__rate_interval": "5m", "__interval": "1m"}
-STAND_INS = {"model": ".*", "api": ".*", "account": ".*", "top": "20", "least": "5", "resolution": "2m"}
+STAND_INS = {
+    "model": ".*",
+    "api": ".*",
+    "account": ".*",
+    "top": "20",
+    "least": "5",
+    "resolution": "2m",
+    "coarse": "5m",
+}
 
 TARGETS = [
     pytest.param(name, target, id=f"{name}-{panel['title']}-{target['refId']}")

@@ -163,8 +163,8 @@ def test_waste_now_and_pacing(asked: Asked, week: Mapping[str, UsageSample], now
 def test_pacing_at_every_moment(asked: Asked, history: History, scrapes: Scrapes, now: datetime) -> None:
     """Accounts whose window has ended, with no word of the next one, waste nothing."""
     (left,), (wasted,) = asked("accounts", "Waste pacing")
-    assert len(left.points) == len(wasted.points) > 40
-    for (at, credit), (_, gone) in list(zip(left.points, wasted.points, strict=True))[::6]:
+    assert len(left.points) == len(wasted.points) > 20
+    for (at, credit), (_, gone) in list(zip(left.points, wasted.points, strict=True))[::3]:
         seen = scrapes.at((at - scrapes.start) // timedelta(seconds=scrapes.interval_seconds))
         week = latest(history, seen, "secondary").values()
         assert credit == pytest.approx(sum(credits(s) for s in week))
@@ -215,6 +215,31 @@ def test_the_risk_table(
     assert left == {a: pytest.approx(credits(s)) for a, s in week.items()}
     assert wasted == {a: pytest.approx(waste(s, now)) for a, s in week.items()}
     assert cost == {a: pytest.approx(spent(history, prices, BY_ID[a], last_scrape)) for a in week}
+
+
+def test_every_usage_window_with_the_most_used_first(
+    asked: Asked, history: History, last_scrape: datetime, now: datetime
+) -> None:
+    """Short and long ones are ranked together; the second column says when those same windows reset."""
+    windows = {
+        (id, label): sample
+        for window, label in (("primary", "5h"), ("secondary", "7d"))
+        for id, sample in latest(history, last_scrape, window).items()
+    }
+    used, reset = (
+        {(s.labels["account_id"], s.labels["window"]): s for s in answer}
+        for answer in asked("accounts", "Usage windows", top="7")
+    )
+    assert {key: s.last for key, s in used.items()} == {key: windows[key].used_percent for key in used}
+    assert len(used) == 7
+    assert min(s.last for s in used.values()) >= max(
+        s.used_percent for k, s in windows.items() if k not in used
+    )
+    ahead = {key: windows[key].reset_at - now.timestamp() for key in used}
+    assert {key: s.last for key, s in reset.items()} == {
+        key: pytest.approx(seconds) for key, seconds in ahead.items() if seconds > 0
+    }
+    assert {s.labels["display"] for s in used.values()} == {name(id) for id, _ in used}
 
 
 def risk(asked: Asked, **variables: str) -> list[list[Series]]:

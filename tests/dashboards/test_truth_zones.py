@@ -140,7 +140,9 @@ def shown(built: dict[str, Any], url: str) -> Callable[[str, datetime], list[lis
 
     def ask(title: str, now: datetime) -> list[list[Series]]:
         (panel,) = (p for p in built["overview"]["panels"] if p["title"] == title)
-        view = View(now, variables={"model": ".*", "api": ".*", "resolution": "2m"}, replayed=True)
+        view = View(
+            now, variables={"model": ".*", "api": ".*", "resolution": "2m", "coarse": "5m"}, replayed=True
+        )
         return [fetch(url, one) for one in asks(panel, view, 800)]
 
     return ask
