@@ -13,7 +13,7 @@ from proxy.http.upstream import Upstream
 from proxy.metering.meter import Meter
 from proxy.relay.access import Key
 from proxy.relay.admission import Admission
-from proxy.relay.exchange import Exchanges, Outcome, Question
+from proxy.relay.exchange import Answered, Exchanges, Outcome, Question, Unanswered
 from proxy.routing.attempts import Attempts
 from proxy.routing.candidate import Host, Standing
 from proxy.routing.counters import Counting
@@ -51,7 +51,7 @@ class Dispatch:
         """Whether there are accounts for a host: without any the proxy passes callers' own credentials on."""
         return self._router.serves(host)
 
-    async def send(self, default: Upstream, host: Host, question: Question, attempts: Attempts) -> Outcome:
+    async def send(self, default: Upstream, host: Host, question: Question, attempts: Attempts) -> Answered:
         """Send a request with one account after another until one takes it; the last outcome, whose
         answer, good or bad, is the client's.
 
@@ -73,7 +73,7 @@ class Dispatch:
                 meter = attempts.on(selection.account, again=last is not None, base_url=base)
                 last = await self._exchanges.attempt(default, member, question, model)
                 attempts.secrets.lend(*last.lent)
-                if last.answer is not None:
+                if isinstance(last, Answered):
                     meter.answered(last.answer.status, last.answer.headers)
                     meter.feed(last.begun)
                 tried.add(selection.account)
@@ -84,10 +84,10 @@ class Dispatch:
                 last.close()
             raise
 
-    def ended(self, outcome: Outcome, meter: Meter) -> None:
+    def ended(self, outcome: Answered, meter: Meter) -> None:
         """The answer has been passed on: an account that answered well is well, and a stream may have
         failed after it began."""
-        if outcome.verdict is not None or outcome.answer is None or outcome.answer.status >= 400:
+        if outcome.verdict is not None or outcome.answer.status >= 400:
             return
         if meter.error_code is None:
             self._router.succeeded(outcome.account_id, outcome.began, meter.asked.model)
@@ -128,13 +128,13 @@ class Dispatch:
         """An attempt is over, and another follows."""
         self._counting.retried(last.account_id, attempts.caller.route.api, last.error_class)
         last.close()
-        if last.error is None:
-            attempts.meter.finish("done")
-        else:
+        if isinstance(last, Unanswered):
             attempts.meter.failed(last.error)
+        else:
+            attempts.meter.finish("done")
 
 
-def _settled(last: Outcome | None, selection: Selection) -> Outcome:
+def _settled(last: Outcome | None, selection: Selection) -> Answered:
     """What the client gets in the end. Raises: Refused, UpstreamError."""
     if last is None:
         wait = retry_after(selection, time())
@@ -144,6 +144,6 @@ def _settled(last: Outcome | None, selection: Selection) -> Outcome:
             f"no account can take this request now ({selection.outcome.replace('_', ' ')})",
             retry_after=wait,
         )
-    if last.error is not None:
+    if isinstance(last, Unanswered):
         raise last.error
     return last

@@ -53,36 +53,54 @@ class Question(msgspec.Struct, frozen=True):
         return self.body is None or isinstance(self.body, bytes)
 
 
-@dataclass(slots=True)
-class Outcome:
-    """How one attempt went.
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that is over.
 
     Attributes:
         began: epoch seconds.
-        answer: the provider's; its body is still to be read, but for `begun`.
-        begun: the first bytes of an error answer's body.
-        error: where there was no answer.
         verdict: what a failure says of the account; None for a success, and where the request is at fault.
         lent: what went along, which nothing that is stored may hold.
     """
 
     account_id: str
     began: float
-    answer: ClientResponse | None = None
+    verdict: Verdict | None
+    lent: tuple[str | None, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered(Attempt):
+    """The provider's answer has begun; its body is still to be read, but for `begun`: the first bytes of an
+    error."""
+
+    answer: ClientResponse
     begun: bytes = b""
-    error: UpstreamError | None = None
-    verdict: Verdict | None = None
-    lent: tuple[str | None, ...] = field(default=(), repr=False)
 
     @property
     def error_class(self) -> ErrorClass:
-        code = self.verdict.code if self.verdict else None
-        return error_class(code, self.answer.status if self.answer is not None else 502)
+        return error_class(self.verdict.code if self.verdict else None, self.answer.status)
 
     def close(self) -> None:
         """Let go of the answer; its connection is not used again."""
-        if self.answer is not None:
-            self.answer.close()
+        self.answer.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered(Attempt):
+    """There was no answer that could be passed on."""
+
+    error: UpstreamError
+
+    @property
+    def error_class(self) -> ErrorClass:
+        return error_class(self.verdict.code if self.verdict else None, 502)
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+Outcome = Answered | Unanswered
 
 
 class Exchanges:
@@ -158,31 +176,34 @@ class Exchanges:
         last: bool = False,
     ) -> Outcome:
         """One exchange with the provider. `last`: the token is new, and refused it is refused for good."""
-        outcome = Outcome(member.account.id, began, lent=credential.secrets)
+        name, secrets = member.account.id, credential.secrets
         upstream = self._upstream_of(default, member.account.upstream_base_url)
         lines = [*question.lines, *credential.lines]
+        answer: ClientResponse | None = None
         try:
-            outcome.answer = await upstream.send(
+            answer = await upstream.send(
                 question.method, question.path, lines, question.body, question.length
             )
-            if outcome.answer.status >= 400:
-                outcome.begun = await _begin(upstream, outcome.answer)
-                failure = _failure(outcome, credential.can_refresh and not last, model)
-                outcome.verdict = self._router.failed(outcome.account_id, failure, began)
+            if answer.status < 400:
+                return Answered(name, began, None, secrets, answer)
+            begun = await _begin(upstream, answer)
+            failure = _failure(answer, begun, credential.can_refresh and not last, model)
+            return Answered(name, began, self._router.failed(name, failure, began), secrets, answer, begun)
         except UpstreamError as error:
-            outcome.close()
-            outcome.answer, outcome.error = None, error
-            outcome.verdict = self._router.failed(outcome.account_id, Failure(0, error.code), began)
+            if answer is not None:
+                answer.close()
+            verdict = self._router.failed(name, Failure(0, error.code), began)
+            return Unanswered(name, began, verdict, secrets, error)
         except BaseException:
-            outcome.close()
+            if answer is not None:
+                answer.close()
             raise
-        return outcome
 
 
-def _unusable(name: str, began: float, verdict: Verdict | None) -> Outcome:
+def _unusable(name: str, began: float, verdict: Verdict | None) -> Unanswered:
     error = UpstreamError("the account that was chosen cannot be used now", verdict.code if verdict else "")
     error.status = 503
-    return Outcome(name, began, error=error, verdict=verdict)
+    return Unanswered(name, began, verdict, (), error)
 
 
 def _sent_once() -> Refused:
@@ -190,10 +211,8 @@ def _sent_once() -> Refused:
     return Refused(503, "account_token_renewed", text, retry_after=1)
 
 
-def _failure(outcome: Outcome, can_refresh: bool, model: str | None) -> Failure:
-    answer = outcome.answer
-    assert answer is not None
-    body = _plain(answer, outcome.begun)
+def _failure(answer: ClientResponse, begun: bytes, can_refresh: bool, model: str | None) -> Failure:
+    body = _plain(answer, begun)
     return read_failure(answer.status, answer.headers, body, time(), can_refresh=can_refresh, model=model)
 
 

@@ -129,7 +129,6 @@ class Relay:
     async def _routed(self, passage: Passage, asked: Question, dispatch: Dispatch) -> web.StreamResponse:
         target, attempts = passage.target, passage.attempts
         outcome = await dispatch.send(target.upstream, target.host, asked, attempts)
-        assert outcome.answer is not None
         out = await self._return(passage, outcome.answer, outcome.begun)
         if outcome.answer.status != 101:  # each turn on a WebSocket told for itself how it went
             dispatch.ended(outcome, attempts.meter)
