@@ -41,15 +41,17 @@ STAND_INS = {
     "coarse": "5m",
 }
 
+BUILT = dashboards(RuleConfig())
+
 TARGETS = [
     pytest.param(name, target, id=f"{name}-{panel['title']}-{target['refId']}")
-    for name, dashboard in dashboards(RuleConfig()).items()
+    for name, dashboard in BUILT.items()
     for panel in dashboard["panels"]
     for target in panel.get("targets", ())
 ]
 ANNOTATIONS = [
     pytest.param(mark["expr"], id=mark["name"])
-    for mark in next(iter(dashboards(RuleConfig()).values()))["annotations"]["list"]
+    for mark in next(iter(BUILT.values()))["annotations"]["list"]
     if "expr" in mark
 ]
 FILTERS = {"model": "model", "api": "api", "account": "account_id"}
@@ -58,7 +60,7 @@ FILTERS = {"model": "model", "api": "api", "account": "account_id"}
 
 def variables(name: str) -> set[str]:
     """What one can choose on a dashboard."""
-    chosen = dashboards(RuleConfig())[name]["templating"]["list"]
+    chosen = BUILT[name]["templating"]["list"]
     return {variable["name"] for variable in chosen if variable["type"] != "datasource"}
 
 

@@ -52,6 +52,7 @@ SCRAPES = Scrapes(
     ),
     gaps=(
         (datetime(2026, 3, 6, 3, 30, tzinfo=UTC), datetime(2026, 3, 6, 5, 20, tzinfo=UTC)),
+        (datetime(2026, 3, 14, tzinfo=UTC), datetime(2026, 10, 14, tzinfo=UTC)),  # nobody asks of the summer
         (datetime(2026, 11, 1, 12, 0, tzinfo=UTC), datetime(2026, 11, 1, 12, 40, tzinfo=UTC)),
     ),
 )
