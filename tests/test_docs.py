@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import re
-import subprocess
+import runpy
+import signal
 import sys
 import tomllib
+import warnings
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin
+from unittest.mock import patch
 
-import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from settings.load import ENVIRONMENT, load
 from settings.model import Settings
+from tests.support.cases import each
 
 ROOT = Path(__file__).parent.parent
 DOCS = {
@@ -66,7 +71,7 @@ def default(field: FieldInfo) -> str:
 # The reference of the configuration
 
 
-@pytest.mark.parametrize("key", FIELDS)
+@each("key", FIELDS)
 def test_a_key_is_described_as_it_is(key: str) -> None:
     field = FIELDS[key]
     _, shown, allowed, meaning = row(key, REFERENCE)
@@ -147,11 +152,18 @@ def test_every_session_is_documented_and_exists() -> None:
 
 @cache
 def answer(*words: str) -> tuple[int, str]:
-    """The exit code and the output of `python -m WORDS`."""
-    done = subprocess.run(
-        [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
-    return done.returncode, done.stdout + done.stderr
+    """The exit code and the output of `python -m WORDS`, run in this process."""
+    said, code = io.StringIO(), 0
+    interrupted = signal.getsignal(signal.SIGINT)
+    with patch.object(sys, "argv", ["-m", *words[1:]]), redirect_stdout(said), redirect_stderr(said):
+        try:
+            with warnings.catch_warnings(category=RuntimeWarning, action="ignore"):  # another test's import
+                runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            signal.signal(signal.SIGINT, interrupted)
+    return code, said.getvalue()
 
 
 def commands() -> set[str]:
@@ -178,7 +190,7 @@ def named_commands() -> set[str]:
     }
 
 
-@pytest.mark.parametrize("command", sorted(named_commands()))
+@each("command", sorted(named_commands()))
 def test_every_command_that_is_named_exists(command: str) -> None:
     code, text = answer(*command.split(), "--help")
     assert code == 0, text
@@ -197,6 +209,6 @@ def links() -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize(("document", "target"), links())
+@each(("document", "target"), links())
 def test_a_link_leads_somewhere(document: str, target: str) -> None:
     assert ((ROOT / document).parent / target).exists()

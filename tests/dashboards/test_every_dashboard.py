@@ -14,14 +14,10 @@ from dashboards.kit.frame import SCHEMA_VERSION, TAG
 from metrics import exporter, proxy
 from prometheus import addresses
 from prometheus.config import RuleConfig
+from tests.support.cases import each
 
 BUILT = dashboards(RuleConfig())
-PANELS = [
-    pytest.param(panel, id=f"{name}-{panel['title']}")
-    for name, dashboard in BUILT.items()
-    for panel in dashboard["panels"]
-    if panel["type"] != "row"
-]
+PANELS = [panel for dashboard in BUILT.values() for panel in dashboard["panels"] if panel["type"] != "row"]
 UIDS = {value for name, value in vars(addresses).items() if name.isupper() and not name.startswith("FOLDER")}
 
 
@@ -34,7 +30,7 @@ def nulls(value: Any, path: str = "") -> Iterator[str]:
         yield from nulls(inner, f"{path}[{number}]")
 
 
-@pytest.mark.parametrize("panel", PANELS)
+@each("panel", PANELS)
 def test_a_panel_says_what_it_counts_in_which_unit_and_why_it_may_be_empty(panel: dict[str, Any]) -> None:
     defaults = panel["fieldConfig"]["defaults"]
     assert len(panel["description"]) > 40
@@ -49,7 +45,7 @@ def test_a_panel_says_what_it_counts_in_which_unit_and_why_it_may_be_empty(panel
     assert isinstance(defaults.get("thresholds", {"steps": []})["steps"], list)
 
 
-@pytest.mark.parametrize("panel", PANELS)
+@each("panel", PANELS)
 def test_a_target_leaves_nothing_to_chance(panel: dict[str, Any]) -> None:
     assert [target["refId"] for target in panel["targets"]] == list(ascii_uppercase[: len(panel["targets"])])
     for target in panel["targets"]:
@@ -59,20 +55,20 @@ def test_a_target_leaves_nothing_to_chance(panel: dict[str, Any]) -> None:
         assert target["legendFormat"]
 
 
-@pytest.mark.parametrize("panel", PANELS)
+@each("panel", PANELS)
 def test_only_lines_choose_their_number_of_points(panel: dict[str, Any]) -> None:
     """A day's or an hour's bar must not depend on it, and a stat or table needs one point."""
     line = panel["type"] == "timeseries" and panel["fieldConfig"]["defaults"]["custom"]["drawStyle"] == "line"
     assert ("maxDataPoints" in panel) == line
 
 
-@pytest.mark.parametrize("panel", PANELS)
+@each("panel", PANELS)
 def test_numbers_are_the_last_ones(panel: dict[str, Any]) -> None:
     if "reduceOptions" in panel["options"]:
         assert panel["options"]["reduceOptions"] == {"calcs": ["lastNotNull"], "fields": "", "values": False}
 
 
-@pytest.mark.parametrize("panel", PANELS)
+@each("panel", PANELS)
 def test_rates_never_have_shorter_windows_than_the_rules(panel: dict[str, Any]) -> None:
     for target in panel["targets"]:
         if "$__rate_interval" in target["expr"]:
@@ -114,7 +110,7 @@ def test_every_dashboard_has_an_address_of_its_own() -> None:
     assert len(uids) == len(DASHBOARDS) == len(UIDS)
 
 
-@pytest.mark.parametrize("panel", PANELS)
+@each("panel", PANELS)
 def test_links_lead_to_dashboards_that_exist_or_out_of_grafana(panel: dict[str, Any]) -> None:
     for link in (*panel["links"], *panel["fieldConfig"]["defaults"].get("links", ())):
         inside = re.match(r"/d/([^?]+)\?\$\{__url_time_range\}&", link["url"])

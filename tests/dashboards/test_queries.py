@@ -21,6 +21,7 @@ from metrics.family import MetricFamily
 from metrics.recorded import ALERTS, BUILT_IN, JOB_AND_INSTANCE, RECORDED
 from prometheus.config import RuleConfig
 from prometheus.errors import QueryError
+from tests.support.cases import each
 
 ROOT = Path(__file__).parent.parent.parent
 SERVICES = (*proxy_metrics.FAMILIES, *exporter_metrics.FAMILIES, *collector_metrics.OWN)
@@ -44,7 +45,7 @@ STAND_INS = {
 BUILT = dashboards(RuleConfig())
 
 TARGETS = [
-    pytest.param(name, target, id=f"{name}-{panel['title']}-{target['refId']}")
+    (name, target)
     for name, dashboard in BUILT.items()
     for panel in dashboard["panels"]
     for target in panel.get("targets", ())
@@ -141,7 +142,7 @@ def called(expr: Any) -> set[str]:
     return inside - {"le"} if expr.func.name == "histogram_quantile" else inside
 
 
-@pytest.mark.parametrize(("name", "target"), TARGETS)
+@each(("name", "target"), TARGETS)
 def test_a_query_asks_for_declared_or_recorded_names_and_their_labels(
     name: str, target: dict[str, Any]
 ) -> None:
@@ -155,7 +156,7 @@ def test_a_query_asks_for_declared_or_recorded_names_and_their_labels(
         assert {label for label, _ in asked - everything} <= LABELS[selector.name]
 
 
-@pytest.mark.parametrize(("name", "target"), TARGETS)
+@each(("name", "target"), TARGETS)
 def test_a_legend_names_labels_that_its_query_keeps(name: str, target: dict[str, Any]) -> None:
     assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= labels(parsed(target["expr"]))
 
@@ -180,13 +181,13 @@ def test_the_check_of_labels_would_notice(expr: str, complaint: str) -> None:
         labels(parsed(expr))
 
 
-@pytest.mark.parametrize(("name", "target"), TARGETS)
+@each(("name", "target"), TARGETS)
 def test_only_variables_that_the_dashboard_has_are_used(name: str, target: dict[str, Any]) -> None:
     used = set(re.findall(r"\$\{?([a-z_]+)", target["expr"]))
     assert used <= variables(name) | set(BUILT_INS)
 
 
-@pytest.mark.parametrize(("name", "target"), TARGETS)
+@each(("name", "target"), TARGETS)
 def test_the_filters_are_used_where_the_labels_exist(name: str, target: dict[str, Any]) -> None:
     """A panel that ignores a choice without need would show another thing than its neighbours."""
     wanted = {label for variable, label in FILTERS.items() if variable in variables(name)}

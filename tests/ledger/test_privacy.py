@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.privacy import GONE, MAX_MESSAGE, mask_key, safe_code, safe_message, without, worded_code
+from tests.support.cases import each
 
 
 @pytest.mark.parametrize(
@@ -136,8 +137,8 @@ FRAMES = [
 ]
 
 
-@pytest.mark.parametrize("frame", FRAMES)
-@pytest.mark.parametrize("secret", SHAPES.values(), ids=list(SHAPES))
+@each("frame", FRAMES)
+@each("secret", SHAPES.values())
 def test_no_shape_of_a_key_gets_through(secret: str, frame: str) -> None:
     found = safe_message(frame.format(secret))
     assert found is not None

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from proxy.errors import Refused
 from proxy.http.path import meaning, split_target
 from proxy.http.routes import _DEFERRED, _GENERATING, REFUSED_METHODS, route
+from tests.support.cases import each
 
 
 @pytest.mark.parametrize(
@@ -66,9 +67,9 @@ ODD_DOTS = [
 """Segments that some server takes for a dot segment."""
 
 
-@pytest.mark.parametrize("dots", [*DOTS, *ODD_DOTS])
-@pytest.mark.parametrize("before", [*SLASHES, *BACKSLASHES])
-@pytest.mark.parametrize("behind", ["", *SLASHES, *BACKSLASHES])
+@each("dots", [*DOTS, *ODD_DOTS])
+@each("before", [*SLASHES, *BACKSLASHES])
+@each("behind", ["", *SLASHES, *BACKSLASHES])
 def test_no_spelling_of_a_dot_segment_passes(before: str, dots: str, behind: str) -> None:
     for raw in (
         f"/v1/x{before}{dots}{behind}{'other' if behind else ''}",

@@ -26,6 +26,7 @@ from proxy.metering.event import Caller
 from proxy.metering.meter import Meter
 from proxy.metering.place import model_in_target
 from tests.proxy.shapes import Shape, shapes
+from tests.support.cases import each
 
 if TYPE_CHECKING:
     from tests.proxy.conftest import StartProxy
@@ -91,8 +92,8 @@ def test_a_shape_is_counted_however_it_is_cut(shape: Shape, cuts: list[int]) -> 
     check(shape, metered(shape, [shape.body[a:b] for a, b in pairwise(edges)]))
 
 
-@pytest.mark.parametrize("content", ["", "text/plain; charset=utf-8", "application/octet-stream"])
-@pytest.mark.parametrize("shape", [s for s in SHAPES if "audio/" not in s.content], ids=str)
+@each("content", ["", "text/plain; charset=utf-8", "application/octet-stream"])
+@each("shape", [s for s in SHAPES if "audio/" not in s.content])
 def test_a_shape_is_counted_whatever_its_head_calls_it(shape: Shape, content: str) -> None:
     event, expected = metered(shape, [shape.body], content), shape.counts
     assert event.usage.input_tokens == expected.get("input")

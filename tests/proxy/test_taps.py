@@ -20,6 +20,7 @@ from simulator.provider.apis.call import Call
 from simulator.provider.apis.catalogue import APIS
 from simulator.provider.coding import encode, encoder
 from simulator.provider.script import Answer
+from tests.support.cases import each
 
 USAGE = Usage(1_200, 345, 1_000, 300)
 REQUEST = {"model": "gpt-5.4", "stream": True, "stream_options": {"include_usage": True}}
@@ -139,9 +140,9 @@ DOCUMENT = b' {"model":"m","usage":{"input_tokens":1,"output_tokens":2}}'
 LINE = b'{"model":"m"}\n{"model":"m","usage":{"input_tokens":1,"output_tokens":2}}\n'
 
 
-@pytest.mark.parametrize("size", [1, 3, 1_000])
-@pytest.mark.parametrize("body", [EVENT, b": ping\n\n" + EVENT, DOCUMENT, b"\xef\xbb\xbf" + DOCUMENT, LINE])
-@pytest.mark.parametrize(
+@each("size", [1, 3, 1_000])
+@each("body", [EVENT, b": ping\n\n" + EVENT, DOCUMENT, b"\xef\xbb\xbf" + DOCUMENT, LINE])
+@each(
     "content",
     ["text/event-stream", "application/json", "application/x-ndjson", "text/plain", "audio/mpeg", "",
      "application/octet-stream", "Text/Event-Stream; charset=utf-8", "application/problem+json"],

@@ -15,6 +15,7 @@ from settings.errors import SettingsError
 from settings.load import BRIEF, OTHERS, brief
 from settings.model import Settings, is_loopback, split_address
 from settings.rules import Rules
+from tests.support.cases import each
 
 ADDRESS = "allowed: HOST:PORT with a port from 0 to 65535"
 URL = "allowed: http://HOST or https://HOST"
@@ -357,15 +358,13 @@ def test_every_key_is_tried_below() -> None:
     assert set(GOOD) == set(BAD) == {key for key, _ in fields()}
 
 
-@pytest.mark.parametrize("key", GOOD)
+@each("key", GOOD)
 def test_a_key_takes_its_value(loaded: Callable[[str], Settings], key: str) -> None:
     text, expected = GOOD[key]
     assert value(loaded(document(key, text)), key) == expected
 
 
-@pytest.mark.parametrize(
-    ("key", "text", "allowed"), [(k, *case) for k, cases in BAD.items() for case in cases]
-)
+@each(("key", "text", "allowed"), [(k, *case) for k, cases in BAD.items() for case in cases])
 def test_a_key_refuses_in_one_line(
     loaded: Callable[[str], Settings], key: str, text: str, allowed: str
 ) -> None:
@@ -383,7 +382,7 @@ def test_every_table_is_known_to_who_reads_three() -> None:
     assert {*BRIEF, *OTHERS} == set(Settings.model_fields)
 
 
-@pytest.mark.parametrize("key", [key for key in GOOD if key.startswith(BRIEF)])
+@each("key", [key for key in GOOD if key.startswith(BRIEF)])
 def test_three_tables_are_read_as_all_are(
     loaded: Callable[[str], Settings], written: Callable[[str], Path], key: str
 ) -> None:
@@ -392,7 +391,7 @@ def test_three_tables_are_read_as_all_are(
     assert (found.storage, found.console, found.pricing) == (whole.storage, whole.console, whole.pricing)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         *(document(key, case[0]) for key, cases in BAD.items() if key.startswith(BRIEF) for case in cases),
@@ -411,7 +410,7 @@ def test_three_tables_are_refused_as_all_are(
     assert str(caught.value) == str(expected.value)
 
 
-@pytest.mark.parametrize("key", [key for key in BAD if key not in SECRETS])
+@each("key", [key for key in BAD if key not in SECRETS])
 def test_the_line_shows_what_was_given(loaded: Callable[[str], Settings], key: str) -> None:
     text, _ = BAD[key][0]
     shown = {"true": "True"}.get(text, text.replace('"', "'"))
