@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from ledger.pricing.cost import has_rate, usd
@@ -25,6 +26,7 @@ MAX_KINDS = 20_000
 _Kind = tuple[str | None, str | None, str | None, int, int]
 """What rows of one price share: model, provider, tier, context step and day since 1970."""
 
+_UNKNOWN = ""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -52,6 +54,7 @@ class RateTable:
     def __init__(self, book: PriceBook) -> None:
         self.book = book
         self._known: dict[_Kind, RowRates | None] = {}
+        self._of_rates: dict[int, RowRates] = {}
 
     def cost(
         self,
@@ -122,8 +125,7 @@ class RateTable:
             day: since 1970, in UTC.
             counts: in the order of the fields of `Counts`.
         """
-        key = (model, provider, tier, context_above, day)
-        rates = self._known[key] if key in self._known else self._remembered(key)
+        rates = self.of_kind(day, model, provider, tier, context_above)
         if rates is None:
             return 0, metered + unmetered
         if not metered:
@@ -139,18 +141,37 @@ class RateTable:
             cost += write * (rates.write - rates.input) + write_1h * (rates.write_1h - rates.input)
         return cost + metered * rates.fee, unmetered
 
+    def of_kind(
+        self, day: int, model: str | None, provider: str | None, tier: str | None, context_above: int
+    ) -> RowRates | None:
+        """The rates of one kind of row on a day since 1970; None where no price is known."""
+        key = (model, provider, tier, context_above, day)
+        found = self._known.get(key, _UNKNOWN)
+        return self._remembered(key) if isinstance(found, str) else found
+
     def _remembered(self, key: _Kind) -> RowRates | None:
         if len(self._known) >= MAX_KINDS:
             self._known.clear()
-        self._known[key] = self._found(key)
-        return self._known[key]
+        found = self._known[key] = self._found(key)
+        return found
 
     def _found(self, key: _Kind) -> RowRates | None:
         model, provider, tier, step, day = key
         price = None
         if model and model != UNKNOWN_MODEL:
             price = self.book.find(model, _EPOCH + timedelta(days=day), provider or None)
-        return None if price is None else _row_rates(price.rates_for(tier or None, step))
+        if price is None:
+            return None
+        rates = price.rates_for(tier or None, step)  # the book's own object: it lives as long as we do
+        if id(rates) not in self._of_rates:
+            self._of_rates[id(rates)] = _row_rates(rates)
+        return self._of_rates[id(rates)]
+
+
+@lru_cache(4)
+def rate_table(book: PriceBook) -> RateTable:
+    """The one of a book that all questions share."""
+    return RateTable(book)
 
 
 def _row_rates(rates: Rates) -> RowRates:

@@ -1,16 +1,16 @@
 """Sums that a process remembers: what is past rarely changes, and the same questions come again.
 
-Each question has blocks of a slot (five minutes, read from rows), an hour, a UTC day (both from the sums by
-hour) and 32 days, priced by the prices in force. A block is true as long as its stamps stay as they were
-(`request_changes`): whoever changes rows or sums raises them in the same transaction, so an answer is always
-that of the ledger.
+Each question has blocks of a slot (five minutes, read from rows), an hour, a UTC day and 32 days (from the
+sums by hour; of whole days by way of arrays, which all questions share), priced by the prices in force. A
+block is true as long as its stamps stay as they were (`request_changes`): whoever changes rows or sums raises
+them in the same transaction, so an answer is always that of the ledger.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from threading import Lock
@@ -24,24 +24,25 @@ from ledger.request_tables import request_changes, request_hourly
 from ledger.requests import grouping
 from ledger.requests.filter import Dimension, RequestFilter
 from ledger.requests.grouping import Measure, Run
+from ledger.requests.kept_days import Days, What
 from ledger.requests.plan import Span
-from ledger.requests.rollups import SLOTS
-from ledger.requests.sums import merged, outcome_vector, priced_vectors, total
+from ledger.requests.rollups import DAY_HOURS, SLOTS
+from ledger.requests.sums import outcome_vector, priced_vectors
 
 SLOT, HOUR, DAY, LONG = 1, SLOTS, 24 * SLOTS, 32 * 24 * SLOTS
 """Lengths of blocks in slots. Prices change at UTC midnights alone, so that in a day each is the same."""
 
-READ_AT_ONCE = {SLOT: 36, HOUR: 48, DAY: 2}
+READ_AT_ONCE = {SLOT: 36, HOUR: 48}
 """Blocks that one statement reads: some tenths of a second at 100,000 requests a day."""
+
+MIN_HOURS = 4
+"""Of a day: of fewer, the sums by hour are read for one question alone."""
 
 MAX_QUESTIONS = 400
 """A front page asks some twenty, for each set of filters."""
 
 MAX_VALUES = 250_000
 """Sums remembered for a ledger, of all questions together: some 100 MB. The ones longest not asked for go."""
-
-KEPT_DAYS = 70
-"""Blocks of a day that are older than this are remembered in those of 32 days alone."""
 
 _t = request_changes.c
 
@@ -69,9 +70,10 @@ class Question:
 
 @dataclass(slots=True)
 class _Kept:
-    """What is remembered of a ledger."""
+    """What is remembered of a ledger: answers, and days as arrays of which more are made."""
 
     questions: OrderedDict[Question, dict[_Block, tuple[int, Content]]] = field(default_factory=OrderedDict)
+    days: Days = field(default_factory=Days)
     lock: Lock = field(default_factory=Lock)
 
     def of(self, question: Question) -> dict[_Block, tuple[int, Content]]:
@@ -96,8 +98,9 @@ class _Stamps:
 
     def __init__(self, connection: Connection, wanted: Sequence[_Block]) -> None:
         longer = [block for block in wanted if block[0] != SLOT]
-        first = min((size * number for size, number in longer), default=0) // HOUR
-        last = max((size * (number + 1) for size, number in longer), default=0) // HOUR
+        # Whole days: a stamp says, too, whether a day that is remembered as arrays is still true
+        first = min((size * number for size, number in longer), default=0) // DAY * DAY_HOURS
+        last = -(-max((size * (number + 1) for size, number in longer), default=0) // DAY) * DAY_HOURS
         rows = _stamps(connection, 60, _t.number >= first, _t.number < last) if longer else []
         self._hours = [hour for hour, _ in rows]
         self._sums: list[int] = [0, *accumulate(changed for _, changed in rows)]
@@ -169,19 +172,47 @@ class _Reader:
         """What blocks hold."""
         self._stamps = _Stamps(self._connection, wanted)
         missing = self._look_up(wanted)
-        long = [block for block in missing if block[0] == LONG]
-        days = LONG // DAY
-        inside = {(DAY, number * days + n) for _, number in long for n in range(days)}
-        self._load([*self._look_up(inside), *(block for block in missing if block[0] != LONG)])
-        for _, number in long:
-            parts = [(DAY, number * days + n) for n in range(days)]
-            self._keep((LONG, number), self._added([self._found[part] for part in parts]))
-            if self._is_old(number):
-                for part in parts:
-                    self._blocks.pop(part, None)
+        self._load(self._few(missing))
+        for size in (HOUR, DAY, LONG):
+            self._load_of_days([n for s, n in missing if s == size and (s, n) not in self._found], size)
         if missing:
             self._kept.shrink()
         return self._found
+
+    def _few(self, missing: Sequence[_Block]) -> list[_Block]:
+        """Those that are read for this question alone: hours of a day that are few, or still change."""
+        hours = Counter(block[1] // DAY_HOURS for block in missing if block[0] == HOUR)
+        today = None if self._newest is None else self._newest // DAY
+        days = {day for day, number in hours.items() if number < MIN_HOURS or day == today}
+        return [(s, n) for s, n in missing if s == SLOT or (s == HOUR and n // DAY_HOURS in days)]
+
+    def _load_of_days(self, numbers: Sequence[int], size: int) -> None:
+        """The newest days first: where the time is over before the end, the next try goes on from there."""
+        if not numbers:
+            return
+        from ledger.requests import tallies  # takes a tenth of a second: short questions do without
+
+        days = sorted({day for n in numbers for day in range(n * size // DAY, -(-(n + 1) * size // DAY))})
+        place = {number: index for index, number in enumerate(numbers)}
+        spans = []
+        for day in reversed(days):
+            stamp = self._stamps.of((DAY, day))
+            table = self._kept.days.get(self._connection, _what(self._question), day, stamp, size == HOUR)
+            hours = range(day * DAY_HOURS, (day + 1) * DAY_HOURS)
+            blocks = [place.get(h, -1) for h in hours] if size == HOUR else place[day * DAY // size]
+            spans.append(tallies.Span(day, table, blocks))
+        asked, found = (
+            (self._connection, self._question.where, self._question.by),
+            [dict[Any, Any]() for _ in numbers],
+        )
+        if self._question.measure:
+            for (index, values), bucket, number in tallies.durations(*asked, self._question.measure, spans):
+                found[index].setdefault(values, {})[bucket] = number
+        else:
+            for (index, values), vector in tallies.sums(*asked, self._question.book, spans):
+                found[index][values] = vector
+        for number, content in zip(numbers, found, strict=True):
+            self._keep((size, number), content)
 
     def _look_up(self, wanted: Iterable[_Block]) -> list[_Block]:
         """Those that are not remembered, or that have changed."""
@@ -194,18 +225,6 @@ class _Reader:
                 self._found[block] = content
         return missing
 
-    def _added(self, contents: Sequence[Content]) -> Content:
-        parts: dict[tuple[Any, ...], list[Any]] = {}
-        for content in contents:
-            for values, part in content.items():
-                parts.setdefault(values, []).append(part)
-        together: Callable[[list[Any]], Any] = merged if self._question.measure else total
-        return {values: together(some) for values, some in parts.items()}
-
-    def _is_old(self, number: int) -> bool:
-        newest = self._newest or max(size * (number + 1) for size, number in self._found)
-        return (number + 1) * LONG < newest - KEPT_DAYS * DAY
-
     def _load(self, missing: Iterable[_Block]) -> None:
         """The newest first: where the time is over before the end, it goes on from there the next time."""
         for size, first, last in _runs(missing):
@@ -215,6 +234,12 @@ class _Reader:
     def _keep(self, block: _Block, content: Content) -> None:
         self._found[block] = content
         self._blocks[block] = (self._stamps.of(block), content)
+
+
+def _what(question: Question) -> What:
+    if question.measure is None:
+        return "sums"
+    return "callers" if grouping.names_callers(question.where, question.by) else "durations"
 
 
 def _runs(blocks: Iterable[_Block]) -> Iterator[tuple[int, int, int]]:

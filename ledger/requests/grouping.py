@@ -140,7 +140,7 @@ def duration_blocks(
 ) -> Iterator[Durations]:
     """The durations of a run in groups and buckets. The histograms by hour do not tell callers apart; of
     those, rows are read."""
-    if run.of_rows or _names_callers(where, by):
+    if run.of_rows or names_callers(where, by):
         log = sources.rows()
         return _row_durations(connection, _times(where, run), by, log, _row_block(log, run), measure)
     log = sources.durations()
@@ -226,7 +226,8 @@ def _row_durations(
     yield from _durations(connection, _grouped(log, keys, [func.count()], met))
 
 
-def _names_callers(where: RequestFilter, by: By) -> bool:
+def names_callers(where: RequestFilter, by: By) -> bool:
+    """Whether a question tells callers apart, which the histograms by hour do not."""
     named = [d for d in DIMENSIONS if getattr(where, d)]
     of_callers = any(table_of(dimension) is request_callers for dimension in (*by, *named))
     return of_callers or bool(where.auth_file)

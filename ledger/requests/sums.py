@@ -13,7 +13,7 @@ from typing import Any
 
 from ledger.pricing.counts import Counts
 from ledger.pricing.prices import PriceBook
-from ledger.pricing.rates import RateTable
+from ledger.pricing.rates import rate_table
 from ledger.requests.answers import Totals
 from ledger.requests.grouping import METERED, OUTCOMES, UNMETERED, Priced
 from ledger.requests.histogram import Histogram
@@ -40,7 +40,7 @@ def priced_vectors(
     Args:
         day_of: the day since 1970 whose prices hold in an interval.
     """
-    rates = RateTable(book)
+    rates = rate_table(book)
     found: dict[Key, list[Vector]] = {}
     for g in groups:
         what = (day_of(g.interval), g.model, g.provider, g.tier, g.context_above)
