@@ -41,7 +41,7 @@ log = logging.getLogger("quotascope.collector")
 
 MAX_BATCH = 1_000
 IDLE_SECONDS = 0.5
-GATHER_SECONDS = 0.25
+GATHER_SECONDS = 0.4
 """How long items of a thin flow wait for others: a transaction costs more than an event."""
 
 RETRY_SECONDS = 1.0

@@ -191,7 +191,12 @@ class Gateway:
         missing = Counted(requests, events).missing(before)
         few = max(SUSPICIOUS, (requests - before.requests) * USUAL_SHARE)
         if missing >= few and self.status.publishing:
-            await self._suspect(missing, stopped_at, now)
+            self.status.second_consumer = (
+                f"the gateway counted {requests - before.requests} requests while nobody collected here, and "
+                f"{missing} of them never came: something else took them off its queue, or so many streams "
+                "of Codex were left by their clients, which it does not publish"
+            )
+            await self._suspect(stopped_at, now)
 
     async def _watch(self, counted: int) -> None:
         """Look from time to time whether the gateway publishes, and whether what it counts comes here."""
@@ -214,16 +219,16 @@ class Gateway:
             if self.status.received != received or counted < quiet_since:
                 self.status.second_consumer = None
             elif counted - quiet_since >= SUSPICIOUS and self.status.publishing:
-                await self._suspect(counted - quiet_since, looked_at, now)
+                self.status.second_consumer = (
+                    f"the gateway counted {counted - quiet_since} requests in {now - looked_at:.0f} s and "
+                    "none came here: something else takes them off its queue"
+                )
+                await self._suspect(looked_at, now)
             else:
                 continue  # too few to judge by: the time of the watch grows
             received, looked_at, quiet_since = self.status.received, now, counted
 
-    async def _suspect(self, missing: int, since: float, now: float) -> None:
-        self.status.second_consumer = (
-            f"the gateway counted {missing} requests in {now - since:.0f} s and none came here: "
-            "something else takes them off its queue"
-        )
+    async def _suspect(self, since: float, now: float) -> None:
         log.warning("%s: %s", self.name, self.status.second_consumer)
         await self._line.intake.lost("second_consumer", since, now)
 

@@ -154,17 +154,13 @@ class Service:
         """How it stands with the gateways, for the ledger. Raises: InboxError."""
         pending, wrong = self.inbox.count(PENDING), self.inbox.count(UNDECODABLE)
         with self.inbox.transaction() as connection:
-            counted = sums.read(connection)
+            counted = sums.read(connection, EVENTS.name)
             newest = dict(connection.execute("SELECT name, last_event_at FROM gateways").fetchall())
         found = []
         for gateway in self.gateways:
             name, status = gateway.name, gateway.status
             status.last_event_at = newest.get(name)
-            events = sum(
-                value
-                for (family, labels), value in counted.items()
-                if family == EVENTS.name and labels[0] == name
-            )
+            events = sum(value for (_, labels), value in counted.items() if labels[0] == name)
             found.append(
                 status.as_stored(
                     instance_name(),

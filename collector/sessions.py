@@ -25,8 +25,11 @@ from collector.status import Status
 
 PING_SECONDS = 5.0
 CONTROL = (b'{"refresh":true}', b'{"support_refresh":true}')
-GATHER_SECONDS = 0.03
-"""How long a message of a thin flow waits for others: a commit costs more than an event."""
+GATHER_SECONDS = 0.05
+"""How long a message of a thin flow waits for others: to wake up and to commit costs more than an event."""
+
+THIN = 64
+"""Fewer messages at once are a thin flow; the gateway cuts off whoever lets 256 wait there."""
 
 MAX_BATCH = 2_000
 """Messages of one commit."""
@@ -240,8 +243,11 @@ class _Subscription:
     async def _read(self) -> None:
         while True:
             await self._room.wait()
-            for value in await self._connection.receive_all():
+            values = await self._connection.receive_all()
+            for value in values:
                 self._receive(value)
+            if len(values) < THIN and not self._line.stop.is_set():
+                await self._connection.gather(GATHER_SECONDS)
 
     def _receive(self, value: Value) -> None:
         if not isinstance(value, list) or not value:
@@ -278,8 +284,6 @@ class _Subscription:
     async def _commit(self) -> None:
         while True:
             await self._arrived.wait()
-            if not self._ended:
-                await asyncio.sleep(GATHER_SECONDS)
             self._arrived.clear()
             while self._waiting:
                 raws, sound = self._batch()

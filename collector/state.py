@@ -151,9 +151,5 @@ def save_counted(inbox: Inbox, gateway: str, counted: Counted) -> None:
 def events_of(inbox: Inbox, gateway: str) -> int:
     """How many events of a gateway have come here."""
     with inbox.transaction() as connection:
-        stored = read(connection)
-    return round(sum(v for (name, labels), v in stored.items() if _counts(name, labels, gateway)))
-
-
-def _counts(name: str, labels: tuple[str, ...], gateway: str) -> bool:
-    return name == m.EVENTS.name and labels[0] == gateway
+        stored = read(connection, m.EVENTS.name)
+    return round(sum(value for (_, labels), value in stored.items() if labels[0] == gateway))

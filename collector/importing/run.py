@@ -17,7 +17,8 @@ from collector.service import open_ledger
 from ledger import store
 from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import current_book
-from ledger.requests import writes
+from ledger.requests import collected, writes
+from ledger.requests.collected import Seen
 from ledger.state import is_there
 from ledger.values import RequestEvent
 from settings.model import Settings
@@ -37,6 +38,7 @@ class Summary:
 
     Attributes:
         left_out: deleted by their owner, or outside of the time that was asked for.
+        collected: in the ledger already, because the collector had them from the gateway itself.
         problems: how many rows could not be read, by what is wrong with them.
     """
 
@@ -45,6 +47,7 @@ class Summary:
     new: int = 0
     known: int = 0
     left_out: int = 0
+    collected: int = 0
     problems: Counter[str] = field(default_factory=Counter)
 
     def line(self, *, dry: bool) -> str:
@@ -53,6 +56,7 @@ class Summary:
         new = f"{self.new:,} {'would be ' if dry else ''}new"
         found = f"{self.name} ({self.kind or 'accounts alone'}): {new}, {self.known:,} known, "
         found += f"{unreadable:,} unreadable"
+        found += f", {self.collected:,} collected already" if self.collected else ""
         found += f", {self.left_out:,} left out" if self.left_out else ""
         return "\n".join([found, *(f"  {n:,} x {what}" for what, n in self.problems.most_common(5))])
 
@@ -93,14 +97,17 @@ class Ledger:
         prices = CurrentPrices(current_book(settings.pricing.models))
         self._ledger = open_ledger(settings, Directory(), prices)
 
-    def take(self, events: Sequence[RequestEvent], accounts: Sequence[Mapping[str, Any]]) -> int:
-        """Store what is new; returns how many of them were."""
+    def take(
+        self, events: Sequence[RequestEvent], accounts: Sequence[Mapping[str, Any]], seen: Seen
+    ) -> tuple[int, int]:
+        """Store what is new; returns how many were, and how many had been collected."""
         with self._ledger.writing() as connection:
             for account in accounts:
                 writes.ensure_account(connection, **account)
             fresh = writes.missing(connection, events)
-            writes.record(connection, fresh)
-            return len(fresh)
+            new = collected.without(connection, fresh, seen)
+            writes.record(connection, new)
+            return len(new), len(fresh) - len(new)
 
     def close(self) -> None:
         """Close it."""
@@ -117,14 +124,17 @@ class Look:
         self._there = is_there(self._url)
         self._seen: set[str] = set()
 
-    def take(self, events: Sequence[RequestEvent], accounts: Sequence[Mapping[str, Any]]) -> int:
-        """How many are new."""
-        events = [event for event in events if event.id not in self._seen]
+    def take(
+        self, events: Sequence[RequestEvent], accounts: Sequence[Mapping[str, Any]], seen: Seen
+    ) -> tuple[int, int]:
+        """How many are new, and how many were collected."""
+        fresh = new = [event for event in events if event.id not in self._seen]
         if self._there:
             with store.translated(self._url, "cannot read"), self._engine.connect() as connection:
-                events = writes.missing(connection, events)
-        self._seen.update(event.id for event in events)
-        return len(events)
+                fresh = writes.missing(connection, fresh)
+                new = collected.without(connection, fresh, seen)
+        self._seen.update(event.id for event in fresh)
+        return len(new), len(fresh) - len(new)
 
     def close(self) -> None:
         """Close it."""
@@ -148,10 +158,11 @@ class _Import:
         self._summary = Summary(file.name, file.kind)
         self._listed = [_listed(row) for row in file.accounts if text(row, "id")]
         self._known = {account["id"] for account in self._listed}
+        self._seen: Seen = Counter()
 
     def run(self, bar: TextIO | None) -> Summary:
         """All of it. Raises: ImportFailed, StoreError."""
-        self._ledger.take((), self._listed)
+        self._ledger.take((), self._listed, self._seen)
         for page in self._file.pages():
             self._take(page)
             if bar is not None:
@@ -172,10 +183,11 @@ class _Import:
             events[event.id] = event
             if event.account_id not in self._known:
                 accounts[event.account_id] = _mentioned(event, row)
-        new = self._ledger.take(list(events.values()), list(accounts.values()))
+        new, here = self._ledger.take(list(events.values()), list(accounts.values()), self._seen)
         self._known |= accounts.keys()
         self._summary.new += new
-        self._summary.known += len(events) - new
+        self._summary.collected += here
+        self._summary.known += len(events) - new - here
 
     def _decoded(self, row: Mapping[str, Any] | None) -> RequestEvent | None:
         try:

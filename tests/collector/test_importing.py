@@ -20,8 +20,9 @@ from collector.importing.files import PAGE, look
 from collector.importing.run import Summary, Wish, import_files
 from ledger.schema import accounts
 from settings.model import Settings
-from tests.collector.conftest import Scene
-from tests.support.gateway.records import record
+from tests.collector.conftest import Scene, until
+from tests.support.gateway.records import encoded, record
+from tests.support.gateway.server import Gateway
 from tests.support.ledgers import migrated
 
 CPAMP = (
@@ -274,6 +275,50 @@ def test_what_was_collected_already_can_be_left_out(scene: Scene) -> None:
         until=datetime(2026, 11, 3, 10, 0, 30, tzinfo=UTC),
     )
     assert (found.new, found.left_out) == (1, 1)
+
+
+def stored_twice(raw: Mapping[str, Any], number: int, *, whole: bool) -> dict[str, Any]:
+    """What CPA-Manager-Plus keeps of a gateway's record; `whole`: with the record itself."""
+    tokens, began = raw["tokens"], datetime.fromisoformat(raw["timestamp"][:26] + "Z")
+    return cpamp_row(
+        number,
+        timestamp=None if whole else f"{began:%Y-%m-%dT%H:%M:%S.%f}"[:23] + "Z",
+        timestamp_ms=int(began.timestamp() * 1_000),
+        model=raw["alias"],
+        resolved_model=raw["model"],
+        provider=raw["provider"],
+        failed=raw["failed"],
+        fail_status_code=raw["fail"]["status_code"] or None,
+        latency_ms=raw["latency_ms"],
+        raw_json=json.dumps(raw) if whole else None,
+        cache_input_mode=None,
+        **{name: tokens[name] for name in ("input_tokens", "output_tokens", "reasoning_tokens")},
+    )
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["database", "export"])
+async def test_what_was_collected_is_no_second_request(scene: Scene, gateway: Gateway, whole: bool) -> None:
+    """Also under another name of the gateway, and of requests that say the same as many as there were."""
+    made = [scene.record() for _ in range(60)]
+    alike = {**made[0], "failed": True, "fail": {"status_code": 429, "body": ""}}
+    async with scene.collecting(gateway) as service:
+        await until(lambda: service.gateways[0].status.connected)
+        for raw in (*made, alike, alike):
+            gateway.queue.publish(encoded(raw))
+        await until(lambda: len(scene.rows()) == 62)
+    older = cpamp_row(1_000)
+    rows = [stored_twice(raw, number, whole=whole) for number, raw in enumerate([*made, alike, alike, alike])]
+    if whole:
+        file = as_table(scene.folder / "usage.sqlite", "usage_events", CPAMP, [older, *rows])
+    else:
+        file = as_lines(scene.folder / "usage.jsonl", [older, *rows])
+    (dry,) = taken(scene, file, dry=True)
+    (found,) = taken(scene, file)
+    assert (found.new, found.collected, found.known) == (dry.new, dry.collected, 0) == (2, 62, 0)
+    assert "2 new, 0 known, 0 unreadable, 62 collected already" in found.line(dry=False)
+    (again,) = taken(scene, file)
+    assert (again.new, again.collected, again.known) == (0, 62, 2)
+    assert len(scene.rows()) == 64
 
 
 def test_how_far_it_is(scene: Scene) -> None:

@@ -74,7 +74,10 @@ async def test_others_who_subscribe_while_nobody_collects_leave_a_gap(scene: Sce
     async with scene.collecting(gateway) as service:
         await connected(service)
         (gap,) = await found_gaps(scene, "second_consumer")
+        said = service.gateways[0].status.second_consumer or ""
     assert gap.ended_at is not None
+    assert "counted 12 requests while nobody collected here, and 12 of them never came" in said
+    assert "streams of Codex were left by their clients" in said  # which looks the same from here
 
 
 async def test_what_waited_in_the_queue_is_no_loss(scene: Scene, gateway: Gateway) -> None:
