@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import ast
-import io
 import json
 import re
-import runpy
-import signal
-import sys
 import tomllib
-import warnings
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin
-from unittest.mock import patch
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -25,6 +18,7 @@ from pydantic_core import PydanticUndefined
 from settings.load import ENVIRONMENT, load
 from settings.model import Settings
 from tests.support.cases import each
+from tests.support.commands import run
 
 ROOT = Path(__file__).parent.parent
 DOCS = {
@@ -151,19 +145,10 @@ def test_every_session_is_documented_and_exists() -> None:
 
 
 @cache
-def answer(*words: str) -> tuple[int, str]:
-    """The exit code and the output of `python -m WORDS`, run in this process."""
-    said, code = io.StringIO(), 0
-    interrupted = signal.getsignal(signal.SIGINT)
-    with patch.object(sys, "argv", ["-m", *words[1:]]), redirect_stdout(said), redirect_stderr(said):
-        try:
-            with warnings.catch_warnings(category=RuntimeWarning, action="ignore"):  # another test's import
-                runpy.run_module(words[0], run_name="__main__", alter_sys=True)
-        except SystemExit as end:
-            code = int(end.code or 0)
-        finally:
-            signal.signal(signal.SIGINT, interrupted)
-    return code, said.getvalue()
+def answer(room: str, *words: str) -> tuple[int, str]:
+    """The exit code and the output of `python -m ROOM WORDS`."""
+    done = run(room, *words)
+    return done.returncode, done.stdout + done.stderr
 
 
 def commands() -> set[str]:

@@ -12,6 +12,7 @@ import pytest
 from dashboards.__main__ import main, moment
 from dashboards.build import DASHBOARDS
 from dashboards.errors import TimeError
+from tests.support import commands
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -55,7 +56,7 @@ def test_build_writes_below_build_and_says_what_is_next(tmp_path: Path) -> None:
 def test_a_bad_argument_gets_one_line_and_exit_code_2(
     tmp_path: Path, arguments: list[str], named: str
 ) -> None:
-    result = run(*arguments, cwd=tmp_path)
+    result = commands.run("dashboards", *arguments, cwd=tmp_path)
     assert result.returncode == 2
     assert named in result.stderr
     assert len(result.stderr.splitlines()) == 1

@@ -1,29 +1,19 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from prometheus.__main__ import main
+from tests.support import commands
+from tests.support.commands import Done
 
 ROOT = Path(__file__).parent.parent.parent
 
 
-def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The command as a person runs it."""
-    return subprocess.run(
-        [sys.executable, "-m", "prometheus", *arguments],
-        cwd=cwd,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def run(*words: str | Path, cwd: Path) -> Done:
+    return commands.run("prometheus", *words, cwd=cwd)
 
 
 def test_build_writes_below_build_and_says_what_is_next(tmp_path: Path) -> None:

@@ -1,26 +1,18 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.support import commands
+from tests.support.commands import Done
+
 ROOT = Path(__file__).parents[2]
 
 
-def run(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "run", *words],
-        cwd=cwd,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def run(*words: str | Path, cwd: Path = ROOT) -> Done:
+    return commands.run("run", *words, cwd=cwd)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +19,8 @@ from prometheus.lint.linting import lint, world
 from prometheus.lint.report import plain
 from prometheus.lint.sources.reading import sources
 from prometheus.scrape import Targets
+from tests.support import commands
+from tests.support.commands import Done
 
 ROOT = Path(__file__).parents[3]
 FAULTS = ROOT / "tests/prometheus/faults"
@@ -28,16 +28,8 @@ GOOD = "sum(rate(codex_lb_proxy_requests_total[5m]))"
 BAD = "sum(codex_lb_proxy_requests_total)"
 
 
-def run(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "prometheus", "lint", *map(str, arguments)],
-        cwd=cwd,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def run(*words: str | Path, cwd: Path = ROOT) -> Done:
+    return commands.run("prometheus", "lint", *words, cwd=cwd)
 
 
 def rules(path: Path, *exprs: str) -> Path:
