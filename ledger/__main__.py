@@ -83,7 +83,8 @@ def _answer(settings: Settings, asked: argparse.Namespace, now: datetime) -> str
 def _upkeep(settings: Settings) -> Ledger:
     storage = settings.storage
     url = ledger_url(storage.database_url, storage.database_path)
-    return Ledger(url, Keep(*storage.retention.days), lambda: _book(settings))
+    outbox = storage.outbox_path if url.get_backend_name() != "sqlite" and storage.outbox else None
+    return Ledger(url, Keep(*storage.retention.days), lambda: _book(settings), outbox)
 
 
 def _prices(settings: Settings, asked: argparse.Namespace, now: datetime) -> str:

@@ -3,6 +3,7 @@
 LedgerError
 ├── StoreError   the database cannot be opened, migrated or read
 │   ├── StoreUnavailable   it is locked, full, or its server is down; it may well work later
+│   ├── StoreRefused   a value can never be stored; `code` says why without it
 │   ├── StoreChanged   it was replaced or written to while it was read
 │   └── TooSlow        a question took longer than it may, or was cancelled
 ├── PriceError   a price is malformed or implausible
@@ -26,6 +27,18 @@ class StoreError(LedgerError):
 
 class StoreUnavailable(StoreError):
     """The store cannot be used now, which says nothing against what it was asked."""
+
+
+class StoreRefused(StoreError):
+    """A value among what was to be stored will never be taken.
+
+    Attributes:
+        code: the driver's name for that; unlike the text it holds nothing of the value.
+    """
+
+    def __init__(self, text: str, code: str) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class StoreChanged(StoreError):

@@ -17,8 +17,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from ledger.errors import StoreError, StoreUnavailable
-from ledger.passing import passes
+from ledger.errors import StoreError, StoreRefused, StoreUnavailable
+from ledger.passing import passes, refusal
 
 log = logging.getLogger("quotascope.ledger")
 
@@ -172,7 +172,7 @@ _UNDEFINED = ("UndefinedTable", "UndefinedColumn")
 @contextmanager
 def translated(url: URL, doing: str) -> Iterator[None]:
     """The edge at which database errors become StoreErrors of one line; those that may be gone later are
-    StoreUnavailable."""
+    StoreUnavailable, those of a value that is never stored StoreRefused."""
     try:
         yield
     except SQLAlchemyError as error:
@@ -181,8 +181,10 @@ def translated(url: URL, doing: str) -> Iterator[None]:
         reason = str(cause).partition("\n")[0] or type(cause).__name__
         if reason.startswith(("no such table", "no such column")) or type(cause).__name__ in _UNDEFINED:
             reason += "; an older version made it: start the proxy of this one, which brings it up to date"
-        kind = StoreUnavailable if passes(cause) else StoreError
-        raise kind(f"{doing} {where}: {reason}") from error
+        text = f"{doing} {where}: {reason}"
+        if (code := refusal(cause)) is not None:
+            raise StoreRefused(text, code) from error
+        raise (StoreUnavailable if passes(cause) else StoreError)(text) from error
 
 
 def upsert(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,9 @@ from pathlib import Path
 from sqlalchemy import URL, Connection, Engine
 
 from ledger import store
+from ledger.errors import StoreUnavailable
+
+log = logging.getLogger("quotascope.ledger")
 
 NO_FILE = (0, 0)
 """The identity of a ledger that is no file."""
@@ -34,16 +38,22 @@ class OpenLedger:
 
     Args:
         prepare: makes a store ready that may be new.
+        late: one that is away is made ready once it can be, by `ready`.
     Raises: StoreError.
     """
 
-    def __init__(self, url: URL, prepare: Callable[[Engine], None]) -> None:
+    def __init__(self, url: URL, prepare: Callable[[Engine], None], *, late: bool = False) -> None:
         self.url = url
         self._prepare = prepare
         self._engine = store.writer(url)
         self._identity: tuple[int, int] | None = None
         self._opening = threading.Lock()
-        self._ensure()
+        try:
+            self._ensure()
+        except StoreUnavailable as error:
+            if not late:
+                raise
+            log.warning("the ledger is away, and used from the moment at which it is back: %s", error)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

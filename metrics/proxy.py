@@ -224,6 +224,11 @@ OUTBOX_SIZE = MetricFamily(
 OUTBOX_BYTES = MetricFamily(
     "codex_lb_proxy_outbox_bytes", "gauge", "Bytes that the outbox takes on the disk.", unit="bytes"
 )
+OUTBOX_REFUSED = MetricFamily(
+    "codex_lb_proxy_outbox_refused",
+    "gauge",
+    "Finished requests and quota samples that PostgreSQL refuses: set aside in the outbox, others go on.",
+)
 LOOP_LAG = MetricFamily(
     "codex_lb_proxy_loop_lag_seconds",
     "histogram",
@@ -333,6 +338,7 @@ FAMILIES: tuple[MetricFamily, ...] = (
     BUFFER_DROPPED,
     OUTBOX_SIZE,
     OUTBOX_BYTES,
+    OUTBOX_REFUSED,
     LOOP_LAG,
     BODY_LOG_DROPPED,
     HTTP_REQUESTS,

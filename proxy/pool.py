@@ -11,10 +11,12 @@ import aiohttp
 
 from ledger.accounts.affinity import Stay
 from ledger.accounts.marks import Mark
+from ledger.errors import StoreUnavailable
 from ledger.pricing.current import CurrentPrices
 from ledger.values import UsageSample
 from ledger.writing import OpenLedger
 from proxy.accounts.credential_cache import Vault
+from proxy.accounts.kept import Kept
 from proxy.accounts.ledger_sync import MarkStore, StayStore, Watch
 from proxy.accounts.quota_poller import Polling
 from proxy.http.upstream import Limits, Upstream, base_url
@@ -25,7 +27,7 @@ from proxy.relay.admission import Admission
 from proxy.relay.budgets import Budgets
 from proxy.relay.dispatch import Dispatch
 from proxy.routing.affinity import Memory, Shared, Sticky
-from proxy.routing.configured import key_ring, rules
+from proxy.routing.configured import descriptions, key_ring, rules
 from proxy.routing.counters import Counting
 from proxy.routing.router import Router
 from settings.model import Settings, is_loopback
@@ -40,10 +42,17 @@ class Accounts:
 
     Args:
         tell: takes quota samples for the ledger.
+        kept: what is used while the ledger is away; None: it has to be there.
     """
 
     def __init__(
-        self, settings: Settings, ledger: OpenLedger, prices: CurrentPrices, metrics: Metrics, tell: Tell
+        self,
+        settings: Settings,
+        ledger: OpenLedger,
+        prices: CurrentPrices,
+        metrics: Metrics,
+        tell: Tell,
+        kept: Kept | None = None,
     ) -> None:
         routing = settings.routing
         self._settings = settings
@@ -60,6 +69,7 @@ class Accounts:
             rules(settings), self._counting, lambda mark: self._marks([mark]), sticky=self._sticky()
         )
         self._ledger = ledger
+        self._kept = kept
         self._prices = prices
         self._upstreams: dict[str, Upstream] = {}
 
@@ -112,6 +122,7 @@ class Accounts:
             self._counting.charged,
             open_without_ledger=routing.budget_without_ledger == "allow",
             unpriced=routing.budget_unpriced_models == "allow",
+            kept=self._kept,
         )
         await budgets.start()
         stack.push_async_callback(budgets.close)
@@ -128,8 +139,15 @@ class Accounts:
             self._prices,
             refresh_seconds=routing.snapshot_refresh_seconds,
             sticky_hours=routing.sticky_hours if routing.sticky == "db" else None,
+            ready=self._ledger.ready if self._kept else lambda: None,
+            keep=self._kept.keep_accounts if self._kept else lambda _: None,
         )
-        await watch.look()
+        try:
+            await watch.look()
+        except StoreUnavailable:
+            if self._kept is None:
+                raise
+            await watch.load(self._kept.accounts(descriptions(self._settings), datetime.now(UTC)))
         for member in self._router.members.values():
             if member.origin == "config":
                 vault.credential(member)

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO
 
-from sqlalchemy import Engine
+from sqlalchemy import URL, Engine
 
 from ledger import store
 from ledger.accounts.changes import synchronise
@@ -23,6 +23,7 @@ from ledger.upkeep.retention import Keep, Upkeep
 from ledger.values import DEFAULT_ACCOUNT
 from ledger.writing import OpenLedger
 from metrics import proxy as metrics
+from proxy.accounts.kept import Kept
 from proxy.http.upstream import Limits, Upstream, base_url
 from proxy.metering.meter import Tell
 from proxy.metering.once import CountedOnce
@@ -78,6 +79,7 @@ class Service:
         self._own_writer = own_writer
         self._stack = AsyncExitStack()
         self._losses = 0
+        self._outbox = False
         self._process: WriterProcess | None = None
         self.writer: LedgerWriter[Any]
         self.samples: LedgerWriter[Any]
@@ -94,7 +96,8 @@ class Service:
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
         prices = CurrentPrices(current_book(settings.pricing.models))
-        ledger = await asyncio.to_thread(open_ledger, settings, prices)
+        self._outbox = self._own_writer and _shipped(settings)
+        ledger = await asyncio.to_thread(open_ledger, settings, prices, late=self._outbox)
         stack.callback(ledger.close)
         upkeep = Upkeep(ledger.url, Keep(*settings.storage.retention.days))
         upkeep.start()
@@ -108,7 +111,8 @@ class Service:
         for writer in (self.writer, self.samples):
             writer.start()
             stack.push_async_callback(asyncio.to_thread, writer.close)
-        self._accounts = accounts = Accounts(settings, ledger, prices, self.metrics, store_samples)
+        kept = Kept(settings.storage.outbox_path.with_suffix(".kept")) if self._outbox else None
+        self._accounts = accounts = Accounts(settings, ledger, prices, self.metrics, store_samples, kept)
         delivery = asyncio.create_task(self.events.run(self._count_own))
         stack.callback(self.events.deliver)
         lag = asyncio.create_task(measure(self.metrics.histogram(metrics.LOOP_LAG).observe))
@@ -131,8 +135,7 @@ class Service:
             )
             return self.writer, self.samples
         url = ledger.url.render_as_string(hide_password=False)
-        shipped = storage.outbox and ledger.url.get_backend_name() != "sqlite"
-        outbox = str(storage.outbox_path.absolute()) if shipped else None
+        outbox = str(storage.outbox_path.absolute()) if self._outbox else None
         task = Task(url, storage.failure_body_days, outbox, storage.outbox_max_bytes)
         process = self._process = WriterProcess(ledger, task)
         stack.push_async_callback(asyncio.to_thread, process.close)
@@ -185,9 +188,9 @@ class Service:
         self.metrics.gauge(metrics.BUFFER_CAPACITY).set(self.writer.max_waiting)
         dropped = self.writer.dropped
         if self._process is not None:
-            dropped += self._process.lost
-            self.metrics.gauge(metrics.OUTBOX_SIZE).set(self._process.outbox[0])
-            self.metrics.gauge(metrics.OUTBOX_BYTES).set(self._process.outbox[1])
+            families = (metrics.OUTBOX_SIZE, metrics.OUTBOX_BYTES, metrics.OUTBOX_REFUSED)
+            for family, value in zip(families, self._process.outbox, strict=True):
+                self.metrics.gauge(family).set(value)
         lost, self._losses = dropped - self._losses, dropped
         self.metrics.counter(metrics.BUFFER_DROPPED).inc(lost)
         if self._body_log:
@@ -197,10 +200,13 @@ class Service:
         return None if self.writer.healthy else "the ledger cannot be written; requests wait in memory"
 
 
-def open_ledger(settings: Settings, prices: CurrentPrices) -> OpenLedger:
-    """The ledger, migrated, with today's prices and accounts. Raises: StoreError, AccountError."""
-    storage = settings.storage
-    url = store.ledger_url(storage.database_url, storage.database_path)
+def open_ledger(settings: Settings, prices: CurrentPrices, *, late: bool = False) -> OpenLedger:
+    """The ledger, migrated, with today's prices and accounts. Raises: StoreError, AccountError.
+
+    Args:
+        late: one that is away is made so once it is there.
+    """
+    url = _url(settings)
     described = descriptions(settings)
 
     def prepare(engine: Engine) -> None:
@@ -211,7 +217,16 @@ def open_ledger(settings: Settings, prices: CurrentPrices) -> OpenLedger:
             writes.ensure_account(connection, id=DEFAULT_ACCOUNT, created_at=now)
             synchronise(connection, described, now)
 
-    return OpenLedger(url, prepare)
+    return OpenLedger(url, prepare, late=late)
+
+
+def _url(settings: Settings) -> URL:
+    return store.ledger_url(settings.storage.database_url, settings.storage.database_path)
+
+
+def _shipped(settings: Settings) -> bool:
+    """Whether requests wait in an outbox for a server."""
+    return settings.storage.outbox and _url(settings).get_backend_name() != "sqlite"
 
 
 def _counted(made: Metrics, prices: CurrentPrices, settings: Settings) -> MetricsObserver:

@@ -18,12 +18,15 @@ from typing import Protocol
 
 from sqlalchemy import Connection, Engine, make_url
 
-from ledger import process_log
-from ledger.errors import LedgerError, StoreUnavailable
+from ledger import process_log, state
+from ledger.errors import LedgerError, StoreRefused, StoreUnavailable
+from ledger.outbox import Outbox
+from ledger.store import translated
 from ledger.writing import NO_FILE, OpenLedger, file_identity
 from proxy.observers import messages
-from proxy.observers.messages import Batch, Outcome, Task
-from proxy.observers.outbox import Outbox, Shipper
+from proxy.observers.ledger_writer import reason
+from proxy.observers.messages import NOTHING, Batch, Outcome, Task
+from proxy.observers.shipper import Shipper
 from proxy.observers.stores import EventStore, SampleStore
 
 
@@ -58,9 +61,12 @@ class Ledger:
         if self._open is not None:
             self._open.close()
 
-    def _check(self, _: Engine) -> None:
+    def _check(self, engine: Engine) -> None:
         if file_identity(self._url) != self._wanted:
             raise StoreUnavailable("the ledger's file was replaced a moment ago")
+        if self._wanted == NO_FILE:  # the proxy brings it to this version once it can be reached
+            with translated(self._url, "cannot write"), engine.connect() as connection:
+                state.check(connection, self._url)
 
 
 class Writer:
@@ -85,10 +91,10 @@ class Writer:
         try:
             if batch.items:
                 self._store(batch, body)
-        except LedgerError as error:
-            return self._outcome(unavailable=str(error))
-        except Exception as error:  # an item that no store takes: the proxy finds out which one
-            return self._outcome(refused=type(error).__name__)
+        except Exception as error:
+            if isinstance(error, LedgerError) and not isinstance(error, StoreRefused):
+                return self._outcome(unavailable=str(error))
+            return self._outcome(refused=reason(error))  # an item: the proxy finds out which one
         return self._outcome()
 
     def close(self) -> None:
@@ -121,8 +127,8 @@ class Writer:
         if self._outbox is None or self._shipper is None:
             return Outcome(unavailable, refused)
         ships = self._shipper.ships
-        outbox = (self._shipper.waiting, self._outbox.taken()) if ships else (0, 0)
-        return Outcome(unavailable, refused, outbox, self._shipper.lost)
+        found = (self._shipper.waiting, self._outbox.taken(), self._shipper.refused) if ships else NOTHING
+        return Outcome(unavailable, refused, found)
 
 
 def serve(line: socket.socket) -> None:

@@ -169,6 +169,13 @@ def catch_up(connection: Connection, key: str, known: Mapping[str, LoggedDay], n
             _charge(connection, key, day, Charge(missing, 0, max(0, logged.requests - requests)))
 
 
+def charge(connection: Connection, key: str, charges: Mapping[str, Charge], now: datetime) -> None:
+    """Charge what a process could not charge when it was spent."""
+    _one_at_a_time(connection, key, now)
+    for day, one in charges.items():
+        _charge(connection, key, day, one)
+
+
 def _one_at_a_time(connection: Connection, key: str, now: datetime) -> None:
     """Keep other processes out until the transaction ends, and forget what has expired."""
     if connection.dialect.name == "postgresql":

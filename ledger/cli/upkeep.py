@@ -17,6 +17,7 @@ from sqlalchemy import URL, Engine
 
 from ledger.cli.moments import moment
 from ledger.errors import LedgerError, StoreError
+from ledger.outbox import contents
 from ledger.pricing.prices import PriceBook
 from ledger.requests.filter import DIMENSIONS, CacheState, RequestFilter
 from ledger.state import is_there, missing, name_of
@@ -47,11 +48,13 @@ class Ledger:
 
     Attributes:
         book: makes the prices that hold.
+        outbox: where proxies of this machine keep what the ledger does not have yet; None: nowhere.
     """
 
     url: URL
     keep: retention.Keep
     book: Callable[[], PriceBook]
+    outbox: Path | None = None
 
 
 def add_upkeep(subjects: Any, config: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -185,6 +188,11 @@ def _stats(asked: argparse.Namespace, ledger: Ledger, now: datetime) -> str:
         "requests since": _time(found.requests_since, "all are kept"),
         "sums by hour since": _time(found.hours_since, "all are kept"),
     }
+    waiting = contents(ledger.outbox) if ledger.outbox else None
+    if waiting is not None:
+        lines["outbox"] = f"{waiting.waiting:,} wait in {ledger.outbox}, {_size(waiting.bytes)}"
+        aside = [f"{number:,} refused: {reason}" for reason, number in sorted(waiting.refused.items())]
+        lines["set aside there"] = "; ".join(aside) or "none"
     return "\n".join(f"{name:<20}{value}" for name, value in lines.items())
 
 

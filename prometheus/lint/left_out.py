@@ -26,6 +26,7 @@ LEFT_OUT: Mapping[str, str] = {
     proxy_metrics.REPORTED_COST_OURS.name: _FEW_REPORT,
     proxy_metrics.OUTBOX_SIZE.name: "where the outbox does not empty, LedgerStale fires",
     proxy_metrics.OUTBOX_BYTES.name: "where the outbox does not empty, LedgerStale fires",
+    proxy_metrics.OUTBOX_REFUSED.name: "the log and `ledger stats` say why, which a count cannot",
     proxy_metrics.LOOP_LAG.name: "the latency that it causes is charted and alerted on; it tells why",
     proxy_metrics.LB_REFRESHES.name: "the age of what was read last is charted, and says the same",
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
@@ -37,6 +37,8 @@ class Watch:
     Args:
         refresh_seconds: how often everything is read even if nothing seems to have changed.
         sticky_hours: how long the ledger keeps a conversation; None where it keeps none.
+        ready: makes a ledger ready that was away; called before it is read.
+        keep: takes the accounts that were read.
     """
 
     def __init__(
@@ -48,6 +50,8 @@ class Watch:
         *,
         refresh_seconds: float,
         sticky_hours: float | None = None,
+        ready: Callable[[], object] = lambda: None,
+        keep: Callable[[Fleet], None] = lambda _: None,
     ) -> None:
         self._engine = engine
         self._router = router
@@ -55,6 +59,9 @@ class Watch:
         self._prices = prices
         self._refresh = refresh_seconds
         self._sticky_hours = sticky_hours
+        self._ready = ready
+        self._keep = keep
+        self._away = False
         self._loaded = self._forgot = float("-inf")
 
     async def run(self) -> None:
@@ -74,16 +81,27 @@ class Watch:
     async def look(self) -> None:
         """Read what has changed. Raises: StoreError."""
         due = monotonic() - self._loaded >= self._refresh
-        fleet = await asyncio.to_thread(self._changed, None if due else self._router.version)
+        try:
+            fleet = await asyncio.to_thread(self._changed, None if due else self._router.version)
+            self._away = False
+        except LedgerError:
+            self._away = True
+            raise
         if fleet is not None:
-            self._router.load(fleet, await self._vault.load(fleet.members))
+            await self.load(fleet)
             self._loaded = monotonic()
         if self._sticky_hours and monotonic() - self._forgot >= FORGET_SECONDS:
             await asyncio.to_thread(self._forget, datetime.now(UTC))
             self._forgot = monotonic()
 
+    async def load(self, fleet: Fleet) -> None:
+        """Take over accounts, with their credentials."""
+        self._router.load(fleet, await self._vault.load(fleet.members))
+
     async def account_of(self, conversation: str) -> str | None:
         """The account that the ledger keeps for a conversation; None too where it cannot be read now."""
+        if self._away:  # a server that does not answer would be waited for
+            return None
         try:
             return await asyncio.to_thread(self._find, conversation, datetime.now(UTC))
         except LedgerError:
@@ -92,12 +110,15 @@ class Watch:
     def _changed(self, version: int | None) -> Fleet | None:
         """The accounts, where they are not of this version any more."""
         engine = self._engine
+        self._ready()
         with store.translated(engine.url, "cannot read"), engine.begin() as connection:
             self._prices.follow(connection)
             if version is not None and versions.current(connection) == version:
                 return None
             marks.restore(connection, datetime.now(UTC))
-            return read_fleet(connection)
+            fleet = read_fleet(connection)
+        self._keep(fleet)
+        return fleet
 
     def _find(self, conversation: str, now: datetime) -> str | None:
         since = now - timedelta(hours=self._sticky_hours or 0)

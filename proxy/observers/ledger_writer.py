@@ -12,13 +12,20 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, StoreRefused
 
 log = logging.getLogger("quotascope.writer")
 
 
 class ItemRefused(Exception):
     """An item that cannot be stored, ever; the text names what is wrong with it."""
+
+
+def reason(error: Exception) -> str:
+    """Why an item was refused, without anything of it: what databases say names values."""
+    if isinstance(error, ItemRefused):
+        return str(error)
+    return error.code if isinstance(error, StoreRefused) else type(error).__name__
 
 
 Item = TypeVar("Item")
@@ -121,13 +128,13 @@ class LedgerWriter(Generic[Item]):
             batch = [self._waiting[i] for i in range(min(len(self._waiting), most))]
             try:
                 self._store(batch, again=self._failing)
-            except LedgerError as error:
-                if not self._failing:
-                    log.error("the ledger cannot be written, requests wait in memory: %s", error)
-                self._failing = True
-                return
-            except Exception as error:  # an item that no store takes must not hold up all others
-                why = str(error) if isinstance(error, ItemRefused) else type(error).__name__
+            except Exception as error:
+                if isinstance(error, LedgerError) and not isinstance(error, StoreRefused):
+                    if not self._failing:
+                        log.error("the ledger cannot be written, requests wait in memory: %s", error)
+                    self._failing = True
+                    return
+                why = reason(error)  # an item that no store takes must not hold up all others
                 log.error("%d of what waits was refused: %s", len(batch), why)
                 if len(batch) > 1:
                     self._suspects = len(batch)  # one of them: they are tried one by one

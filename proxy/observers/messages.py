@@ -52,20 +52,21 @@ class Batch(msgspec.Struct, frozen=True):
     identity: tuple[int, int] | None
 
 
+NOTHING = (0, 0, 0)
+
+
 class Outcome(msgspec.Struct, frozen=True):
     """The answer to a batch.
 
     Attributes:
         unavailable: why it cannot be written now.
         refused: what is wrong with an item in it.
-        outbox: items that wait in the outbox, and its bytes.
-        lost: items of the outbox that no store took, since the writer began.
+        outbox: items that wait in the outbox, its bytes, and items that are set aside in it.
     """
 
     unavailable: str | None = None
     refused: str | None = None
-    outbox: tuple[int, int] = (0, 0)
-    lost: int = 0
+    outbox: tuple[int, int, int] = NOTHING
 
 
 encode = msgspec.msgpack.Encoder().encode

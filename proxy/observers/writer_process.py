@@ -58,8 +58,7 @@ class WriterProcess:
         task: what the process is for.
 
     Attributes:
-        outbox: items that wait in the outbox, and its bytes, as far as this process ships it.
-        lost: items of the outbox that no store took.
+        outbox: items that wait in the outbox, its bytes, items set aside; as far as this process ships it.
     """
 
     def __init__(self, ledger: OpenLedger, task: Task) -> None:
@@ -72,9 +71,7 @@ class WriterProcess:
         self._began = self._starts_at = float("-inf")
         self._pause = FIRST_PAUSE
         self._closed = False
-        self._lost_before = 0
-        self.outbox = (0, 0)
-        self.lost = 0
+        self.outbox = messages.NOTHING
 
     def store(self, kind: Kind) -> Callable[..., None]:
         """Stores encoded items, for a `LedgerWriter`."""
@@ -110,8 +107,6 @@ class WriterProcess:
             except (OSError, EOFError) as error:
                 raise StoreUnavailable(self._ended()) from error
         self.outbox = outcome.outbox
-        self.lost += max(0, outcome.lost - self._lost_before)
-        self._lost_before = outcome.lost
         if outcome.unavailable is not None:
             raise StoreUnavailable(outcome.unavailable)
         if outcome.refused is not None:
@@ -149,7 +144,6 @@ class WriterProcess:
     def _end(self) -> int | None:
         line, process = self._line, self._process
         self._line = self._process = None
-        self._lost_before = 0
         if line is not None:
             line.close()
         if process is None:

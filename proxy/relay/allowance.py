@@ -40,6 +40,7 @@ class KeyAllowance:
         self._expires_at = 0.0
         self._charges: dict[str, Charge] = {}
         self._sent: dict[str, Charge] = {}
+        self._owed: dict[str, Charge] = {}
         self._last: Allowance | None = None
         self._settled_at: datetime | None = None
         self._usual: OrderedDict[str | None, int] = OrderedDict()
@@ -91,7 +92,7 @@ class KeyAllowance:
 
     def due(self, now: float) -> bool:
         """Whether there is something to settle though no request waits."""
-        if self._charges:
+        if self._charges or self._owed:
             return True
         renew = self._booked > 0 and self._expires_at - now < HOLD_SECONDS * 2 / 3
         return renew or self._idle(now)
@@ -100,28 +101,33 @@ class KeyAllowance:
         """What to settle now. What is given back, and what requests that wait may get instead, is not spent
         until `settled` or `failed` says how that went."""
         self._sent, self._charges = self._charges, {}
-        sent, self._held_before = _sum(self._sent), self._held
+        sent, self._held_before = _sum(self._sent) + _sum(self._owed), self._held
         if wanted or self._idle(now) or now >= self._expires_at:
             self._held = min(self._held, self.reserved + sent)
         keep = max(self.reserved, self._held - sent)
         return Settlement(self.key.name, self.limits, self._sent, keep, wanted, spare=bool(wanted))
 
     def settled(self, allowance: Allowance, at: datetime) -> None:
-        """The ledger took it."""
-        self._sent = {}
+        """The ledger took it, and what was owed before."""
+        self._sent, self._owed = {}, {}
         self._booked, self._held = allowance.booked, allowance.held
         self._expires_at = allowance.expires_at
         self._last, self._settled_at = allowance, at
 
-    def failed(self) -> None:
-        """The ledger did not take it: it is to be charged the next time."""
+    def failed(self, *, owed: bool = False) -> None:
+        """The ledger did not take it: it is to be charged the next time.
+
+        Args:
+            owed: it is written down, and charged with what that holds.
+        """
+        to = self._owed if owed else self._charges
         for day, charge in self._sent.items():
-            self._charges[day] = self._charges.get(day, Charge()) + charge
+            to[day] = to.get(day, Charge()) + charge
         self._sent, self._held = {}, self._held_before
 
     def _unsettled(self) -> int:
         """What was spent since the ledger was last told."""
-        return _sum(self._charges) + _sum(self._sent)
+        return _sum(self._charges) + _sum(self._sent) + _sum(self._owed)
 
     def _idle(self, now: float) -> bool:
         unused = self._booked - self.reserved - self._unsettled()

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic, time
@@ -23,8 +23,9 @@ from sqlalchemy import Connection
 from ledger.accounts import allowances
 from ledger.accounts.allowances import Allowance, Charge, Limits, Settlement, nano_usd
 from ledger.accounts.budgets import read_spend
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, StoreUnavailable
 from ledger.pricing.current import CurrentPrices
+from proxy.accounts.kept import Kept
 from proxy.errors import BudgetUnavailable, Refused
 from proxy.http.routes import Work
 from proxy.relay.access import Key
@@ -56,6 +57,10 @@ class Ledger(Protocol):
         """A transaction. Raises: LedgerError."""
 
 
+class Owed(LedgerError):
+    """The ledger did not take charges; they are written down for whoever reaches it first."""
+
+
 class _Waiting:
     """A request that waits for the ledger."""
 
@@ -72,6 +77,8 @@ class Budgets:
         charged: hears what each request of a key cost.
         open_without_ledger: whether requests go on while the ledger does not answer.
         unpriced: whether models without a known price may be used.
+        kept: where it is written down what cannot be charged while the ledger is away, for whoever reaches it
+            first; with it the ledger need not be there at the start.
     """
 
     def __init__(
@@ -83,7 +90,10 @@ class Budgets:
         *,
         open_without_ledger: bool = False,
         unpriced: bool = False,
+        kept: Kept | None = None,
     ) -> None:
+        self._kept = kept
+        self._caught_up = False
         self.prices = prices
         self.charged = charged
         self._ledger = ledger
@@ -100,14 +110,22 @@ class Budgets:
         self._failing = False
 
     async def start(self) -> None:
-        """Take over what the request log knows. Raises: LedgerError."""
+        """Take over what the request log knows. Raises: LedgerError where the ledger has to be there."""
         if self._keys:
-            await self._in_thread(self._catch_up)
+            try:
+                await self._in_thread(self._catch_up)
+            except StoreUnavailable as error:
+                if self._kept is None:
+                    raise
+                self._tell(error)
 
     async def run(self) -> None:
         """Charge what was spent and renew what is held, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
+            if self._keys and not self._caught_up and self._kept is not None:
+                with suppress(LedgerError):
+                    await self._in_thread(self._catch_up)
             if any(one.due(time()) for one in self._keys.values()):
                 self._settle_soon()
 
@@ -119,6 +137,8 @@ class Budgets:
             async with asyncio.timeout(CLOSE_SECONDS):
                 if self._keys:
                     await self._in_thread(self._leave)
+        except Owed:
+            log.warning("what proxy keys spent last is charged to their budgets once the ledger is back")
         except (LedgerError, TimeoutError) as error:
             log.error("what proxy keys spent last could not be charged to their budgets: %s", error)
         self._thread.shutdown(wait=False, cancel_futures=True)
@@ -266,7 +286,7 @@ class Budgets:
 
     def _not_settled(self, batch: _Batch, error: LedgerError) -> None:
         for name, (_, waiting) in batch.items():
-            self._keys[name].failed()
+            self._keys[name].failed(owed=isinstance(error, Owed))
             for request in waiting:
                 if not request.granted.done():
                     request.granted.set_exception(error)
@@ -281,28 +301,54 @@ class Budgets:
 
     def _write(self, settlements: Sequence[Settlement]) -> dict[str, Allowance]:
         now = datetime.now(UTC)
-        with self._ledger.writing() as connection:
-            return {
-                one.key: allowances.settle(connection, self._holder, one, now)
-                for one in sorted(settlements, key=lambda one: one.key)
-            }
+        try:
+            if self._kept is not None:
+                self._catch_up()
+            with self._ledger.writing() as connection:
+                return {
+                    one.key: allowances.settle(connection, self._holder, one, now)
+                    for one in sorted(settlements, key=lambda one: one.key)
+                }
+        except LedgerError as error:
+            self._owe(settlements, error)
+            raise
 
     def _leave(self) -> None:
         now = time()
-        with self._ledger.writing() as connection:
-            for _, one in sorted(self._keys.items()):
-                last = one.settlement([], now)
-                if last.charges:
-                    allowances.settle(connection, self._holder, last, datetime.now(UTC))
-            allowances.release(connection, self._holder, list(self._keys))
+        last = [one.settlement([], now) for _, one in sorted(self._keys.items())]
+        try:
+            with self._ledger.writing() as connection:
+                for one in last:
+                    if one.charges:
+                        allowances.settle(connection, self._holder, one, datetime.now(UTC))
+                allowances.release(connection, self._holder, list(self._keys))
+        except LedgerError as error:
+            self._owe(last, error)
+            raise
+
+    def _owe(self, settlements: Sequence[Settlement], error: LedgerError) -> None:
+        """Write down what could not be charged. Raises: Owed, which says so."""
+        charges = {one.key: one.charges for one in settlements if one.charges}
+        if self._kept is not None and charges:
+            with suppress(StoreUnavailable):
+                self._kept.owe(charges)
+                raise Owed(str(error)) from error
 
     def _catch_up(self) -> None:
+        """Charge what was written down, and once, what else the request log knows. Raises: LedgerError."""
         now = datetime.now(UTC)
+        if self._kept is not None:
+            with self._kept.owed() as owed, self._ledger.writing() as connection:
+                for key, charges in owed.items():
+                    allowances.charge(connection, key, charges, now)
+        if self._caught_up:
+            return
         with self._ledger.writing() as connection:
             spend = read_spend(connection, self.prices.book, frozenset(self._keys), now)
         with self._ledger.writing() as connection:
             for name in sorted(self._keys):
                 allowances.catch_up(connection, name, spend[name], now)
+        self._caught_up = True
 
 
 def _limits(key: Key) -> Limits:

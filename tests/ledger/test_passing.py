@@ -8,10 +8,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.engine import URL, Engine
 
 from ledger import store
-from ledger.errors import StoreError, StoreUnavailable
+from ledger.errors import StoreError, StoreRefused, StoreUnavailable
 
 
 @contextmanager
@@ -61,3 +62,27 @@ def test_a_lock_that_is_not_given_passes(postgres_url: URL) -> None:
         other.exec_driver_sql("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
         other.exec_driver_sql(f"SELECT pg_advisory_xact_lock({store._MIGRATION_LOCK})")
         assert isinstance(migrating(waits), StoreUnavailable)
+
+
+@pytest.mark.parametrize("value", ["a\0b", "x" * 99])
+def test_a_value_that_is_never_stored_does_not_pass_and_its_code_does_not_show_it(
+    value: str, postgres_url: URL
+) -> None:
+    create, insert = (
+        "CREATE TABLE short (t varchar(9) CHECK (t <> ''))",
+        text("INSERT INTO short VALUES (:t)"),
+    )
+    with engine(postgres_url) as writer, writer.begin() as connection:
+        connection.exec_driver_sql(create)
+    with engine(postgres_url) as writer, pytest.raises(StoreRefused) as caught:
+        with store.translated(writer.url, "cannot write"), writer.begin() as connection:
+            connection.execute(insert, {"t": value})
+    assert value not in caught.value.code
+    assert "DataError" in caught.value.code or "22001" in caught.value.code
+
+
+def test_a_server_that_lacks_a_table_refuses_nothing_for_ever(postgres_url: URL) -> None:
+    with engine(postgres_url) as writer, pytest.raises(StoreError) as caught:
+        with store.translated(writer.url, "cannot write"), writer.begin() as connection:
+            connection.exec_driver_sql("INSERT INTO nowhere VALUES (1)")
+    assert not isinstance(caught.value, StoreRefused)

@@ -25,12 +25,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import URL
 
 from ledger import store
+from ledger.outbox import Outbox, contents
 from ledger.requests import writes
 from ledger.values import DEFAULT_ACCOUNT, Usage
 from ledger.writing import OpenLedger
 from proxy.observers import messages
 from proxy.observers.messages import Batch, Task
-from proxy.observers.outbox import Outbox
 from proxy.writer import Writer
 from simulator.provider.script import Answer, script
 from simulator.provider.upstream import serve
@@ -193,15 +193,52 @@ def test_it_takes_no_more_of_the_disk_than_it_may(tmp_path: Path, make_event: Ma
     assert (outbox.stat().st_mode & 0o777) == 0o600
 
 
-def test_an_item_that_no_store_takes_costs_only_itself(
+POISON: dict[str, dict[str, Any]] = {
+    "a NUL": {"id": "no\0text"},
+    "a number out of range": {"usage": Usage(2**63, 1, 0, 0)},
+    "no account": {"account_id": None, "status": None},
+}
+
+
+@pytest.mark.parametrize("poison", POISON)
+def test_what_the_server_refuses_is_set_aside_and_all_behind_it_goes_on(
+    poison: str, postgres_url: URL, tmp_path: Path, make_event: MakeEvent, caplog: pytest.LogCaptureFixture
+) -> None:
+    migrated(postgres_url)
+    good = [make_event() for _ in range(40)]
+    bad = make_event(**POISON[poison])
+    with writing(postgres_url, tmp_path / "outbox.db") as take:
+        take(*good[:15], bad, *good[15:30])
+        until(lambda: stored(postgres_url) == [event.id for event in good[:30]])
+        until(lambda: take().outbox[::2] == (0, 1))
+        take(*good[30:])
+        until(lambda: stored(postgres_url) == [event.id for event in good])
+    ((_, _, told),) = caplog.record_tuples
+    assert "set aside" in told
+    assert str(2**63) not in told
+    assert "no\0" not in told
+    found = contents(tmp_path / "outbox.db")
+    assert found is not None
+    assert (found.waiting, list(found.refused.values())) == (0, [1])
+
+
+def test_what_was_set_aside_is_tried_again_by_the_next_process(
     postgres_url: URL, tmp_path: Path, make_event: MakeEvent
 ) -> None:
     migrated(postgres_url)
-    good = make_event()
+    rejected = "ALTER TABLE request_rows ADD CONSTRAINT small CHECK (input_tokens < 500)"
+    small = [make_event(usage=Usage(10, 1, 0, 0)) for _ in range(3)]
+    with psycopg.connect(host=postgres_url.query["host"], user="ledger", dbname="postgres") as connection:  # type: ignore[arg-type]
+        connection.execute(rejected)
     with writing(postgres_url, tmp_path / "outbox.db") as take:
-        take(make_event(account_id=None), good)
-        until(lambda: stored(postgres_url) == [good.id])
-        until(lambda: take().lost == 1)
+        take(small[0], make_event(id="large"), *small[1:])
+        until(lambda: take().outbox[::2] == (0, 1))
+    assert stored(postgres_url) == [event.id for event in small]
+    with psycopg.connect(host=postgres_url.query["host"], user="ledger", dbname="postgres") as connection:  # type: ignore[arg-type]
+        connection.execute("ALTER TABLE request_rows DROP CONSTRAINT small")
+    with writing(postgres_url, tmp_path / "outbox.db") as take:
+        until(lambda: stored(postgres_url)[3:] == ["large"])
+        until(lambda: take().outbox[::2] == (0, 0))
 
 
 async def eventually(true: Callable[[], Awaitable[bool]]) -> None:

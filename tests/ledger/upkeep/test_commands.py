@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import URL, text
 
+from ledger.outbox import Outbox, SetAside
 from ledger.requests.writes import record
 from ledger.store import sqlite_url, writer
 from ledger.upkeep import copies
@@ -110,3 +112,18 @@ def test_a_ledger_of_a_newer_version_is_refused_in_one_line(ask: Ask, filled: No
 def test_a_full_disk_is_one_line(ask: Ask, filled: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copies, "free_bytes", lambda target: 7)
     assert "and 7 are free" in ask("backup").err
+
+
+def test_stats_shows_what_waits_in_the_outbox_and_what_is_set_aside(ask: Ask, postgres_url: URL) -> None:
+    url = postgres_url.set(drivername="postgresql").render_as_string()
+    Path("codex-usage.toml").write_text(f'[storage]\ndatabase_url = "{url}"\n')
+    assert "outbox" not in ask("stats").out
+    outbox = Outbox(Path("outbox.db"), 2**20)
+    with closing(outbox.connect()) as file:
+        for _ in range(3):
+            outbox.append(file, "events", 7, b"...")
+        (first, *_) = outbox.oldest(file)
+        outbox.remove(file, [first], [SetAside("events", 1, b"", "DataError (22003)")])
+    said = ask("stats").out
+    assert "outbox              14 wait in outbox.db, " in said
+    assert "set aside there     1 refused: DataError (22003)" in said
