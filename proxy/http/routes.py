@@ -86,6 +86,7 @@ _FREE = (
     "/messages/count_tokens",
     "/responses/input_tokens",
     "*:counttokens",
+    "/model/*/count-tokens",
     "/tokenize",
     "/detokenize",
 )
@@ -170,9 +171,9 @@ class Route:
 
     @property
     def reports(self) -> bool:
-        """Whether an answer is read for what it reports: also a stored response, which may have been made in
-        the background."""
-        return self.work not in ("reads", "free") or self.template.endswith(_RESPONSE)
+        """Whether an answer is read for what it reports: also where nothing is expected, for another provider
+        may bill it, and of a stored response, which may have been made in the background."""
+        return self.work != "reads" or self.template.endswith(_RESPONSE)
 
     @property
     def batch_output(self) -> bool:

@@ -6,15 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from time import perf_counter
 
+from msgspec.structs import replace
+
 from ledger.values import DEFAULT_ACCOUNT, EndReason, RequestEvent, UsageSample
 from proxy.errors import Refused, UpstreamError
 from proxy.http.caller_secrets import NO_SECRETS, Secrets
 from proxy.http.decode import decoder
-from proxy.metering import quota
+from proxy.metering import quota, shapes
 from proxy.metering.asked import NOTHING_ASKED, Asked
 from proxy.metering.batch import BatchAnswer, BatchTap
 from proxy.metering.event import Caller, End, batch_event, request_event
 from proxy.metering.failure_tap import FailureTap
+from proxy.metering.statement import Statement
 from proxy.metering.taps import NoTap, Tap, tap
 from proxy.metering.usage import NOTHING, Report
 
@@ -35,6 +38,7 @@ class Meter:
         "_done",
         "_emit",
         "_first_token",
+        "_headed",
         "_http_status",
         "_kept",
         "_secrets",
@@ -74,6 +78,7 @@ class Meter:
         self._kept: FailureTap | None = None
         self._first_token: float | None = None
         self._http_status = 0
+        self._headed: Statement | None = None
         self._trace: str | None = None
         self._done = False
         self.account_id = account_id
@@ -99,6 +104,8 @@ class Meter:
         self._trace = headers.get("x-request-id") or headers.get("request-id")
         if "x-codex-primary-used-percent" in headers or "x-codex-secondary-used-percent" in headers:
             self._tell(quota.from_headers(headers, self.account_id, datetime.now(UTC)))
+        if shapes.IN_HEAD in headers:
+            self._headed = shapes.from_head(headers)
         route = self._caller.route
         if status >= 400 or route.reports:
             self._tap = tap(route.api, headers.get("Content-Type", ""), headers.get("Content-Encoding", ""))
@@ -153,7 +160,10 @@ class Meter:
             return
         self._done = True
         end = perf_counter()
-        report = self.report = self._tap.end()
+        report = self._tap.end()
+        if self._headed is not None and not report.metered:
+            report = replace(report, said=self._headed)
+        self.report = report
         for event in dict.fromkeys(self._tap.quota_events):
             self._tell(quota.from_event(event, self.account_id, datetime.now(UTC)))
         status = self._http_status if http_status is None else http_status

@@ -47,7 +47,8 @@ _MODELS = re.compile(
     r"|(?P<cohere>command-|embed-v4)|(?P<perplexity>sonar)|(?P<voyageai>voyage-))"
 )
 
-_IN_PATH = re.compile(r"/(?:models|deployments|engines|model)/([^/:]+)")
+_IN_PATH = re.compile(r"/(?:(?:models|deployments|engines)/([^/:]+)|model/([^/]+))")
+"""Gemini's models are followed by a colon and a verb, Bedrock's have a colon in their names."""
 
 
 @lru_cache(maxsize=1024)
@@ -78,7 +79,7 @@ def model_in_target(path: str) -> str | None:
     Realtime API's `?model=`."""
     tail, _, query = path.partition("?")
     if match := _IN_PATH.search(tail):
-        return unquote(match[1])[:200]
+        return unquote(match[1] or match[2])[:200]
     for name in ("model", "deployment"):
         if f"{name}=" in query and (found := parse_qs(query).get(name)):
             return found[0][:200]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -47,10 +47,19 @@ def statement(usage: Fields, api: str, numbers: Numbers) -> Statement:
     ins = _details(usage, _INPUT_DETAILS)
     outs = _details(usage, _OUTPUT_DETAILS)
     said = numbers.first(usage.get("input_tokens"), usage.get("prompt_tokens"))
+    for more in (
+        "connector_tokens",
+        "citation_tokens",
+    ):  # what Mistral's and Perplexity's searches found is input
+        if said is not None and more in usage:
+            said += numbers.count(usage[more]) or 0
     output = numbers.first(usage.get("output_tokens"), usage.get("completion_tokens"))
     if api == "embeddings" and output is None and said is not None:
         output = 0
     beside, read, written, written_1h = _cache(usage, ins, numbers)
+    if "iterations" in usage:
+        counts = (said, output, read, written)
+        said, output, read, written = _compacted(usage["iterations"], counts, numbers)
     image_output = numbers.count(outs.get("image_tokens")) or None
     if api == "images" and image_output is None and not outs:
         image_output = output
@@ -68,6 +77,36 @@ def statement(usage: Fields, api: str, numbers: Numbers) -> Statement:
         image_input=_uncached(ins, "image_tokens", numbers) if "image_tokens" in ins else None,
         image_output=image_output,
     )
+
+
+_COMPACTED = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+
+
+def _compacted(iterations: object, counts: Sequence[int | None], numbers: Numbers) -> list[int | None]:
+    """Anthropic's counts, with those of the summaries of the conversation, which are told apart from them."""
+    found = list(counts)
+    for one in iterations if isinstance(iterations, list) else ():
+        if get(one, "type") == "compaction":
+            for place, name in enumerate(_COMPACTED):
+                if more := numbers.count(one.get(name)):
+                    found[place] = (found[place] or 0) + more
+    return found
+
+
+IN_HEAD = "x-amzn-bedrock-input-token-count"
+_HEADS = (
+    IN_HEAD,
+    "x-amzn-bedrock-output-token-count",
+    "x-amzn-bedrock-cache-read-input-token-count",
+    "x-amzn-bedrock-cache-write-input-token-count",
+)
+
+
+def from_head(headers: Mapping[str, str]) -> Statement:
+    """What Bedrock says in an answer's head: of some models nothing else says it."""
+    numbers, given = Numbers(), [headers.get(name, "") for name in _HEADS]
+    said = [numbers.count(int(text)) if text.isdecimal() and len(text) < 12 else None for text in given]
+    return Statement(input=said[0], output=said[1] or 0, beside=True, read=said[2], written=said[3])
 
 
 def gemini(usage: Fields, numbers: Numbers) -> Statement:
@@ -96,17 +135,18 @@ def gemini(usage: Fields, numbers: Numbers) -> Statement:
     )
 
 
-def counters(prompt: object, generated: object, cached: object, numbers: Numbers) -> Statement:
-    """What the servers of one's own machine say: the prompt without what was in the cache."""
+def counters(
+    prompt: object, generated: object, cached: object, numbers: Numbers, *, inside: bool = False
+) -> Statement:
+    """What the servers of one's own machine say: the prompt without what was in the cache, or with it."""
     read = numbers.count(cached)
-    return Statement(
-        input=numbers.count(prompt), output=numbers.count(generated), beside=read is not None, read=read
-    )
+    beside = read is not None and not inside
+    return Statement(input=numbers.count(prompt), output=numbers.count(generated), beside=beside, read=read)
 
 
 _BESIDE_TOKENS = frozenset(
     {
-        *("server_tool_use", "server_side_tool_usage_details", "num_search_queries"),
+        *("server_tool_use", "server_side_tool_usage_details", "num_search_queries", "connectors"),
         *("seconds", "prompt_audio_seconds"),
     }
 )
@@ -122,6 +162,7 @@ def units(usage: Fields, numbers: Numbers) -> Units:
         tools.get("web_search_requests"),
         calls.get("web_search_calls"),
         usage.get("num_search_queries"),
+        get(usage.get("connectors"), "web_search"),
     )
     seconds = usage.get("seconds") if usage.get("type") == "duration" else None
     if _heard(usage):

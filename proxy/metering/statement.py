@@ -77,9 +77,10 @@ def _whole_output(said: Statement, whole_input: int | None) -> tuple[int | None,
     output, reasoning = said.output, said.reasoning
     if output is None:
         return None, reasoning
+    if reasoning is not None and reasoning > output and (said.total or 0) <= (whole_input or 0) + output:
+        return output + reasoning, reasoning
     if said.total is None:
-        beside = reasoning is not None and reasoning > output
-        return (output + (reasoning or 0) if beside else output), reasoning
+        return output, reasoning
     more = said.total - (whole_input or 0) - output
     if whole_input is None or more <= 0:
         return output, reasoning

@@ -63,6 +63,8 @@ class _Answer(msgspec.Struct):
     tokens_evaluated: Any = None
     tokens_predicted: Any = None
     done: Any = None
+    stop: Any = None
+    delta: msgspec.Raw = msgspec.Raw(b"")
     duration: Any = None
 
 
@@ -232,6 +234,8 @@ def _usage_of(answer: _Answer) -> Mapping[str, Any]:
         choices = msgspec.json.decode(answer.choices)
         found = choices[0] if isinstance(choices, list) and choices else None
         return fields(get(found, "usage"))
+    if answer.delta and b'"usage"' in bytes(answer.delta):  # Cohere's streams
+        return fields(get(msgspec.json.decode(answer.delta), "usage"))
     return {}
 
 
@@ -243,11 +247,12 @@ def _said(answer: _Answer, usage: Mapping[str, Any], api: str, numbers: Numbers)
     if answer.eval_count is not None or answer.prompt_eval_count is not None:
         generated = 0 if answer.eval_count is None and api == "embeddings" else answer.eval_count
         return shapes.counters(answer.prompt_eval_count, generated, None, numbers)
+    if answer.tokens_predicted is not None:
+        told, cached = (answer.tokens_evaluated, answer.tokens_predicted), get(answer.timings, "cache_n")
+        return shapes.counters(*told, cached, numbers, inside=True)
     if isinstance(answer.timings, dict) and "predicted_n" in answer.timings:
         t = answer.timings
         return shapes.counters(t.get("prompt_n"), t.get("predicted_n"), t.get("cache_n"), numbers)
-    if answer.tokens_predicted is not None:
-        return shapes.counters(answer.tokens_evaluated, answer.tokens_predicted, None, numbers)
     return None
 
 
@@ -279,7 +284,7 @@ def _tier(answer: _Answer, usage: Mapping[str, Any]) -> str | None:
 def _is_final(top: _Answer) -> bool:
     if top.candidates:  # Gemini closes no stream; the last event says why it ends
         return b'"finishReason"' in bytes(top.candidates)
-    return text(top.type) in _FINAL or top.done is True
+    return text(top.type) in _FINAL or top.done is True or top.stop is True
 
 
 def _read_list(document: bytes, api: str) -> Report:

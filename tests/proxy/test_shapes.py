@@ -18,6 +18,7 @@ import pytest
 from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from ledger.values import NO_USAGE, RequestEvent
 from proxy.http.routes import route
@@ -54,7 +55,9 @@ def metered(shape: Shape, chunks: list[bytes], content: str | None = None) -> Re
     caller = Caller("POST", route("POST", path), "k", "r", None, None, model=model_in_target(shape.path))
     meter = Meter(caller, found.append, perf_counter(), lambda samples: None)
     meter.learn(read_body(shape.ask.encode(), "application/json", ""))
-    meter.answered(200, {"Content-Type": shape.content if content is None else content})
+    meter.answered(
+        200, CIMultiDict({"Content-Type": shape.content if content is None else content, **shape.head})
+    )
     for chunk in chunks:
         meter.feed(chunk)
     meter.finish("done")
@@ -107,7 +110,7 @@ async def provider() -> AsyncIterator[str]:
 
     async def answer(request: web.Request) -> web.Response:
         shape = known[request.headers["X-Shape"]]
-        return web.Response(body=shape.body, headers={"Content-Type": shape.content})
+        return web.Response(body=shape.body, headers={"Content-Type": shape.content, **shape.head})
 
     application = web.Application()
     application.router.add_route("*", "/{tail:.*}", answer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ class Shape:
     Attributes:
         path: of the request, below the base path.
         ask: the request's body.
+        head: what the answer's head says beside its content type.
         counts: what has to be counted.
     """
 
@@ -27,6 +28,7 @@ class Shape:
     body: bytes
     ask: str
     counts: dict[str, Any]
+    head: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.name
@@ -42,6 +44,7 @@ def shapes() -> list[Shape]:
             body=found["body"].lstrip("\n").encode(),
             ask=found.get("ask", ASKED),
             counts=found["counts"],
+            head=found.get("head", {}),
         )
         for file in sorted(FOLDER.glob("*.toml"))
         for found in tomllib.loads(file.read_text(encoding="utf-8"))["shape"]
