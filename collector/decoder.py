@@ -31,7 +31,7 @@ from ledger.accounts import marks
 from ledger.errors import LedgerError
 from ledger.gateways import failures, gaps, states
 from ledger.gateways.values import GatewayGap, GatewayState
-from ledger.pricing.current import CurrentPrices
+from ledger.pricing.table import CurrentPrices
 from ledger.requests import failure_bodies, writes
 from ledger.values import RequestEvent
 from ledger.writing import OpenLedger

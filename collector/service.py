@@ -23,9 +23,8 @@ from collector.scrape import scrape
 from collector.server import SHUTDOWN_SECONDS, application
 from ledger import store
 from ledger.gateways.values import GatewayState
-from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import current_book
-from ledger.pricing.table import replace_prices, version
+from ledger.pricing.table import CurrentPrices, replace_prices, version
 from ledger.requests import writes
 from ledger.upkeep.retention import Keep, Upkeep
 from ledger.values import DEFAULT_ACCOUNT

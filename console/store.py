@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import current_book
 from ledger.pricing.prices import PriceBook
+from ledger.pricing.table import CurrentPrices
 from ledger.requests.limits import Limit, asking
 from ledger.state import check, is_there
 from ledger.store import ledger_url, migrate, reader, translated, writer

@@ -16,11 +16,10 @@ from sqlalchemy import Connection
 
 from exporter.collect import Once
 from ledger.errors import StoreChanged, StoreError
-from ledger.pricing.current import CurrentPrices
 from ledger.pricing.prices import PriceBook
+from ledger.pricing.table import CurrentPrices
 from ledger.quota.capacity import Capacity
-from ledger.quota.estimate import PERIOD, QuotaEstimate, QuotaRules
-from ledger.quota.estimates import Estimates
+from ledger.quota.estimate import PERIOD, Estimates, QuotaEstimate, QuotaRules
 from ledger.reader.foreign import Accounts, exists, micros, read_accounts
 from ledger.reader.meters import Meters, Shown
 from ledger.reader.newest import newest_request_at, store_bytes

@@ -22,11 +22,10 @@ from ledger.cli.prices import UNPRICED_DAYS, changes_text, price_list, unpriced,
 from ledger.cli.tables import fleet_table, history_table
 from ledger.cli.upkeep import COMMANDS, Ledger, run
 from ledger.errors import AccountConflict, AccountExists, LedgerError, UnknownAccount
-from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import catalogue_source, current_book, load_catalogue
 from ledger.pricing.library import library_prices, library_version
 from ledger.pricing.prices import PriceBook
-from ledger.pricing.table import replace_prices
+from ledger.pricing.table import CurrentPrices, replace_prices
 from ledger.pricing.updates import changes, take
 from ledger.state import is_there
 from ledger.store import ledger_url, migrate, translated, writer

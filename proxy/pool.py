@@ -12,7 +12,7 @@ import aiohttp
 from ledger.accounts.affinity import Stay
 from ledger.accounts.marks import Mark
 from ledger.errors import StoreUnavailable
-from ledger.pricing.current import CurrentPrices
+from ledger.pricing.table import CurrentPrices
 from ledger.values import UsageSample
 from ledger.writing import OpenLedger
 from proxy.accounts.credential_cache import Vault

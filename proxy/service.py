@@ -16,8 +16,8 @@ from sqlalchemy import URL, Engine
 
 from ledger import store
 from ledger.accounts.changes import synchronise
-from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import current_book
+from ledger.pricing.table import CurrentPrices
 from ledger.requests import writes
 from ledger.upkeep.retention import Keep, Upkeep
 from ledger.values import DEFAULT_ACCOUNT

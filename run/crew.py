@@ -11,10 +11,30 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
+import aiohttp
+
 from run.errors import ProgramError
 from run.program import Program, end, ended_in_order, failure, how, start
-from run.readiness import answers
 from run.terminal import complain
+
+PAUSE_SECONDS = 0.1
+
+
+async def answers(url: str) -> None:
+    """Return as soon as `url` answers 200; the caller sets the limit of time."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+        while True:
+            if await _is_ok(session, url):
+                return
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _is_ok(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(url, allow_redirects=False) as response:
+            return response.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from settings.callers import Guard, host_name, network_of, origin_of
-from settings.section import Section
+from settings.kinds import Section
 
 
 def _host(text: str) -> str:

@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from settings.address import Address, split_address
-from settings.kinds import BaseUrl
-from settings.section import Section
-from settings.zones import system_zone, zone_name
+from settings.kinds import BaseUrl, Section
+from settings.urls import Address, split_address
+
+LOCALTIME = Path("/etc/localtime")
+_FOLDER = "zoneinfo/"
+
+
+def zone_name(text: str) -> str:
+    """A time zone's name. Raises: ValueError."""
+    try:
+        ZoneInfo(text)
+    except (OSError, ValueError, KeyError) as error:  # what is not found is a KeyError
+        raise ValueError("allowed: a name like Europe/Berlin, or UTC") from error
+    return text
+
+
+def system_zone(environ: Mapping[str, str] = os.environ, localtime: Path = LOCALTIME) -> ZoneInfo:
+    """The zone of this machine: of TZ, else that which /etc/localtime leads to, else UTC."""
+    names = [environ.get("TZ", "").removeprefix(":")]
+    if localtime.is_symlink():
+        names.append(str(localtime.readlink()).partition(_FOLDER)[2])
+    for name in filter(None, names):
+        try:
+            return ZoneInfo(zone_name(name))
+        except ValueError:
+            continue  # a rule instead of a name, as POSIX allows it
+    return ZoneInfo("UTC")
+
 
 _HASH = re.compile(
     r"\$argon2id?\$v=19\$m=\d{1,8},t=\d{1,3},p=\d{1,3}\$[A-Za-z0-9+/]{8,100}\$[A-Za-z0-9+/]{16,200}"

@@ -5,24 +5,56 @@ Field descriptions are the reference: `docs/configuration.md` is checked against
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from settings.access import LIST, Callers
-from settings.address import Address
-from settings.address import is_loopback as is_loopback
-from settings.address import split_address as split_address
 from settings.callers import Guard
 from settings.console import Console
 from settings.gateways import Collector
-from settings.kinds import BasePath, BaseUrl, Budget, Digest, File, Header, Key, KeyName, Name, Weight
-from settings.metering import Metering
+from settings.kinds import (
+    BasePath,
+    BaseUrl,
+    Budget,
+    Digest,
+    File,
+    Header,
+    Key,
+    KeyName,
+    Name,
+    Section,
+    Weight,
+)
 from settings.notify import Notify
 from settings.pricing import Pricing
 from settings.rules import Rules
-from settings.section import Section
 from settings.storage import Storage
+from settings.urls import Address
+from settings.urls import is_loopback as is_loopback
+from settings.urls import split_address as split_address
+
+
+def _header_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", text):
+        raise ValueError("allowed: the name of an HTTP header, like X-Project")
+    return text
+
+
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+
+
+class Metering(Section):
+    """`[metering]`."""
+
+    project_headers: Annotated[tuple[HeaderName, ...], LIST] = Field(
+        ("X-Project", "OpenAI-Project"),
+        description="headers that name a request's project; the first one that is there counts",
+    )
+    trace_headers: Annotated[tuple[HeaderName, ...], LIST] = Field(
+        ("traceparent",), description="headers that name a request's trace; of traceparent, its trace id"
+    )
 
 
 class Server(Section):

@@ -6,9 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from settings.address import Address
-from settings.kinds import BaseUrl, File
-from settings.section import Section
+from settings.kinds import BaseUrl, File, Section
+from settings.urls import Address
 
 
 def _mail(text: str) -> str:

@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from settings.kinds import Rate
-from settings.section import Section
+from settings.kinds import Rate, Section
 
 
 class ModelPrice(Section):

@@ -11,8 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from settings.kinds import BaseUrl
-from settings.section import Section
+from settings.kinds import BaseUrl, Section
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from argparse import Namespace
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,8 +34,29 @@ from simulator.provider.plausible import Plausible
 from simulator.provider.script import Play
 from simulator.provider.upstream import serve
 from simulator.serving import run_seeded
-from simulator.stopping import stop_signals
 from simulator.traffic import Tally, Traffic, run
+
+
+@contextmanager
+def stop_signals() -> Iterator[asyncio.Event]:
+    """An event that the first SIGINT or SIGTERM sets; a second one acts as it always does."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def stopped() -> None:
+        stop.set()
+        restore()
+
+    def restore() -> None:
+        for each in signals:
+            loop.remove_signal_handler(each)
+
+    for each in signals:
+        loop.add_signal_handler(each, stopped)
+    try:
+        yield stop
+    finally:
+        restore()
 
 
 def upstream(asked: Namespace) -> int:

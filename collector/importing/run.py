@@ -15,8 +15,8 @@ from collector.importing.files import File, Kind, Page, look
 from collector.importing.rows import DECODERS
 from collector.service import open_ledger
 from ledger import store
-from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import current_book
+from ledger.pricing.table import CurrentPrices
 from ledger.requests import collected, writes
 from ledger.requests.collected import Seen
 from ledger.state import is_there

@@ -6,11 +6,15 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from aiohttp import web
+from sqlalchemy import Connection
 
 from console.errors import ChoiceError, PageError
 from console.store import Ledger
+from console.web import overview
 from console.web.access import COOKIE, NEW_COOKIE, Access
 from console.web.context import Context
 from console.web.feed import Feed
@@ -26,9 +30,47 @@ from console.web.pages.prices import PricePages
 from console.web.pages.requests import RequestPages
 from console.web.rendering import Pages
 from console.web.static_files import serve, static_files
-from console.web.warm import warm
 from ledger.errors import AccountError, FilterError, LedgerError, TooSlow
+from ledger.pricing.prices import PriceBook
+from ledger.requests.filter import Dimension, RequestFilter
 from settings.model import Settings
+
+DAYS = (1, 7, 30)
+MAX_TRIES = 30
+"""Each goes on where the one before it ran out of time."""
+
+DIMENSIONS: tuple[Dimension, ...] = ("model", "account_id", "api_key_id")
+Question = Callable[[Connection, PriceBook], Any]
+
+
+async def warm(ledger: Ledger) -> None:
+    """Ask everything once, one question at a time; what cannot be asked is left to the visitor."""
+    if not ledger.exists:
+        return
+    now = datetime.now(UTC)
+    for days in DAYS:
+        for question in _questions(RequestFilter(now - timedelta(days=days), now)):
+            for _ in range(MAX_TRIES):
+                try:
+                    await ledger.ask(question)
+                except TooSlow:
+                    continue
+                except LedgerError:
+                    return
+                break
+
+
+def _questions(where: RequestFilter) -> list[Question]:
+    def table(dimension: Dimension) -> Question:
+        return lambda c, book: overview.table(c, book, where, dimension, {})
+
+    return [
+        lambda c, book: overview.summary(c, book, where),
+        lambda c, book: overview.timeline(c, book, where),
+        *map(table, DIMENSIONS),
+        lambda c, book: overview.telling(c, book, where),
+    ]
+
 
 log = logging.getLogger("quotascope.console")
 

@@ -2,19 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from math import nan
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from dashboards.preview import legend, theme
+from dashboards.preview import theme
 from dashboards.preview.answered import Answered
 from dashboards.preview.canvas import Box, Canvas
+from dashboards.preview.grafana_time import Range
 from dashboards.preview.source import Series
-from dashboards.preview.ticks import ticks
+
+_STEPS = tuple(
+    timedelta(minutes=minutes)
+    for minutes in (1, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720, 1_440, 2_880, 10_080, 43_200)
+)
+
+
+def ticks(shown: Range, most: int) -> list[tuple[datetime, str]]:
+    """Round times of the range's zone with their labels; a midnight says its day.
+
+    Args:
+        most: about how many there may be.
+    """
+    step = next((s for s in _STEPS if shown.length / s <= most), _STEPS[-1])
+    marks = []
+    mark = shown.start.replace(hour=0, minute=0, second=0, microsecond=0)
+    while mark <= shown.end:
+        # There and back: a time that the clocks jump over is moved to one that exists.
+        existing = mark.astimezone(UTC).astimezone(mark.tzinfo)
+        if existing >= shown.start:
+            marks.append(
+                (
+                    existing,
+                    f"{existing:%b %d}" if existing.hour == existing.minute == 0 else f"{existing:%H:%M}",
+                )
+            )
+        mark += step
+    return marks
+
+
+LINE = 18
+SIZE = 11.5
+"""Pixels: of a line, and of its text."""
+
+Lines = Sequence[Sequence[tuple[float, str, str]]]
+"""Entries by line: distance from the left, name, colour."""
+
+
+def wrapped(canvas: Canvas, entries: Sequence[tuple[str, str]], width: float) -> Lines:
+    """Names and colours, in lines that fit into the width."""
+    lines: list[list[tuple[float, str, str]]] = []
+    right = width
+    for name, color in entries:
+        needs = canvas.measure(name, SIZE) + 32
+        if right + needs > width:
+            lines.append([])
+            right = 0
+        lines[-1].append((right, name, color))
+        right += needs
+    return lines
+
+
+def _draw_legend(canvas: Canvas, box: Box, lines: Lines) -> None:
+    """The lines at the bottom of the box."""
+    top = box.bottom - LINE * len(lines)
+    for number, line in enumerate(lines):
+        middle = top + LINE * (number + 0.5) + 2
+        for left, name, color in line:
+            canvas.rectangle(Box(box.left + left, middle - 2, 14, 4), color, radius=1.5)
+            canvas.text(box.left + left + 19, middle, name, SIZE, theme.TEXT)
+
 
 _LABEL_SIZE = 8.2
 """Of tick labels, in points as matplotlib counts."""
@@ -23,8 +84,8 @@ _LABEL_SIZE = 8.2
 def draw(canvas: Canvas, box: Box, answered: Answered) -> None:
     """A timeseries panel's inside."""
     entries = [(s.name, answered.color(i, s.name)) for i, s in enumerate(answered.series)]
-    lines = legend.wrapped(canvas, entries, box.width)
-    plot = box.less(left=_axis_width(canvas, answered), bottom=24 + legend.LINE * len(lines), right=6)
+    lines = wrapped(canvas, entries, box.width)
+    plot = box.less(left=_axis_width(canvas, answered), bottom=24 + LINE * len(lines), right=6)
     axes = canvas.axes(plot)
     custom = answered.defaults["custom"]
     if custom["stacking"]["mode"] != "normal":
@@ -35,7 +96,7 @@ def draw(canvas: Canvas, box: Box, answered: Answered) -> None:
         _stack(axes, answered)
     _dress(axes, answered, plot.width)
     _limit(axes, answered)
-    legend.draw(canvas, box, lines)
+    _draw_legend(canvas, box, lines)
 
 
 def _each(axes: Axes, answered: Answered) -> None:
@@ -139,7 +200,7 @@ def _scale(axes: Axes, answered: Answered) -> None:
 
 def _axis_width(canvas: Canvas, answered: Answered) -> float:
     highest = max((value for series in answered.series for _, value in series.points), default=0.0)
-    return max(canvas.measure(answered.text(value), legend.SIZE) for value in (highest, highest * 0.77)) + 10
+    return max(canvas.measure(answered.text(value), SIZE) for value in (highest, highest * 0.77)) + 10
 
 
 def _with_gaps(series: Series, step: timedelta) -> tuple[list[float], list[float]]:

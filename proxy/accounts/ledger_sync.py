@@ -21,7 +21,7 @@ from ledger.accounts.affinity import Stay
 from ledger.accounts.marks import Mark
 from ledger.accounts.pool import Fleet, read_fleet
 from ledger.errors import LedgerError
-from ledger.pricing.current import CurrentPrices
+from ledger.pricing.table import CurrentPrices
 from proxy.accounts.credential_cache import Vault
 from proxy.routing.router import Router
 

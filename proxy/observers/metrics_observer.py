@@ -8,7 +8,7 @@ from typing import get_args
 
 from ledger.pricing.cost import Unpriced
 from ledger.pricing.counts import Counts
-from ledger.pricing.current import CurrentPrices
+from ledger.pricing.table import CurrentPrices
 from ledger.requests.error_codes import ERROR_CLASSES, KNOWN_CODES, error_class
 from ledger.requests.grouped import Group, Sums, group_cost, grouped
 from ledger.values import DEFAULT_ACCOUNT, UNKNOWN_MODEL, RequestEvent

@@ -24,7 +24,7 @@ from ledger.accounts import allowances
 from ledger.accounts.allowances import Allowance, Charge, Limits, Settlement, nano_usd
 from ledger.accounts.budgets import read_spend
 from ledger.errors import LedgerError, StoreUnavailable
-from ledger.pricing.current import CurrentPrices
+from ledger.pricing.table import CurrentPrices
 from proxy.accounts.kept import Kept
 from proxy.errors import BudgetUnavailable, Refused
 from proxy.http.routes import Work

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from ledger.accounts.allowances import Charge
-from ledger.pricing.current import CurrentPrices
+from ledger.pricing.table import CurrentPrices
 from ledger.values import RequestEvent
 from proxy.http.routes import Work
 from proxy.metering.meter import Emit

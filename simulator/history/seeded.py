@@ -4,24 +4,66 @@ scrapes, and what the recording rules make of it."""
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 from ledger.pricing.prices import PriceBook
+from ledger.values import RequestEvent
 from metrics import collector, proxy
 from metrics import recorded as names
 from prometheus.build import RECORDING_FILE, files, write
 from prometheus.config import RuleConfig
 from prometheus.scrape import Targets
 from simulator.errors import OutputError
-from simulator.history import selecting
+from simulator.failures import error_class
 from simulator.history.counting import COUNTED, Counted, Key, Series, count
 from simulator.history.exporting import Exporter, export
+from simulator.history.fleet import FLEET, SimulatedAccount
 from simulator.history.history import History
+from simulator.history.metering import Step
+from simulator.history.quota import SECONDARY_MINUTES, cycle_start
 from simulator.history.scrapes import Scrapes
+
+WEIGHTS = {"pro": 1.0, "plus": 0.72, "team": 0.72, "business": 0.72, "free": 0.512}
+MARKS = {"rate_limit": "rate_limit", "quota": "quota_exceeded", "auth": "permanent_failure"}
+"""The event of each class of error that is held against the account."""
+
+_ACCOUNTS: Mapping[str, SimulatedAccount] = {account.id: account for account in FLEET}
+_ONE = Decimal(1)
+
+
+def steps(event: RequestEvent, _: PriceBook) -> Iterator[Step]:
+    """Every step that one request makes; an account that is not of the fleet makes none."""
+    account = _ACCOUNTS.get(event.account_id)
+    if account is None:
+        return
+    how = ("full", "memory" if event.session_id else "none", "false")
+    yield Step(proxy.LB_SELECT, (*how, "selected"), _ONE)
+    yield Step(proxy.LB_SELECTED_TIER, (*how, account.plan_type), _ONE)
+    yield Step(proxy.LB_TIER_SCORE, (*how, account.plan_type), Decimal(str(score(account, event))))
+    if event.status == "error":
+        yield from _failed(event)
+
+
+def score(account: SimulatedAccount, event: RequestEvent) -> float:
+    """The tier's weight by the second until the account's week ends, from its last minute on by 60 s."""
+    since = event.requested_at - cycle_start(account, event.requested_at)
+    return WEIGHTS[account.plan_type] / max(60.0, SECONDARY_MINUTES * 60 - since.total_seconds())
+
+
+def _failed(event: RequestEvent) -> Iterator[Step]:
+    kind = error_class(event.error_code)
+    if kind not in MARKS:
+        return
+    yield Step(proxy.RETRIES, (event.api, kind), _ONE)
+    yield Step(proxy.ACCOUNT_RETRIES, (event.account_id, event.api, kind), _ONE)
+    yield Step(proxy.LB_MARK, (MARKS[kind], event.account_id), _ONE)
+    if MARKS[kind] == "permanent_failure":
+        yield Step(proxy.LB_PERMANENT, (event.error_code or "unknown",), _ONE)
+
 
 ROUTING = (
     *(proxy.LB_SELECT, proxy.LB_SELECTED_TIER, proxy.LB_MARK, proxy.LB_PERMANENT),
@@ -46,8 +88,8 @@ def everything(history: History, scrapes: Scrapes, book: PriceBook, exporter: Ex
     sums = tuple(f for f in COUNTED if f.kind == "counter" and f not in (*ROUTING, proxy.BUFFER_DROPPED))
     yield count(history.events, scrapes, book, sums)
     yield count(history.events, recent, book, HISTOGRAMS)
-    yield count(history.events, scrapes, book, ROUTING, selecting.steps)
-    yield count(history.events, recent, book, (proxy.LB_TIER_SCORE,), selecting.steps)
+    yield count(history.events, scrapes, book, ROUTING, steps)
+    yield count(history.events, recent, book, (proxy.LB_TIER_SCORE,), steps)
     yield of_the_process(recent)
     told = replace(scrapes, job="quotascope-exporter", instance=EXPORTER_ADDRESS, restarts=())
     yield of_prometheus(recent)

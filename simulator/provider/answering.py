@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from aiohttp import web
@@ -13,9 +14,43 @@ from simulator.provider import limits
 from simulator.provider.apis import errors
 from simulator.provider.apis.call import Call, told
 from simulator.provider.apis.catalogue import Api
-from simulator.provider.faults import dressed, strikes_at_once, struck
 from simulator.provider.reply import Headers, Reply
-from simulator.provider.script import Cut, ErrorInside, Garbage, Hang, Refuse
+from simulator.provider.script import Cut, ErrorInside, Fault, Garbage, Hang, Refuse, Wire
+from simulator.provider.sse import Event
+
+
+def dressed(events: Iterable[Event], wire: Wire) -> list[Event]:
+    """Events with the line ends that the script asks for."""
+    result = [e if wire.line_end == "\n" else e.with_line_end(wire.line_end) for e in events]
+    if result and not wire.final_blank_line:
+        result[-1] = replace(result[-1], data=result[-1].data.rstrip(b"\r\n"))
+    return result
+
+
+def struck(api: str, events: list[Event], fault: Fault | None) -> Iterator[Event | Cut | Hang]:
+    """Events up to the fault, then the fault.
+
+    A `Cut` or `Hang` that lies behind the last event strikes there: all has been told, but the stream
+    does not end.
+    """
+    for number, event in enumerate(events):
+        if isinstance(fault, Cut | Hang) and number == fault.after_events:
+            if isinstance(fault, Cut) and fault.extra_bytes:
+                yield Event(event.data[: fault.extra_bytes])
+            yield fault
+            return
+        if isinstance(fault, ErrorInside) and number == fault.after_events:
+            yield errors.event(api, fault, number)
+            return
+        yield event
+    if isinstance(fault, Cut | Hang):
+        yield fault
+
+
+def strikes_at_once(fault: Fault | None) -> bool:
+    """Whether a fault ends the request before any byte of an answer."""
+    return isinstance(fault, Cut | Hang) and fault.after_events is None
+
 
 JSON: Headers = (("Content-Type", "application/json"),)
 EVENTS: Headers = (("Content-Type", "text/event-stream; charset=utf-8"), ("Cache-Control", "no-cache"))

@@ -29,8 +29,7 @@ from simulator.history.exporting import BYTES
 from simulator.history.fleet import FLEET
 from simulator.history.history import UNPRICED_MODEL, History
 from simulator.history.scrapes import Scrapes
-from simulator.history.seeded import LOST
-from simulator.history.selecting import MARKS, score
+from simulator.history.seeded import LOST, MARKS, score
 from simulator.history.totals import spend_of, token_counts
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

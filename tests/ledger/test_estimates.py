@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ledger.quota.cycle import MINUTE, Cycle, Reading, current, cycles_of
-from ledger.quota.estimate import QuotaRules, estimate
-from ledger.quota.estimates import Estimates
+from ledger.quota.estimate import Estimates, QuotaRules, estimate
 from ledger.quota.running import RunningRequests
 
 HOUR = 60 * MINUTE
@@ -49,5 +48,5 @@ def test_accounts_are_kept_apart() -> None:
 def test_what_has_not_changed_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     estimates, requests, cycle = Estimates(RULES), RunningRequests(), cycle_of(10, 10_080)
     first = estimates.of("one", cycle, requests, cycle.start + HOUR)
-    monkeypatch.setattr("ledger.quota.estimates.estimate", None)
+    monkeypatch.setattr("ledger.quota.estimate.estimate", None)
     assert estimates.of("one", cycle, requests, cycle.start + 2 * HOUR) is first

@@ -22,8 +22,7 @@ from ledger.columns import moment
 from ledger.pricing.cost import price_request
 from ledger.pricing.prices import DAWN, Card, Price, PriceBook, Rates, flat
 from ledger.quota.cycle import Cycle, Reading, current, cycles_of
-from ledger.quota.estimate import PERIOD, QuotaRules, estimate
-from ledger.quota.estimates import Estimates
+from ledger.quota.estimate import PERIOD, Estimates, QuotaRules, estimate
 from ledger.quota.running import SILENT, UNPRICED, RunningRequests
 from ledger.reader.foreign import micros
 from ledger.reader.meters import Meters

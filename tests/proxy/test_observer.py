@@ -14,9 +14,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ledger.pricing.cost import price_event
-from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import load_seed
 from ledger.pricing.prices import PriceBook
+from ledger.pricing.table import CurrentPrices
 from ledger.requests.error_codes import error_class
 from ledger.values import NO_USAGE, RequestEvent, Usage
 from metrics.proxy import FAMILIES, HTTP_DURATION, LATENCY, TIME_TO_FIRST_TOKEN

@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import web
 
-from run.readiness import answers
+from run.crew import answers
 
 
 async def test_it_waits_for_200() -> None:

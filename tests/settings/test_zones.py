@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from settings.console import system_zone
 from settings.errors import SettingsError
 from settings.model import Settings
-from settings.zones import system_zone
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ledger.pricing.current import CurrentPrices
 from ledger.pricing.prices import PriceBook
+from ledger.pricing.table import CurrentPrices
 from ledger.values import RequestEvent
 from metrics import proxy as m
 from proxy.observers.metrics_observer import MetricsObserver

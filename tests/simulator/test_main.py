@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -42,6 +43,17 @@ def origin(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().split(";")[0].split()[-1]
 
 
+def wait_until_it_handles(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    """Until then a signal ends it as it ends any program."""
+    deadline, status = time.monotonic() + 30, Path("/proc", str(process.pid), "status")
+    caught = 0
+    while not caught >> (number - 1) & 1:
+        assert time.monotonic() < deadline, "it never handles the signal"
+        time.sleep(0.02)
+        (line,) = [line for line in status.read_text().splitlines() if line.startswith("SigCgt:")]
+        caught = int(line.split()[1], 16)
+
+
 @pytest.mark.parametrize("extra", [["--speed", "1000"], ["--fixed"]])
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_upstream_answers_until_it_is_stopped(extra: list[str], how: signal.Signals) -> None:
@@ -70,8 +82,9 @@ def test_traffic_ends_cleanly_when_interrupted() -> None:
         running("upstream", "--listen", "127.0.0.1:0", "--fixed") as provider,
         running("traffic", "--base-url", origin(provider) + "/v1", "--rate", "50") as callers,
     ):
+        wait_until_it_handles(callers, signal.SIGTERM)
         with pytest.raises(subprocess.TimeoutExpired):
-            callers.wait(timeout=2)
+            callers.wait(timeout=0.5)
         callers.send_signal(signal.SIGTERM)
         told, errors = callers.communicate(timeout=20)
     assert (callers.returncode, errors) == (0, "")

@@ -8,7 +8,7 @@ from metrics import proxy as m
 from simulator.failures import error_class
 from simulator.history.history import generate
 from simulator.history.plan import days
-from simulator.history.selecting import MARKS, steps
+from simulator.history.seeded import MARKS, steps
 
 PRICES = book(load_seed())
 HISTORY = generate(days(date(2026, 9, 1), 2, requests_per_day=400), PRICES)

@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 
 from sqlalchemy import Engine
 
-from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import current_book
+from ledger.pricing.table import CurrentPrices
 from ledger.store import create_private, migrate, sqlite_url, writer
 from proxy.service import open_ledger
 from settings.model import Settings

@@ -8,7 +8,7 @@ from matplotlib.image import imread
 
 from dashboards.preview import theme
 from dashboards.preview.canvas import Box, Canvas
-from dashboards.preview.legend import LINE, wrapped
+from dashboards.preview.timecharts import LINE, wrapped
 
 
 def pixels(canvas: Canvas) -> np.ndarray[Any, Any]:

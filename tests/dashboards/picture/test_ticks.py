@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dashboards.preview.grafana_time import Range
-from dashboards.preview.ticks import ticks
+from dashboards.preview.timecharts import ticks
 
 
 def labels(start: datetime, length: timedelta, most: int) -> list[str]:

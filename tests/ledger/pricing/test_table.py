@@ -12,10 +12,9 @@ import pytest
 from sqlalchemy import Engine, delete, update
 
 from ledger.errors import PriceError
-from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import book, load_seed
 from ledger.pricing.prices import DAWN, Card, Price, PriceBook, Rates, flat
-from ledger.pricing.table import price_book, replace_prices, version
+from ledger.pricing.table import CurrentPrices, price_book, replace_prices, version
 from ledger.schema import prices as table
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)

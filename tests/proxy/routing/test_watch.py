@@ -21,9 +21,9 @@ from ledger.accounts.affinity import Stay
 from ledger.accounts.configured import Description
 from ledger.accounts.marks import Mark
 from ledger.accounts.pool import read_fleet
-from ledger.pricing.current import CurrentPrices
 from ledger.pricing.files import load_seed
 from ledger.pricing.prices import PriceBook
+from ledger.pricing.table import CurrentPrices
 from metrics import proxy as metrics
 from proxy.accounts.credential_cache import Vault
 from proxy.accounts.ledger_sync import MarkStore, StayStore, Watch
