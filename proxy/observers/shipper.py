@@ -66,14 +66,26 @@ class Shipper(threading.Thread):
         descriptor = os.open(f"{self._outbox.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if self._locked(descriptor):
-                with closing(self._outbox.connect()) as connection:
-                    self._outbox.try_again(connection)  # this may be a version that stores it
-                    self.ships = True
-                    self._ship_all(connection)
-        except sqlite3.Error as error:
-            log.error("the outbox %s cannot be read: %s", self._outbox.path, error)
+                self._ship_until_ended()
         finally:
             os.close(descriptor)
+
+    def _ship_until_ended(self) -> None:
+        """An outbox that cannot be used now, as the disk is full or its lock is held, is tried again: what is
+        shipped a second time is left out by the store."""
+        is_new = True
+        while True:
+            try:
+                with closing(self._outbox.connect()) as connection:
+                    if is_new:
+                        self._outbox.try_again(connection)  # this may be a version that stores it
+                    is_new, self.ships = False, True
+                    self._ship_all(connection)
+                return
+            except sqlite3.Error as error:
+                log.error("the outbox %s cannot be used now: %s", self._outbox.path, error)
+            if self._ending.wait(LONGEST_PAUSE):
+                return
 
     def _locked(self, descriptor: int) -> bool:
         """Whether this process ships now; where another one does, its turn comes when that one ends."""

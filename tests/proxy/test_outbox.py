@@ -24,12 +24,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import URL
 
+import ledger.outbox
 from ledger import store
 from ledger.outbox import Outbox, contents
 from ledger.requests import writes
 from ledger.values import DEFAULT_ACCOUNT, Usage
 from ledger.writing import OpenLedger
-from proxy.observers import messages
+from proxy.observers import messages, shipper
 from proxy.observers.messages import Batch, Task
 from proxy.writer import Writer
 from simulator.provider.script import Answer, script
@@ -172,6 +173,26 @@ def test_a_process_that_starts_does_not_wait_for_one_that_writes(tmp_path: Path)
     with closing(outbox.connect()) as busy:
         busy.execute("BEGIN IMMEDIATE")
         Outbox(tmp_path / "outbox.db", 2**20)
+
+
+def test_an_outbox_that_cannot_be_used_for_a_while_is_shipped_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ledger.outbox, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(shipper, "LONGEST_PAUSE", 0.05)
+    shipped: list[bytes] = []
+    outbox = Outbox(tmp_path / "outbox.db", 2**20)
+    ships = shipper.Shipper(outbox, {"samples": shipped.append})
+    with closing(outbox.connect()) as other:
+        outbox.append(other, "samples", 1, messages.packed([messages.encode("one")]))
+        other.execute("BEGIN IMMEDIATE")
+        ships.start()
+        until(lambda: any("cannot be used now" in record.message for record in caplog.records))
+        assert not shipped
+    until(lambda: shipped)
+    ships.end()
+    assert not ships.is_alive()
+    assert [messages.apart(body) for body in shipped] == [[messages.encode("one")]]
 
 
 def test_it_takes_no_more_of_the_disk_than_it_may(tmp_path: Path, make_event: MakeEvent) -> None:
