@@ -97,6 +97,7 @@ class RequestEvent:
         batched: one answer of a batch's output, whose time is not known.
         implausible: some of the reported numbers make no sense, and are left out.
         unmetered: it passed without anybody learning what it used.
+        passed_bytes: of an answer that nobody has counted; what was packed counts for more.
         failure_body: the beginning of what a provider answered to a request that failed, without keys; only
             where the configuration keeps it, and only for the ledger's table of its own.
     """
@@ -145,6 +146,7 @@ class RequestEvent:
     implausible: bool = False
     unmetered: bool = False
     failure_body: str | None = field(default=None, repr=False)
+    passed_bytes: int = 0
 
     @property
     def billed_tier(self) -> str | None:

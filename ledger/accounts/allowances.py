@@ -48,7 +48,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What requests of one UTC day cost; `estimated` is the part of those that ended without counts."""
+    """What requests of one UTC day cost.
+
+    Attributes:
+        estimated: the part of those that ended without counts.
+        requests: the others.
+    """
 
     nano: int = 0
     estimated: int = 0
@@ -90,7 +95,7 @@ class Allowance:
         granted: how many of the requests that waited may begin.
         exhausted: the budget that leaves nothing for the next one; None while there is some left.
         today, this_week: charged so far, by all processes.
-        usual: what this key's requests cost on average; None where it had none this week.
+        usual: what this key's requests cost on average, by their counts; None where none had any this week.
         expires_at: epoch seconds.
     """
 
@@ -118,7 +123,7 @@ def settle(connection: Connection, holder: str, settlement: Settlement, now: dat
     _one_at_a_time(connection, settlement.key, now)
     for day, charge in settlement.charges.items():
         _charge(connection, settlement.key, day, charge)
-    today, week, requests = _spent(connection, settlement.key, now)
+    today, week, counted, requests = _spent(connection, settlement.key, now)
     others = _held_by_others(connection, settlement.key, holder)
     lefts = _lefts(settlement.limits, today, week, others)
     period, in_all = min(lefts, key=lambda one: one[1], default=(None, NO_LIMIT))
@@ -131,7 +136,7 @@ def settle(connection: Connection, holder: str, settlement: Settlement, now: dat
     expires_at = now.timestamp() + HOLD_SECONDS
     _hold(connection, settlement.key, holder, held, expires_at)
     exhausted = period if left <= 0 else None
-    usual = week // requests if requests else None
+    usual = counted // requests if requests else None
     return Allowance(held, min(held, max(in_all, 0)), granted, exhausted, today, week, usual, expires_at)
 
 
@@ -208,13 +213,14 @@ def _hold(connection: Connection, key: str, holder: str, nano: int, expires_at: 
     connection.execute(statement.on_conflict_do_update(index_elements=["key", "holder"], set_=changed))
 
 
-def _spent(connection: Connection, key: str, now: datetime) -> tuple[int, int, int]:
-    """Charged today and this week, and for how many requests."""
+def _spent(connection: Connection, key: str, now: datetime) -> tuple[int, int, int, int]:
+    """Charged today and this week; what of the week was counted, and of how many requests."""
     rows = list(connection.execute(_week(key, now)))
     today = day_start(now).date().isoformat()
     return (
         sum(row.nano_usd for row in rows if row.day == today),
         sum(row.nano_usd for row in rows),
+        sum(row.nano_usd - row.estimated_nano_usd for row in rows),
         sum(row.requests for row in rows),
     )
 
@@ -223,9 +229,8 @@ def _week(key: str, now: datetime) -> Any:
     columns = key_spend.c
     first = week_start(now).date()
     days = [(first + timedelta(days=number)).isoformat() for number in range(7)]
-    return select(columns.day, columns.nano_usd, columns.requests).where(
-        columns.key == key, columns.day.in_(days)
-    )
+    asked = (columns.day, columns.nano_usd, columns.estimated_nano_usd, columns.requests)
+    return select(*asked).where(columns.key == key, columns.day.in_(days))
 
 
 def _held_by_others(connection: Connection, key: str, holder: str) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from urllib.parse import unquote_plus
 
-from ledger.privacy import MIN_SECRET, without
+from ledger.privacy import GONE, MIN_PART, MIN_SECRET, without
 
 HIDDEN = "[redacted]"
 INSECURE_KEY = "openai-insecure-api-key."
@@ -61,17 +61,21 @@ class Secrets:
         key: the credential that its caller is known by.
     """
 
-    __slots__ = ("_headers", "_key", "_lent", "_query")
+    __slots__ = ("_ends", "_headers", "_key", "_lent", "_query")
 
     def __init__(self, headers: Mapping[str, str] = _NONE, query: str = "", key: str | None = None) -> None:
         self._headers = headers
         self._query = query
         self._key = key if key is not None and len(key) >= MIN_SECRET else None
         self._lent: tuple[str, ...] = ()
+        self._ends: tuple[str, ...] | None = None
 
     def lend(self, *credentials: str | None) -> None:
         """Credentials of ours go along."""
-        self._lent += tuple(filter(None, credentials))
+        lent = tuple(filter(None, credentials))
+        self._lent += lent
+        if self._ends is not None:
+            self._ends += _ends(lent)
 
     def __call__(self) -> tuple[str, ...]:
         """The caller's, and those that were lent, longest first."""
@@ -79,24 +83,46 @@ class Secrets:
         return tuple(sorted(filter(None, found), key=len, reverse=True))
 
     def hide(self, text: str | None) -> str | None:
-        """A short value that a caller or a provider chose, without the caller's key."""
-        if self._key is None or text is None or self._key not in text:
+        """A short value that a caller or a provider chose, without keys: in any letters' case, or as a URL
+        spells them. Cookies are none: some hold what is no secret elsewhere, as a session's id."""
+        if text is None or len(text) < MIN_SECRET or not self._is_in(text):
             return text
-        return without(text, (self._key,))
+        shorter = without(text, (*self(), self._key or ""))
+        return GONE if shorter == text else shorter
+
+    def _is_in(self, text: str) -> bool:
+        """Whether a text holds the beginning or the end of one: quicker than to look for every part."""
+        if self._ends is None:
+            own = _keys(self._headers.items(), self._query)
+            self._ends = _ends((*own, *self._lent, self._key or ""))
+        folded = text.lower()
+        if "%" in folded:
+            folded += unquote_plus(folded)
+        return any(end in folded for end in self._ends)
 
 
 NO_SECRETS = Secrets()
 
 
+def _ends(secrets: Iterable[str]) -> tuple[str, ...]:
+    long = {one.lower() for one in secrets if len(one) >= MIN_SECRET}
+    return tuple({end for one in long for end in (one[:MIN_PART], one[-MIN_PART:])})
+
+
 def _secrets(headers: Iterable[tuple[str, str]], query: str) -> Iterator[str]:
+    for name, value in headers:
+        if name.lower() == "cookie":
+            yield from (part.partition("=")[2].strip() for part in value.split(";"))
+    yield from _keys(headers, query)
+
+
+def _keys(headers: Iterable[tuple[str, str]], query: str) -> Iterator[str]:
     for name, value in headers:
         lower = name.lower()
         if lower == "sec-websocket-protocol":
             offers = (offer.strip() for offer in value.split(","))
             yield from (o.removeprefix(INSECURE_KEY) for o in offers if o.startswith(INSECURE_KEY))
-        elif lower == "cookie":
-            yield from (part.partition("=")[2].strip() for part in value.split(";"))
-        elif is_secret(lower):
+        elif is_secret(lower) and lower != "cookie":
             yield from _words(value)
     for part in _PARAMETERS.split(query.removeprefix("?")) if len(query) > 1 else ():
         name, _, value = part.partition("=")

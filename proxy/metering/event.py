@@ -60,7 +60,7 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class End(msgspec.Struct, frozen=True):
-    """How an exchange ended; `body` is what is kept of an answer that is a failure."""
+    """How an exchange ended; `body` is what is kept of an answer that is a failure, `passed` its bytes."""
 
     reason: EndReason
     http_status: int
@@ -71,6 +71,7 @@ class End(msgspec.Struct, frozen=True):
     upstream_request_id: str | None
     streamed: bool
     body: bytes = b""
+    passed: int = 0
 
 
 def request_event(
@@ -128,6 +129,7 @@ def request_event(
         unmetered=_unmetered(route, report, status, usage, units),
         instance_id=caller.instance_id,
         failure_body=raw_body(end.body, secrets()) if end.body and status == "error" else None,
+        passed_bytes=end.passed if usage is NO_USAGE else 0,
     )
 
 

@@ -21,6 +21,9 @@ from proxy.metering.statement import Statement
 from proxy.metering.taps import NoTap, Tap, tap
 from proxy.metering.usage import NOTHING, Report
 
+PACKED = 8
+"""How many bytes of a stream a packed one stands for, about."""
+
 Emit = Callable[[RequestEvent], None]
 Tell = Callable[[Sequence[UsageSample]], None]
 
@@ -41,6 +44,8 @@ class Meter:
         "_headed",
         "_http_status",
         "_kept",
+        "_packed",
+        "_passed",
         "_secrets",
         "_start",
         "_tap",
@@ -77,6 +82,8 @@ class Meter:
         self._tap: Tap = NoTap()
         self._kept: FailureTap | None = None
         self._first_token: float | None = None
+        self._packed = False
+        self._passed = 0
         self._http_status = 0
         self._headed: Statement | None = None
         self._trace: str | None = None
@@ -102,6 +109,7 @@ class Meter:
         """The provider's answer begins."""
         self._http_status = status
         self._trace = headers.get("x-request-id") or headers.get("request-id")
+        self._packed = "Content-Encoding" in headers
         if "x-codex-primary-used-percent" in headers or "x-codex-secondary-used-percent" in headers:
             self._tell(quota.from_headers(headers, self.account_id, datetime.now(UTC)))
         if shapes.IN_HEAD in headers:
@@ -124,6 +132,7 @@ class Meter:
     def feed(self, chunk: bytes) -> None:
         """Bytes of the answer, as they pass."""
         self._tap.feed(chunk)
+        self._passed += len(chunk)
         if self._first_token is None and self._tap.first_token_seen:
             self._first_token = perf_counter()
 
@@ -181,6 +190,7 @@ class Meter:
             upstream_request_id=self._trace,
             streamed=self._tap.streams,
             body=self._kept.body() if self._kept else b"",
+            passed=self._passed * (PACKED if self._packed else 1),
         )
         self._emit(request_event(self._caller, self.account_id, self.asked, report, ended, self._secrets))
 

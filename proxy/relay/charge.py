@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -30,6 +31,15 @@ DEFAULT_OUTPUT = 8_192
 UNKNOWN_REQUEST = nano_usd(Decimal("0.10"))
 """The same for a request that does not say for which model it is."""
 
+HIDDEN_INPUT = 32_768
+"""Tokens of input that a request is charged for, without counts, whose input the provider keeps or fetches."""
+
+BACKGROUND_OUTPUT = 4 * DEFAULT_OUTPUT
+"""Tokens of an answer without a limit that nobody waits for: it is never charged by its counts."""
+
+BYTES_PASSED = 48
+"""Of an answer that was cut, for a token: an event of a stream holds one, or a few dozen of them."""
+
 MAX_CHOICES = 128
 """Answers that one request may ask for."""
 
@@ -56,8 +66,12 @@ _LIMITS = {
 }
 """The members by which each API limits its answers; another one's limit is none."""
 
-_ELSEWHERE = (b'"file_id"', b'_url"', b"_search", b'"mcp"', b'"code_interpreter"', b'"container"')
-"""What stands in a body whose input is fetched by the provider, or grows with its tools."""
+_ELSEWHERE = re.compile(
+    rb'"file_id"|_url"|"type"\s*:\s*"url"|_search|item_reference|image_generation|"mcp"|"code_interpreter"'
+    rb'|"container"|\\u00(?:3[0-9]|[46][1-9a-fA-F]|[57][0-9aAfF])'
+)
+"""What stands in a body whose input is fetched by the provider, or grows with its tools; also letters that are
+escaped, which hides such names and has no other use."""
 
 _bodies = msgspec.json.Decoder(_Body)
 
@@ -70,6 +84,7 @@ class Ask(msgspec.Struct, frozen=True):
         output: tokens, at most, of all answers together; None where it sets no limit.
         hidden: part of its input is kept or fetched by the provider, so its size is not known.
         tier: the service tier that it asks for.
+        choices: answers that it asks for.
     """
 
     model: str | None = None
@@ -77,6 +92,7 @@ class Ask(msgspec.Struct, frozen=True):
     output: int | None = None
     hidden: bool = True
     tier: str | None = None
+    choices: int = 1
 
 
 def read_ask(body: bytes | None, size: int, api: str) -> Ask:
@@ -98,14 +114,22 @@ def read_ask(body: bytes | None, size: int, api: str) -> Ask:
         limits.append(found.response.get("max_output_tokens"))
     given = [int(limit) for limit in limits if _is_number(limit)]
     counts = (found.n, found.best_of)
-    choices = max((ceil(n) for n in counts if _is_number(n) and n <= MAX_CHOICES), default=1)
+    choices = max(map(_choices, counts))
     return Ask(
         model=model,
         input=min(size // BYTES_PER_TOKEN, window),
         output=min(max(given), window) * choices if given else None,
         hidden=_is_hidden(found, body or b""),
         tier=found.service_tier if isinstance(found.service_tier, str) else None,
+        choices=choices,
     )
+
+
+def _choices(value: object) -> int:
+    """Some servers take a number in quotation marks, and more of them than OpenAI's."""
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
+        value = int(value)
+    return ceil(min(value, MAX_CHOICES)) if _is_number(value) else 1
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
@@ -114,7 +138,7 @@ def _is_number(value: object) -> TypeGuard[int | float]:
 
 def _is_hidden(found: _Body, body: bytes) -> bool:
     kept = found.previous_response_id or found.conversation or isinstance(found.prompt, dict)
-    return bool(kept) or any(mark in body for mark in _ELSEWHERE)
+    return bool(kept) or _ELSEWHERE.search(body) is not None
 
 
 def estimate(book: PriceBook, ask: Ask, usual: int | None, at: datetime) -> int:
@@ -124,12 +148,14 @@ def estimate(book: PriceBook, ask: Ask, usual: int | None, at: datetime) -> int:
         usual: what a request of this key costs; None where that is not known.
     Returns: 10^-9 US dollars.
     """
-    output = ask.output if ask.output is not None else 0 if usual is not None else DEFAULT_OUTPUT
+    output = (
+        ask.output if ask.output is not None else 0 if usual is not None else DEFAULT_OUTPUT * ask.choices
+    )
     rates = _rates(book, ask.model, ask.tier, context_step(ask.input), at.date()) if ask.model else None
     if rates is None:
-        return UNKNOWN_REQUEST if usual is None else usual
+        return UNKNOWN_REQUEST if usual is None else usual * ask.choices
     own = ceil((ask.input * rates[0] + output * rates[1]) / 1_000_000)
-    return own if ask.output is not None and not ask.hidden else max(own, usual or 0)
+    return own if ask.output is not None and not ask.hidden else max(own, (usual or 0) * ask.choices)
 
 
 def is_priced(book: PriceBook, model: str, at: datetime) -> bool:
@@ -150,8 +176,9 @@ def _rates(
 
 
 def charge(book: PriceBook, event: RequestEvent, work: Work, ask: Ask, reserved: int) -> Charge:
-    """What a request, or an attempt at one, cost. Without counts it is what was reserved for it, if the
-    provider may have worked on it.
+    """What a request, or an attempt at one, cost. Without counts it is what was reserved for it, or what it
+    may have come to, if the provider may have worked on it. That teaches nobody what is usual: else a caller
+    who always leaves before the counts would make its requests as cheap as it likes.
 
     Args:
         reserved: 10^-9 US dollars.
@@ -162,8 +189,24 @@ def charge(book: PriceBook, event: RequestEvent, work: Work, ask: Ask, reserved:
     if isinstance(cost, Decimal):
         return Charge(nano_usd(cost), 0, 1)
     if _is_billed(event, work, ask):
-        return Charge(reserved, reserved, 1)
+        nano = max(reserved, _uncounted(book, event, work, ask))
+        return Charge(nano, nano, 0)
     return Charge()
+
+
+def _uncounted(book: PriceBook, event: RequestEvent, work: Work, ask: Ask) -> int:
+    """What a request without counts may have come to beyond its own limits."""
+    if ask.output is not None and not ask.hidden or (work != "generates" and ask.model is None):
+        return 0
+    model = ask.model or event.model
+    tokens = ask.input + (HIDDEN_INPUT if ask.hidden else 0)
+    rates = _rates(book, model, ask.tier, context_step(tokens), event.requested_at.date()) if model else None
+    if rates is None:
+        return UNKNOWN_REQUEST
+    usual = BACKGROUND_OUTPUT if event.background else DEFAULT_OUTPUT
+    passed = min(event.passed_bytes // BYTES_PASSED, context_window(model))
+    output = ask.output if ask.output is not None else max(usual * ask.choices, passed)
+    return ceil((tokens * rates[0] + output * rates[1]) / 1_000_000)
 
 
 def _is_billed(event: RequestEvent, work: Work, ask: Ask) -> bool:

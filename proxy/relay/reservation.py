@@ -45,7 +45,7 @@ class Reservation:
 
         def charged(event: RequestEvent) -> None:
             cost = charge(self._payer.prices.book, event, self._work, self._ask, self._nano)
-            if cost.requests:
+            if cost.requests or cost.nano:
                 self._allowance.charge(event.model, cost, event.requested_at)
                 self._payer.charged(self._allowance.key.name, cost)
             if last:

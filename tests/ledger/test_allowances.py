@@ -221,3 +221,13 @@ def test_what_a_running_process_has_not_charged_yet_is_not_taken_over(ledger: En
     with ledger.begin() as connection:
         catch_up(connection, "team", {TODAY: LoggedDay(Decimal(1), 1)}, later)
     assert ask(ledger, "two", 1, now=later).today == DOLLAR
+
+
+def test_what_was_charged_without_counts_does_not_say_what_is_usual(ledger: Engine) -> None:
+    def told(charge: Charge) -> int | None:
+        with ledger.begin() as connection:
+            return settle(connection, "a", Settlement("team", DAILY, {TODAY: charge}), FRIDAY).usual
+
+    assert told(Charge(5, 5, 0)) is None
+    assert told(Charge(1_000, 0, 1)) == 1_000
+    assert told(Charge(90, 90, 0)) == 1_000

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from proxy.relay.budgets import LOOK_SECONDS
 from proxy.relay.charge import DEFAULT_OUTPUT
 
 KEY = "sk-proxy-team-0001"
@@ -188,6 +189,29 @@ async def test_impossible_counts_are_never_added(scene: Any, wire: Any, name: st
     samples = scene.proxy.samples()
     assert sum(value for key, value in samples.items() if key.startswith("token_usage_total")) < 2_000
     assert samples['codex_lb_proxy_cost_usd_total{model="gpt-5.4"}'] == 0
+
+
+async def test_who_always_leaves_before_the_counts_does_not_make_requests_cheap(
+    scene: Any, wire: Any
+) -> None:
+    """A first request of next to nothing says nothing of what those after it may cost."""
+
+    async def play(line: Any) -> None:
+        await line.message()
+        await line.send(wire.stream() + wire.chunk(wire.events({"type": "response.output_text.delta"})))
+        await line.rest()
+
+    await scene.begin(play, **budget("0.20"))
+    found = []
+    for number, limit in enumerate(({"max_output_tokens": 1}, {}, {}, {}, {}), 1):
+        client = await scene.connect()
+        await client.send(wire.request(body(stream=True, **limit), MINE, path="/v1/responses"))
+        found.append((await client.head()).split()[1])
+        client.writer.close()
+        await scene.until(lambda number=number: len(scene.proxy.rows()) == number)
+        before = monotonic()
+        await scene.until(lambda before=before: monotonic() - before > LOOK_SECONDS + 0.1)  # it is charged
+    assert found == [b"200", b"200", b"200", b"200", b"429"]  # of 8 cents each: the third may cost more
 
 
 async def test_a_stream_that_is_cancelled_is_charged_by_estimate(scene: Any, wire: Any) -> None:

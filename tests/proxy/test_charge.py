@@ -13,11 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.accounts.allowances import Charge, nano_usd
+from ledger.pricing.ceilings import context_window
 from ledger.pricing.files import configured, load_seed
 from ledger.pricing.prices import PriceBook
 from ledger.values import NO_USAGE, RequestEvent, Usage
 from proxy.http.routes import Work
-from proxy.relay.charge import DEFAULT_OUTPUT, UNKNOWN_REQUEST, Ask, charge, estimate, is_priced, read_ask
+from proxy.relay.charge import (
+    BACKGROUND_OUTPUT,
+    BYTES_PASSED,
+    DEFAULT_OUTPUT,
+    HIDDEN_INPUT,
+    UNKNOWN_REQUEST,
+    Ask,
+    charge,
+    estimate,
+    is_priced,
+    read_ask,
+)
 from settings.pricing import ModelPrice
 
 NOW = datetime(2026, 11, 27, 15, tzinfo=UTC)
@@ -46,7 +58,10 @@ RESERVED = nano_usd(Decimal("0.5"))
         ("completions", {"max_tokens": 100, "best_of": 4, "n": 2}, 400, False),
         ("responses", {"max_output_tokens": 10**12}, 2_000_000, False),
         ("responses", {"max_output_tokens": 1e300}, None, False),
-        ("chat_completions", {"max_tokens": 100, "n": 10**9}, 100, False),
+        ("chat_completions", {"max_tokens": 100, "n": 10**9}, 12_800, False),
+        ("chat_completions", {"max_tokens": 100, "n": " 7 "}, 700, False),  # some servers take that
+        ("chat_completions", {"max_tokens": 100, "n": "many"}, 100, False),
+        ("chat_completions", {"max_tokens": 100, "n": -3}, 100, False),
         ("responses", {"max_output_tokens": 100, "previous_response_id": "resp_1"}, 100, True),
         ("responses", {"max_output_tokens": 100, "conversation": "c"}, 100, True),
         ("responses", {"max_output_tokens": 100, "prompt": {"id": "p"}}, 100, True),
@@ -54,6 +69,11 @@ RESERVED = nano_usd(Decimal("0.5"))
         ("responses", {"max_output_tokens": 100, "input": [{"file_id": "f"}]}, 100, True),
         ("responses", {"max_output_tokens": 100, "input": [{"image_url": "https://x"}]}, 100, True),
         ("responses", {"max_output_tokens": 100, "tools": [{"type": "web_search"}]}, 100, True),
+        ("responses", {"max_output_tokens": 100, "tools": [{"type": "web_search_preview"}]}, 100, True),
+        ("responses", {"max_output_tokens": 100, "tools": [{"type": "image_generation"}]}, 100, True),
+        ("responses", {"max_output_tokens": 100, "input": [{"type": "item_reference"}]}, 100, True),
+        ("messages", {"max_tokens": 100, "messages": [{"source": {"type": "url"}}]}, 100, True),
+        ("messages", {"max_tokens": 100, "messages": [{"content": '\u00e9 < > & "'}]}, 100, False),
         ("messages", {"max_tokens": None}, None, False),
         ("messages", {"max_tokens": "100"}, None, False),
         ("messages", {"max_tokens": -1}, None, False),
@@ -63,7 +83,16 @@ RESERVED = nano_usd(Decimal("0.5"))
 )
 def test_what_a_body_limits(api: str, body: dict[str, Any], output: int | None, hidden: bool) -> None:
     data = json.dumps({"model": "priced", **body}).encode()
-    assert read_ask(data, len(data), api) == Ask("priced", len(data) // 3, output, hidden)
+    ask = read_ask(data, len(data), api)
+    assert (ask.model, ask.input, ask.output, ask.hidden) == ("priced", len(data) // 3, output, hidden)
+
+
+@pytest.mark.parametrize("name", ["file_id", "image_url", "item_reference", "container"])
+def test_a_name_behind_escapes_is_not_hidden(name: str) -> None:
+    for number, letter in enumerate(name):
+        escaped = f"{name[:number]}\\u{ord(letter):04x}{name[number + 1 :]}"
+        data = f'{{"model": "priced", "max_output_tokens": 1, "input": [{{"{escaped}": "x"}}]}}'.encode()
+        assert read_ask(data, len(data), "responses").hidden
 
 
 def test_the_tier_that_it_asks_for() -> None:
@@ -88,6 +117,8 @@ def test_a_body_that_cannot_be_read_has_a_size_alone(body: bytes | None) -> None
         (Ask("unknown-model", 0, 100, False), None, Decimal(UNKNOWN_REQUEST) / 10**9),
         (Ask(None, 0, None), RESERVED, Decimal("0.5")),
         (Ask("free", 10**6, 10**6, False), None, Decimal(0)),
+        (Ask("priced", 0, None, False, choices=3), None, 3 * Decimal(DEFAULT_OUTPUT) / 10**5),
+        (Ask("priced", 0, None, False, choices=3), RESERVED, Decimal("1.5")),
         (Ask("gpt-5.4", 1_000, 1_000, False), None, Decimal("0.0175")),
         (Ask("gpt-5.4", 1_000, 1_000, False, "priority"), None, Decimal("0.035")),
         (Ask("gpt-5.4", 300_000, 1_000, False), None, Decimal("1.5225")),
@@ -133,10 +164,10 @@ def test_a_served_model_without_a_price_costs_as_the_requested_one(
 ) -> None:
     event = make_event(model="priced-2027-exp", usage=Usage(1_000, 100))
     assert charge(BOOK, event, "generates", Ask("priced"), RESERVED) == Charge(2_000_000, 0, 1)
-    assert charge(BOOK, event, "generates", Ask("unknown"), RESERVED) == Charge(RESERVED, RESERVED, 1)
+    assert charge(BOOK, event, "generates", Ask("unknown"), RESERVED) == BY_ESTIMATE
 
 
-BY_ESTIMATE, NOTHING = Charge(RESERVED, RESERVED, 1), Charge()
+BY_ESTIMATE, NOTHING = Charge(RESERVED, RESERVED, 0), Charge()
 
 
 @pytest.mark.parametrize(
@@ -168,3 +199,41 @@ def test_without_counts_it_is_what_was_reserved_where_the_provider_may_have_work
 ) -> None:
     event = make_event(model="priced", usage=NO_USAGE, **changes)
     assert charge(BOOK, event, work, Ask(model), RESERVED) == expected
+
+
+@pytest.mark.parametrize(
+    ("ask", "changes", "input_tokens", "output_tokens"),
+    [
+        (Ask("priced", 1_000, 100, False), {}, 0, 0),  # its own limits are in what was reserved
+        (Ask("priced", 1_000, 100, True), {}, 1_000 + HIDDEN_INPUT, 100),
+        (Ask("priced", 1_000, None, False), {}, 1_000, DEFAULT_OUTPUT),
+        (Ask("priced", 1_000, None, False, choices=3), {}, 1_000, 3 * DEFAULT_OUTPUT),
+        (Ask("priced", 1_000, None, False), {"background": True}, 1_000, BACKGROUND_OUTPUT),
+        (Ask("priced", 1_000, None, False), {"passed_bytes": 20_000 * BYTES_PASSED}, 1_000, 20_000),
+        (Ask("priced", 0, None, False), {"passed_bytes": 10**12}, 0, context_window("priced")),
+        (Ask(None, 1_000, None, False), {}, 1_000, DEFAULT_OUTPUT),  # the answer names the model
+        (Ask("free", 1_000, None), {}, 0, 0),
+    ],
+)
+def test_who_leaves_before_the_counts_pays_what_its_answer_may_have_come_to(
+    make_event: Callable[..., RequestEvent],
+    ask: Ask,
+    changes: dict[str, Any],
+    input_tokens: int,
+    output_tokens: int,
+) -> None:
+    event = make_event(
+        model="priced", usage=NO_USAGE, status="cancelled", end_reason="client_gone", **changes
+    )
+    least = input_tokens * 1_000 + output_tokens * 10_000
+    for reserved in (1, least + 1):  # what is usual may be as little as the caller likes
+        expected = max(reserved, least)
+        assert charge(BOOK, event, "generates", ask, reserved) == Charge(expected, expected, 0)
+
+
+def test_what_cannot_be_priced_is_charged_as_an_unknown_request(
+    make_event: Callable[..., RequestEvent],
+) -> None:
+    event = make_event(model=None, usage=NO_USAGE, status="cancelled", end_reason="client_gone")
+    assert charge(BOOK, event, "generates", Ask(), 1).nano == UNKNOWN_REQUEST
+    assert charge(BOOK, event, "free", Ask(), 0) == Charge()

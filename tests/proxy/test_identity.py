@@ -213,3 +213,43 @@ def test_a_key_goes_from_values_that_are_stored() -> None:
     assert secrets.hide("agent/1") == "agent/1"
     assert secrets.hide(None) is None
     assert Secrets(key="short").hide("a short agent") == "a short agent"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Bearer my-Own-key.of words"},
+        {"X-Goog-Api-Key": "my-Own-key.of words"},
+        {"Sec-WebSocket-Protocol": "openai-insecure-api-key.my-Own-key.of words"},
+        {},
+    ],
+)
+def test_every_key_goes_from_values_that_are_stored_however_they_spell_it(headers: dict[str, str]) -> None:
+    secrets = Secrets(headers, "" if headers else "key=my-Own-key.of%20words")
+    lent = Secrets()
+    lent.lend("my-Own-key.of words")
+    for spelled in (
+        "my-Own-key.of words",
+        "MY-OWN-KEY.OF WORDS",
+        "my%2DOwn%2Dkey%2Eof%20words",
+        "my-Own-key.of",
+    ):
+        for hide in (secrets.hide, lent.hide):
+            text = hide(f"model {spelled}") or ""
+            assert "[...]" in text
+            assert "wn" not in text.lower()
+    assert secrets.hide("my-model") == "my-model"
+
+
+def test_a_cookie_may_be_what_names_a_session() -> None:
+    assert (
+        Secrets({"Cookie": "session=a-name-of-a-session"}).hide("a-name-of-a-session")
+        == "a-name-of-a-session"
+    )
+
+
+def test_a_key_that_is_lent_later_is_hidden_from_then_on() -> None:
+    secrets = Secrets({"Authorization": "Bearer my-own-key-of-words"})
+    assert secrets.hide("the-key-of-an-account") == "the-key-of-an-account"
+    secrets.lend("the-key-of-an-account")
+    assert secrets.hide("the-key-of-an-account") == "[...]"
