@@ -17,13 +17,17 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest, ConnectionKey, RequestInfo
 from aiohttp.connector import Connection
 from aiohttp.helpers import TimerNoop
-from aiohttp.http import StreamWriter
+from aiohttp.http import RawResponseMessage, StreamWriter
+from aiohttp.streams import StreamReader
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from proxy.errors import ProxyError
 
 Body = bytes | AsyncIterator[bytes] | None
+
+MAX_INTERIM = 100
+"""Answers like 103 before the answer: a provider that never stops sending them would keep the loop busy."""
 
 _NO_TIMER = TimerNoop()
 _NO_HEADERS: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
@@ -50,6 +54,7 @@ class RelayProtocol(ResponseHandler):
         self._heard_at = 0.0
         self._idle: float | None = None
         self._poll: select.poll | None = None
+        self._interim = 0
 
     @property
     def is_stale(self) -> bool:
@@ -70,7 +75,7 @@ class RelayProtocol(ResponseHandler):
     def begin(self) -> None:
         """A request begins."""
         self._idle = self.idle if self.reused else None
-        self.reused, self.heard = True, False
+        self.reused, self.heard, self._interim = True, False, 0
 
     async def drain(self) -> None:
         """Wait until the provider has taken what was written."""
@@ -80,6 +85,16 @@ class RelayProtocol(ResponseHandler):
         self.heard = True
         self._heard_at = monotonic()
         super().data_received(data)
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        self._interim += data[0].code < 200
+        if self._interim <= MAX_INTERIM:
+            super().feed_data(data, size)
+        elif self.exception() is None:
+            self._buffer.clear()
+            self.set_exception(aiohttp.ClientPayloadError("there is no end of interim answers"))
+            if self.transport is not None:
+                self.transport.close()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         if self._reading_paused:  # aiohttp calls this at every read, and goes through its parser each time

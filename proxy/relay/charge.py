@@ -32,7 +32,7 @@ UNKNOWN_REQUEST = nano_usd(Decimal("0.10"))
 """The same for a request that does not say for which model it is."""
 
 HIDDEN_INPUT = 32_768
-"""Tokens of input that a request is charged for, without counts, whose input the provider keeps or fetches."""
+"""Tokens that are charged for input which the provider keeps or fetches, where no counts come."""
 
 BACKGROUND_OUTPUT = 4 * DEFAULT_OUTPUT
 """Tokens of an answer without a limit that nobody waits for: it is never charged by its counts."""
@@ -70,8 +70,8 @@ _ELSEWHERE = re.compile(
     rb'"file_id"|_url"|"type"\s*:\s*"url"|_search|item_reference|image_generation|"mcp"|"code_interpreter"'
     rb'|"container"|\\u00(?:3[0-9]|[46][1-9a-fA-F]|[57][0-9aAfF])'
 )
-"""What stands in a body whose input is fetched by the provider, or grows with its tools; also letters that are
-escaped, which hides such names and has no other use."""
+"""What stands in a body whose input is fetched by the provider, or grows with its tools; letters that are
+escaped, too: that hides such names and has no other use."""
 
 _bodies = msgspec.json.Decoder(_Body)
 
@@ -196,7 +196,7 @@ def charge(book: PriceBook, event: RequestEvent, work: Work, ask: Ask, reserved:
 
 def _uncounted(book: PriceBook, event: RequestEvent, work: Work, ask: Ask) -> int:
     """What a request without counts may have come to beyond its own limits."""
-    if ask.output is not None and not ask.hidden or (work != "generates" and ask.model is None):
+    if (ask.output is not None and not ask.hidden) or (work != "generates" and ask.model is None):
         return 0
     model = ask.model or event.model
     tokens = ask.input + (HIDDEN_INPUT if ask.hidden else 0)

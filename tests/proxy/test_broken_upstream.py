@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
+
+from proxy.http.wire import MAX_INTERIM
 
 if TYPE_CHECKING:
     from tests.proxy.conftest import Line, Scene, Wire
@@ -214,3 +217,24 @@ async def test_an_error_answer_tells_nothing_about_the_request(scene: Scene, wir
     answer = await scene.ask(wire.request(secret, "Authorization: Bearer sk-secret-0123456789"))
     assert b"diagnosis" not in answer.body
     assert b"sk-secret" not in answer.body
+
+
+async def test_interim_answers_without_end_are_no_answer(scene: Scene, wire: type[Wire]) -> None:
+    """While they come nobody else would be served."""
+    hint = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    some = hint * MAX_INTERIM + wire.answer(b"{}")
+
+    async def play(line: Line) -> None:
+        await line.message()
+        await line.send(some)
+        await line.message()
+        with suppress(ConnectionError):
+            while True:
+                await line.send(hint * 100)
+
+    await scene.begin(play)
+    client = await scene.connect()
+    for start in (b"HTTP/1.1 200 OK", b"HTTP/1.1 502 Bad Gateway"):
+        await client.send(wire.request())
+        assert (await client.message()).start == start
+    assert (await scene.rows(2))[-1]["error_code"] == "upstream_broken"
