@@ -99,9 +99,6 @@ class Service:
         self._outbox = self._own_writer and _shipped(settings)
         ledger = await asyncio.to_thread(open_ledger, settings, prices, late=self._outbox)
         stack.callback(ledger.close)
-        upkeep = Upkeep(ledger.url, Keep(*settings.storage.retention.days))
-        upkeep.start()
-        stack.push_async_callback(asyncio.to_thread, upkeep.close)
         store_events, store_samples = self._writers(stack, ledger)
         self.metrics = Metrics(metrics.FAMILIES)
         self.events = Fanout(store_events, _counted(self.metrics, prices, settings), LogLines(self._log_to))
@@ -124,8 +121,12 @@ class Service:
     def _writers(self, stack: AsyncExitStack, ledger: OpenLedger) -> tuple[Observer, Tell]:
         """The writers; what takes events and samples for them."""
         storage = self.settings.storage
+        days = storage.retention.days
         interval = max(0.01, storage.flush_interval_seconds - DELIVER_SECONDS)
         if not self._own_writer:
+            upkeep = Upkeep(ledger.url, Keep(*days))
+            upkeep.start()
+            stack.push_async_callback(asyncio.to_thread, upkeep.close)
             keep = timedelta(days=storage.failure_body_days)
             self.writer = LedgerWriter(
                 EventStore(ledger.writing, keep), interval=interval, max_waiting=storage.buffer_size
@@ -136,7 +137,7 @@ class Service:
             return self.writer, self.samples
         url = ledger.url.render_as_string(hide_password=False)
         outbox = str(storage.outbox_path.absolute()) if self._outbox else None
-        task = Task(url, storage.failure_body_days, outbox, storage.outbox_max_bytes)
+        task = Task(url, storage.failure_body_days, outbox, storage.outbox_max_bytes, *days)
         process = self._process = WriterProcess(ledger, task)
         stack.push_async_callback(asyncio.to_thread, process.close)
         self.writer = LedgerWriter(

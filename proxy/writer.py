@@ -22,6 +22,7 @@ from ledger import process_log, state
 from ledger.errors import LedgerError, StoreRefused, StoreUnavailable
 from ledger.outbox import Outbox
 from ledger.store import translated
+from ledger.upkeep.retention import Keep, Upkeep
 from ledger.writing import NO_FILE, OpenLedger, file_identity
 from proxy.observers import messages
 from proxy.observers.ledger_writer import reason
@@ -85,6 +86,8 @@ class Writer:
         self._file: sqlite3.Connection | None = None
         if task.outbox is not None:
             self._open(Path(task.outbox), task.outbox_max_bytes)
+        self._upkeep = Upkeep(make_url(task.url), Keep(task.keep_requests, task.keep_hourly))
+        self._upkeep.start()
 
     def __call__(self, batch: Batch, body: bytes) -> Outcome:
         """Store a batch."""
@@ -99,6 +102,7 @@ class Writer:
 
     def close(self) -> None:
         """Ship what can be shipped at once; close everything."""
+        self._upkeep.close()
         if self._shipper is not None:
             self._shipper.end()
         if self._file is not None:

@@ -29,12 +29,15 @@ class Task(msgspec.Struct, frozen=True):
         failure_body_days: how long what is kept of failures stays.
         outbox: the file where batches wait for the ledger; None writes them at once.
         outbox_max_bytes: of the disk that it may take.
+        keep_requests, keep_hourly: days that requests and their sums by hour are kept; None: for ever.
     """
 
     url: str
     failure_body_days: float
     outbox: str | None = None
     outbox_max_bytes: int = 0
+    keep_requests: int | None = None
+    keep_hourly: int | None = None
 
 
 class Batch(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -18,6 +19,8 @@ from ledger.schema import request_hourly, request_rows
 from ledger.store import sqlite_url, writer
 from ledger.upkeep import retention
 from ledger.upkeep.checking import check
+from proxy.observers.messages import Task
+from proxy.writer import Writer
 from simulator.provider.script import Answer, script
 from simulator.provider.upstream import serve
 from tests.proxy.test_process import USAGE, ask, rows
@@ -97,4 +100,19 @@ async def test_a_proxy_forgets_by_itself(
     async with asyncio.timeout(30):
         while (found := await asyncio.to_thread(counted, tmp_path / "usage.db"))[0]:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
+    assert found == (0, 300, True)
+
+
+def test_a_writer_process_forgets_for_its_proxy(
+    tmp_path: Path, make_event: MakeEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = tmp_path / "usage.db"
+    fill(database, make_event, 300)
+    for name in ("FIRST_SECONDS", "SETTLE_SECONDS"):
+        monkeypatch.setattr(retention, name, 0.0)
+    own = Writer(Task(str(sqlite_url(database)), 30, keep_requests=30))
+    deadline = monotonic() + 30
+    while (found := counted(database))[0] and monotonic() < deadline:
+        sleep(0.1)
+    own.close()
     assert found == (0, 300, True)
