@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.processes import Program, free_port
+from bench.scenes.processes import Program, free_port
 
 BURST = 200_000
 RATE = 500
@@ -34,7 +34,15 @@ def findings() -> list[Finding]:
     with tempfile.TemporaryDirectory(prefix="bench-collector-") as name:
         folder, port = Path(name), free_port()
         gateway = subprocess.Popen(
-            [sys.executable, "-m", "bench.collector_gateway", str(port), str(BURST), str(RATE), str(SECONDS)],
+            [
+                sys.executable,
+                "-m",
+                "bench.scenes.collector_gateway",
+                str(port),
+                str(BURST),
+                str(RATE),
+                str(SECONDS),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -22,10 +22,10 @@ from typing import Any
 import aiohttp
 
 from bench import relay
-from bench.ledger_rows import fill
-from bench.ledger_store import END
-from bench.processes import Program, free_port, python, start
 from bench.relay import UNARY, upstream
+from bench.scenes.ledger_rows import fill
+from bench.scenes.ledger_store import END
+from bench.scenes.processes import Program, free_port, python, start
 from ledger.requests.queries import newest_request
 from ledger.store import reader, sqlite_url
 

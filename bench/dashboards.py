@@ -16,8 +16,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bench.dashboard_series import fill, recorded, scraped
-from bench.processes import free_port
+from bench.scenes.dashboard_series import fill, recorded, scraped
+from bench.scenes.processes import free_port
 from dashboards.build import dashboards
 from dashboards.preview.grafana_time import Ask, View, asks
 from dashboards.queries.activity import ALL

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.exporter_store import ACCOUNTS, make, naive
-from bench.exporter_subject import USUAL_SECONDS, Subject
-from bench.processes import free_port, python, start
+from bench.scenes.exporter_store import ACCOUNTS, make, naive
+from bench.scenes.exporter_subject import USUAL_SECONDS, Subject
+from bench.scenes.processes import free_port, python, start
 
 SMALL_ROWS = 100_000
 LARGE_ROWS = 10_000_000
@@ -63,7 +63,7 @@ def _command(path: Path, port: int, report: Path) -> list[str]:
     config = path.with_suffix(".toml")
     config.write_text(f'[exporter]\nlisten_addr = "127.0.0.1:{port}"\n', encoding="utf-8")
     arguments = ("--config", str(config), "--store", f"codex-lb:{path}")
-    return python("-m", "bench.held", str(report), *arguments)
+    return python("-m", "bench.scenes.held", str(report), *arguments)
 
 
 def _row(subject: Subject) -> Row:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import uvloop
 
-from bench.configured import routed
-from bench.processes import Program, free_port, python, start
 from bench.relay import LOAD_CPU, SUBJECT_CPU
+from bench.scenes.configured import routed
+from bench.scenes.processes import Program, free_port, python, start
 from bench.soak import Finding
 from tests.support.fleet.attempts import attempts
 from tests.support.fleet.calls import Call, call_all

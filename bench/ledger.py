@@ -16,8 +16,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
 
-from bench.ledger_rows import fill
-from bench.ledger_store import END, batches
+from bench.scenes.ledger_rows import fill
+from bench.scenes.ledger_store import END, batches
 from ledger.pricing.files import book, load_seed
 from ledger.requests import queries
 from ledger.requests.filter import RequestFilter

@@ -16,7 +16,7 @@ from time import monotonic, perf_counter, sleep
 
 from sqlalchemy import Engine, make_url, text
 
-from bench.ledger_store import batches
+from bench.scenes.ledger_store import batches
 from ledger import store
 from ledger.values import RequestEvent
 from proxy.observers import messages

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.quota_accounts import Simulated, accounts
+from bench.scenes.quota_accounts import Simulated, accounts
 from ledger.pricing.files import book, load_seed
 from ledger.pricing.rates import RateTable
 from ledger.quota.cycle import current, cycles_of

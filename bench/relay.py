@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.configured import routed
-from bench.load import Load, wrk
-from bench.processes import Program, free_port, python, start
+from bench.scenes.configured import routed
+from bench.scenes.load import Load, wrk
+from bench.scenes.processes import Program, free_port, python, start
 from tests.support.fleet.accounts import ProviderAccount
 from tests.support.fleet.twenty import tables
 
@@ -66,7 +66,7 @@ def nginx(folder: Path, origin: str) -> Program:
 
 def bare(folder: Path, origin: str, *more: str) -> Program:
     port = free_port()
-    command = python("-m", "bench.passthrough", "--port", str(port), "--upstream", origin, *more)
+    command = python("-m", "bench.scenes.passthrough", "--port", str(port), "--upstream", origin, *more)
     return start("aiohttp, bare", command, port, cpu=SUBJECT_CPU)
 
 

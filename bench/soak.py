@@ -14,9 +14,9 @@ from pathlib import Path
 import aiohttp
 from sqlalchemy import func, select
 
-from bench.load import wrk
-from bench.processes import Program
 from bench.relay import LOAD_CPU, PATH, STREAM, UNARY, quotascope, upstream
+from bench.scenes.load import wrk
+from bench.scenes.processes import Program
 from ledger import store
 from ledger.schema import request_logs
 

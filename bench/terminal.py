@@ -22,8 +22,8 @@ from typing import Any
 
 import aiohttp
 
-from bench import ledger_rows
-from bench.processes import Program, free_port, python, start
+from bench.scenes import ledger_rows
+from bench.scenes.processes import Program, free_port, python, start
 
 RUNS = 20
 A_SECOND, SECONDS = 500, 20

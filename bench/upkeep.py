@@ -17,7 +17,7 @@ from resource import RUSAGE_CHILDREN, getrusage
 from tempfile import TemporaryDirectory
 from time import perf_counter, sleep
 
-from bench import ledger_rows, ledger_store
+from bench.scenes import ledger_rows, ledger_store
 
 EXPORTED = 1_000_000
 ALONE_SECONDS = 5.0

@@ -58,7 +58,7 @@ async def serve(port: int, upstream: str, application: bool) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.passthrough")
+    parser = argparse.ArgumentParser(prog="python -m bench.scenes.passthrough")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--upstream", required=True, help="http://HOST:PORT")
     parser.add_argument("--application", action="store_true")

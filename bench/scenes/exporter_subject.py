@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bench import held
-from bench.exporter_store import append, delete_one
-from bench.processes import Program
+from bench.scenes import held
+from bench.scenes.exporter_store import append, delete_one
+from bench.scenes.processes import Program
 
 PAUSE_SECONDS = 0.2
 NEW_ROWS = 20

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Table
 
-from bench.ledger_store import ACCOUNTS, AGENTS, DAYS, ERRORS, KEYS, MODELS, NAMES
+from bench.scenes.ledger_store import ACCOUNTS, AGENTS, DAYS, ERRORS, KEYS, MODELS, NAMES
 from ledger.columns import micros
 from ledger.pricing.steps import context_step
 from ledger.request_tables import COUNT_COLUMNS, FIRST_TOKEN, LATENCY

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.processes import Program, free_port, python, start
+from bench.scenes.processes import Program, free_port, python, start
 
 
 def routed(

@@ -1,4 +1,4 @@
-"""A simulated gateway as a process of its own: `python -m bench.collector_gateway PORT BURST RATE SECONDS`.
+"""A simulated gateway as a process: `python -m bench.scenes.collector_gateway PORT BURST RATE SECONDS`.
 
 It queues a burst before it listens; each line on its input makes it publish at the rate for so long.
 """

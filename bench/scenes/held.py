@@ -1,6 +1,6 @@
 """The exporter as it is, and beside it a list of how long each of its statements held the store.
 
-    python -m bench.held REPORT ARGUMENTS OF THE EXPORTER
+    python -m bench.scenes.held REPORT ARGUMENTS OF THE EXPORTER
 
 A statement that reads a SQLite file is a transaction by itself: from its start until its last row is
 fetched, its owner cannot commit in a file with a rollback journal.

@@ -1,0 +1,1 @@
+"""What is measured: stores, gateways and processes, made for it."""
