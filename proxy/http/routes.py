@@ -87,6 +87,7 @@ _FREE = (
     "/responses/input_tokens",
     "*:counttokens",
     "/model/*/count-tokens",
+    "*/models/count-tokens:rawpredict",
     "/tokenize",
     "/detokenize",
 )
