@@ -47,7 +47,6 @@ COLUMNS: tuple[Column, ...] = (
     Column("gateway", "Gateway", usual=False),
     Column("user_agent", "Client", usual=False),
 )
-BY_NAME = {column.name: column for column in COLUMNS}
 USUAL = tuple(column for column in COLUMNS if column.usual)
 
 

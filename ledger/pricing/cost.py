@@ -12,7 +12,7 @@ and context step costs exactly what they cost one by one. Every use goes through
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -178,8 +178,3 @@ def price_sum(book: PriceBook, row: TokenSum) -> Spend:
     if isinstance(cost, Decimal):
         return Spend(cost, row.unmetered)
     return Spend(unpriced_requests=row.metered + row.unmetered)
-
-
-def price_sums(book: PriceBook, rows: Iterable[TokenSum]) -> Spend:
-    """The spend of many sums together."""
-    return sum((price_sum(book, row) for row in rows), Spend())

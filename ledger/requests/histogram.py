@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -53,15 +53,6 @@ class Histogram:
 def bucket(milliseconds: float) -> int:
     """The index of the bucket of a duration."""
     return bisect_left(BOUNDS, milliseconds)
-
-
-def histogram_of(durations: Iterable[float]) -> Histogram:
-    """The histogram of some durations in milliseconds."""
-    found: dict[int, int] = {}
-    for duration in durations:
-        index = bucket(duration)
-        found[index] = found.get(index, 0) + 1
-    return Histogram(found)
 
 
 def bucket_column(duration: ColumnElement[float]) -> ColumnElement[int]:

@@ -15,9 +15,6 @@ from proxy.metering.usage import UNREADABLE
 MAX_READ = 16 * 1024 * 1024
 """Bytes of a request that are kept to read what it asks for."""
 
-MAX_FIELD = 200
-"""Characters of a form's field that are read; longer ones are prompts and files."""
-
 _SEAM = 1024
 """Bytes in which a field of a form may be cut between chunks."""
 

@@ -9,8 +9,7 @@ from itertools import islice
 
 from proxy.metering.framing import Blocks, after_events, after_lines, events, lines, newest_first, with_match
 from proxy.metering.quota import MARK
-from proxy.metering.sieve import Sieve
-from proxy.metering.tokens_seen import token_pattern
+from proxy.metering.sieve import Sieve, token_pattern
 from proxy.metering.usage import NOTHING, Report, read_answer, report_over
 
 HEAD_KEPT = 16 * 1024

@@ -16,9 +16,8 @@ from proxy.metering import quota, shapes
 from proxy.metering.asked import NOTHING_ASKED, Asked
 from proxy.metering.batch import BatchAnswer, BatchTap
 from proxy.metering.event import Caller, End, batch_event, request_event
-from proxy.metering.failure_tap import FailureTap
 from proxy.metering.statement import Statement
-from proxy.metering.taps import NoTap, Tap, tap
+from proxy.metering.taps import FailureTap, NoTap, Tap, tap
 from proxy.metering.usage import NOTHING, Report
 
 PACKED = 8

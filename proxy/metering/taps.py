@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
 from msgspec.structs import replace
 
+from ledger.privacy import MAX_BODY
 from proxy.http.decode import Decoder, Undecodable, decoder, plain
 from proxy.metering.event_tap import EventTap
-from proxy.metering.frames import FrameTap
+from proxy.metering.framing import FrameTap
 from proxy.metering.quota import MARK
-from proxy.metering.sieve import Sieve
-from proxy.metering.tokens_seen import token_pattern
-from proxy.metering.usage import NOTHING, Report, read_answer, report_over
+from proxy.metering.sieve import Sieve, token_pattern
+from proxy.metering.usage import NOTHING, UNREADABLE, Report, read_answer, report_over
 
 MAX_KEPT = 16 * 1024 * 1024
 """Bytes of one JSON answer, or of one event, that are kept to be read; a longer one is sieved."""
@@ -213,3 +214,65 @@ def tap(api: str, content_type: str, content_encoding: str) -> Tap:
     if decode is None:
         return NoTap()
     return AnswerTap(api, content_type.partition(";")[0].strip().lower(), decode)
+
+
+MAX_BYTES = 4 * MAX_BODY
+_ERROR = b'"error"'
+
+
+class FailureTap:
+    """Another tap, and beside it the beginning of an answer that is an error as a whole; of events that pass
+    one by one, the error in the last one that has any: around it stands what was generated.
+
+    Args:
+        decode: of an answer that is an error as a whole.
+    """
+
+    def __init__(self, inner: Tap, decode: Decoder | None = None) -> None:
+        self._inner = inner
+        self._decode = decode
+        self._kept = b""
+        self.quota_events: list[bytes] = []
+
+    @property
+    def streams(self) -> bool:
+        return self._inner.streams
+
+    @property
+    def first_token_seen(self) -> bool:
+        return self._inner.first_token_seen
+
+    def feed(self, chunk: bytes) -> None:
+        self._inner.feed(chunk)
+        if self._decode is None:
+            if _ERROR in chunk:
+                self._kept = chunk
+        elif len(self._kept) < MAX_BYTES:
+            try:
+                self._kept += self._decode(chunk)[:MAX_BYTES]
+            except Undecodable:
+                self._kept = self._kept[:MAX_BYTES].ljust(MAX_BYTES)
+
+    def end(self) -> Report:
+        report = self._inner.end()
+        self.quota_events = self._inner.quota_events
+        return report
+
+    def body(self) -> bytes:
+        """What is to be kept; empty where there is nothing."""
+        return self._kept if self._decode is not None else _error_of(self._kept)
+
+
+def _error_of(events: bytes) -> bytes:
+    """The error in the last event that has one."""
+    for line in reversed(events.splitlines()):
+        if _ERROR in line:
+            try:
+                document = msgspec.json.decode(line.removeprefix(b"data:"))
+            except UNREADABLE:
+                continue
+            inner = document.get("response") if isinstance(document, dict) else None
+            for place in (document, inner):
+                if isinstance(place, dict) and place.get("error"):
+                    return msgspec.json.encode({"error": place["error"]})
+    return b""

@@ -16,8 +16,8 @@ import msgspec
 from ledger.values import NO_USAGE, Usage
 from proxy.metering import shapes
 from proxy.metering.numbers import Numbers, fields, get, text
+from proxy.metering.shapes import tool_calls
 from proxy.metering.statement import Statement, over
-from proxy.metering.tools import tool_calls
 
 MAX_SECONDS = 2**48
 """Of a moment that an error names."""
@@ -132,21 +132,6 @@ _FINAL = frozenset(
         "error",
     }
 )
-
-
-class _Typed(msgspec.Struct):
-    type: Any = None
-
-
-_typed = msgspec.json.Decoder(_Typed)
-
-
-def message_type(message: bytes) -> str | None:
-    """The `type` of a JSON message or event; None where it has none."""
-    try:
-        return text(_typed.decode(message).type)
-    except UNREADABLE:
-        return None
 
 
 def read_answer(document: bytes, api: str) -> Report:

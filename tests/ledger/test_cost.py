@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.pricing.cost import Spend, TokenSum, price_request, price_sum, price_sums
+from ledger.pricing.cost import Spend, TokenSum, price_request, price_sum
 from ledger.pricing.counts import Counts, counts_of
 from ledger.pricing.files import book, load_seed
 from ledger.pricing.prices import DAWN, Card, Price, PriceBook, Rates, flat
 from ledger.pricing.steps import CONTEXT_STEPS, context_step
 from ledger.values import Usage
+from tests.support.sums import price_sums
 
 NOW = datetime(2026, 9, 30, tzinfo=UTC)
 SEEDED = book(load_seed())

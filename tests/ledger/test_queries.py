@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, delete
 from sqlalchemy.event import listen
 
-from ledger.pricing.cost import Spend, TokenSum, price_event, price_sums
+from ledger.pricing.cost import Spend, TokenSum, price_event
 from ledger.pricing.counts import Counts
 from ledger.pricing.files import book, load_seed
 from ledger.requests.queries import account_sums, day_sums, list_accounts, newest_request
@@ -22,6 +22,7 @@ from ledger.schema import daily_stats, request_durations, request_hourly, reques
 from ledger.store import migrate, sqlite_url, writer
 from ledger.values import RequestEvent, Usage
 from tests.support.corrections import hide
+from tests.support.sums import price_sums
 
 EventFactory = Callable[..., RequestEvent]
 SEEDED = book(load_seed())

@@ -24,7 +24,7 @@ from ledger.requests import queries, rows
 from ledger.requests.answers import Cursor, Totals
 from ledger.requests.filter import DIMENSIONS, RequestFilter
 from ledger.requests.grouping import priced_rows
-from ledger.requests.histogram import BOUNDS, Histogram, bucket, histogram_of
+from ledger.requests.histogram import BOUNDS, Histogram, bucket
 from ledger.requests.limits import Limit, asking
 from ledger.requests.writes import record
 from ledger.schema import (
@@ -38,6 +38,7 @@ from ledger.schema import (
 from ledger.store import reader
 from ledger.values import RequestEvent, Usage
 from tests.support.corrections import hide
+from tests.support.sums import histogram_of
 
 EventFactory = Callable[..., RequestEvent]
 SEEDED = book(load_seed())

@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import BigInteger, Engine, create_engine, func, select, type_coerce
 
 from ledger.errors import StoreError
-from ledger.pricing.cost import price_sums
 from ledger.pricing.prices import PriceBook
 from ledger.requests.queries import account_sums, day_sums, list_accounts, newest_request
 from ledger.schema import daily_stats, request_logs, usage_history
@@ -20,6 +19,7 @@ from simulator.errors import OutputError
 from simulator.history.history import History, generate
 from simulator.history.ledger import store
 from simulator.history.plan import days
+from tests.support.sums import price_sums
 
 
 @pytest.fixture(scope="module")

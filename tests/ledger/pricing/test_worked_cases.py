@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from ledger.pricing.cost import Spend, price_event, price_request, price_sums
+from ledger.pricing.cost import Spend, price_event, price_request
 from ledger.pricing.counts import counts_of
 from ledger.pricing.explain import explain
 from ledger.pricing.files import book, load_seed
@@ -22,6 +22,7 @@ from ledger.reader.foreign import micros
 from ledger.requests.queries import account_sums
 from ledger.requests.writes import record
 from ledger.values import RequestEvent, Usage
+from tests.support.sums import price_sums
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 BOOK = book(load_seed())
