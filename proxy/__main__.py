@@ -15,7 +15,7 @@ import uvloop
 from ledger import process_log
 from ledger.errors import LedgerError, StoreUnavailable
 from proxy.errors import AddressTaken, BodyLogError, CredentialError
-from proxy.service import Service
+from proxy.service import serving
 from proxy.workers import WORKER, supervise
 from settings.errors import SettingsError
 from settings.lifetime import end_with_parent, stopping_signals
@@ -67,7 +67,7 @@ async def _serve(settings: Settings, shared: bool) -> None:
     for number in stopping_signals():
         loop.add_signal_handler(number, stop.set)
     try:
-        async with Service(settings, shared=shared, own_writer=True) as service:
+        async with serving(settings, shared=shared, own_writer=True) as service:
             host, _ = split_address(settings.server.listen_addr)
             print(
                 f"proxy: http://{host}:{service.port}{settings.server.public_base_path} -> "

@@ -42,6 +42,8 @@ class Accounts:
 
     Args:
         tell: takes quota samples for the ledger.
+        client: for what is asked beside requests: quotas, new tokens.
+        environ: may hold credentials.
         kept: what is used while the ledger is away; None: it has to be there.
     """
 
@@ -52,6 +54,8 @@ class Accounts:
         prices: CurrentPrices,
         metrics: Metrics,
         tell: Tell,
+        client: aiohttp.ClientSession,
+        environ: Mapping[str, str],
         kept: Kept | None = None,
     ) -> None:
         routing = settings.routing
@@ -71,27 +75,37 @@ class Accounts:
         self._ledger = ledger
         self._kept = kept
         self._prices = prices
+        self._client = client
         self._upstreams: dict[str, Upstream] = {}
+        self._vault = Vault(environ, client, routing.token_url, self._counting.token_refused)
+        self._watch = Watch(
+            ledger.engine,
+            self._router,
+            self._vault,
+            prices,
+            refresh_seconds=routing.snapshot_refresh_seconds,
+            sticky_hours=routing.sticky_hours if routing.sticky == "db" else None,
+            ready=ledger.ready if kept else lambda: None,
+            keep=kept.keep_accounts if kept else lambda _: None,
+        )
 
-    async def start(self, stack: AsyncExitStack, environ: Mapping[str, str]) -> Dispatch:
+    async def start(self, stack: AsyncExitStack) -> Dispatch:
         """Read the accounts and keep in step with the ledger until the stack unwinds.
 
         Raises: StoreError; CredentialError for a configured account whose credential cannot be read.
         """
-        client = await stack.enter_async_context(aiohttp.ClientSession())
-        vault = Vault(environ, client, self._settings.routing.token_url, self._counting.token_refused)
-        stack.push_async_callback(vault.close)
-        self._watch = await self._watching(vault)
+        stack.push_async_callback(self._vault.close)
+        await self._look()
         for writer in (self._marks, self._stays):
             writer.start()
             stack.push_async_callback(asyncio.to_thread, writer.close)
         stack.push_async_callback(self._close_upstreams)
         stack.push_async_callback(_end, asyncio.create_task(self._watch.run()))
         if self._settings.routing.poll_seconds:
-            stack.push_async_callback(_end, asyncio.create_task(self._polling(vault, client).run()))
+            stack.push_async_callback(_end, asyncio.create_task(self._polling().run()))
         return Dispatch(
             self._router,
-            vault,
+            self._vault,
             Admission(
                 self._keys,
                 await self._budgeted(stack),
@@ -129,35 +143,23 @@ class Accounts:
         stack.push_async_callback(_end, asyncio.create_task(budgets.run()))
         return budgets
 
-    async def _watching(self, vault: Vault) -> Watch:
-        """The watch, after its first look. Raises: StoreError, CredentialError."""
-        routing = self._settings.routing
-        watch = Watch(
-            self._ledger.engine,
-            self._router,
-            vault,
-            self._prices,
-            refresh_seconds=routing.snapshot_refresh_seconds,
-            sticky_hours=routing.sticky_hours if routing.sticky == "db" else None,
-            ready=self._ledger.ready if self._kept else lambda: None,
-            keep=self._kept.keep_accounts if self._kept else lambda _: None,
-        )
+    async def _look(self) -> None:
+        """The first look at the accounts. Raises: StoreError, CredentialError."""
         try:
-            await watch.look()
+            await self._watch.look()
         except StoreUnavailable:
             if self._kept is None:
                 raise
-            await watch.load(self._kept.accounts(descriptions(self._settings), datetime.now(UTC)))
+            await self._watch.load(self._kept.accounts(descriptions(self._settings), datetime.now(UTC)))
         for member in self._router.members.values():
             if member.origin == "config":
-                vault.credential(member)
-        return watch
+                self._vault.credential(member)
 
-    def _polling(self, vault: Vault, client: aiohttp.ClientSession) -> Polling:
+    def _polling(self) -> Polling:
         return Polling(
             self._router,
-            vault,
-            client,
+            self._vault,
+            self._client,
             self._counting,
             self.tell,
             base=self._settings.server.backend_base_url,

@@ -7,11 +7,13 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO
 
+import aiohttp
 from sqlalchemy import URL, Engine
 
 from ledger import store
@@ -51,127 +53,52 @@ MAX_SAMPLES = 10_000
 """Quota samples that wait for the ledger."""
 
 
-class Service:
-    """A running proxy. `async with Service(settings) as service:` serves until the block ends.
+@dataclass(frozen=True, slots=True)
+class Writers:
+    """What takes events and samples for the ledger.
+
+    Attributes:
+        observe, tell: hand them to `events` and `samples`.
+        process: which writes them; None where a thread of ours does.
+    """
+
+    events: LedgerWriter[Any]
+    samples: LedgerWriter[Any]
+    observe: Observer
+    tell: Tell
+    process: WriterProcess | None = None
+
+
+class Instruments:
+    """What a proxy meters requests with, and what it says of itself.
 
     Args:
-        shared: the address is shared with other processes like this one.
-        own_writer: the ledger is written by a process of its own, else by a thread.
-        environ: the process environment, which may hold credentials of accounts.
-    Raises, on entering: ledger.errors.LedgerError for a ledger or a price that cannot be used,
-        proxy.errors.BodyLogError, proxy.errors.CredentialError, OSError for an address that cannot be bound.
+        also: counts what the choice of accounts has to say.
     """
 
     def __init__(
         self,
         settings: Settings,
-        log_to: TextIO = sys.stderr,
-        *,
-        shared: bool = False,
-        own_writer: bool = False,
-        environ: Mapping[str, str] = os.environ,
+        made: Metrics,
+        writers: Writers,
+        prices: CurrentPrices,
+        also: Callable[[], None],
+        log_to: TextIO,
     ) -> None:
-        self.settings = settings
-        self._environ = environ
-        self.port = 0
-        self._log_to = log_to
-        self._shared = shared
-        self._own_writer = own_writer
-        self._stack = AsyncExitStack()
+        most, path = settings.metrics, settings.server.request_log_path
+        self.metrics = made
+        self.writers = writers
+        self.body_log = BodyLog(path) if path else None
+        counted = MetricsObserver(
+            made,
+            prices,
+            max_models=most.max_models,
+            max_keys=most.max_api_keys,
+            max_codes=most.max_error_codes,
+        )
+        self.events = Fanout(writers.observe, counted, LogLines(log_to))
+        self._also = also
         self._losses = 0
-        self._outbox = False
-        self._process: WriterProcess | None = None
-        self.writer: LedgerWriter[Any]
-        self.samples: LedgerWriter[Any]
-
-    async def __aenter__(self) -> Service:
-        async with AsyncExitStack() as stack:  # what was started is stopped when a later step fails
-            await self._start(stack)
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
-
-    async def _start(self, stack: AsyncExitStack) -> None:
-        settings = self.settings
-        prices = CurrentPrices(current_book(settings.pricing.models))
-        self._outbox = self._own_writer and _shipped(settings)
-        ledger = await asyncio.to_thread(open_ledger, settings, prices, late=self._outbox)
-        stack.callback(ledger.close)
-        store_events, store_samples = self._writers(stack, ledger)
-        self.metrics = Metrics(metrics.FAMILIES)
-        self.events = Fanout(store_events, _counted(self.metrics, prices, settings), LogLines(self._log_to))
-        self._body_log = BodyLog(path) if (path := settings.server.request_log_path) else None
-        if self._body_log:
-            stack.callback(self._body_log.close)
-        for writer in (self.writer, self.samples):
-            writer.start()
-            stack.push_async_callback(asyncio.to_thread, writer.close)
-        kept = Kept(settings.storage.outbox_path.with_suffix(".kept")) if self._outbox else None
-        self._accounts = accounts = Accounts(settings, ledger, prices, self.metrics, store_samples, kept)
-        delivery = asyncio.create_task(self.events.run(self._count_own))
-        stack.callback(self.events.deliver)
-        lag = asyncio.create_task(measure(self.metrics.histogram(metrics.LOOP_LAG).observe))
-        stack.callback(delivery.cancel)
-        stack.callback(lag.cancel)
-        dispatch = await accounts.start(stack, self._environ)
-        await self._listen(stack, accounts, dispatch)
-
-    def _writers(self, stack: AsyncExitStack, ledger: OpenLedger) -> tuple[Observer, Tell]:
-        """The writers; what takes events and samples for them."""
-        storage = self.settings.storage
-        days = storage.retention.days
-        interval = max(0.01, storage.flush_interval_seconds - DELIVER_SECONDS)
-        if not self._own_writer:
-            upkeep = Upkeep(ledger.url, Keep(*days))
-            upkeep.start()
-            stack.push_async_callback(asyncio.to_thread, upkeep.close)
-            keep = timedelta(days=storage.failure_body_days)
-            self.writer = LedgerWriter(
-                EventStore(ledger.writing, keep), interval=interval, max_waiting=storage.buffer_size
-            )
-            self.samples = LedgerWriter(
-                SampleStore(ledger.writing), interval=interval, max_waiting=MAX_SAMPLES
-            )
-            return self.writer, self.samples
-        url = ledger.url.render_as_string(hide_password=False)
-        outbox = str(storage.outbox_path.absolute()) if self._outbox else None
-        task = Task(url, storage.failure_body_days, outbox, storage.outbox_max_bytes, *days)
-        process = self._process = WriterProcess(ledger, task)
-        stack.push_async_callback(asyncio.to_thread, process.close)
-        self.writer = LedgerWriter(
-            process.store("events"),
-            interval=interval,
-            max_waiting=storage.buffer_size,
-            look=process.look,
-        )
-        self.samples = LedgerWriter(process.store("samples"), interval=interval, max_waiting=MAX_SAMPLES)
-        return Encoded(self.writer), Encoded(self.samples)
-
-    async def _listen(self, stack: AsyncExitStack, accounts: Accounts, dispatch: Dispatch) -> None:
-        server = self.settings.server
-        token = self.settings.metrics.token
-        limits = Limits(connect=server.connect_timeout_seconds, idle=server.idle_timeout_seconds)
-        upstream = Upstream(base_url(server.upstream_base_url, exact=server.upstream_exact_path), limits)
-        stack.push_async_callback(upstream.close)
-        backend = Upstream(server.backend_base_url, limits)
-        stack.push_async_callback(backend.close)
-        emit = CountedOnce(self.events)
-        relay = Relay(emit, accounts.tell, _options(self.settings), dispatch, self._body_log)
-        site = Site(
-            base_path=server.public_base_path,
-            upstream=upstream,
-            backend=backend,
-            before_scrape=self.deliver,
-            scrape=self.scrape,
-            ready=self._problem,
-            token=token.get_secret_value() if token else None,
-            guard=guard(self.settings, server.listen_addr),
-        )
-        listening = Server(Application(relay, site), relay, grace=server.shutdown_timeout_seconds)
-        self.port = await listening.start(*split_address(server.listen_addr), shared=self._shared)
-        stack.push_async_callback(listening.stop)
 
     def scrape(self, accept: str = "") -> tuple[bytes, str]:
         """The exposition and its content type, for a header Accept."""
@@ -180,25 +107,140 @@ class Service:
     def deliver(self) -> None:
         """Hand on what was collected: the metrics are up to date then, the ledger's queue too."""
         self.events.deliver()
-        self._count_own()
+        self.count()
 
-    def _count_own(self) -> None:
-        """What the proxy has to say of itself, not of requests."""
-        self._accounts.deliver()
-        self.metrics.gauge(metrics.BUFFER_SIZE).set(self.writer.waiting)
-        self.metrics.gauge(metrics.BUFFER_CAPACITY).set(self.writer.max_waiting)
-        dropped = self.writer.dropped
-        if self._process is not None:
+    def count(self) -> None:
+        """Count what is no request."""
+        self._also()
+        gauge, counter, events = self.metrics.gauge, self.metrics.counter, self.writers.events
+        gauge(metrics.BUFFER_SIZE).set(events.waiting)
+        gauge(metrics.BUFFER_CAPACITY).set(events.max_waiting)
+        if (process := self.writers.process) is not None:
             families = (metrics.OUTBOX_SIZE, metrics.OUTBOX_BYTES, metrics.OUTBOX_REFUSED)
-            for family, value in zip(families, self._process.outbox, strict=True):
-                self.metrics.gauge(family).set(value)
-        lost, self._losses = dropped - self._losses, dropped
-        self.metrics.counter(metrics.BUFFER_DROPPED).inc(lost)
-        if self._body_log:
-            self.metrics.counter(metrics.BODY_LOG_DROPPED).inc(self._body_log.new_losses())
+            for family, value in zip(families, process.outbox, strict=True):
+                gauge(family).set(value)
+        lost, self._losses = events.dropped - self._losses, events.dropped
+        counter(metrics.BUFFER_DROPPED).inc(lost)
+        if self.body_log:
+            counter(metrics.BODY_LOG_DROPPED).inc(self.body_log.new_losses())
 
-    def _problem(self) -> str | None:
-        return None if self.writer.healthy else "the ledger cannot be written; requests wait in memory"
+    def problem(self) -> str | None:
+        """What keeps the proxy from being ready, for a person."""
+        healthy = self.writers.events.healthy
+        return None if healthy else "the ledger cannot be written; requests wait in memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running proxy, and the port at which it serves."""
+
+    port: int
+    instruments: Instruments
+
+
+@asynccontextmanager
+async def serving(
+    settings: Settings,
+    log_to: TextIO = sys.stderr,
+    *,
+    shared: bool = False,
+    own_writer: bool = False,
+    environ: Mapping[str, str] = os.environ,
+) -> AsyncIterator[Service]:
+    """Serve until the block ends.
+
+    Args:
+        shared: the address is shared with other processes like this one.
+        own_writer: the ledger is written by a process of its own, else by a thread.
+        environ: the process environment, which may hold credentials of accounts.
+    Raises: ledger.errors.LedgerError for a ledger or a price that cannot be used, proxy.errors.BodyLogError,
+        proxy.errors.CredentialError, OSError for an address that cannot be bound.
+    """
+    async with AsyncExitStack() as stack:  # what was started is stopped when a later step fails
+        prices = CurrentPrices(current_book(settings.pricing.models))
+        outbox = own_writer and _shipped(settings)
+        ledger = await asyncio.to_thread(open_ledger, settings, prices, late=outbox)
+        stack.callback(ledger.close)
+        make = _in_process if own_writer else _in_thread
+        writers = make(stack, settings, ledger)
+        client = await stack.enter_async_context(aiohttp.ClientSession())
+        made = Metrics(metrics.FAMILIES)
+        kept = Kept(settings.storage.outbox_path.with_suffix(".kept")) if outbox else None
+        accounts = Accounts(settings, ledger, prices, made, writers.tell, client, environ, kept)
+        instruments = Instruments(settings, made, writers, prices, accounts.deliver, log_to)
+        if instruments.body_log:
+            stack.callback(instruments.body_log.close)
+        for writer in (writers.events, writers.samples):
+            writer.start()
+            stack.push_async_callback(asyncio.to_thread, writer.close)
+        stack.callback(instruments.events.deliver)
+        lag = instruments.metrics.histogram(metrics.LOOP_LAG).observe
+        for running in (instruments.events.run(instruments.count), measure(lag)):
+            stack.callback(asyncio.create_task(running).cancel)
+        dispatch = await accounts.start(stack)
+        server = _server(stack, settings, instruments, accounts, dispatch)
+        port = await server.start(*split_address(settings.server.listen_addr), shared=shared)
+        stack.push_async_callback(server.stop)
+        yield Service(port, instruments)
+
+
+def _in_thread(stack: AsyncExitStack, settings: Settings, ledger: OpenLedger) -> Writers:
+    storage = settings.storage
+    upkeep = Upkeep(ledger.url, Keep(*storage.retention.days))
+    upkeep.start()
+    stack.push_async_callback(asyncio.to_thread, upkeep.close)
+    store_events = EventStore(ledger.writing, timedelta(days=storage.failure_body_days))
+    interval = _interval(settings)
+    events = LedgerWriter(store_events, interval=interval, max_waiting=storage.buffer_size)
+    samples = LedgerWriter(SampleStore(ledger.writing), interval=interval, max_waiting=MAX_SAMPLES)
+    return Writers(events, samples, events, samples)
+
+
+def _in_process(stack: AsyncExitStack, settings: Settings, ledger: OpenLedger) -> Writers:
+    storage = settings.storage
+    url = ledger.url.render_as_string(hide_password=False)
+    outbox = str(storage.outbox_path.absolute()) if _shipped(settings) else None
+    days = storage.retention.days
+    process = WriterProcess(
+        ledger, Task(url, storage.failure_body_days, outbox, storage.outbox_max_bytes, *days)
+    )
+    stack.push_async_callback(asyncio.to_thread, process.close)
+    interval, most = _interval(settings), storage.buffer_size
+    events = LedgerWriter(process.store("events"), interval=interval, max_waiting=most, look=process.look)
+    samples = LedgerWriter(process.store("samples"), interval=interval, max_waiting=MAX_SAMPLES)
+    return Writers(events, samples, Encoded(events), Encoded(samples), process)
+
+
+def _interval(settings: Settings) -> float:
+    return max(0.01, settings.storage.flush_interval_seconds - DELIVER_SECONDS)
+
+
+def _server(
+    stack: AsyncExitStack,
+    settings: Settings,
+    instruments: Instruments,
+    accounts: Accounts,
+    dispatch: Dispatch,
+) -> Server:
+    server, token = settings.server, settings.metrics.token
+    limits = Limits(connect=server.connect_timeout_seconds, idle=server.idle_timeout_seconds)
+    upstream = Upstream(base_url(server.upstream_base_url, exact=server.upstream_exact_path), limits)
+    backend = Upstream(server.backend_base_url, limits)
+    for one in (upstream, backend):
+        stack.push_async_callback(one.close)
+    emit = CountedOnce(instruments.events)
+    relay = Relay(emit, accounts.tell, _options(settings), dispatch, instruments.body_log)
+    site = Site(
+        base_path=server.public_base_path,
+        upstream=upstream,
+        backend=backend,
+        before_scrape=instruments.deliver,
+        scrape=instruments.scrape,
+        ready=instruments.problem,
+        token=token.get_secret_value() if token else None,
+        guard=guard(settings, server.listen_addr),
+    )
+    return Server(Application(relay, site), relay, grace=server.shutdown_timeout_seconds)
 
 
 def open_ledger(settings: Settings, prices: CurrentPrices, *, late: bool = False) -> OpenLedger:
@@ -228,17 +270,6 @@ def _url(settings: Settings) -> URL:
 def _shipped(settings: Settings) -> bool:
     """Whether requests wait in an outbox for a server."""
     return settings.storage.outbox and _url(settings).get_backend_name() != "sqlite"
-
-
-def _counted(made: Metrics, prices: CurrentPrices, settings: Settings) -> MetricsObserver:
-    most = settings.metrics
-    return MetricsObserver(
-        made,
-        prices,
-        max_models=most.max_models,
-        max_keys=most.max_api_keys,
-        max_codes=most.max_error_codes,
-    )
 
 
 def _options(settings: Settings) -> Options:

@@ -26,7 +26,7 @@ from sqlalchemy import select
 from ledger import store
 from ledger.schema import request_logs
 from ledger.values import RequestEvent, Usage
-from proxy.service import Service
+from proxy.service import Service, serving
 from settings.model import Settings
 from tests.support.ledgers import place_prepared
 
@@ -53,8 +53,8 @@ class Proxy:
 
     def rows(self) -> list[dict[str, Any]]:
         """All stored requests, oldest first; what waits is stored first."""
-        self.service.deliver()
-        self.service.writer.flush()
+        self.service.instruments.deliver()
+        self.service.instruments.writers.events.flush()
         engine = store.reader(store.sqlite_url(self.database))
         try:
             with engine.connect() as connection:
@@ -65,8 +65,8 @@ class Proxy:
 
     def samples(self) -> dict[str, float]:
         """The scrape as `name{labels}` -> value."""
-        self.service.deliver()
-        lines = self.service.scrape()[0].decode().splitlines()
+        self.service.instruments.deliver()
+        lines = self.service.instruments.scrape()[0].decode().splitlines()
         pairs = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
         return {name: float(value) for name, _, value in pairs}
 
@@ -104,7 +104,7 @@ async def running(database: Path, upstream: str, sections: dict[str, dict[str, A
         place_prepared(database)
     document.setdefault("callers", {"hosts": ["proxy"]})  # what the requests of `Wire` call it
     log = io.StringIO()
-    async with Service(Settings.model_validate(document), log) as service:
+    async with serving(Settings.model_validate(document), log) as service:
         yield Proxy(service, database, log)
 
 

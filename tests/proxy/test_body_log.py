@@ -122,7 +122,7 @@ async def test_a_secret_that_a_body_repeats_is_left_out(start_proxy: Any, tmp_pa
     async with serve(Script((Answer(fault=said),))) as upstream:
         proxy = await start_proxy(upstream.base_url, server={"request_log_path": str(path)})
         await ask(proxy, json.dumps({"model": "gpt-5.4", "input": f"I am {secret}"}).encode())
-        await proxy.service.__aexit__()
+        proxy.service.instruments.body_log.close()
     request, response = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
     assert "I am [redacted]" in request["body"]
     assert "Incorrect API key: [redacted]." in response["body"]
@@ -140,6 +140,6 @@ async def test_so_is_an_account_s(start_proxy: Any, tmp_path: Path, monkeypatch:
         async with aiohttp.ClientSession() as session:
             async with session.post(proxy.base_url + "/responses", json={"model": "gpt-5.4"}) as answer:
                 assert "a-secret-of-words" in await answer.text()  # to the caller it goes as it came
-        await proxy.service.__aexit__()
+        proxy.service.instruments.body_log.close()
     assert "a-secret-of-words" not in path.read_text(encoding="utf-8")
     assert "[redacted]" in path.read_text(encoding="utf-8")

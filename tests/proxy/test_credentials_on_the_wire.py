@@ -24,7 +24,7 @@ from ledger.accounts import changes as accounts
 from ledger.accounts.configured import Description
 from ledger.accounts.pool import read_fleet
 from proxy.errors import CredentialError
-from proxy.service import Service
+from proxy.service import Service, serving
 from settings.model import Settings
 from tests.support.ledgers import migrated
 
@@ -73,7 +73,9 @@ Serve = Callable[..., AbstractAsyncContextManager[Service]]
 def serve(provider: Provider, tmp_path: Path) -> Serve:
     """Makes a proxy on the ledger that all of them share, with an environment of its own."""
 
-    def make(configured: dict[str, Any] | None = None, *, poll: float = 0.0, **environ: str) -> Service:
+    def make(
+        configured: dict[str, Any] | None = None, *, poll: float = 0.0, **environ: str
+    ) -> AbstractAsyncContextManager[Service]:
         document = {
             "server": {
                 "listen_addr": "127.0.0.1:0",
@@ -89,7 +91,7 @@ def serve(provider: Provider, tmp_path: Path) -> Serve:
             },
             "accounts": configured or {},
         }
-        return Service(Settings.model_validate(document), io.StringIO(), environ=environ)
+        return serving(Settings.model_validate(document), io.StringIO(), environ=environ)
 
     return make
 

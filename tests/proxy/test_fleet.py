@@ -21,7 +21,7 @@ from sqlalchemy import FromClause, select
 
 from ledger import store
 from ledger.schema import account_audit, accounts, request_logs
-from proxy.service import Service
+from proxy.service import serving
 from settings.model import Settings
 from tests.support.fleet.accounts import ProviderAccount
 from tests.support.fleet.attempts import Attempt, attempts
@@ -60,11 +60,11 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
     async def run() -> Run:
         async with serve_accounts(TWENTY) as upstream:
-            async with Service(_settings(folder, upstream.origin), io.StringIO()) as service:
+            async with serving(_settings(folder, upstream.origin), io.StringIO()) as service:
                 origin = f"http://127.0.0.1:{service.port}"
                 calls = await call_all(origin, MOST, seconds=SECONDS, least=LEAST)
-                service.deliver()
-                samples = _samples(service.scrape()[0].decode())
+                service.instruments.deliver()
+                samples = _samples(service.instruments.scrape()[0].decode())
             book = upstream.book
         return Run(book, calls, attempts(book.entries, calls), samples, folder / "usage.db")
 

@@ -102,10 +102,10 @@ async def outage(scene: Scene, wire: type[Wire], fault: Any, many: int = 30) -> 
         begun = perf_counter()
         await ask(client, wire, many)
         assert perf_counter() - begun < many / 15, "requests do not wait for the ledger"
-        await scene.until(lambda: not scene.proxy.service.writer.healthy)
+        await scene.until(lambda: not scene.proxy.service.instruments.writers.events.healthy)
         assert 0 < scene.proxy.samples()[WAITING] <= many
         assert await ready(scene, wire) == 503
-    await scene.until(lambda: scene.proxy.service.writer.healthy)
+    await scene.until(lambda: scene.proxy.service.instruments.writers.events.healthy)
     await ask(client, wire, 2)
     await scene.until(lambda: len(scene.proxy.rows()) == many + 4)
     assert await ready(scene, wire) == 200
@@ -140,7 +140,7 @@ async def test_overflow_drops_the_newest_and_counts_them(
         await ask(client, wire, 120)
         await scene.until(lambda: scene.proxy.samples()[DROPPED] == 20)
         assert scene.proxy.samples()[WAITING] == 100
-    await scene.until(lambda: scene.proxy.service.writer.waiting == 0)
+    await scene.until(lambda: scene.proxy.service.instruments.writers.events.waiting == 0)
     assert len(await scene.rows(100)) == 100
     check_totals(scene, 100)
 
@@ -173,7 +173,7 @@ async def test_the_folder_is_removed(scene: Scene, wire: type[Wire], engines: li
     await scene.rows(2)
     shutil.rmtree(scene.database.parent)
     await ask(client, wire, 30)
-    await scene.until(lambda: not scene.proxy.service.writer.healthy)
+    await scene.until(lambda: not scene.proxy.service.instruments.writers.events.healthy)
     assert scene.proxy.samples()[WAITING] == 30
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.service import Service
+from proxy.service import serving
 from settings.model import Settings
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def test_a_stream_of_an_hour_is_not_cut(tmp_path: Path, wire: type[Wire]) -> Non
         }
         storage = {"database_path": str(tmp_path / "usage.db")}
         settings = Settings.model_validate({"server": server, "storage": storage})
-        async with upstream, Service(settings, io.StringIO()) as service:
+        async with upstream, serving(settings, io.StringIO()) as service:
             reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
             begun = asyncio.get_running_loop().time()
             writer.write(wire.request())

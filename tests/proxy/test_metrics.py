@@ -231,9 +231,9 @@ async def test_a_scrape_with_every_series_does_not_stall_requests(
     been answered meanwhile goes on."""
     await scene.begin(wire.answer(b'{"model": "gpt-5.4"}'))
     fill(scene.proxy)
-    answered, whole = Event(), scene.proxy.service.metrics.exposition
+    answered, whole = Event(), scene.proxy.service.instruments.metrics.exposition
     late = lambda accept: whole(accept) if answered.wait(30) else (b"", "text/plain")  # noqa: E731
-    monkeypatch.setattr(scene.proxy.service.metrics, "exposition", late)
+    monkeypatch.setattr(scene.proxy.service.instruments.metrics, "exposition", late)
     async with aiohttp.ClientSession() as session:
 
         async def scrape() -> int:
@@ -249,7 +249,7 @@ async def test_a_scrape_with_every_series_does_not_stall_requests(
 
 
 def fill(proxy: Proxy) -> None:
-    counters: Any = proxy.service.metrics
+    counters: Any = proxy.service.instruments.metrics
     for family in FAMILIES:
         if family.kind == "histogram" and "model" in family.labels:
             for number in range(300):

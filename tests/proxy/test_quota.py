@@ -88,7 +88,7 @@ async def test_what_passes_is_stored_once(start_proxy: Any, path: str) -> None:
                 async with session.post(proxy.origin + path, json={"model": "gpt-5.4"}) as answer:
                     await answer.read()
         rows = proxy.rows()
-        proxy.service.samples.flush()
+        proxy.service.instruments.writers.samples.flush()
     finally:
         await runner.cleanup()
     assert [(row["api"], row["input_tokens"], row["end_reason"]) for row in rows] == [

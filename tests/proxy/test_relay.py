@@ -70,7 +70,7 @@ async def test_the_official_client_is_metered(start_proxy: Any) -> None:
     assert samples['codex_lb_proxy_tokens_total{kind="input",model="gpt-5.4-2026-03-05"}'] == 4 * 1200
     # (1000 * 2.5 + 200 * 0.25 + 340 * 15) / 1e6 for each of four
     assert samples['codex_lb_proxy_cost_usd_total{model="gpt-5.4-2026-03-05"}'] == pytest.approx(4 * 0.00765)
-    assert proxy.service.writer.waiting == 0
+    assert proxy.service.instruments.writers.events.waiting == 0
 
 
 async def test_an_unreachable_upstream_is_a_502_that_clients_understand(
