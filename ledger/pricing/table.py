@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
@@ -79,16 +79,24 @@ def price_book(connection: Connection, models: Iterable[str] | None = None) -> P
     if not names:
         raise PriceError("the table prices is empty")
     wanted = {spelling.name for model in models for spelling in spellings(model)}
-    chosen = [row.id for row in names if _concerns(row, wanted)]
+    beside = "\n".join(wanted)
+    chosen = [number for number, _, name, more in names if _concerns(name, more, wanted, beside)]
     rows = connection.execute(query.where(table.id.in_(chosen)))
-    return PriceBook(map(_price, rows), frozenset(row.provider for row in names))
+    return PriceBook(map(_price, rows), frozenset(provider for _, provider, _, _ in names))
 
 
-def _concerns(row: Any, wanted: Collection[str]) -> bool:
-    """Whether a name that is looked for may lead to this row."""
-    names = (row.model_prefix, *(json.loads(row.names) if row.names != "[]" else ()))
-    patterns = [name for name in names if "*" in name]
-    return any(name in wanted for name in names) or any(fits(p, name) for p in patterns for name in wanted)
+def _concerns(name: str, more: str, wanted: set[str], beside: str) -> bool:
+    """Whether a name that is looked for may lead to a row.
+
+    Args:
+        more: the row's other names, as they are stored.
+        beside: all that are looked for as one text: what is nowhere in it is in none of them.
+    """
+    names = (name, *(json.loads(more) if more != "[]" else ()))
+    if not wanted.isdisjoint(names):
+        return True
+    patterns = [one for one in names if "*" in one and one.strip("*") in beside]
+    return any(fits(pattern, one) for pattern in patterns for one in wanted)
 
 
 def _advance(connection: Connection) -> None:
