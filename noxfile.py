@@ -105,7 +105,9 @@ def tests(session: nox.Session) -> None:
         return
     # What is measured is measured alone: beside other tests a median says little.
     session.run(*pytest, "-m", "benchmark", "-q")
-    parallel = ("-n", "auto", "--dist", "worksteal", "--benchmark-disable")
+    # Many tests wait for a process or a clock: one worker more than there are cores.
+    workers = str((os.cpu_count() or 1) + 1)
+    parallel = ("-n", workers, "--dist", "worksteal", "--benchmark-disable")
     session.run(*pytest, "-m", "not benchmark", *parallel)
 
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from prometheus.cli import OneLineParser
+from prometheus.errors import WatchroomError
 from provisioning.build import Values, files, write
-from provisioning.errors import ProvisioningError
 from settings.errors import SettingsError
 from settings.load import load
 
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         )
         for path in write(files(values), out):
             print(f"wrote {path}")
-    except (ProvisioningError, SettingsError) as error:
+    except (WatchroomError, SettingsError) as error:
         print(f"provisioning: {error}", file=sys.stderr)
         return 2
     return 0

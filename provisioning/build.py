@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from prometheus import build as prometheus_build
-from prometheus.errors import OutputError as CannotWrite
-from provisioning.errors import OutputError, ValueRefused
+from prometheus.errors import ConfigError, OutputError
 
 TEMPLATES = Path(__file__).with_name("templates")
 SUFFIX = ".j2"
@@ -34,7 +33,7 @@ class Values:
         scrape_interval: as Prometheus writes durations, like 15s.
         dashboards_path: the folder of the dashboards, as Grafana sees it.
         webhook_url: where the example contact point sends alerts; without it, alerting is left as it is.
-    Raises: ValueRefused.
+    Raises: ConfigError.
     """
 
     prometheus_url: str
@@ -47,11 +46,11 @@ class Values:
         for option, url in (("prometheus-url", self.prometheus_url), ("webhook-url", self.webhook_url)):
             parts = urlsplit(url or "http://none")
             if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueRefused(f"--{option} {url!r}; allowed: http(s)://HOST[:PORT]")
+                raise ConfigError(f"--{option} {url!r}; allowed: http(s)://HOST[:PORT]")
         if not re.fullmatch(r"\d+\.\d+\.\d+", self.prometheus_version):
-            raise ValueRefused(f"--prometheus-version {self.prometheus_version!r}; allowed: like 3.5.0")
+            raise ConfigError(f"--prometheus-version {self.prometheus_version!r}; allowed: like 3.5.0")
         if not self.dashboards_path.is_absolute():
-            raise ValueRefused(f"--dashboards-path {str(self.dashboards_path)!r}; allowed: an absolute path")
+            raise ConfigError(f"--dashboards-path {str(self.dashboards_path)!r}; allowed: an absolute path")
 
 
 def files(values: Values) -> Mapping[PurePosixPath, str]:
@@ -96,5 +95,3 @@ def write(contents: Mapping[PurePosixPath, str], out: Path) -> list[Path]:
         return prometheus_build.write(contents, out)
     except OSError as error:
         raise OutputError(f"{error.filename or out}: cannot be written: {error.strerror}") from error
-    except CannotWrite as error:
-        raise OutputError(str(error)) from error

@@ -44,6 +44,9 @@ _OTHERS = ("audio_input_tokens", "audio_output_tokens", "image_input_tokens", "i
 _REQUEST = (*_COUNTS, "status", "request_kind", "cost_usd", "deleted_at")
 _MORE = ("provider", "cache_write_tokens", "cache_write_1h_tokens", "extra_units")
 
+_READ = ("id", "account_id", "requested_at", "model", "billed_tier", *_REQUEST, *_MORE, "others")
+"""What stands where in a row of `RequestRows.page`: so many are read that they stay plain tuples."""
+_ID, _STATUS, _DELETED_AT = map(_READ.index, ("id", "status", "deleted_at"))
 
 _DIGESTED = (
     f"(SELECT r.id, {', '.join(f'r.{name}' for name in _COUNTS)}, k.status, r.deleted_at"  # noqa: S608
@@ -121,15 +124,16 @@ def _summed(count: str) -> str:
 
 def is_deleted(row: Stored) -> bool:
     """Whether a row of RequestRows.page is marked as deleted."""
-    return row[12] is not None
+    return row[_DELETED_AT] is not None
 
 
 def digest_of(rows: Iterable[Stored]) -> Digest:
     """The digest of rows of RequestRows.page."""
     kept = [row for row in rows if not is_deleted(row)]
-    ids = sum(row[0] for row in kept)
-    sums = [_sum([row[place] for row in kept]) for place in (5, 6, 7, 8)]
-    return len(kept), int(ids), *map(int, sums), sum(str(row[9]).casefold() == "success" for row in kept)
+    ids = sum(row[_ID] for row in kept)
+    sums = [_sum([row[place] for row in kept]) for place in map(_READ.index, _COUNTS)]
+    successes = sum(str(row[_STATUS]).casefold() == "success" for row in kept)
+    return len(kept), int(ids), *map(int, sums), successes
 
 
 def _sum(counts: Sequence[Any]) -> Any:

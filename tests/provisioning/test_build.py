@@ -10,8 +10,8 @@ import yaml
 
 from prometheus.alerts import alerts
 from prometheus.config import RuleConfig
+from prometheus.errors import ConfigError, OutputError
 from provisioning.build import TEMPLATES, Values, files, quoted, write
-from provisioning.errors import OutputError, ValueRefused
 
 VALUES = Values(
     prometheus_url="http://prometheus:9090",
@@ -94,7 +94,7 @@ def test_grafana_expands_no_variable_of_ours() -> None:
     ],
 )
 def test_what_grafana_could_not_use_is_refused(field: str, value: Any, message: str) -> None:
-    with pytest.raises(ValueRefused, match=message):
+    with pytest.raises(ConfigError, match=message):
         replace(VALUES, **{field: value})
 
 
