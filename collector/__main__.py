@@ -18,7 +18,7 @@ from ledger.cli.moments import moment
 from ledger.errors import LedgerError
 from settings.errors import SettingsError
 from settings.gateways import GATEWAY_NAME
-from settings.lifetime import end_with_parent, stopping_signals
+from settings.lifetime import end_with_parent, set_limits, stopping_signals
 from settings.load import load
 from settings.model import Settings, split_address
 
@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     options = _parser().parse_args(argv)
     process_log.set_up()
+    set_limits()
     end_with_parent(os.environ)
     try:
         settings = load(options.config, os.environ)

@@ -24,7 +24,7 @@ from ledger import process_log
 from ledger.errors import LedgerError
 from serving.service import listening
 from settings.errors import SettingsError
-from settings.lifetime import end_with_parent, stopping_signals
+from settings.lifetime import end_with_parent, set_limits, stopping_signals
 from settings.load import load
 from settings.model import Settings, guard, split_address
 
@@ -67,6 +67,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
     """Run the exporter; returns the exit code."""
     arguments = _parser().parse_args(argv)
     process_log.set_up()
+    set_limits()
     end_with_parent(environ)
     try:
         settings = load(arguments.config, environ)

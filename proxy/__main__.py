@@ -18,7 +18,7 @@ from proxy.errors import AddressTaken, BodyLogError, CredentialError
 from proxy.service import serving
 from proxy.workers import WORKER, supervise
 from settings.errors import SettingsError
-from settings.lifetime import end_with_parent, stopping_signals
+from settings.lifetime import end_with_parent, set_limits, stopping_signals
 from settings.load import load
 from settings.model import Settings, split_address
 
@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run until a signal; returns the exit code."""
     options = parser().parse_args(arguments)
     process_log.set_up()
+    set_limits()
     end_with_parent(os.environ)
     try:
         settings = load(options.config, os.environ)

@@ -21,7 +21,6 @@ from settings.callers import Guard
 
 BACKEND = "/backend-api/"
 MAX_HEADER = 64 * 1024
-KEEPALIVE_SECONDS = 75.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +136,6 @@ class Server:
             error_answer=_error_answer,
             handler_cancellation=True,  # a caller who leaves ends its request at the provider too
             auto_decompress=False,
-            keepalive_timeout=KEEPALIVE_SECONDS,
             max_line_size=MAX_HEADER,
             max_field_size=MAX_HEADER,
         )

@@ -29,6 +29,7 @@ from proxy.observers.ledger_writer import reason
 from proxy.observers.messages import NOTHING, Batch, Outcome, Task
 from proxy.observers.shipper import Shipper
 from proxy.observers.stores import EventStore, SampleStore
+from settings.lifetime import set_limits
 
 
 class Store(Protocol):
@@ -157,6 +158,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the proxy closes the line once all is stored
     process_log.set_up()
+    set_limits()
     with socket.socket(fileno=int(sys.argv[1])) as line:
         try:
             serve(line)

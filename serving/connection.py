@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import re
 import traceback
+from asyncio import BaseTransport
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -16,7 +17,15 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
+from settings.lifetime import open_files
+
 log = logging.getLogger("quotascope.server")
+
+KEEPALIVE_SECONDS = 75.0
+"""How long a connection may lie idle, or take to say what it wants."""
+
+OWN_FILES = 256
+"""Open files besides connections."""
 
 LOG_SECONDS = 10.0
 """How often a fault of one kind is logged; whoever floods the server must not flood the log."""
@@ -63,6 +72,16 @@ class Connection(RequestHandler):
     def busy(self) -> bool:
         """Whether a request is being answered."""
         return self._request_in_progress
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it has never asked for anything."""
+        return self._request_count == 0
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        super().connection_made(transport)
+        if isinstance(self._manager, ConnectionServer):
+            self._manager.make_room(self)
 
     async def drain(self) -> None:
         """Wait until the client has taken what was written."""
@@ -133,12 +152,35 @@ class Connection(RequestHandler):
 
 
 class ConnectionServer(web.Server):
-    """Makes the connections."""
+    """Makes the connections.
 
-    def __init__(self, handler: Any, *, error_answer: ErrorAnswer = plain_text, **options: Any) -> None:
-        super().__init__(handler, access_log=None, **options)
+    Args:
+        max_connections: at once; a proxy's request needs another one.
+    """
+
+    def __init__(
+        self,
+        handler: Any,
+        *,
+        error_answer: ErrorAnswer = plain_text,
+        max_connections: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(handler, access_log=None, keepalive_timeout=KEEPALIVE_SECONDS, **options)
         self._faults = RateLimitedLog()
         self._error_answer = error_answer
+        self._max = max_connections or max(OWN_FILES, open_files() - OWN_FILES) // 2
+
+    def make_room(self, newest: Connection) -> None:
+        """Close a connection where there is one too many: the one that has been silent for longest, else the
+        first that waits for its next request, else the newest."""
+        if len(self._connections) <= self._max:
+            return
+        idle = [one for one in self._connections if isinstance(one, Connection) and not one.busy]
+        silent = next((one for one in idle if one.is_silent), newest)
+        leaves = silent if silent is not newest else next(iter(idle), newest)
+        self._faults(logging.WARNING, "connections", f"more than {self._max} connections: one was closed")
+        leaves.force_close()
 
     def __call__(self) -> RequestHandler:
         return Connection(self, self._faults, self._error_answer, loop=self._loop, **self._kwargs)

@@ -10,18 +10,36 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
+MAX_FILES = 2**20
 PARENT = "QUOTASCOPE_PARENT"
 """The process id of whoever started this service and ends it."""
 
 LOOK_SECONDS = 0.5
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def set_limits() -> None:
+    """As many open files as this process may have: with the usual 1,024 a thousand silent connections would
+    keep everybody else out. And no image of its memory when it crashes: that would hold keys."""
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if most == resource.RLIM_INFINITY else min(most, MAX_FILES)
+    with suppress(ValueError, OSError):  # some systems allow fewer than they say
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(files, wanted), most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+def open_files() -> int:
+    """How many files, connections among them, this process may have open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def stopping_signals() -> tuple[signal.Signals, ...]:

@@ -18,7 +18,7 @@ from ledger import process_log
 from ledger.errors import LedgerError
 from serving.service import listening
 from settings.errors import SettingsError
-from settings.lifetime import end_with_parent, stopping_signals
+from settings.lifetime import end_with_parent, set_limits, stopping_signals
 from settings.load import load
 from settings.model import Settings, split_address
 
@@ -53,6 +53,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     """Serve the page; returns the exit code."""
     arguments = _parser().parse_args(argv)
     process_log.set_up()
+    set_limits()
     end_with_parent(environ)
     try:
         if arguments.hash_password:

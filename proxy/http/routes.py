@@ -235,9 +235,11 @@ def _known(path: str) -> str:
         else:
             break
     plain = "/" + "/".join(parts)
-    if any(fnmatchcase(plain, known) for known in (*_FREE, *_DEFERRED)):
+    generating = next((f"/{end}" for end in _ends(parts) if f"/{end}" in _GENERATING), plain)
+    is_sure = generating.count("/") > 1  # "chat/completions" is nothing else; "messages" may be a thread's
+    if not is_sure and any(fnmatchcase(plain, known) for known in (*_FREE, *_DEFERRED)):
         return plain
-    return next((f"/{end}" for end in _ends(parts) if f"/{end}" in _GENERATING), plain)
+    return generating
 
 
 def _ends(parts: list[str]) -> list[str]:

@@ -116,6 +116,8 @@ async def question(passage: Passage, options: Options, *, anonymous: bool, repla
 async def pay(passage: Passage, asked: Question, admission: Admission, key: Key) -> None:
     """Reserve what a request may cost from its key's budget. Raises: Refused."""
     request, work = passage.request, passage.target.route.work
+    if work == "reads" and asked.body:
+        work = "unknown"  # who reads sends none: a provider may take it for a question
     if websocket.is_upgrade(request.headers):
         await admission.connect(key, passage.target.route)  # each turn is paid by itself
     elif work == "free":  # as far as is known: counts that come back are charged all the same

@@ -191,6 +191,18 @@ async def test_impossible_counts_are_never_added(scene: Any, wire: Any, name: st
     assert samples['codex_lb_proxy_cost_usd_total{model="gpt-5.4"}'] == 0
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses/resp_1"])
+async def test_a_question_in_the_body_of_what_should_only_read_is_charged(
+    scene: Any, wire: Any, path: str
+) -> None:
+    answer = wire.answer(json.dumps({"id": "resp_1", "model": "m", **CENT}).encode())
+    await scene.begin(answer, **budget("0.01"))
+    request = wire.request(body(), MINE, path=path).replace(b"POST", b"GET", 1)
+    assert status(await scene.ask(request)) == 200
+    assert charged(scene)[0] >= 0.01
+    assert status(await scene.ask(request)) == 429
+
+
 async def test_who_always_leaves_before_the_counts_does_not_make_requests_cheap(
     scene: Any, wire: Any
 ) -> None:

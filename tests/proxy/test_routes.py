@@ -38,6 +38,8 @@ from proxy.http.routes import APIS, Route, backend_route, route
         ("POST", "/model/anthropic.claude-v1:0/count-tokens", Route("other", "/v1/other", False, "free")),
         ("POST", "/projects/p/locations/l/publishers/anthropic/models/count-tokens:rawPredict",
          Route("other", "/v1/other", False, "free")),
+        ("POST", "/conversations/c/chat/completions",
+         Route("chat_completions", "/v1/{prefix}/chat/completions", True, "generates")),
         ("POST", "/threads/t/runs", Route("other", "/v1/other", False, "deferred")),
         ("POST", "/realtime/client_secrets", Route("other", "/v1/realtime/{id}", False, "deferred")),
         ("POST", "/models/gemini-3-pro:streamGenerateContent",

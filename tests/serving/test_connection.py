@@ -1,0 +1,97 @@
+"""Silent connections keep nobody out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from serving.connection import ConnectionServer
+
+MOST = 4
+ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@asynccontextmanager
+async def connecting() -> AsyncIterator[tuple[AsyncExitStack, int, asyncio.Event, asyncio.Semaphore]]:
+    """A server for few connections, whose answer to /wait says that it waits, and waits for the event."""
+    go_on, started = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        if request.path == "/wait":
+            started.release()
+            await go_on.wait()
+        return web.Response(text="ok")
+
+    runner = web.ServerRunner(ConnectionServer(answer, max_connections=MOST))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(runner.cleanup)
+        yield stack, runner.addresses[0][1], go_on, started
+
+
+async def connect(stack: AsyncExitStack, port: int, *said: bytes) -> Ends:
+    ends = await asyncio.open_connection("127.0.0.1", port)
+    stack.callback(ends[1].close)
+    for part in said:
+        ends[1].write(part)
+    return ends
+
+
+async def answered(ends: Ends) -> bytes:
+    ends[1].write(ASK)
+    async with asyncio.timeout(5):
+        return (await ends[0].readuntil(b"ok"))[:15]
+
+
+async def closed(ends: Ends) -> bool:
+    async with asyncio.timeout(5):
+        return await ends[0].read() == b""
+
+
+async def test_who_has_been_silent_for_longest_gives_way() -> None:
+    async with connecting() as (stack, port, *_):
+        good = await connect(stack, port)
+        assert await answered(good) == b"HTTP/1.1 200 OK"
+        silent = [await connect(stack, port, *([] if n % 2 else [ASK[:20]])) for n in range(3 * MOST)]
+        for one in silent[: 2 * MOST + 1]:
+            assert await closed(one)
+        assert await answered(good) == b"HTTP/1.1 200 OK"
+        assert await answered(await connect(stack, port)) == b"HTTP/1.1 200 OK"
+
+
+async def test_who_is_answered_gives_way_to_nobody() -> None:
+    async with connecting() as (stack, port, go_on, started):
+        busy = [await connect(stack, port, ASK.replace(b"/ ", b"/wait ")) for _ in range(MOST)]
+        async with asyncio.timeout(5):
+            for _ in range(MOST):
+                await started.acquire()
+        assert await closed(await connect(stack, port))
+        go_on.set()
+        for one in busy:
+            assert (await one[0].readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+
+
+def test_a_service_may_have_as_many_open_files_as_the_system_allows_and_leaves_no_core() -> None:
+    script = (
+        "import resource as r; from settings.lifetime import set_limits, open_files; set_limits();"
+        "print(open_files(), r.getrlimit(r.RLIMIT_NOFILE)[1], r.getrlimit(r.RLIMIT_CORE)[0])"
+    )
+
+    def few() -> None:
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, most))
+
+    run = [sys.executable, "-c", script]
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    told = subprocess.run(run, env=environ, preexec_fn=few, capture_output=True, check=True).stdout.split()
+    assert (int(told[0]), told[2]) == (min(int(told[1]), 2**20), b"0")
