@@ -7,12 +7,12 @@ import pwd
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import mkdtemp
-from time import monotonic, perf_counter, sleep
+from time import monotonic, perf_counter, process_time, sleep
 
 from sqlalchemy import Engine, make_url, text
 
@@ -76,13 +76,14 @@ def measure(events: int = EVENTS) -> list[tuple[str, str, str]]:
                 assert outcome.unavailable is None, outcome.unavailable
             kept, size = perf_counter() - began, outbox.stat().st_size
             subprocess.run([*control, "start"], check=True, stdout=subprocess.DEVNULL)
-            began = monotonic()
+            began, own = monotonic(), process_time()
             with closing_engine(url) as engine, engine.connect() as connection:
                 count = text("SELECT count(*) FROM request_rows")
                 while (stored := connection.execute(count).scalar_one()) < events:
                     connection.rollback()
                     sleep(0.2)
-            caught_up = monotonic() - began
+            caught_up, own = monotonic() - began, process_time() - own
+            theirs = _cpu_seconds(Path(control[control.index("-D") + 1], "postmaster.pid"))
         finally:
             writer.close()
             subprocess.run([*control, "stop", "-m", "immediate"], check=False)
@@ -93,7 +94,20 @@ def measure(events: int = EVENTS) -> list[tuple[str, str, str]]:
         ("outbox on the disk", f"{size / events:.0f} bytes an event", "-"),
         ("stored in the end", f"{stored:,}", f"{events:,}"),
         ("caught up after", f"{caught_up:.0f} s, {events / caught_up:,.0f} events/s", WANTED),
+        ("shipped, by CPU of the writer", f"{events / own:,.0f} events a CPU second", "> 20,000"),
+        ("stored, by CPU of the server", f"{events / theirs:,.0f} events a CPU second", "-"),
     ]
+
+
+def _cpu_seconds(pid_file: Path) -> float:
+    """What a PostgreSQL has taken since it was started, with the processes that serve it."""
+    server, ticks = pid_file.read_text().partition("\n")[0], 0
+    for process in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            numbers = process.read_text().rpartition(")")[2].split()
+            if numbers[1] == server or process.parent.name == server:
+                ticks += sum(map(int, numbers[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _in_batches(events: int) -> Iterator[list[RequestEvent]]:

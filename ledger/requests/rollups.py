@@ -11,7 +11,7 @@ from functools import lru_cache
 from time import time_ns
 from typing import Any
 
-from sqlalchemy import Connection, Table, text
+from sqlalchemy import Connection, Integer, Table, text
 
 from ledger.columns import EPOCH, micros
 from ledger.pricing.counts import Counts, counts_of, is_metered
@@ -154,12 +154,9 @@ def _store(connection: Connection, table: Table, names: Sequence[str], sums: _Su
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(_sqlite_upsert(table, (*keys, *names), len(keys)), rows)
     else:
-        from sqlalchemy.dialects import postgresql  # takes 30 ms: those who only read do without
-
-        statement = postgresql.insert(table)
-        excluded = {name: table.c[name] + statement.excluded[name] for name in names}
-        raised = statement.on_conflict_do_update(index_elements=keys, set_=excluded)
-        connection.execute(raised, [dict(zip((*keys, *names), row, strict=True)) for row in rows])
+        columns = [_array(column) for column in zip(*rows, strict=True)]
+        upsert = _postgresql_upsert(table, (*keys, *names), len(keys))
+        connection.exec_driver_sql(upsert, tuple(columns))
     if sign < 0:
         _drop_empty(connection, table, names[0], keys, sorted(sums))
 
@@ -170,6 +167,23 @@ def _sqlite_upsert(table: Table, columns: tuple[str, ...], keys: int) -> str:
     marks = ", ".join("?" for _ in columns)
     return (
         f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
+        f" ON CONFLICT ({', '.join(columns[:keys])}) DO UPDATE SET {raised}"
+    )
+
+
+def _array(values: Sequence[Any]) -> Any:
+    """A column as PostgreSQL's driver takes it: of numbers, a text is made in a fifth of the time."""
+    return list(values) if isinstance(values[0], str) else f"{{{','.join(map(str, values))}}}"
+
+
+@lru_cache(16)
+def _postgresql_upsert(table: Table, columns: tuple[str, ...], keys: int) -> str:
+    """One statement for all rows, column by column: one for each row costs the client three times as much."""
+    kinds = ("bigint" if isinstance(table.c[name].type, Integer) else "text" for name in columns)
+    arrays = ", ".join(f"%s::{kind}[]" for kind in kinds)
+    raised = ", ".join(f"{name} = {table.name}.{name} + excluded.{name}" for name in columns[keys:])
+    return (
+        f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"  # noqa: S608
         f" ON CONFLICT ({', '.join(columns[:keys])}) DO UPDATE SET {raised}"
     )
 

@@ -42,7 +42,9 @@ from ledger.upkeep.space import give_back
 
 log = logging.getLogger("quotascope.upkeep")
 
-ROWS_AT_ONCE = 200
+ROWS_AT_ONCE = {"sqlite": 200, "postgresql": 5_000}
+"""Requests forgotten in one transaction, in which nobody else can write to a SQLite file."""
+
 REST_SHARE = 1.0
 """How long the next step waits, in parts of the time that the last one took: who writes comes first."""
 
@@ -131,7 +133,8 @@ def _in_steps(engine: Engine, step: Callable[[Connection], int], stopped: Stoppe
 
 
 def _delete_rows(gone: ColumnElement[bool], connection: Connection) -> int:
-    some = select(request_rows.c.id).where(gone).order_by(request_rows.c.at).limit(ROWS_AT_ONCE)
+    most = ROWS_AT_ONCE[connection.dialect.name]
+    some = select(request_rows.c.id).where(gone).order_by(request_rows.c.at).limit(most)
     return connection.execute(delete(request_rows).where(request_rows.c.id.in_(some))).rowcount
 
 

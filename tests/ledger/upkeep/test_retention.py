@@ -234,6 +234,7 @@ def test_killed_in_the_middle_it_goes_on(grown: Engine) -> None:
         "import sys\nfrom datetime import datetime\nfrom sqlalchemy import make_url\n"
         "from ledger.store import writer\nfrom ledger.upkeep import retention\n"
         "retention.SETTLE_SECONDS, retention.REST_SHARE = 0, 3\n"
+        "retention.ROWS_AT_ONCE = dict.fromkeys(retention.ROWS_AT_ONCE, 200)\n"
         "plain = retention._delete_rows\n"
         "def told(*given):\n    print('step', flush=True)\n    return plain(*given)\n"
         "retention._delete_rows = told\n"
