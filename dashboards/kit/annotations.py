@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dashboards.kit.parts import DATASOURCE
 from dashboards.kit.plain import Json
+from metrics import exporter
 from metrics import recorded as names
 from prometheus.promql import select
 
@@ -15,9 +16,20 @@ the first of the next would be in neither. Neighbours are drawn as one mark."""
 _GRAFANA = {"type": "grafana", "uid": "-- Grafana --"}
 
 
-def every() -> list[Json]:
-    """All kinds of marks."""
-    return [deploys(), restarts(), resets()]
+SHARE = 0.05
+"""Of the accounts, whose weeks begin again together: a thousand accounts have a reset every ten minutes."""
+
+DAYS = 8
+"""The longest range in which resets are marked: each account has one a week, and they would hide panels."""
+
+
+def every(quota: bool) -> list[Json]:
+    """All kinds of marks.
+
+    Args:
+        quota: whether resets are marked at first; elsewhere a switch at the top shows them.
+    """
+    return [deploys(), restarts(), resets() | {"enable": quota}]
 
 
 def deploys() -> Json:
@@ -33,8 +45,10 @@ def restarts() -> Json:
 
 
 def resets() -> Json:
-    """Weekly windows that began again, of all accounts."""
-    expr = f"sum by (job) (increase({select(names.RESETS)}[{WINDOW}])) > 0.5"
+    """Weekly windows that began again: those of a twentieth of the accounts, or more."""
+    began = f"sum by (job) (increase({select(names.RESETS)}[{WINDOW}]))"
+    least = f"clamp_min({SHARE:g} * sum({select(exporter.ACCOUNTS)}), 0.5)"
+    expr = f"{began} > on () group_left () {least} and on () (vector($__range_s) <= {DAYS * 86_400})"
     return _mark("Quota resets", "purple", DATASOURCE) | _asked(expr, "Weekly quota reset", "job")
 
 

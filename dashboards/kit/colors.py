@@ -68,8 +68,8 @@ MODELS: Colors = {
     "gpt-5": "#56A64B",
     "gpt-4o": "#FADE2A",
     "gpt-4o-mini": "#F2CC0C",
-    "text-embedding-3-small": "#E02F44",
-    "text-embedding-3-large": "#C4162A",
+    "text-embedding-3-small": "#3AB0A2",
+    "text-embedding-3-large": "#1F7A70",
     "other": "#7b7b7b",
     "unknown": "#7b7b7b",
 }

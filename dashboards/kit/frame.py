@@ -22,14 +22,16 @@ def dashboard(
     panels: list[Json],
     variables: list[Json],
     tags: tuple[str, ...] = (),
+    quota: bool = False,
 ) -> Json:
     """A dashboard in the viewer's own time zone, showing the last 24 hours.
 
     Args:
         tags: beside our own.
+        quota: whether resets of quota are marked at first.
     """
     whole = core.Dashboard(
-        annotations=core.Annotations(list=marks.every()),
+        annotations=core.Annotations(list=marks.every(quota)),
         title=title,
         uid=uid,
         description=description,

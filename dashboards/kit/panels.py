@@ -30,6 +30,11 @@ SERIES_NAME = "${__series.name}"
 BAR_HEIGHT = 44
 """Pixels: above 40, Grafana writes the name of a bar above it, where there is room for an e-mail address."""
 
+_BAR_TEXT = {"titleSize": 13, "valueSize": 15}
+"""Left to itself, the text of a few bars is as large as there is room, and an e-mail address is cut."""
+
+_GREY = "#464c54"
+
 POINTS = 100
 """Of a line over the panel's range. LLM requests are few: with a point for each pixel, the windows of rates
 would be so short that a single request is a spike. So a point stands for a hundredth of what is looked at."""
@@ -53,10 +58,8 @@ def stat(
     Args:
         limits: from which value on it has another colour.
     """
-    steps: list[Json] = [{"color": color}]
-    steps += [{"color": other, "value": value} for value, other in (limits or {}).items()]
     made = core.Stat(
-        **common(about, [query], span, steps),
+        **common(about, [query], span, _from_zero(color, limits)),
         colorMode="value",
         decimals=about.decimals,
         format=about.unit,
@@ -76,7 +79,7 @@ def lights(about: About, query: Query, on: str, off: str) -> Json:
         on, off: what the tiles say.
     """
     made = core.Stat(
-        **common(about, [query], None, [{"color": "red"}, {"color": "green", "value": 1}]),
+        **common(about, [query], None, _from_zero("red", {1: "green"}, nothing=_GREY)),
         colorMode="background",
         format=about.unit,
         graphMode="none",
@@ -100,7 +103,6 @@ def timeseries(
     most: int | None = None,
     limit: float | None = None,
     colors: Mapping[str, str] | None = None,
-    interval: str | None = None,
     summary: bool = False,
     points: int = POINTS,
 ) -> Json:
@@ -112,7 +114,6 @@ def timeseries(
         most: upper end of the axis.
         limit: a dashed line, where trouble begins.
         colors: by legend; others are Grafana's choice.
-        interval: the least time between two points, which Grafana's own windows grow with.
         points: of a line; fewer where each asks for something of every account.
         summary: the legend is a table of the last, the mean and the highest value.
     """
@@ -133,7 +134,8 @@ def timeseries(
     # The limit shall be in sight while all is well below it.
     soft = {} if limit is None else {"axisSoftMax": 2 * limit}
     extra: Json = {"fieldConfig": {"defaults": {"custom": soft}}}
-    return finished(made, extra if interval is None else extra | {"interval": interval})
+    intervals = [query.interval for query in queries if query.interval]
+    return finished(made, extra | ({"interval": intervals[0]} if intervals else {}))
 
 
 def bars(about: About, bar: Query, line: Query, span: Span) -> Json:
@@ -190,9 +192,7 @@ def bar_gauge(
         limits: from which value on a bar has another colour.
         most: what a full bar stands for; None takes the largest value.
     """
-    steps: list[Json] = [{"color": color}]
-    steps += [{"color": other, "value": value} for value, other in (limits or {}).items()]
-    made = core.BarGauge(**common(about, queries, None, steps))
+    made = core.BarGauge(**common(about, queries, None, _from_zero(color, limits)))
     # Grafana names a lone bar by nothing, unless it is told to.
     defaults = {"unit": about.unit, "decimals": about.decimals, "min": 0, "mappings": mappings(about)}
     defaults["displayName"] = SERIES_NAME
@@ -205,6 +205,7 @@ def bar_gauge(
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
         "showUnfilled": True,
         "sizing": "manual",
+        "text": _BAR_TEXT,
         "valueMode": "color",
     }
     # grafanalib's own options are those of Grafana 6.
@@ -222,6 +223,13 @@ def pie(about: About, queries: Sequence[Query]) -> Json:
         unit=about.unit,
     )
     return finished(made, {"fieldConfig": {"defaults": {"decimals": about.decimals}}})
+
+
+def _from_zero(color: str, limits: Mapping[float, str] | None, nothing: str = "text") -> list[Json]:
+    """Colours of values; where there is none, Grafana says why in the first colour, which must not alarm."""
+    steps = [{"color": color, "value": 0}] if color != nothing else []
+    steps += [{"color": other, "value": value} for value, other in (limits or {}).items()]
+    return [{"color": nothing}, *steps]
 
 
 _SUMMARY = {"legendDisplayMode": "table", "legendCalcs": ["lastNotNull", "mean", "max"]}

@@ -17,6 +17,9 @@ MIN_WIDTH = 70
 NAME_WIDTH = 170
 """Of the first one beside many others: an e-mail address."""
 
+WIDER = 200
+"""Of the first one beside few others: the name of a model."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -50,12 +53,13 @@ def table(about: About, columns: Sequence[Column], labels: Mapping[str, str]) ->
     labels = {name: title or name for name, title in labels.items()}
     links = [link.document() for link in about.value_links]
     first = [*labels.values()][:1]
+    width = NAME_WIDTH if len(columns) > 3 else WIDER
     made = core.Table(
         **common(about, [column.query for column in columns], None, []),
         overrides=[
             *(override(name, **{"custom.hidden": True}) for name in hidden),
             *(override(title, links=links) for title in first if links),
-            *(override(title, **{"custom.width": NAME_WIDTH}) for title in first if len(columns) > 3),
+            *(override(title, **{"custom.width": width}) for title in first if len(columns) > 1),
             *(_look(column) for column in columns),
         ],
         sortBy=[core.TableSortByField(displayName=columns[0].title, desc=True)],

@@ -158,5 +158,5 @@ def odd_keys(config: RuleConfig) -> Json:
         links=(links.dashboard(addresses.PIPELINE, "Status codes of the answers"),),
     )
     return panels.timeseries(
-        about, [queries.share_without_key(config)], most=1, colors={"Short or missing": "red"}
+        about, [queries.share_without_key(config)], colors={"Short or missing": "orange"}
     )

@@ -28,7 +28,7 @@ def dashboard(config: RuleConfig) -> Json:
     rows = (
         Row(
             panels.row("Alerts and scrapes"),
-            6,
+            7,
             (
                 (8, firing(config)),
                 (10, up(config)),

@@ -152,7 +152,7 @@ def permanent(config: RuleConfig) -> Json:
         decimals=0,
         links=(links.console(config), links.dashboard(addresses.ACCOUNTS, "Accounts by status")),
     )
-    return panels.hours(about, [queries.permanent_failures()])
+    return panels.hours(about, [queries.permanent_failures()], colors.ERRORS)
 
 
 def age(config: RuleConfig) -> Json:

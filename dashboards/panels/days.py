@@ -96,7 +96,7 @@ def cost_projected() -> Json:
         "Without a week of data: what the last 24 hours cost. "
         f"{PRICED_ONLY}",
         "currencyUSD",
-        "No priced request in the last 24 hours",
+        "Nothing in the last 24 hours, or zoomed",
         decimals=2,
         links=(_SPENDERS,),
     )

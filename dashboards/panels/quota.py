@@ -190,11 +190,11 @@ def risk(config: RuleConfig) -> Json:
         Column(used, "Week used", "percent", 0, limits),
         Column(short, "Short used", "percent", 0, limits),
         Column(ahead, "Ahead of pace", "percent", 0, ((0.0, "orange"),)),
-        Column(reset, "Resets in", "dtdurations", 1),
-        Column(ends, "Runs out in", "dtdurations", 1, ((0.0, "red"),)),
+        Column(reset, "Resets in", "dtdhms"),
+        Column(ends, "Runs out in", "dtdhms", None, ((0.0, "red"),)),
         Column(left, "Credits left", "short", 1),
-        Column(waste, "Projected waste", "short", 1),
-        Column(cost, "Cost of the week", "currencyUSD", 2),
+        Column(waste, "Will be left", "short", 1),
+        Column(cost, "Week's cost", "currencyUSD", 2),
         Column(worth, "Implied quota", "currencyUSD", 2),
     ]
     return table(about, columns, {"display": "Account", "account_id": ""})
@@ -215,7 +215,7 @@ def windows(config: RuleConfig) -> Json:
     used, reset = queries.every_window()
     columns = [
         Column(used, "Used", "percent", 0, tuple(USED_LIMITS.items())),
-        Column(reset, "Resets in", "dtdurations", 1),
+        Column(reset, "Resets in", "dtdhms"),
     ]
     return table(about, columns, {"display": "Account", "window": "Window", "account_id": ""})
 

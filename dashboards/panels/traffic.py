@@ -11,7 +11,6 @@ from dashboards.panels.days import PRICED_ONLY
 from dashboards.queries import overview as queries
 from prometheus import addresses
 from prometheus.config import RuleConfig
-from prometheus.durations import promql as duration
 
 _QUANTILE_COLORS = {"p50": "green", "p95": "orange", "p99": "red"}
 
@@ -89,7 +88,6 @@ def latency_by_model(config: RuleConfig) -> Json:
         [queries.latency_by_model(config)],
         logarithmic=True,
         colors=colors.MODELS,
-        interval=duration(config.rate_window),
         summary=True,
         points=panels.FEW_POINTS,
     )
@@ -174,7 +172,6 @@ def latency(config: RuleConfig) -> Json:
         queries.latency(config),
         logarithmic=True,
         colors=_QUANTILE_COLORS,
-        interval=duration(config.rate_window),
         summary=True,
         points=panels.FEW_POINTS,
     )
@@ -195,7 +192,6 @@ def time_to_first_token(config: RuleConfig) -> Json:
         queries.time_to_first_token(config),
         logarithmic=True,
         colors=_QUANTILE_COLORS,
-        interval=duration(config.rate_window),
         summary=True,
         points=panels.FEW_POINTS,
     )

@@ -75,6 +75,13 @@ def _duration(value: float, decimals: int | None) -> str:
     return ", ".join(parts) or "0 seconds"
 
 
+def _days_and_time(value: float, decimals: int | None) -> str:
+    """`2 d 04:10:30`"""
+    days, left = divmod(round(value), 86_400)
+    clock = f"{left // 3_600:02}:{left // 60 % 60:02}:{left % 60:02}"
+    return f"{days} d {clock}" if days else clock
+
+
 def _bytes(value: float, decimals: int | None) -> str:
     scale = ((2.0**30, " GiB"), (2.0**20, " MiB"), (2.0**10, " KiB"))
     return _scaled(value, decimals, scale) if value >= 2**10 else f"{_number(value, decimals)} B"
@@ -108,6 +115,7 @@ _FORMATS: dict[str, Callable[[float, int | None], str]] = {
     "reqpm": _per_minute,
     "s": _seconds,
     "dtdurations": _duration,
+    "dtdhms": _days_and_time,
     "sci": _scientific,
     "short": _short,
 }

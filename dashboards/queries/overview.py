@@ -181,7 +181,7 @@ def latency(config: RuleConfig) -> tuple[Query, ...]:
 def latency_by_model(config: RuleConfig) -> Query:
     """Milliseconds to the last byte for 95 of 100 requests, by model."""
     measured = rate(buckets(proxy.LATENCY, MODEL, API), READ_BUCKETS)
-    return Query(f"{quantile(0.95, measured, 'model')} >= 0", "{{model}}")
+    return stepped(Query(f"{quantile(0.95, measured, 'model')} >= 0", "{{model}}"), config)
 
 
 def time_to_first_token(config: RuleConfig) -> tuple[Query, ...]:
@@ -192,7 +192,7 @@ def time_to_first_token(config: RuleConfig) -> tuple[Query, ...]:
 def _quantiles(family: MetricFamily, config: RuleConfig) -> tuple[Query, ...]:
     measured = rate(buckets(family, MODEL, API), READ_BUCKETS)
     # Without the times of no request, whose NaN would spoil the mean.
-    return tuple(Query(f"{quantile(q, measured)} >= 0", f"p{q * 100:g}") for q in _QUANTILES)
+    return tuple(stepped(Query(f"{quantile(q, measured)} >= 0", f"p{q * 100:g}"), config) for q in _QUANTILES)
 
 
 def _tokens(kind: str) -> str:

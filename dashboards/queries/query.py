@@ -44,17 +44,21 @@ class Query:
         legend: Grafana's name for each answer, `{{label}}` for a label's value.
         instant: asks once, at the end of the panel's range; otherwise at each step of it.
         min_step: Grafana's Min step; also replaces the scrape interval in `$__rate_interval`.
+        interval: the least `$__interval` of the whole panel, which `$__rate_interval` grows with.
     """
 
     expr: str
     legend: str
     instant: bool = False
     min_step: str = ""
+    interval: str = ""
 
 
 def stepped(query: Query, config: RuleConfig) -> Query:
-    """The query with the least step of rates."""
-    # Grafana makes $__rate_interval at least four minimum steps long: the rules' own window.
+    """The query with the least step: of rates the rules' own window, which Grafana's is then never shorter
+    than. A Min step would do that from Grafana 10 on only."""
+    if WINDOW in query.expr:
+        return replace(query, interval=duration(config.rate_window))
     return replace(query, min_step=duration(config.panel_step))
 
 

@@ -93,7 +93,7 @@ def everything(history: History, scrapes: Scrapes, book: PriceBook, exporter: Ex
     yield of_the_process(recent)
     told = replace(scrapes, job="quotascope-exporter", instance=EXPORTER_ADDRESS, restarts=())
     yield of_prometheus(recent)
-    yield of_prometheus(replace(recent, job=told.job, instance=told.instance))
+    yield of_prometheus(told, begin=scrapes.count - 4 * recent.count // 5)
     yield export(history, told, book, exporter)
     collected = replace(recent, job="quotascope-collector", instance=COLLECTOR_ADDRESS)
     yield of_prometheus(collected)
@@ -133,9 +133,9 @@ def of_the_collector(scrapes: Scrapes) -> Counted:
     return Counted(scrapes, collector.OWN, series)
 
 
-def of_prometheus(scrapes: Scrapes) -> Counted:
-    """What Prometheus says of its scrapes: for two hours they failed."""
-    begin, hours = scrapes.count // 5, 2 * 3_600 // scrapes.interval_seconds
+def of_prometheus(scrapes: Scrapes, begin: int | None = None) -> Counted:
+    """What Prometheus says of its scrapes: for two hours, from this one on, they failed."""
+    begin, hours = scrapes.count // 5 if begin is None else begin, 2 * 3_600 // scrapes.interval_seconds
     series: dict[Key, Series] = {
         (names.UP.name, ()): _steps((0, 1), (begin, 0), (begin + hours, 1)),
         (names.SCRAPE_SECONDS.name, ()): Series([0], [Decimal("0.012")]),

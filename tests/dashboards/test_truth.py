@@ -38,7 +38,7 @@ Truth = Callable[[datetime, datetime], Totals]
 Value = Callable[[Totals], float]
 Slack = Callable[[Value], float]
 
-STEP = RuleConfig().panel_step
+STEP = timedelta(seconds=15)
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ from dashboards.queries.activity import ALL
 from ledger.pricing.prices import PriceBook
 from ledger.values import RequestEvent
 from metrics.proxy import LATENCY_MS_BUCKETS, SCORE_BUCKETS
-from prometheus.config import RuleConfig
 from simulator.failures import error_class
 from simulator.history.exporting import BYTES
 from simulator.history.fleet import FLEET
@@ -35,10 +34,10 @@ from simulator.history.totals import spend_of, token_counts
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 EPOCH = datetime.fromtimestamp(0, UTC)
 MINUTE = timedelta(minutes=1)
-WINDOW = timedelta(minutes=15) + RuleConfig().panel_step
+WINDOW = timedelta(minutes=15, seconds=15)
 """Of rates, over 24 hours."""
 
-HISTOGRAMS = timedelta(minutes=30) + RuleConfig().panel_step, timedelta(minutes=5)
+HISTOGRAMS = timedelta(minutes=30, seconds=15), timedelta(minutes=5)
 """The window of their quantiles over 24 hours, and how far apart it is read."""
 
 PLANS = {account.id: account.plan_type for account in FLEET}
@@ -533,7 +532,7 @@ def test_annotations_are_where_it_happened(
     (restart,) = scrapes.restarts
     around = restart - timedelta(hours=6)
     start = around.replace(minute=0, second=0)
-    window = {"__rate_interval": "6m"}
+    window = {"__rate_interval": "6m", "__range_s": "345600"}
     ask = Ask(substitute(marks["Restarts of the proxy"]["expr"], window), start, start + DAY, step, False, "")
     (series,) = fetch(seeded, ask)
     assert all(restart <= at <= restart + timedelta(minutes=15) for at, _ in series.points)
