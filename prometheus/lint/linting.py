@@ -82,10 +82,12 @@ def lint(sources: Sequence[Source], world: World) -> list[Finding]:
     for own in (True, False):
         queries = [query for source in sources for query in source.queries if query.ours is own]
         known = _with_recorded(world.ours if own else world.others, queries, world.scrape_interval)
-        for query in queries:
-            asked = _question(query, known, world.scrape_interval)
-            findings += [Finding(query.place, c) for c in _complaints(query, asked)]
-            questions += [] if asked is None else [asked]
+        asked = [(query, _question(query, known, world.scrape_interval)) for query in queries]
+        foreign = {q.place.file for q, parsed in asked if not own and parsed is None and syntax.metricsql(q)}
+        for query, question in asked:
+            complaints = _complaints(query, question, query.place.file in foreign)
+            findings += [Finding(query.place, c) for c in complaints]
+        questions += [question for _, question in asked if question is not None]
     order = {source.file: place for place, source in enumerate(sources)}
     findings.sort(key=lambda f: (order[f.place.file], f.place.line))
     return [*findings, *_whole(sources, questions, world)]
@@ -95,10 +97,10 @@ def _unreadable(source: Source) -> Complaint:
     return Complaint("unreadable-file", source.error, "name a dashboard, a rule file or a page")
 
 
-def _complaints(query: Query, question: Question | None) -> Iterator[Complaint]:
+def _complaints(query: Query, question: Question | None, among_metricsql: bool) -> Iterator[Complaint]:
     found = [*undefined_variable(query)]
     if question is None:
-        found.append(syntax.complaint(query))
+        found.append(syntax.complaint(query, among_metricsql))
     else:
         found += [complaint for check in CHECKS for complaint in check(question)]
     yield from dict.fromkeys(comments.applied(found, comments.suppressions(query.expr)))
@@ -131,6 +133,8 @@ def _recorded(question: Question) -> Series:
     kind = "counter" if query.records.endswith("_total") else "gauge"
     labels = shape(question.tree, question.schema).labels
     labels = None if labels is None else labels | query.labels
+    if ":" not in query.records:  # it may be scraped as well, under the same name
+        return question.schema.find(query.records) or Series(query.records, "", guessed=True)
     return Series(query.records, kind, labels, query.records, every=query.every)
 
 

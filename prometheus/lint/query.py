@@ -38,6 +38,7 @@ class Query:
         alert: the alert that the query raises, with what it says of itself; None where it raises none.
         every: how often a recording rule is evaluated.
         lists: only lists names or label values, and reads none of the values.
+        victoria: its datasource is a VictoriaMetrics, which knows more than PromQL.
         ours: made by this repository, so that its metrics are known.
     """
 
@@ -53,6 +54,7 @@ class Query:
     alert: Alert | None = None
     every: timedelta | None = None
     lists: bool = False
+    victoria: bool = False
     ours: bool = False
 
 

@@ -26,7 +26,14 @@ _METRICSQL = re.compile(
     r"|increase_pure|increase_prometheus|rate_prometheus|rate_over_sum|tfirst_over_time|tlast_over_time"
     r"|lag|lifetime|union|quantiles|outliers\w*|topk_\w+|bottomk_\w+|share|sum2|any|mode|geomean"
     r"|histogram_share|buckets_limit|prometheus_buckets|vmrange|smooth_exponential|remove_resets|ru|ttf"
-    r"|limit_offset|drop_common_labels|interpolate|keep_last_value|keep_next_value|alias)\s*\(",
+    r"|limit_offset|drop_common_labels|interpolate|keep_last_value|keep_next_value|alias)\s*\("
+    # Its bucket label, and what VictoriaMetrics' own services export.
+    r"|\bvmrange\b|\bvm(?:agent|alert|anomaly|auth|gateway|insert|select|storage)?_\w+",
+)
+_LOGQL = re.compile(
+    r"""[})"`]\s*(?:\|[=~>]|\|\s*(?:json|logfmt|pattern|regexp|unpack|unwrap|line_format|label_format|decolorize)\b
+    |![=~]\s*["`])""",
+    re.VERBOSE,
 )
 _STEP = timedelta(minutes=1)
 
@@ -38,10 +45,23 @@ EXPERIMENTAL = (
 _TIMEOUT_SECONDS = 20
 
 
-def complaint(query: Query) -> Complaint:
-    """Why a query does not parse, as certain as that can be known."""
+def metricsql(query: Query) -> bool:
+    """Whether a query that does not parse is for VictoriaMetrics."""
+    return query.victoria or bool(_METRICSQL.search(query.expr))
+
+
+def complaint(query: Query, among_metricsql: bool = False) -> Complaint:
+    """Why a query does not parse, as certain as that can be known.
+
+    Args:
+        among_metricsql: other queries of the file are MetricsQL.
+    """
     text = variables.substituted(query, _STEP)
-    if _METRICSQL.search(query.expr):
+    if _LOGQL.search(query.expr):
+        return _foreign(
+            "it is LogQL, which Loki speaks; it was not checked", "nothing, or run lokitool rules lint"
+        )
+    if among_metricsql or metricsql(query):
         return _foreign(
             "it is MetricsQL, which VictoriaMetrics speaks; it was not checked",
             "nothing, or run vmalert -dryRun",

@@ -12,7 +12,7 @@ from prometheus.lint.tree import Expr
 
 
 def join_label(question: Question) -> Iterator[Complaint]:
-    """on, ignoring and group_left name labels that are there."""
+    """on, ignoring and group_left name labels that are there; to ignore another one changes nothing."""
     for operator, left, right in _sides(question):
         kind, labels = tree.matching(operator)
         for label in sorted(labels):
@@ -24,6 +24,7 @@ def join_label(question: Question) -> Iterator[Complaint]:
                     "join-label",
                     f"{kind} ({label}): the {' and the '.join(missing)} side has no label {label}",
                     f"keep {label} in the aggregation on that side, or join by another label",
+                    None if kind == "on" else "hint",
                 )
         side, brought = tree.group_side(operator)
         giving = _labels(right if side == "group_left" else left)

@@ -11,6 +11,9 @@ from prometheus.lint.checks.question import Question
 from prometheus.lint.finding import Complaint
 from prometheus.lint.shape import shape
 
+BOUNDS = frozenset({"le", "vmrange"})
+"""Labels with the bounds of buckets: of Prometheus, and of VictoriaMetrics."""
+
 
 def quantile_without_le(question: Question) -> Iterator[Complaint]:
     """`le` is there where histogram_quantile looks for it."""
@@ -20,7 +23,7 @@ def quantile_without_le(question: Question) -> Iterator[Complaint]:
         if all(_may_be_native(question, s.name) for s, _ in tree.selectors(node.args[1])):
             continue
         present = shape(node.args[1], question.schema).labels
-        if present is not None and "le" not in present:
+        if present is not None and not present & BOUNDS:
             yield Complaint(
                 "quantile-without-le",
                 "what histogram_quantile is given has no label le, so the answer is empty",

@@ -12,7 +12,7 @@ from prometheus.errors import SourceError
 from prometheus.lint.finding import Place
 from prometheus.lint.query import Query, Source
 from prometheus.lint.sources.dashboards_v2 import as_classic, is_v2
-from prometheus.lint.sources.datasources import asks_prometheus, uid
+from prometheus.lint.sources.datasources import asks_prometheus, asks_victoria, uid
 from prometheus.lint.sources.durations import parsed
 from prometheus.lint.sources.lines import line_of
 
@@ -144,6 +144,7 @@ def _targets(scope: _Scope, panel: Mapping[str, Any]) -> Iterator[Query]:
             variables=scope.variables,
             min_step=parsed(target.get("interval")) or parsed(panel.get("interval")),
             unit=_unit(panel),
+            victoria=asks_victoria(target if target.get("datasource") else panel, scope.plugins),
             ours=scope.ours,
         )
 
@@ -189,6 +190,7 @@ def _annotations(scope: _Scope, dashboard: Mapping[str, Any]) -> Iterator[Query]
                 named - {"__name__"},
                 variables=scope.variables,
                 min_step=parsed(annotation.get("step")),
+                victoria=asks_victoria(annotation, scope.plugins),
                 ours=scope.ours,
             )
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-TYPES = frozenset({"prometheus", "grafana-amazonprometheus-datasource", "victoriametrics-metrics-datasource"})
+VICTORIA = "victoriametrics-metrics-datasource"
+TYPES = frozenset({"prometheus", "grafana-amazonprometheus-datasource", VICTORIA})
 """Grafana plugins whose queries are PromQL, or a language that contains it."""
 
 _OTHERS = re.compile(
@@ -30,6 +31,14 @@ def asks_prometheus(holder: Mapping[str, Any], plugins: Mapping[str, str]) -> bo
     if isinstance(kind, str) and kind:
         return kind in TYPES
     return _is_prometheus(uid(holder), plugins)
+
+
+def asks_victoria(holder: Mapping[str, Any], plugins: Mapping[str, str]) -> bool:
+    """Whether it is said to be a VictoriaMetrics."""
+    datasource = holder.get("datasource")
+    kind = datasource.get("type") if isinstance(datasource, dict) else None
+    variable = _VARIABLE.fullmatch(uid(holder))
+    return VICTORIA in (kind, plugins.get((variable[1] or variable[2]) if variable else ""))
 
 
 def uid(holder: Mapping[str, Any]) -> str:

@@ -26,6 +26,8 @@ def groups(document: Any) -> list[dict[str, Any]] | None:
     if document.get("kind") == "List" and isinstance(document.get("items"), list):
         inside = [groups(item) for item in document["items"]]
         return [group for found in inside for group in found or ()]
+    if str(document.get("apiVersion", "")).startswith("loki."):
+        return []  # LogQL
     if isinstance(document.get("spec"), dict):
         document = document["spec"]
     found = document.get("groups", None if document else [])

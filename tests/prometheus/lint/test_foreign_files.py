@@ -54,6 +54,12 @@ GRAFANA_ALERT = {
         {"folder": "f", **rule_group({"title": "t", "data": [{"refId": "A", "model": {"expr": COUNTER}}]})}
     ],
 }
+LOKI_RULE = {
+    "apiVersion": "loki.grafana.com/v1",
+    "kind": "AlertingRule",
+    "items": [],
+    "spec": {"groups": [rule_group({"alert": "A", "for": "5m", "expr": 'sum(rate({app="x"}[5m])) > 1'})]},
+}
 LIBRARY = {"__elements": {"u": {"kind": 1, "model": panel(COUNTER)}}}
 
 
@@ -132,6 +138,22 @@ def test_a_counter_is_seen_in_every_form_of_file(tmp_path: Path, document: objec
             classic(panel('count(topics{topic!~"SYSTEM.*|\\\\$SYS.*"})')), id="a dollar sign in a pattern"
         ),
         pytest.param("groups:\n  - name: g\n    rules: []\n    limit: =\n", id="a lone = in YAML"),
+        pytest.param(LOKI_RULE, id="rules of the Loki operator"),
+        pytest.param(
+            classic(panel("histogram_quantile(0.9, sum(rate(size_bucket[5m])) by (job, vmrange))")),
+            id="buckets of VictoriaMetrics",
+        ),
+        pytest.param(
+            {
+                "groups": [
+                    rule_group(
+                        {"record": "sent_bytes", "expr": "sum by (device) (sent)"},
+                        {"record": "a:rate", "expr": "sum by (instance) (rate(sent_bytes[5m]))"},
+                    )
+                ]
+            },
+            id="recorded under the name of what older exporters export",
+        ),
         pytest.param(classic(title="x", panels=None), id="no panels"),
         pytest.param({"title": "x", "panels": None}, id="no panels and no version"),
         pytest.param({}, id="nothing"),
@@ -228,3 +250,33 @@ def test_what_the_parser_does_not_know_promtool_decides(
     assert f"promtool {version} " in finding.complaint.reason
     new = int(version.split(".")[0]) >= 3
     assert finding.complaint.rule == ("foreign-syntax" if new else "syntax")
+
+
+VICTORIA = {"type": "victoriametrics-metrics-datasource", "uid": "v"}
+OFFSET = "sum(orders) offset 5m"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(classic(panel(OFFSET, VICTORIA)), id="a datasource that says so"),
+        pytest.param(classic(panel(OFFSET), panel("a default 0")), id="other queries of the file"),
+        pytest.param(classic(panel("sum(vm_rows[5m])")), id="metrics of VictoriaMetrics itself"),
+        pytest.param(
+            {"groups": [rule_group({"record": "a:b", "expr": 'sum(rate({app="x"} |= "error" [5m]))'})]},
+            id="LogQL",
+        ),
+    ],
+)
+def test_what_is_no_promql_is_a_hint(tmp_path: Path, document: object) -> None:
+    assert {rule for rule, _ in found(tmp_path, document)} == {"foreign-syntax"}
+
+
+def test_a_misplaced_offset_is_a_fault_of_promql(tmp_path: Path) -> None:
+    assert found(tmp_path, classic(panel(OFFSET))) == [("syntax", None)]
+
+
+def test_to_ignore_a_label_that_is_not_there_is_a_hint(tmp_path: Path) -> None:
+    """It changes nothing."""
+    expr = "sum by (job) (a) / ignoring (pod) (sum by (job) (b) > 0)"
+    assert found(tmp_path, classic(panel(expr))) == [("join-label", "hint")]
