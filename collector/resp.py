@@ -10,7 +10,6 @@ import ssl
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from collector.errors import AnswerLost, NotRedis, Unreachable, Unsupported
 
@@ -188,15 +187,6 @@ class Connection:
         found = [await self.receive(), *self._values]
         self._values.clear()
         return found
-
-    async def gather(self, seconds: float) -> None:
-        """Leave what comes meanwhile to the system: it wakes nobody, and is read in one go afterwards."""
-        transport = cast(asyncio.Transport, self._writer.transport)  # that of a socket reads, too
-        transport.pause_reading()
-        try:
-            await asyncio.sleep(seconds)
-        finally:
-            transport.resume_reading()
 
     def salvage(self) -> list[bytes]:
         """Bulk strings of an answer whose rest is lost."""

@@ -247,7 +247,7 @@ class _Subscription:
             for value in values:
                 self._receive(value)
             if len(values) < THIN and not self._line.stop.is_set():
-                await self._connection.gather(GATHER_SECONDS)
+                await asyncio.sleep(GATHER_SECONDS)  # what comes is taken off the socket, and wakes nobody
 
     def _receive(self, value: Value) -> None:
         if not isinstance(value, list) or not value:
