@@ -6,6 +6,7 @@ their order within each stream, and every event of an answer has the stream's id
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,11 +70,16 @@ class _Head(msgspec.Struct):
 
 _heads = msgspec.json.Decoder(_Head)
 _NOTHING = _Head()
+_NAMED = re.compile(rb'"response\.create"|\\u00[2-7]', re.IGNORECASE)
 
 
 def begins(message: bytes | None) -> bool:
-    """Whether a client's message asks for a turn; None, one too long to be read, is taken for one."""
-    return message is None or _head(message)[0] == TURN_BEGINS
+    """Whether a client's message asks for a turn. One that cannot be read, or says twice what it is, may be
+    one to the provider, and is taken for it; so is None, one too long to be read."""
+    if message is None:
+        return True
+    kind = _head(message)[0]
+    return kind is None or kind == TURN_BEGINS or _NAMED.search(message) is not None
 
 
 class Turns:
@@ -105,8 +111,8 @@ class Turns:
 
     def asked(self, message: bytes | None) -> None:
         """A message of the client; None for one too long to be read."""
-        kind, stream = _head(message)
-        if message is None or kind == TURN_BEGINS:
+        if begins(message):
+            stream = _head(message)[1]
             meter = self._meter(message)
             meter.listen(200, MessageTap("responses"))
             self._running.append(Turn(meter, time(), stream))

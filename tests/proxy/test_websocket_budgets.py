@@ -28,18 +28,20 @@ class Provider:
     Attributes:
         usage: what a turn reports.
         asked: the turns that came.
+        lenient: whatever comes is a turn.
     """
 
     origin: str = ""
     usage: dict[str, int] | None = field(default_factory=lambda: dict(CENT))
     asked: int = 0
+    lenient: bool = False
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         ws = web.WebSocketResponse()
         await ws.prepare(request)
         async for message in ws:
-            if json.loads(message.data)["type"] == "response.create":
+            if self.lenient or json.loads(message.data)["type"] == "response.create":
                 self.asked += 1
                 await self.go_on.wait()
                 done = {"type": "response.completed", "response": {"model": "m", "usage": self.usage}}
@@ -187,6 +189,32 @@ async def test_a_turn_that_is_asked_for_in_another_way_is_none(clients: Any, pro
     code, reason = await end_of(ws)
     assert (code, reason.partition(":")[0]) == (1013, "not_within_a_budget")
     assert provider.asked == 1
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        '{"Type": "response.create", "model": "m"}',
+        '{"model": "m"}',
+        '\ufeff{"type": "response.create", "model": "m"}',
+        '[{"type": "response.create", "model": "m"}]',
+        '{"type": "response.create", "model": "m", "type": "other"}',
+        '{"type": "other", "t\\u0079pe": "response.cre\\u0061te", "type": "other"}',
+    ],
+)
+async def test_a_turn_that_its_provider_alone_understands_is_charged(
+    clients: Any, provider: Provider, asked: str
+) -> None:
+    proxy, connect = await clients("1")
+    provider.lenient = True
+    ws = await connect()
+    await ws.send_str(asked)
+    assert (await ws.receive_json(timeout=5))["type"] == "response.completed"
+    deadline = monotonic() + 5
+    while not charged(proxy)[0]:
+        assert monotonic() < deadline
+        await asyncio.sleep(0.01)
+    assert charged(proxy) == (0.01, 0.0)
 
 
 @pytest.mark.parametrize("path", ["/realtime?model=m", "/audio", "/responses/resp_1", "//realtime"])
