@@ -57,6 +57,7 @@ CASES = [
 
 @pytest.mark.parametrize("when", ["before", "between"])
 @pytest.mark.parametrize(("table", "column", "value"), CASES)
+@pytest.mark.slow
 def test_one_row_costs_no_other_and_is_told_without_what_stands_in_it(
     usage_db: Path,
     taker: Taker,

@@ -321,6 +321,7 @@ class TestBreakdown:
 class TestSeries:
     @SEVERAL
     @given(data=st.data())
+    @pytest.mark.slow
     def test_points_are_the_requests_of_their_time(
         self,
         ledger: Engine,
@@ -567,6 +568,7 @@ class TestLimits:
 class TestFromSums:
     @SEVERAL
     @given(data=st.data())
+    @pytest.mark.slow
     def test_sums_by_hour_and_rows_say_the_same(
         self,
         ledger: Engine,

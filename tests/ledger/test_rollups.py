@@ -145,6 +145,7 @@ def empty(engine: Engine) -> None:
             connection.execute(delete(table))
 
 
+@pytest.mark.slow
 def test_sums_are_the_rows_counted_again_whatever_happened(
     ledger: Engine, events: st.SearchStrategy[RequestEvent]
 ) -> None:

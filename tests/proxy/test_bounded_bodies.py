@@ -74,6 +74,7 @@ def peak(read: Callable[[], object]) -> int:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("member", MEMBERS)
+@pytest.mark.slow
 def test_no_member_of_a_request_costs_more_than_its_bytes(member: str, shape: str) -> None:
     text = body(member, shape)
     for read in (lambda: read_request(text), lambda: read_ask(text, len(text), "responses")):

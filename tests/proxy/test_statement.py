@@ -56,6 +56,7 @@ def anthropic(draw: st.DrawFn) -> tuple[dict[str, object], list[dict[str, object
 
 
 @given(anthropic(), st.randoms())
+@pytest.mark.slow
 def test_restating_changes_nothing_in_whatever_order(
     said: tuple[dict[str, object], list[dict[str, object]]], random: object
 ) -> None:

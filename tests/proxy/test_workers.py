@@ -37,7 +37,7 @@ def until(what: Callable[[], bool], seconds: float = 30) -> None:
             if what():
                 return
         assert time.monotonic() < deadline, "what was awaited does not come"
-        time.sleep(0.2)
+        time.sleep(0.05)
 
 
 class Running:
@@ -102,8 +102,8 @@ Start = Callable[..., Running]
 def start(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Start]:
     started: list[Running] = []
 
-    def start(storage: str = "") -> Running:
-        started.append(Running(tmp_path, free_port(), free_port(), storage))
+    def start(storage: str = "", provider: int | None = None) -> Running:
+        started.append(Running(tmp_path, free_port(), provider or free_port(), storage))
         return started[-1]
 
     yield start
@@ -218,17 +218,9 @@ def test_a_second_start_at_the_same_address_is_refused(start: Start) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
 def test_every_stopping_signal_lets_running_requests_finish(start: Start, number: signal.Signals) -> None:
-    running = start()
     with socket.create_server(("127.0.0.1", 0)) as provider:
         provider.settimeout(20)
-        text = running.config.read_text().replace(
-            running.config.read_text().partition("upstream_base_url = ")[2],
-            f'"http://127.0.0.1:{provider.getsockname()[1]}"\n',
-        )
-        running.process.terminate()
-        running.process.communicate(timeout=30)
-        running.config.write_text(text)
-        running.process = running.start()
+        running = start(provider=provider.getsockname()[1])
         running.until_it_runs()
         host, port = running.origin.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=20) as client:

@@ -167,6 +167,7 @@ def test_bad_input_is_one_line(
         (["traffic", "--rate", "1e9"], "at most 10000 requests/s"),
     ],
 )
+@pytest.mark.slow
 def test_what_goes_wrong_is_one_line(
     arguments: list[str],
     message: str,

@@ -25,6 +25,8 @@ from simulator.history.plan import days
 from tests.console.terminal.test_top import note, text, until
 from tests.support.ledgers import migrated
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 10, 28, 14, 30, tzinfo=UTC)
 SCREENS = Path(__file__).with_name("screens")
 MODELS = ("gpt-5.4-mini", "gpt-4o-mini", "gpt-5.5", "gpt-6.1-sol", "text-embedding-3-small")

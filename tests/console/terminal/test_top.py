@@ -34,6 +34,8 @@ from tests.console.conftest import Books
 from tests.console.terminal.conftest import Told
 from tests.support.ledgers import migrated
 
+pytestmark = pytest.mark.slow
+
 Screen = Pilot[None]
 Open = Callable[..., AbstractAsyncContextManager[Screen]]
 SECRET = "Incorrect key provided: sk-proj-Canary0123456789abcd"

@@ -67,6 +67,7 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("planted", PLANTED)
+@pytest.mark.slow
 def test_what_was_planted_is_found_and_put_right(filled: Engine, planted: str) -> None:
     before = sums(filled)
     with filled.begin() as connection:
@@ -92,6 +93,7 @@ def test_requests_whose_texts_are_lost_are_told(filled: Engine) -> None:
 
 @given(data=st.data())
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
 def test_counting_again_says_what_writing_counted(
     ledger: Engine, data: st.DataObject, events: st.SearchStrategy[RequestEvent]
 ) -> None:

@@ -89,6 +89,7 @@ def answers(ledger: Engine, bounds: list[datetime]) -> list[Any]:
 
 @given(data=st.data())
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
 def test_totals_before_and_after_are_equal(
     ledger: Engine, data: st.DataObject, events: st.SearchStrategy[RequestEvent]
 ) -> None:

@@ -80,6 +80,7 @@ SOME = st.sets(st.integers(0, 13).map(lambda n: f"a{n}"), max_size=3)
 @given(
     accounts=fleets(), draw=DRAWS, tried=SOME, sticky=st.none() | st.integers(0, 13).map(lambda n: f"a{n}")
 )
+@pytest.mark.slow
 def test_an_account_that_is_out_is_never_chosen_and_one_that_is_in_always(
     accounts: list[Candidate], draw: float, tried: set[str], sticky: str | None
 ) -> None:
