@@ -160,7 +160,8 @@ class Rules(Section):
     )
     inbox_waiting_for: Duration = Field(
         "10m",
-        description="received items wait for milliseconds; a long migration of the ledger takes minutes",
+        description="received items, and requests in an outbox, wait for milliseconds; a long migration of "
+        "the ledger takes minutes",
     )
     undecodable_within: Duration = Field(
         "1h", description="how long items that cannot be read keep their alert up: they wait in the inbox"

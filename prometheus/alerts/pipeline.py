@@ -10,7 +10,7 @@ from prometheus import links
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
 from prometheus.durations import promql as duration
-from prometheus.promql import equal, increase, one_of, select, total
+from prometheus.promql import equal, increase, one_of, rate, select, total
 
 
 def alerts(config: RuleConfig) -> tuple[Alert, ...]:
@@ -19,6 +19,7 @@ def alerts(config: RuleConfig) -> tuple[Alert, ...]:
         scrape_lost(config),
         collector_failing(config),
         ledger_stale(config),
+        outbox_waiting(config),
         log_buffer_dropping(config),
         watchdog(config),
     )
@@ -91,6 +92,24 @@ def ledger_stale(config: RuleConfig) -> Alert:
         description="{{ if gt $value 1e9 }}No request was ever stored{{ else }}The newest stored request "
         "ended {{ $value | humanizeDuration }} ago{{ end }} in the ledger that {{ $labels.instance }} "
         f"reads, though requests were answered in the last {window}.",
+        dashboard=links.PIPELINE,
+    )
+
+
+def outbox_waiting(config: RuleConfig) -> Alert:
+    """One proxy's outbox does not empty: the ledger is not stale where another proxy's does."""
+    window = duration(config.inbox_waiting_for)
+    minute = f"60 * {total(rate(select(proxy_metrics.REQUESTS), window), *JOB_AND_INSTANCE)}"
+    waiting = f"min_over_time({select(proxy_metrics.OUTBOX_SIZE)}[{window}])"
+    return Alert(
+        name="QuotascopeOutboxWaiting",
+        # Of a busy proxy some requests are always on their way; a minute of them is not.
+        signal=f"{waiting} > on (job, instance) {minute}",
+        threshold="> 0",
+        severity="warning",
+        summary="Finished requests wait for PostgreSQL",
+        description='At least {{ $value | printf "%.0f" }} finished requests of {{ $labels.instance }} have '
+        f"waited in its outbox for {window}: PostgreSQL does not take them. None of them is lost.",
         dashboard=links.PIPELINE,
     )
 

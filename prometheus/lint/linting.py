@@ -84,8 +84,9 @@ def lint(sources: Sequence[Source], world: World) -> list[Finding]:
         known = _with_recorded(world.ours if own else world.others, queries, world.scrape_interval)
         asked = [(query, _question(query, known, world.scrape_interval)) for query in queries]
         foreign = {q.place.file for q, parsed in asked if not own and parsed is None and syntax.metricsql(q)}
+        victoria = not own and any(syntax.about_victoria(query) for query in queries)
         for query, question in asked:
-            complaints = _complaints(query, question, query.place.file in foreign)
+            complaints = _complaints(query, question, query.place.file in foreign, victoria)
             findings += [Finding(query.place, c) for c in complaints]
         questions += [question for _, question in asked if question is not None]
     order = {source.file: place for place, source in enumerate(sources)}
@@ -97,10 +98,12 @@ def _unreadable(source: Source) -> Complaint:
     return Complaint("unreadable-file", source.error, "name a dashboard, a rule file or a page")
 
 
-def _complaints(query: Query, question: Question | None, among_metricsql: bool) -> Iterator[Complaint]:
+def _complaints(
+    query: Query, question: Question | None, among_metricsql: bool, victoria: bool
+) -> Iterator[Complaint]:
     found = [*undefined_variable(query)]
     if question is None:
-        found.append(syntax.complaint(query, among_metricsql))
+        found.append(syntax.complaint(query, among_metricsql, victoria))
     else:
         found += [complaint for check in CHECKS for complaint in check(question)]
     yield from dict.fromkeys(comments.applied(found, comments.suppressions(query.expr)))

@@ -27,9 +27,9 @@ _METRICSQL = re.compile(
     r"|lag|lifetime|union|quantiles|outliers\w*|topk_\w+|bottomk_\w+|share|sum2|any|mode|geomean"
     r"|histogram_share|buckets_limit|prometheus_buckets|vmrange|smooth_exponential|remove_resets|ru|ttf"
     r"|limit_offset|drop_common_labels|interpolate|keep_last_value|keep_next_value|alias)\s*\("
-    # Its bucket label, and what VictoriaMetrics' own services export.
-    r"|\bvmrange\b|\bvm(?:agent|alert|anomaly|auth|gateway|insert|select|storage)?_\w+",
+    r"|\bvmrange\b",
 )
+_ITS_OWN = re.compile(r"\bvm(?:agent|alert|anomaly|auth|gateway|insert|select|storage)?_\w+|\bvmrange\b")
 _LOGQL = re.compile(
     r"""[})"`]\s*(?:\|[=~>]|\|\s*(?:json|logfmt|pattern|regexp|unpack|unwrap|line_format|label_format|decolorize)\b
     |![=~]\s*["`])""",
@@ -47,14 +47,20 @@ _TIMEOUT_SECONDS = 20
 
 def metricsql(query: Query) -> bool:
     """Whether a query that does not parse is for VictoriaMetrics."""
-    return query.victoria or bool(_METRICSQL.search(query.expr))
+    return query.victoria or about_victoria(query) or bool(_METRICSQL.search(query.expr))
 
 
-def complaint(query: Query, among_metricsql: bool = False) -> Complaint:
+def about_victoria(query: Query) -> bool:
+    """Whether a query asks for what VictoriaMetrics itself exports: who has that may speak its language."""
+    return bool(_ITS_OWN.search(query.expr))
+
+
+def complaint(query: Query, among_metricsql: bool = False, victoria: bool = False) -> Complaint:
     """Why a query does not parse, as certain as that can be known.
 
     Args:
         among_metricsql: other queries of the file are MetricsQL.
+        victoria: other files ask for what a VictoriaMetrics exports.
     """
     text = variables.substituted(query, _STEP)
     if _LOGQL.search(query.expr):
@@ -74,6 +80,11 @@ def complaint(query: Query, among_metricsql: bool = False) -> Complaint:
         reason = f"whether it parses depends on its variables; it was not checked: {_reason(text)}"
         return _foreign(reason, "give the variable a current value in the dashboard")
     refused = f"; promtool {version} refuses it too" if version else ""
+    if victoria:
+        perhaps = "; MetricsQL may take it, and other files ask for metrics of a VictoriaMetrics"
+        return Complaint(
+            "syntax", f"{_reason(text)}{refused}{perhaps}", "see what your server says", "warning"
+        )
     return Complaint("syntax", f"{_reason(text)}{refused}", "see what Prometheus says of it")
 
 

@@ -280,3 +280,20 @@ def test_to_ignore_a_label_that_is_not_there_is_a_hint(tmp_path: Path) -> None:
     """It changes nothing."""
     expr = "sum by (job) (a) / ignoring (pod) (sum by (job) (b) > 0)"
     assert found(tmp_path, classic(panel(expr))) == [("join-label", "hint")]
+
+
+def test_beside_metrics_of_victoriametrics_a_query_may_be_metricsql(tmp_path: Path) -> None:
+    """A dashboard for Prometheus by its datasource, in a folder with one that looks at a VictoriaMetrics."""
+    for name, expr in (("a", "rate(orders)"), ("b", "sum(vm_rows)")):
+        (tmp_path / f"{name}.json").write_text(json.dumps(classic(panel(expr))))
+    findings = lint(sources([tmp_path]), world(RuleConfig()))
+    assert [(f.complaint.rule, f.complaint.severity) for f in findings] == [("syntax", "warning")]
+
+
+@pytest.mark.parametrize(("names", "severity"), [((), "warning"), (("other",), None)])
+def test_a_file_without_any_variable_may_be_a_part_of_something(
+    tmp_path: Path, names: tuple[str, ...], severity: str | None
+) -> None:
+    variables = {"list": [{"name": name, "type": "custom"} for name in names]}
+    document = classic(panel('up{job="$job"}'), templating=variables)
+    assert found(tmp_path, document) == [("undefined-variable", severity)]
