@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import BigInteger, ColumnElement, Connection, Select, literal_column, select, type_coerce
+from sqlalchemy.exc import DBAPIError
 
 from ledger.request_tables import (
     COUNT_COLUMNS,
     FIRST_TOKEN,
     LATENCY,
+    request_callers,
     request_durations,
     request_hourly,
     request_rows,
@@ -64,8 +66,12 @@ class Day:
         return _grouped({name: key for name, key in self.keys.items() if name != "hour"}, self.numbers)
 
 
-def read_day(connection: Connection, what: What, day: int) -> Day:
-    """A day, counted since 1970. Its rows of `callers` are those that are still there."""
+def read_day(connection: Connection, what: What, day: int, met: Sequence[ColumnElement[bool]] = ()) -> Day:
+    """A day, counted since 1970. Its rows of `callers` are those that are still there.
+
+    Args:
+        met: of `callers`: conditions on these, where few of them are wanted.
+    """
     if what == "sums":
         return _sums(connection, day)
     if what == "durations":
@@ -74,7 +80,7 @@ def read_day(connection: Connection, what: What, day: int) -> Day:
         hour, kind, measure, bucket, number = _read(connection, _of_hours(columns, t.hour, day))
         keys = {"hour": hour, "kind": kind, "measure": measure, "bucket": bucket}
         return Day({name: _small(key) for name, key in keys.items()}, (_small(number),))
-    return _callers(connection, day)
+    return _callers(connection, day, met)
 
 
 def positions(keys: Sequence[tuple[Array, int]]) -> tuple[Array, int]:
@@ -123,7 +129,7 @@ def _with_rare(connection: Connection, day: int) -> Day:
     return Day({name: _small(key) for name, key in keys.items()}, small)
 
 
-def _callers(connection: Connection, day: int) -> Day:
+def _callers(connection: Connection, day: int, met: Sequence[ColumnElement[bool]]) -> Day:
     t, length = request_rows.c, DAY_HOURS * HOUR
     at: ColumnElement[int] = type_coerce(t.at, BigInteger)
     columns = (
@@ -133,7 +139,9 @@ def _callers(connection: Connection, day: int) -> Day:
         t.latency_ms,
         t.latency_first_token_ms,
     )
-    within = (at >= day * length, at < (day + 1) * length, t.deleted_at.is_(None))
+    within = [at >= day * length, at < (day + 1) * length, t.deleted_at.is_(None)]
+    if met:
+        within.append(t.caller_id.in_(select(request_callers.c.id).where(*met)))
     hour, caller, kind, *durations = _read(connection, select(*columns).where(*within), np.float64)
     parts = []
     for measure, ms in ((LATENCY, durations[0]), (FIRST_TOKEN, durations[1])):
@@ -155,9 +163,11 @@ def _of_hours(columns: Sequence[Any], hour: ColumnElement[int], day: int) -> Sel
 def _read(connection: Connection, query: Select[Any], kind: Any = np.int64) -> list[Array]:
     """The columns of a query; a missing number is NaN. The driver's own rows: half of the time is theirs."""
     with connection.execute(query) as result:
-        rows = result.cursor.fetchall() if result.cursor is not None else []
-    columns = len(query.selected_columns)
-    return list(np.array(rows, kind).reshape(-1, columns).T)
+        try:
+            rows = result.cursor.fetchall() if result.cursor is not None else []
+        except connection.dialect.loaded_dbapi.Error as error:
+            raise DBAPIError(None, None, error) from error
+    return list(np.array(rows, kind).reshape(-1, len(query.selected_columns)).T)
 
 
 def _grouped(keys: Mapping[str, Array], numbers: Sequence[Array | None]) -> Day:

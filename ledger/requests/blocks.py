@@ -17,12 +17,12 @@ from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, select
 
 from ledger.pricing.prices import PriceBook
-from ledger.request_tables import request_changes, request_hourly
+from ledger.request_tables import request_callers, request_changes, request_hourly
 from ledger.requests import grouping
-from ledger.requests.filter import Dimension, RequestFilter
+from ledger.requests.filter import Dimension, RequestFilter, texts_meeting
 from ledger.requests.grouping import Measure, Run
 from ledger.requests.kept_days import Days, What
 from ledger.requests.plan import Span
@@ -43,6 +43,9 @@ MAX_QUESTIONS = 400
 
 MAX_VALUES = 250_000
 """Sums remembered for a ledger, of all questions together: some 100 MB. The ones longest not asked for go."""
+
+FEW = 0.1
+"""Of all callers: those of so many are read by their index."""
 
 _t = request_changes.c
 
@@ -194,10 +197,10 @@ class _Reader:
 
         days = sorted({day for n in numbers for day in range(n * size // DAY, -(-(n + 1) * size // DAY))})
         place = {number: index for index, number in enumerate(numbers)}
-        spans = []
+        spans, what, few = [], _what(self._question), self._few_callers()
         for day in reversed(days):
             stamp = self._stamps.of((DAY, day))
-            table = self._kept.days.get(self._connection, _what(self._question), day, stamp, size == HOUR)
+            table = self._kept.days.get(self._connection, what, day, stamp, size == HOUR, few)
             hours = range(day * DAY_HOURS, (day + 1) * DAY_HOURS)
             blocks = [place.get(h, -1) for h in hours] if size == HOUR else place[day * DAY // size]
             spans.append(tallies.Span(day, table, blocks))
@@ -213,6 +216,15 @@ class _Reader:
                 found[index][values] = vector
         for number, content in zip(numbers, found, strict=True):
             self._keep((size, number), content)
+
+    def _few_callers(self) -> Sequence[ColumnElement[bool]]:
+        """The conditions on callers, where few meet them."""
+        met = texts_meeting(self._question.where).get(request_callers, ())
+        if not met:
+            return ()
+        number = select(func.count(), func.sum(case((and_(*met), 1), else_=0))).select_from(request_callers)
+        of_all, few = self._connection.execute(number).one()
+        return met if (few or 0) < of_all * FEW else ()
 
     def _look_up(self, wanted: Iterable[_Block]) -> list[_Block]:
         """Those that are not remembered, or that have changed."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection
 
 if TYPE_CHECKING:
     from ledger.requests.arrays import Day
@@ -32,13 +33,26 @@ class Days:
     _lock: Lock = field(default_factory=Lock)
     _reading: Lock = field(default_factory=Lock)
 
-    def get(self, connection: Connection, what: What, day: int, stamp: int, by_hour: bool) -> Day:
+    def get(
+        self,
+        connection: Connection,
+        what: What,
+        day: int,
+        stamp: int,
+        by_hour: bool,
+        few: Sequence[ColumnElement[bool]] = (),
+    ) -> Day:
         """A day, read where it is not remembered or has changed since.
 
         Args:
             stamp: that of the day, read before.
+            few: conditions that few callers meet: a day of `callers` that is not remembered has these alone.
         """
         found = self._remembered((what, day, by_hour), stamp)
+        if found is None and few and what == "callers":
+            from ledger.requests.arrays import read_day
+
+            return read_day(connection, what, day, few)
         if found is None:
             with self._reading:  # many questions want the same days at the same time
                 found = self._remembered((what, day, by_hour), stamp)
