@@ -11,7 +11,7 @@ from typing import Any
 from ledger.columns import micros, moment
 from ledger.errors import FilterError
 from ledger.pricing.counts import Counts
-from ledger.requests.filter import Dimension, RequestFilter
+from ledger.requests.filter import Dimension
 from ledger.requests.histogram import Histogram
 from ledger.values import Usage
 
@@ -107,7 +107,6 @@ class Concentration:
         share_of_requests: its share of all requests that are meant; what it would have of the failures if
             it were like the others. For `http_status` and `error_code`, which successes do not have: an
             equal share among the values.
-        narrowed: the filter that shows exactly these failures.
     """
 
     dimension: Dimension
@@ -116,7 +115,6 @@ class Concentration:
     requests: int
     share_of_errors: float
     share_of_requests: float
-    narrowed: RequestFilter
 
 
 @dataclass(frozen=True, slots=True, order=True)

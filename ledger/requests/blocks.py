@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from threading import Lock
@@ -22,17 +22,17 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, sele
 from ledger.pricing.prices import PriceBook
 from ledger.request_tables import request_callers, request_changes, request_hourly
 from ledger.requests import grouping
-from ledger.requests.filter import Dimension, RequestFilter, texts_meeting
+from ledger.requests.filter import Dimension, RequestFilter, of_rows_alone, texts_meeting
 from ledger.requests.grouping import Measure, Run
 from ledger.requests.kept_days import Days, What
 from ledger.requests.plan import Span
 from ledger.requests.rollups import DAY_HOURS, SLOTS
-from ledger.requests.sums import outcome_vector, priced_vectors
+from ledger.requests.sums import merged, outcome_vector, priced_vectors, total
 
 SLOT, HOUR, DAY, LONG = 1, SLOTS, 24 * SLOTS, 32 * 24 * SLOTS
 """Lengths of blocks in slots. Prices change at UTC midnights alone, so that in a day each is the same."""
 
-READ_AT_ONCE = {SLOT: 36, HOUR: 48}
+READ_AT_ONCE = {SLOT: 36, HOUR: 48, DAY: 2}
 """Blocks that one statement reads: some tenths of a second at 100,000 requests a day."""
 
 MIN_HOURS = 4
@@ -43,6 +43,9 @@ MAX_QUESTIONS = 400
 
 MAX_VALUES = 250_000
 """Sums remembered for a ledger, of all questions together: some 100 MB. The ones longest not asked for go."""
+
+MAX_SPANS, MANY = 200, 4
+"""Runs of many blocks that are remembered as one: an open page asks for the same ones again and again."""
 
 FEW = 0.1
 """Of all callers: those of so many are read by their index."""
@@ -76,6 +79,9 @@ class _Kept:
     """What is remembered of a ledger: answers, and days as arrays of which more are made."""
 
     questions: OrderedDict[Question, dict[_Block, tuple[int, Content]]] = field(default_factory=OrderedDict)
+    spans: OrderedDict[tuple[Question, tuple[_Block, ...]], tuple[list[int], Content]] = field(
+        default_factory=OrderedDict
+    )
     days: Days = field(default_factory=Days)
     lock: Lock = field(default_factory=Lock)
 
@@ -84,6 +90,20 @@ class _Kept:
             blocks = self.questions.setdefault(question, {})
             self.questions.move_to_end(question)
             return blocks
+
+    def together(
+        self, question: Question, blocks: Sequence[_Block], stamps: list[int], added: Callable[[], Content]
+    ) -> Content:
+        """What several blocks hold together."""
+        key = (question, tuple(blocks))
+        known = self.spans.get(key)
+        content = known[1] if known and known[0] == stamps else added()
+        with self.lock:
+            self.spans[key] = (stamps, content)
+            self.spans.move_to_end(key)
+            while len(self.spans) > MAX_SPANS:
+                self.spans.popitem(last=False)
+        return content
 
     def shrink(self) -> None:
         with self.lock:
@@ -127,12 +147,16 @@ def _stamps(connection: Connection, minutes: int, *where: ColumnElement[bool]) -
 
 def read(connection: Connection, question: Question, spans: Sequence[Span]) -> Iterator[tuple[int, Content]]:
     """What each interval's whole slots hold, in pieces, each with the interval's index."""
-    closed = _with_ends(connection, spans)
+    closed, of_rows = _with_ends(connection, spans), of_rows_alone(question.where)
     newest = connection.execute(select(func.max(_t.number)).where(_t.minutes == 5)).scalar()
-    wanted = [(number, block) for number, first, last in closed for block in cover(first, last, newest)]
-    found = _Reader(connection, question, newest).contents([block for _, block in wanted])
-    for number, block in wanted:
-        yield number, found[block]
+    covers = [
+        (number, list(cover(first, last, newest, DAY if of_rows else LONG))) for number, first, last in closed
+    ]
+    reader = _Reader(connection, question, newest, of_rows)
+    reader.load([block for _, blocks in covers for block in blocks])
+    for number, blocks in covers:
+        for content in reader.contents(blocks):
+            yield number, content
 
 
 def _with_ends(connection: Connection, spans: Sequence[Span]) -> list[tuple[int, int, int]]:
@@ -147,11 +171,11 @@ def _with_ends(connection: Connection, spans: Sequence[Span]) -> list[tuple[int,
     return [span for span in whole if span[1] < span[2]]
 
 
-def cover(first: int, last: int, newest: int | None) -> Iterator[_Block]:
+def cover(first: int, last: int, newest: int | None, longest: int = LONG) -> Iterator[_Block]:
     """The fewest blocks that make up [first, last). The day of the newest slot changes all the time: it is
     read by hours."""
     while first < last:
-        size = next(s for s in (LONG, DAY, HOUR, SLOT) if _fits(first, s, last, newest))
+        size = next(s for s in (LONG, DAY, HOUR, SLOT) if s <= longest and _fits(first, s, last, newest))
         yield size, first // size
         first += size
 
@@ -164,15 +188,16 @@ def _fits(first: int, size: int, last: int, newest: int | None) -> bool:
 class _Reader:
     """Contents of blocks for one question, from what is remembered as far as it is still true."""
 
-    def __init__(self, connection: Connection, question: Question, newest: int | None) -> None:
+    def __init__(self, connection: Connection, question: Question, newest: int | None, of_rows: bool) -> None:
         self._connection, self._question, self._newest = connection, question, newest
+        self._of_rows = of_rows
         kept = _ledgers.get(connection.engine)
         self._kept = kept if kept is not None else _ledgers.setdefault(connection.engine, _Kept())
         self._blocks = self._kept.of(question)
         self._found: dict[_Block, Content] = {}
 
-    def contents(self, wanted: Sequence[_Block]) -> Mapping[_Block, Content]:
-        """What blocks hold."""
+    def load(self, wanted: Sequence[_Block]) -> None:
+        """Find what blocks hold."""
         self._stamps = _Stamps(self._connection, wanted)
         missing = self._look_up(wanted)
         self._load(self._few(missing))
@@ -180,10 +205,30 @@ class _Reader:
             self._load_of_days([n for s, n in missing if s == size and (s, n) not in self._found], size)
         if missing:
             self._kept.shrink()
-        return self._found
+
+    def contents(self, blocks: Sequence[_Block]) -> Iterator[Content]:
+        """What blocks hold that were loaded; many longer ones are added up once, and remembered together."""
+        longer = [block for block in blocks if block[0] != SLOT]
+        if len(longer) < MANY:
+            yield from (self._found[block] for block in blocks)
+            return
+        yield from (self._found[block] for block in blocks if block[0] == SLOT)
+        stamps = [self._stamps.of(block) for block in longer]
+        yield self._kept.together(self._question, longer, stamps, lambda: self._added(longer))
+
+    def _added(self, blocks: Sequence[_Block]) -> Content:
+        parts: dict[tuple[Any, ...], list[Any]] = {}
+        for block in blocks:
+            for values, part in self._found[block].items():
+                parts.setdefault(values, []).append(part)
+        together: Callable[[list[Any]], Any] = merged if self._question.measure else total
+        return {values: together(some) for values, some in parts.items()}
 
     def _few(self, missing: Sequence[_Block]) -> list[_Block]:
-        """Those that are read for this question alone: hours of a day that are few, or still change."""
+        """Those that are read for this question alone: hours of a day that are few, or still change; all,
+        where only rows can tell."""
+        if self._of_rows:
+            return list(missing)
         hours = Counter(block[1] // DAY_HOURS for block in missing if block[0] == HOUR)
         today = None if self._newest is None else self._newest // DAY
         days = {day for day, number in hours.items() if number < MIN_HOURS or day == today}
@@ -240,7 +285,9 @@ class _Reader:
     def _load(self, missing: Iterable[_Block]) -> None:
         """The newest first: where the time is over before the end, it goes on from there the next time."""
         for size, first, last in _runs(missing):
-            for number, content in _contents(self._connection, self._question, Run(first, last, size)):
+            for number, content in _contents(
+                self._connection, self._question, Run(first, last, size, self._of_rows or size == SLOT)
+            ):
                 self._keep((size, number), content)
 
     def _keep(self, block: _Block, content: Content) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Literal, get_args
@@ -239,12 +239,21 @@ def _of_rows(where: RequestFilter, log: Any) -> list[ColumnElement[bool]]:
         found += [log[bound] >= low] if low is not None else []
         found += [log[bound] <= high] if high is not None else []
     if where.text:
-        found.append(or_(*(_text(log, name).icontains(where.text, autoescape=True) for name in SEARCHED)))
+        found.append(or_(*_searched(where.text, log)))
     return found
 
 
-def _text(log: Any, name: str) -> ColumnElement[str]:
-    return id_text(log[name]) if name in IDS else log[name]
+def _searched(text: str, log: Any) -> Iterator[ColumnElement[bool]]:
+    """Where a text is found: of texts that are stored once, each is looked at once and not for every row."""
+    by_table: dict[Table | None, list[str]] = {}
+    for name in SEARCHED:
+        by_table.setdefault(table_of(name), []).append(name)
+    for name in by_table.pop(None):
+        yield (id_text(log[name]) if name in IDS else log[name]).icontains(text, autoescape=True)
+    for table, names in by_table.items():
+        if table is not None:
+            met = or_(*(table.c[name].icontains(text, autoescape=True) for name in names))
+            yield log[key_of(table)].in_(select(table.c.id).where(met))
 
 
 def of_rows_alone(where: RequestFilter) -> bool:
@@ -252,6 +261,11 @@ def of_rows_alone(where: RequestFilter) -> bool:
     if where.cache or where.text or any(getattr(where, name) is not None for name in _DURATIONS):
         return True
     return any(getattr(where, d) and not is_summed(d) for d in DIMENSIONS)
+
+
+def is_rare(where: RequestFilter) -> bool:
+    """Whether it names single requests or conversations, which are few and found by an index."""
+    return any(getattr(where, name) for name in ("session_id", "trace_id", "request_id"))
 
 
 def is_summed(dimension: Dimension) -> bool:

@@ -49,15 +49,12 @@ METERED, UNMETERED = OUTCOMES.index("metered"), OUTCOMES.index("unmetered")
 
 class Run(NamedTuple):
     """Blocks next to each other: [first, last) in slots since 1970. A block is so many slots long, and its
-    number is that of its first slot divided by that. Blocks shorter than an hour are read row by row."""
+    number is that of its first slot divided by that. `of_rows`: they are read row by row."""
 
     first: int
     last: int
     size: int
-
-    @property
-    def of_rows(self) -> bool:
-        return self.size < SLOTS
+    of_rows: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import accumulate
 
 from sqlalchemy import ColumnElement, case, literal
@@ -55,6 +56,7 @@ def bucket(milliseconds: float) -> int:
     return bisect_left(BOUNDS, milliseconds)
 
 
+@lru_cache(8)
 def bucket_column(duration: ColumnElement[float]) -> ColumnElement[int]:
     """`bucket` of a column, found as a search tree does: seven comparisons a row."""
     return _between(duration, 0, len(BOUNDS))

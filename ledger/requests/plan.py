@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ledger.columns import micros
-from ledger.requests.filter import Dimension, RequestFilter, is_summed, of_rows_alone
+from ledger.requests.filter import Dimension, RequestFilter, is_rare, is_summed, of_rows_alone
 from ledger.requests.rollups import SLOT, begin_of, begin_of_hour
 
 MAX_BROKEN = 60
@@ -41,9 +41,14 @@ def plan(
         pruned: a midnight; before it there are sums by hour alone, so that an hour which a bound or a cut
             lies within counts as a whole, for the interval that begins there.
     """
-    if of_rows_alone(where) or not all(map(is_summed, by)):
+    if not all(map(is_summed, by)) or (of_rows_alone(where) and is_rare(where)):
         return Plan((), ((where.since, where.until),))
-    ends = [_of_hours(edge, pruned) for edge in (where.since, *cuts, where.until)]
+    edges = (where.since, *cuts, where.until)
+    if of_rows_alone(where) and pruned is not None:
+        first, *others = edges
+        ends = [max(first or pruned, pruned), *(edge and max(edge, pruned) for edge in others)]
+    else:
+        ends = [_of_hours(edge, pruned) for edge in edges]
     where = where.between(ends[0], ends[-1])
     broken = sorted({micros(edge) // SLOT for edge in ends if edge is not None and micros(edge) % SLOT})
     spans = _not_empty(_span(number, *ends[number : number + 2]) for number in range(len(ends) - 1))

@@ -11,12 +11,16 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, func, or_, select
 
+from ledger.columns import EPOCH, micros
 from ledger.errors import FilterError
 from ledger.pricing.cost import price_request
 from ledger.pricing.prices import PriceBook
+from ledger.request_tables import FIRST_TOKEN, LATENCY, request_durations
 from ledger.requests.answers import Cursor, RequestDetail, RequestPage, RequestRow
 from ledger.requests.billed import billed_tier
 from ledger.requests.filter import RequestFilter, conditions, texts_meeting
+from ledger.requests.histogram import bucket
+from ledger.requests.rollups import HOUR
 from ledger.requests.sources import key_of
 from ledger.schema import request_callers, request_kinds, request_logs, request_rows
 from ledger.values import Usage
@@ -88,8 +92,33 @@ def _newest(
         found = [_row(row, book) for row in connection.execute(recent)]
         if len(found) == most:
             return found
+        if (within := _with_durations(connection, where)) is None:
+            return []
+        where = within
         query = query_of(_unindexed(connection, where))
     return [_row(row, book) for row in connection.execute(query)]
+
+
+def _with_durations(connection: Connection, where: RequestFilter) -> RequestFilter | None:
+    """Cut to the hours that have durations within the filter's limits, as histograms say; None: none has."""
+    t, kinds = request_durations.c, texts_meeting(where).get(request_kinds)
+    for measure, name in ((LATENCY, "latency"), (FIRST_TOKEN, "first_token")):
+        low, high = getattr(where, f"min_{name}_ms"), getattr(where, f"max_{name}_ms")
+        if low is None and high is None:
+            continue
+        met = [t.measure == measure]
+        met += [t.bucket >= bucket(low)] if low is not None else []
+        met += [t.bucket <= bucket(high)] if high is not None else []
+        met += [t.hour >= micros(where.since) // HOUR] if where.since else []
+        met += [t.hour <= micros(where.until) // HOUR] if where.until else []
+        met += [t.kind_id.in_(select(request_kinds.c.id).where(*kinds))] if kinds else []
+        first, last = connection.execute(select(func.min(t.hour), func.max(t.hour)).where(*met)).one()
+        if first is None:
+            return None
+        begin, end = (EPOCH + timedelta(hours=hour) for hour in (first, last + 1))
+        since, until = max(begin, where.since or begin), min(end, where.until or end)
+        where = where.between(since, max(since, until))
+    return where
 
 
 def _unindexed(connection: Connection, where: RequestFilter) -> Collection[Table]:

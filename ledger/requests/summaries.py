@@ -168,7 +168,7 @@ def concentrations(
     found: list[Concentration] = []
     for dimension in FAILURE_DIMENSIONS:
         groups = _groups(_summed(connection, where, None, (dimension,), (), durations=False))
-        found += _telling(where, dimension, groups)
+        found += _telling(dimension, groups)
     found.sort(key=lambda one: one.share_of_errors - one.share_of_requests, reverse=True)
     return tuple(found[:most])
 
@@ -283,7 +283,7 @@ def _of_any_outcome(where: RequestFilter) -> RequestFilter:
     return where.having("status")
 
 
-def _telling(where: RequestFilter, dimension: Dimension, groups: Iterable[Group]) -> list[Concentration]:
+def _telling(dimension: Dimension, groups: Iterable[Group]) -> list[Concentration]:
     failing = [group for group in groups if group.totals.errors]
     errors = sum(group.totals.errors for group in failing)
     requests = sum(group.totals.requests for group in groups)
@@ -298,7 +298,6 @@ def _telling(where: RequestFilter, dimension: Dimension, groups: Iterable[Group]
             requests=group.totals.requests,
             share_of_errors=group.totals.errors / errors,
             share_of_requests=even if dimension in OF_FAILURES else group.totals.requests / requests,
-            narrowed=where.having("status", "error").having(dimension, group.value),
         )
         for group in failing
         if group.value is not None
