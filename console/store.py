@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from ledger.pricing.files import current_book
 from ledger.pricing.prices import PriceBook
 from ledger.pricing.table import CurrentPrices
+from ledger.requests.blocks import keep_in_file
 from ledger.requests.limits import Limit, asking
 from ledger.state import check, is_there
 from ledger.store import ledger_url, migrate, reader, translated, writer
@@ -37,12 +38,14 @@ class Ledger:
         """Raises: StoreError, PriceError.
 
         Args:
-            checked: before each question it is looked whether this version can read the ledger.
+            checked: before each question it is looked whether this version can read the ledger; and the file
+                beside it that keeps sums is only read.
         """
         self._checked = checked
         storage = settings.storage
         self.url = ledger_url(storage.database_url, storage.database_path)
         self._reader = reader(self.url)
+        keep_in_file(self._reader, self.url, writes=not checked)
         self._prices = CurrentPrices(current_book(settings.pricing.models))
         self._prices_at = float("-inf")
         self._threads = ThreadPoolExecutor(THREADS, "ledger")

@@ -35,9 +35,12 @@ from ledger.pricing.prices import PriceBook
 from ledger.requests.filter import Dimension, RequestFilter
 from settings.model import Settings
 
-DAYS = (1, 7, 30)
+DAYS = (1, 7, 30, 365)
 MAX_TRIES = 30
 """Each goes on where the one before it ran out of time."""
+
+PAUSE = 0.2
+"""Seconds between two questions: visitors go first."""
 
 DIMENSIONS: tuple[Dimension, ...] = ("model", "account_id", "api_key_id")
 Question = Callable[[Connection, PriceBook], Any]
@@ -58,6 +61,7 @@ async def warm(ledger: Ledger) -> None:
                 except LedgerError:
                     return
                 break
+            await asyncio.sleep(PAUSE)
 
 
 def _questions(where: RequestFilter) -> list[Question]:

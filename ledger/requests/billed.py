@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, case, cast, func, literal, null, or_
+from sqlalchemy import Boolean, ColumnElement, Integer, case, cast, func, literal, null, or_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
-from sqlalchemy.types import Numeric, String, Text
+from sqlalchemy.types import Numeric, Text
 
 from ledger.pricing.counts import INSTEAD_OF_TOKENS, MAX_UNITS, UNITS
 from ledger.pricing.steps import CONTEXT_STEPS, NO_TOKENS
@@ -37,22 +37,53 @@ class json_number(GenericFunction[Any]):
     inherit_cache = True
 
 
-class id_text(GenericFunction[str]):
-    """An id of `columns.HexId` as text."""
+class has_text(GenericFunction[bool]):
+    """Whether a column contains a text, without regard to the case of ASCII letters; given as a pattern."""
 
-    type = String()
+    type = Boolean()
     inherit_cache = True
 
 
-@compiles(id_text, "sqlite")
-def _id_text(element: id_text, compiler: Any, **kw: Any) -> str:
-    column = compiler.process(element.clauses, **kw)
-    return f"CASE typeof({column}) WHEN 'blob' THEN lower(hex({column})) ELSE {column} END"
+class id_has_text(GenericFunction[bool]):
+    """The same of an id of `columns.HexId`."""
+
+    type = Boolean()
+    inherit_cache = True
 
 
-@compiles(id_text, "postgresql")
-def _id_as_it_is(element: id_text, compiler: Any, **kw: Any) -> str:
-    return f"({compiler.process(element.clauses, **kw)})"
+class plain_id_has_text(GenericFunction[bool]):
+    """The same, where the text is no part of hexadecimal digits: only ids that are no such digits have it."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(has_text, "sqlite")
+def _like(element: has_text, compiler: Any, **kw: Any) -> str:
+    column, pattern = (compiler.process(one, **kw) for one in element.clauses)
+    return f"({column} LIKE {pattern} ESCAPE '/')"
+
+
+@compiles(id_has_text, "sqlite")
+def _id_like(element: id_has_text, compiler: Any, **kw: Any) -> str:
+    column, pattern = (compiler.process(one, **kw) for one in element.clauses)
+    return (
+        f"(CASE typeof({column}) WHEN 'blob' THEN hex({column}) ELSE {column} END LIKE {pattern} ESCAPE '/')"
+    )
+
+
+@compiles(plain_id_has_text, "sqlite")
+def _plain_id_like(element: plain_id_has_text, compiler: Any, **kw: Any) -> str:
+    column, pattern = (compiler.process(one, **kw) for one in element.clauses)
+    return f"(typeof({column}) = 'text' AND {column} LIKE {pattern} ESCAPE '/')"
+
+
+@compiles(has_text, "postgresql")
+@compiles(id_has_text, "postgresql")
+@compiles(plain_id_has_text, "postgresql")
+def _ilike(element: Any, compiler: Any, **kw: Any) -> str:
+    column, pattern = (compiler.process(one, **kw) for one in element.clauses)
+    return f"({column} ILIKE {pattern} ESCAPE '/')"
 
 
 @compiles(least, "sqlite")

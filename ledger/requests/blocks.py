@@ -17,7 +17,7 @@ from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, select
+from sqlalchemy import URL, ColumnElement, Connection, Engine, and_, case, func, select
 
 from ledger.pricing.prices import PriceBook
 from ledger.request_tables import request_callers, request_changes, request_hourly
@@ -34,6 +34,9 @@ SLOT, HOUR, DAY, LONG = 1, SLOTS, 24 * SLOTS, 32 * 24 * SLOTS
 
 READ_AT_ONCE = {SLOT: 36, HOUR: 48, DAY: 2}
 """Blocks that one statement reads: some tenths of a second at 100,000 requests a day."""
+
+OF_DAYS = {HOUR: 8 * DAY_HOURS, DAY: 16, LONG: 1}
+"""Blocks that are answered from days as arrays in one go, so that these need not lie in memory all at once."""
 
 MIN_HOURS = 4
 """Of a day: of fewer, the sums by hour are read for one question alone."""
@@ -116,6 +119,21 @@ class _Kept:
 _ledgers: WeakKeyDictionary[Engine, _Kept] = WeakKeyDictionary()
 
 
+def keep_in_file(engine: Engine, url: URL, *, writes: bool) -> None:
+    """Read days that are past from a file beside the ledger, where there is one.
+
+    Args:
+        engine: of a reader.
+        writes: and store them there.
+    """
+    _kept_of(engine).days.ledger = (url, writes)
+
+
+def _kept_of(engine: Engine) -> _Kept:
+    kept = _ledgers.get(engine)
+    return kept if kept is not None else _ledgers.setdefault(engine, _Kept())
+
+
 class _Stamps:
     """When blocks last changed."""
 
@@ -191,8 +209,7 @@ class _Reader:
     def __init__(self, connection: Connection, question: Question, newest: int | None, of_rows: bool) -> None:
         self._connection, self._question, self._newest = connection, question, newest
         self._of_rows = of_rows
-        kept = _ledgers.get(connection.engine)
-        self._kept = kept if kept is not None else _ledgers.setdefault(connection.engine, _Kept())
+        self._kept = _kept_of(connection.engine)
         self._blocks = self._kept.of(question)
         self._found: dict[_Block, Content] = {}
 
@@ -201,8 +218,10 @@ class _Reader:
         self._stamps = _Stamps(self._connection, wanted)
         missing = self._look_up(wanted)
         self._load(self._few(missing))
-        for size in (HOUR, DAY, LONG):
-            self._load_of_days([n for s, n in missing if s == size and (s, n) not in self._found], size)
+        for size, most in OF_DAYS.items():
+            left = sorted((n for s, n in missing if s == size and (s, n) not in self._found), reverse=True)
+            for start in range(0, len(left), most):
+                self._load_of_days(left[start : start + most], size)
         if missing:
             self._kept.shrink()
 
@@ -235,9 +254,6 @@ class _Reader:
         return [(s, n) for s, n in missing if s == SLOT or (s == HOUR and n // DAY_HOURS in days)]
 
     def _load_of_days(self, numbers: Sequence[int], size: int) -> None:
-        """The newest days first: where the time is over before the end, the next try goes on from there."""
-        if not numbers:
-            return
         from ledger.requests import tallies  # takes a tenth of a second: short questions do without
 
         days = sorted({day for n in numbers for day in range(n * size // DAY, -(-(n + 1) * size // DAY))})

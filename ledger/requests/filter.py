@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, String, Table, and_, func, or_, select
+from sqlalchemy import ColumnElement, String, Table, and_, func, literal, or_, select
 
 from ledger.errors import FilterError
 from ledger.requests.auth_files import of_auth_file
-from ledger.requests.billed import billed_tier, id_text
+from ledger.requests.billed import billed_tier, has_text, id_has_text, plain_id_has_text
 from ledger.requests.dictionaries import digest
 from ledger.requests.sources import key_of, table_of
 from ledger.schema import request_callers, request_kinds, request_logs, request_sessions
@@ -175,21 +176,25 @@ def column(dimension: Dimension, log: Any = request_logs.c) -> ColumnElement[Any
 
 
 def conditions(
-    where: RequestFilter, log: Any = request_logs.c, unindexed: Collection[Table] = ()
+    where: RequestFilter, log: Any = request_logs.c, unindexed: Sequence[Table] = ()
 ) -> list[ColumnElement[bool]]:
     """What a row of `request_logs` must meet. Rows marked as deleted never do.
 
     Args:
-        unindexed: tables of texts whose conditions are looked at row by row: their index is not used.
+        unindexed: tables of texts whose conditions are looked at row by row, in this order: their index is
+            not used.
     """
-    of_row = _of_rows(where, log)
-    return [log.deleted_at.is_(None), *_times(where, log), *of_texts(where, log, unindexed), *of_row]
-
-
-def of_texts(where: RequestFilter, log: Any, unindexed: Collection[Table] = ()) -> list[ColumnElement[bool]]:
-    """The conditions on texts that are stored once: by the numbers of those texts that meet them."""
     found = texts_meeting(where)
-    return [_numbered(table, log, wanted, where, table in unindexed) for table, wanted in found.items()]
+    indexed = [_numbered(t, log, wanted, where, False) for t, wanted in found.items() if t not in unindexed]
+    others = [_numbered(t, log, found[t], where, True) for t in unindexed]
+    text = [or_(*_searched(where.text, log))] if where.text else []
+    # SQLite looks at them in this order: what is cheap to see of a row goes first
+    return [*_times(where, log), *indexed, *_of_rows(where, log), *others, log.deleted_at.is_(None), *text]
+
+
+def of_texts(where: RequestFilter, log: Any) -> list[ColumnElement[bool]]:
+    """The conditions on texts that are stored once: by the numbers of those texts that meet them."""
+    return [_numbered(table, log, wanted, where, False) for table, wanted in texts_meeting(where).items()]
 
 
 def texts_meeting(where: RequestFilter) -> dict[Table, list[ColumnElement[bool]]]:
@@ -226,7 +231,7 @@ def _sessions(names: Sequence[str | None]) -> ColumnElement[bool]:
 
 
 def _of_rows(where: RequestFilter, log: Any) -> list[ColumnElement[bool]]:
-    """The conditions on what each row has by itself."""
+    """The conditions on what each row has by itself, but for the text."""
     found: list[ColumnElement[bool]] = [
         any_of(column(dimension, log), values)
         for dimension in DIMENSIONS
@@ -238,21 +243,21 @@ def _of_rows(where: RequestFilter, log: Any) -> list[ColumnElement[bool]]:
         low, high = getattr(where, f"min_{limit}_ms"), getattr(where, f"max_{limit}_ms")
         found += [log[bound] >= low] if low is not None else []
         found += [log[bound] <= high] if high is not None else []
-    if where.text:
-        found.append(or_(*_searched(where.text, log)))
     return found
 
 
 def _searched(text: str, log: Any) -> Iterator[ColumnElement[bool]]:
     """Where a text is found: of texts that are stored once, each is looked at once and not for every row."""
+    pattern = literal("%" + re.sub("([/%_])", r"/\1", text) + "%")
+    of_ids = id_has_text if re.fullmatch("[0-9a-fA-F]+", text) else plain_id_has_text
     by_table: dict[Table | None, list[str]] = {}
     for name in SEARCHED:
         by_table.setdefault(table_of(name), []).append(name)
     for name in by_table.pop(None):
-        yield (id_text(log[name]) if name in IDS else log[name]).icontains(text, autoescape=True)
+        yield (of_ids if name in IDS else has_text)(log[name], pattern)
     for table, names in by_table.items():
         if table is not None:
-            met = or_(*(table.c[name].icontains(text, autoescape=True) for name in names))
+            met = or_(*(has_text(table.c[name], pattern) for name in names))
             yield log[key_of(table)].in_(select(table.c.id).where(met))
 
 

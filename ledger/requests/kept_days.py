@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
-from sqlalchemy import ColumnElement, Connection
+from sqlalchemy import URL, ColumnElement, Connection
 
 if TYPE_CHECKING:
     from ledger.requests.arrays import Day
+    from ledger.requests.day_file import DayFile
 
 What = Literal["sums", "durations", "callers"]
 """Of which table: `request_hourly`, `request_durations`, or durations with their callers, of rows."""
@@ -26,8 +27,14 @@ _Key = tuple[What, int, bool]
 
 @dataclass(slots=True)
 class Days:
-    """Of one ledger."""
+    """Of one ledger.
 
+    Attributes:
+        ledger: whose file keeps days for longer than a process lives, and whether they are stored there.
+    """
+
+    ledger: tuple[URL, bool] | None = None
+    _file: DayFile | None = None
     _kept: OrderedDict[_Key, tuple[int, Day]] = field(default_factory=OrderedDict)
     _bytes: int = 0
     _lock: Lock = field(default_factory=Lock)
@@ -49,7 +56,7 @@ class Days:
             few: conditions that few callers meet: a day of `callers` that is not remembered has these alone.
         """
         found = self._remembered((what, day, by_hour), stamp)
-        if found is None and few and what == "callers":
+        if found is None and few and what == "callers" and self.ledger is None:
             from ledger.requests.arrays import read_day
 
             return read_day(connection, what, day, few)
@@ -60,9 +67,20 @@ class Days:
         return found
 
     def _read(self, connection: Connection, what: What, day: int, stamp: int, by_hour: bool) -> Day:
-        from ledger.requests.arrays import read_day
+        from ledger.requests.arrays import (
+            read_day,
+        )  # it takes a tenth of a second: short questions do without
+        from ledger.requests.day_file import file_of
 
-        hours = self._remembered((what, day, True), stamp) or read_day(connection, what, day)
+        if self._file is None and self.ledger is not None:
+            self._file = file_of(*self.ledger)
+        hours = self._remembered((what, day, True), stamp)
+        if hours is None and self._file is not None:
+            hours = self._file.get(connection, what, day, stamp)
+        if hours is None:
+            hours = read_day(connection, what, day)
+            if self._file is not None:
+                self._file.put(connection, what, day, stamp, hours)
         if by_hour:
             return self._keep((what, day, True), stamp, hours)
         return self._keep((what, day, False), stamp, hours.as_a_whole())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -22,7 +22,7 @@ from ledger.requests.filter import RequestFilter, conditions, texts_meeting
 from ledger.requests.histogram import bucket
 from ledger.requests.rollups import HOUR
 from ledger.requests.sources import key_of
-from ledger.schema import request_callers, request_kinds, request_logs, request_rows
+from ledger.schema import request_details, request_kinds, request_logs, request_rows, request_sessions
 from ledger.values import Usage
 
 MAX_PAGE = 1_000
@@ -82,7 +82,7 @@ def _newest(
     """The newest rows of a filter. What is frequent is found among the last rows there are; only what is rare
     is looked for in all of them, by the indexes of its conditions."""
 
-    def query_of(unindexed: Collection[Table] = ()) -> Select[Any]:
+    def query_of(unindexed: Sequence[Table] = ()) -> Select[Any]:
         query = _select(where, unindexed).order_by(*newest_first()).limit(most)
         return query if older_than is None else query.where(beyond(older_than, newer=False))
 
@@ -121,23 +121,26 @@ def _with_durations(connection: Connection, where: RequestFilter) -> RequestFilt
     return where
 
 
-def _unindexed(connection: Connection, where: RequestFilter) -> Collection[Table]:
-    """The tables of texts whose index is no help. SQLite takes the first index that there is for a condition;
-    which of them leads to few rows shows in the last ones. PostgreSQL keeps count by itself."""
-    wanted = {t: met for t, met in texts_meeting(where).items() if t in (request_callers, request_kinds)}
+def _unindexed(connection: Connection, where: RequestFilter) -> Sequence[Table]:
+    """The tables of texts whose index is no help, that of the rarest first. SQLite takes the first index that
+    there is for a condition; which of them leads to few rows shows in the last ones. PostgreSQL counts by
+    itself."""
+    wanted = {t: met for t, met in texts_meeting(where).items() if t is not request_sessions}
     if connection.dialect.name != "sqlite" or not wanted:
         return ()
     if where.session_id or where.trace_id:
         return tuple(wanted)
     row = request_rows.c
-    last = select(row.caller_id, row.kind_id).order_by(row.at.desc()).limit(SAMPLE)
+    last = select(row.caller_id, row.kind_id, row.detail_id).order_by(row.at.desc()).limit(SAMPLE)
     sample = (last.where(row.at < where.until) if where.until else last).subquery().c
     of = {t: sample[key_of(t)].in_(select(t.c.id).where(*met)) for t, met in wanted.items()}
     counted = connection.execute(
         select(*(func.sum(case((condition, 1), else_=0)) for condition in of.values()))
     ).one()
     found = {t: int(number or 0) for t, number in zip(of, counted, strict=True)}
-    return [t for t, n in found.items() if n > min(found.values()) or n > SAMPLE * MAX_SHARE]
+    indexed = {t: n for t, n in found.items() if t is not request_details and n <= SAMPLE * MAX_SHARE}
+    best = min(indexed, key=lambda t: indexed[t], default=None)
+    return sorted((t for t in found if t is not best), key=lambda t: found[t])
 
 
 def _edge(connection: Connection, where: RequestFilter, older_than: Cursor | None) -> datetime | None:
@@ -201,7 +204,7 @@ def request(connection: Connection, id: int, book: PriceBook) -> RequestDetail |
     return RequestDetail(row, tuple(_row(attempt, book) for attempt in attempts))
 
 
-def _select(where: RequestFilter, unindexed: Collection[Table] = ()) -> Select[Any]:
+def _select(where: RequestFilter, unindexed: Sequence[Table] = ()) -> Select[Any]:
     log = request_logs.c
     names = [log[name] for name in (*_PLAIN, *_USAGE, "extra_units")]
     return select(*names, billed_tier().label("billed_tier")).where(*conditions(where, log, unindexed))
