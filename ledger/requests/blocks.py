@@ -1,7 +1,7 @@
 """Sums that a process remembers: what is past rarely changes, and the same questions come again.
 
-Each question has blocks of a slot (five minutes, read from rows), an hour, a UTC day and 32 days (from the
-sums by hour; of whole days by way of arrays, which all questions share), priced by the prices in force. A
+Each question has blocks of a slot (five minutes, read from rows), an hour and whole days (from the sums by
+hour; of days that are over by way of arrays, which all questions share), priced by the prices in force. A
 block is true as long as its stamps stay as they were (`request_changes`): whoever changes rows or sums raises
 them in the same transaction, so an answer is always that of the ledger.
 """
@@ -29,14 +29,20 @@ from ledger.requests.plan import Span
 from ledger.requests.rollups import DAY_HOURS, SLOTS
 from ledger.requests.sums import merged, outcome_vector, priced_vectors, total
 
-SLOT, HOUR, DAY, LONG = 1, SLOTS, 24 * SLOTS, 32 * 24 * SLOTS
+SLOT, HOUR, DAY = 1, SLOTS, 24 * SLOTS
 """Lengths of blocks in slots. Prices change at UTC midnights alone, so that in a day each is the same."""
 
 READ_AT_ONCE = {SLOT: 36, HOUR: 48, DAY: 2}
 """Blocks that one statement reads: some tenths of a second at 100,000 requests a day."""
 
-OF_DAYS = {HOUR: 8 * DAY_HOURS, DAY: 16, LONG: 1}
-"""Blocks that are answered from days as arrays in one go, so that these need not lie in memory all at once."""
+DAYS_AT_ONCE = 16
+"""Days as arrays that are summed up in one go: they need not lie in memory all at once."""
+
+MAX_BLOCKS = 2_000
+"""Of one question: two months of hours, and what came in between."""
+
+BUCKETS = 20
+"""A histogram takes as much memory as so many vectors would: those of callers have about as many buckets."""
 
 MIN_HOURS = 4
 """Of a day: of fewer, the sums by hour are read for one question alone."""
@@ -59,7 +65,7 @@ Content = Mapping[tuple[Any, ...], Any]
 """By values of the dimensions: a vector of sums, or how many durations are in each bucket."""
 
 _Block = tuple[int, int]
-"""Its length, and its number."""
+"""[first, last) in slots since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +116,10 @@ class _Kept:
 
     def shrink(self) -> None:
         with self.lock:
-            sizes = [sum(len(c) for _, c in list(b.values())) for b in self.questions.values()]
+            sizes = [
+                sum(len(c) for _, c in list(blocks.values())) * (BUCKETS if question.measure else 1)
+                for question, blocks in self.questions.items()
+            ]
             while self.questions and (len(sizes) > MAX_QUESTIONS or sum(sizes) > MAX_VALUES):
                 self.questions.popitem(last=False)
                 sizes.pop(0)
@@ -138,23 +147,22 @@ class _Stamps:
     """When blocks last changed."""
 
     def __init__(self, connection: Connection, wanted: Sequence[_Block]) -> None:
-        longer = [block for block in wanted if block[0] != SLOT]
+        longer = [block for block in wanted if _length(block) != SLOT]
         # Whole days: a stamp says, too, whether a day that is remembered as arrays is still true
-        first = min((size * number for size, number in longer), default=0) // DAY * DAY_HOURS
-        last = -(-max((size * (number + 1) for size, number in longer), default=0) // DAY) * DAY_HOURS
-        rows = _stamps(connection, 60, _t.number >= first, _t.number < last) if longer else []
+        low = min((first for first, _ in longer), default=0) // DAY * DAY_HOURS
+        high = -(-max((last for _, last in longer), default=0) // DAY) * DAY_HOURS
+        rows = _stamps(connection, 60, _t.number >= low, _t.number < high) if longer else []
         self._hours = [hour for hour, _ in rows]
         self._sums: list[int] = [0, *accumulate(changed for _, changed in rows)]
-        slots = sorted(number for size, number in wanted if size == SLOT)
+        slots = sorted(first for first, last in wanted if last - first == SLOT)
         self._slots: dict[int, int] = {}
         for start in range(0, len(slots), 500):  # databases bound the number of parameters
             self._slots.update(_stamps(connection, 5, _t.number.in_(slots[start : start + 500])))
 
     def of(self, block: _Block) -> int:
-        size, number = block
-        if size == SLOT:
-            return self._slots.get(number, 0)
-        low, high = (bisect_left(self._hours, (number + end) * size // HOUR) for end in (0, 1))
+        if _length(block) == SLOT:
+            return self._slots.get(block[0], 0)
+        low, high = (bisect_left(self._hours, end // HOUR) for end in block)
         return self._sums[high] - self._sums[low]
 
 
@@ -167,9 +175,7 @@ def read(connection: Connection, question: Question, spans: Sequence[Span]) -> I
     """What each interval's whole slots hold, in pieces, each with the interval's index."""
     closed, of_rows = _with_ends(connection, spans), of_rows_alone(question.where)
     newest = connection.execute(select(func.max(_t.number)).where(_t.minutes == 5)).scalar()
-    covers = [
-        (number, list(cover(first, last, newest, DAY if of_rows else LONG))) for number, first, last in closed
-    ]
+    covers = [(number, list(cover(first, last, newest, by_day=of_rows))) for number, first, last in closed]
     reader = _Reader(connection, question, newest, of_rows)
     reader.load([block for _, blocks in covers for block in blocks])
     for number, blocks in covers:
@@ -189,18 +195,29 @@ def _with_ends(connection: Connection, spans: Sequence[Span]) -> list[tuple[int,
     return [span for span in whole if span[1] < span[2]]
 
 
-def cover(first: int, last: int, newest: int | None, longest: int = LONG) -> Iterator[_Block]:
+def cover(first: int, last: int, newest: int | None, *, by_day: bool = False) -> Iterator[_Block]:
     """The fewest blocks that make up [first, last). The day of the newest slot changes all the time: it is
-    read by hours."""
+    read by hours.
+
+    Args:
+        by_day: each day by itself.
+    """
     while first < last:
-        size = next(s for s in (LONG, DAY, HOUR, SLOT) if s <= longest and _fits(first, s, last, newest))
-        yield size, first // size
-        first += size
+        size = next(s for s in (DAY, HOUR, SLOT) if _fits(first, s, last, newest))
+        end = first + size
+        while size == DAY and not by_day and _fits(end, DAY, last, newest):
+            end += DAY
+        yield first, end
+        first = end
 
 
 def _fits(first: int, size: int, last: int, newest: int | None) -> bool:
     changing = size > HOUR and newest is not None and first <= newest < first + size
     return first % size == 0 and first + size <= last and not changing
+
+
+def _length(block: _Block) -> int:
+    return block[1] - block[0]
 
 
 class _Reader:
@@ -218,27 +235,31 @@ class _Reader:
         self._stamps = _Stamps(self._connection, wanted)
         missing = self._look_up(wanted)
         self._load(self._few(missing))
-        for size, most in OF_DAYS.items():
-            left = sorted((n for s, n in missing if s == size and (s, n) not in self._found), reverse=True)
-            for start in range(0, len(left), most):
-                self._load_of_days(left[start : start + most], size)
+        others = [block for block in missing if block not in self._found]
+        for is_hour in (True, False):
+            self._load_of_days([b for b in others if (_length(b) == HOUR) == is_hour], is_hour)
         if missing:
             self._kept.shrink()
 
     def contents(self, blocks: Sequence[_Block]) -> Iterator[Content]:
         """What blocks hold that were loaded; many longer ones are added up once, and remembered together."""
-        longer = [block for block in blocks if block[0] != SLOT]
+        longer = [block for block in blocks if _length(block) != SLOT]
         if len(longer) < MANY:
             yield from (self._found[block] for block in blocks)
             return
-        yield from (self._found[block] for block in blocks if block[0] == SLOT)
+        yield from (self._found[block] for block in blocks if _length(block) == SLOT)
         stamps = [self._stamps.of(block) for block in longer]
         yield self._kept.together(self._question, longer, stamps, lambda: self._added(longer))
 
     def _added(self, blocks: Sequence[_Block]) -> Content:
+        return self._together([self._found[block] for block in blocks])
+
+    def _together(self, contents: Sequence[Content]) -> Content:
+        if len(contents) == 1:
+            return contents[0]
         parts: dict[tuple[Any, ...], list[Any]] = {}
-        for block in blocks:
-            for values, part in self._found[block].items():
+        for content in contents:
+            for values, part in content.items():
                 parts.setdefault(values, []).append(part)
         together: Callable[[list[Any]], Any] = merged if self._question.measure else total
         return {values: together(some) for values, some in parts.items()}
@@ -248,35 +269,47 @@ class _Reader:
         where only rows can tell."""
         if self._of_rows:
             return list(missing)
-        hours = Counter(block[1] // DAY_HOURS for block in missing if block[0] == HOUR)
+        hours = Counter(block[0] // DAY for block in missing if _length(block) == HOUR)
         today = None if self._newest is None else self._newest // DAY
         days = {day for day, number in hours.items() if number < MIN_HOURS or day == today}
-        return [(s, n) for s, n in missing if s == SLOT or (s == HOUR and n // DAY_HOURS in days)]
+        return [b for b in missing if _length(b) == SLOT or (_length(b) == HOUR and b[0] // DAY in days)]
 
-    def _load_of_days(self, numbers: Sequence[int], size: int) -> None:
+    def _load_of_days(self, blocks: Sequence[_Block], by_hour: bool) -> None:
+        """The newest days first: where the time is over before the end, the next try finds them read."""
+        place = {first: index for index, (first, _) in enumerate(blocks)}
+        of_day: dict[int, Sequence[int] | int] = {}
+        for index, (first, last) in enumerate(blocks):
+            for day in range(first // DAY, -(-last // DAY)):
+                hours = range(day * DAY, (day + 1) * DAY, HOUR)
+                of_day[day] = [place.get(hour, -1) for hour in hours] if by_hour else index
+        found: list[list[Content]] = [[] for _ in blocks]
+        days, few = sorted(of_day, reverse=True), self._few_callers()
+        for start in range(0, len(days), DAYS_AT_ONCE):
+            some = {day: of_day[day] for day in days[start : start + DAYS_AT_ONCE]}
+            for index, content in self._of_days(some, by_hour, few):
+                found[index].append(content)
+        for block, contents in zip(blocks, found, strict=True):
+            self._keep(block, self._together(contents) if contents else {})
+
+    def _of_days(
+        self, of_day: Mapping[int, Sequence[int] | int], by_hour: bool, few: Sequence[ColumnElement[bool]]
+    ) -> Iterator[tuple[int, Content]]:
         from ledger.requests import tallies  # takes a tenth of a second: short questions do without
 
-        days = sorted({day for n in numbers for day in range(n * size // DAY, -(-(n + 1) * size // DAY))})
-        place = {number: index for index, number in enumerate(numbers)}
-        spans, what, few = [], _what(self._question), self._few_callers()
-        for day in reversed(days):
-            stamp = self._stamps.of((DAY, day))
-            table = self._kept.days.get(self._connection, what, day, stamp, size == HOUR, few)
-            hours = range(day * DAY_HOURS, (day + 1) * DAY_HOURS)
-            blocks = [place.get(h, -1) for h in hours] if size == HOUR else place[day * DAY // size]
+        spans, what, question = [], _what(self._question), self._question
+        for day, blocks in of_day.items():
+            stamp = self._stamps.of((day * DAY, (day + 1) * DAY))
+            table = self._kept.days.get(self._connection, what, day, stamp, by_hour, few)
             spans.append(tallies.Span(day, table, blocks))
-        asked, found = (
-            (self._connection, self._question.where, self._question.by),
-            [dict[Any, Any]() for _ in numbers],
-        )
-        if self._question.measure:
-            for (index, values), bucket, number in tallies.durations(*asked, self._question.measure, spans):
-                found[index].setdefault(values, {})[bucket] = number
+        found: dict[int, dict[Any, Any]] = {}
+        asked = (self._connection, question.where, question.by)
+        if question.measure:
+            for (index, values), bucket, number in tallies.durations(*asked, question.measure, spans):
+                found.setdefault(index, {}).setdefault(values, {})[bucket] = number
         else:
-            for (index, values), vector in tallies.sums(*asked, self._question.book, spans):
-                found[index][values] = vector
-        for number, content in zip(numbers, found, strict=True):
-            self._keep((size, number), content)
+            for (index, values), vector in tallies.sums(*asked, question.book, spans):
+                found.setdefault(index, {})[values] = vector
+        yield from found.items()
 
     def _few_callers(self) -> Sequence[ColumnElement[bool]]:
         """The conditions on callers, where few meet them."""
@@ -300,15 +333,18 @@ class _Reader:
 
     def _load(self, missing: Iterable[_Block]) -> None:
         """The newest first: where the time is over before the end, it goes on from there the next time."""
-        for size, first, last in _runs(missing):
-            for number, content in _contents(
-                self._connection, self._question, Run(first, last, size, self._of_rows or size == SLOT)
-            ):
-                self._keep((size, number), content)
+        for run in _runs(missing):
+            size = _length(run[0])
+            where = Run(run[-1][0], run[0][1], size, self._of_rows or size == SLOT)
+            for number, content in _contents(self._connection, self._question, where):
+                self._keep((number * size, (number + 1) * size), content)
 
     def _keep(self, block: _Block, content: Content) -> None:
         self._found[block] = content
+        self._blocks.pop(block, None)
         self._blocks[block] = (self._stamps.of(block), content)
+        if len(self._blocks) > MAX_BLOCKS:
+            self._blocks.pop(next(iter(self._blocks)), None)
 
 
 def _what(question: Question) -> What:
@@ -317,16 +353,17 @@ def _what(question: Question) -> What:
     return "callers" if grouping.names_callers(question.where, question.by) else "durations"
 
 
-def _runs(blocks: Iterable[_Block]) -> Iterator[tuple[int, int, int]]:
-    """Blocks of one length next to each other: their length, and [first, last) in slots; the last first."""
+def _runs(blocks: Iterable[_Block]) -> Iterator[list[_Block]]:
+    """Blocks of one length next to each other; the last first."""
     run: list[_Block] = []
-    for size, number in sorted(blocks, key=lambda block: (-block[0] * block[1], block)):
-        if run and (run[-1] != (size, number + 1) or len(run) == READ_AT_ONCE[size]):
-            yield run[0][0], run[-1][1] * run[0][0], (run[0][1] + 1) * run[0][0]
+    for block in sorted(blocks, reverse=True):
+        size = _length(block)
+        if run and (_length(run[-1]) != size or run[-1][0] != block[1] or len(run) == READ_AT_ONCE[size]):
+            yield run
             run = []
-        run.append((size, number))
+        run.append(block)
     if run:
-        yield run[0][0], run[-1][1] * run[0][0], (run[0][1] + 1) * run[0][0]
+        yield run
 
 
 def _contents(connection: Connection, question: Question, run: Run) -> Iterator[tuple[int, Content]]:

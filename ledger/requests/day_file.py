@@ -59,9 +59,8 @@ class DayFile:
                 row = file.execute(query, (what, day, stamp)).fetchone()
         except (sqlite3.Error, OSError):  # there is none yet, or it is being written
             return None
-        if row is None or row[0] != _found(connection, what, day, stamp) or zlib.crc32(row[2]) != row[1]:
-            return None
-        return unpacked(row[2])
+        is_whole = row is not None and isinstance(row[2], bytes) and zlib.crc32(row[2]) == row[1]
+        return unpacked(row[2]) if is_whole and row[0] == _found(connection, what, day, stamp) else None
 
     def put(self, connection: Connection, what: What, day: int, stamp: int, content: Day) -> None:
         """Store a day that was read after its stamp."""

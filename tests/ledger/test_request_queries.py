@@ -19,6 +19,7 @@ from ledger.errors import FilterError, TooSlow
 from ledger.pricing.cost import price_request
 from ledger.pricing.counts import Counts, counts_of, is_metered
 from ledger.pricing.files import book, load_seed
+from ledger.pricing.prices import PriceBook
 from ledger.pricing.steps import context_step
 from ledger.requests import queries, rows
 from ledger.requests.answers import Cursor, Totals
@@ -81,12 +82,12 @@ def ask(readers: Engine) -> Callable[..., Any]:
     return ask
 
 
-def expected(events: list[RequestEvent]) -> Totals:
+def expected(events: list[RequestEvent], prices: PriceBook = SEEDED) -> Totals:
     """The totals of some events, counted one by one."""
     found = Totals()
     for e in events:
         metered = is_metered(e.usage, e.extra_units)
-        cost = price_request(SEEDED, e.model, e.usage, e.requested_at, e.billed_tier)
+        cost = price_request(prices, e.model, e.usage, e.requested_at, e.billed_tier, None, e.extra_units)
         unmetered = not metered and e.status == "success" and e.billable
         found += Totals(
             requests=1,

@@ -1,0 +1,278 @@
+"""Days as arrays, and the file that keeps them: whatever happened to the ledger, answers are its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, delete, select
+
+from ledger.pricing.files import book
+from ledger.pricing.prices import PriceBook, flat
+from ledger.requests import queries
+from ledger.requests.answers import Breakdown
+from ledger.requests.arrays import Day, read_day
+from ledger.requests.blocks import keep_in_file
+from ledger.requests.day_file import packed, unpacked
+from ledger.requests.filter import RequestFilter
+from ledger.requests.limits import asking
+from ledger.requests.writes import record
+from ledger.schema import request_rows
+from ledger.store import migrate, reader, sqlite_url, writer
+from ledger.values import RequestEvent, Usage
+from tests.ledger.test_request_queries import DAY, SEEDED, expected, refill
+from tests.support.corrections import remove, replace_event
+from tests.support.ledgers import place_migrated
+
+EventFactory = Callable[..., RequestEvent]
+SEVERAL = settings(
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+WEEK = RequestFilter(DAY - timedelta(days=3), DAY + timedelta(days=6))
+LATER = DAY + timedelta(days=9)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A migrated ledger."""
+    place_migrated(tmp_path / "usage.db")
+    return tmp_path / "usage.db"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[Engine]:
+    engine = writer(sqlite_url(path))
+    migrate(engine)
+    yield engine
+    engine.dispose()
+
+
+def answer(
+    path: Path, where: RequestFilter = WEEK, prices: PriceBook = SEEDED, *, writes: bool = True
+) -> Breakdown:
+    """Of a process that has just started: by account, with durations."""
+    engine = reader(sqlite_url(path))
+    keep_in_file(engine, sqlite_url(path), writes=writes)
+    try:
+        with asking(engine) as connection:
+            return queries.by(connection, where, "account_id", prices, durations=True)
+    finally:
+        engine.dispose()
+
+
+def kept(path: Path) -> int:
+    """How many days the file has."""
+    file = sqlite3.connect(f"{path}.sums")
+    try:
+        return int(file.execute("SELECT count(*) FROM days").fetchone()[0])
+    finally:
+        file.close()
+
+
+def is_right(found: Breakdown, events: list[RequestEvent], prices: PriceBook = SEEDED) -> None:
+    """Each account's totals are those of its requests, one by one."""
+    by_account = {group.value: group.totals for group in found.groups}
+    assert set(by_account) == {event.account_id for event in events}
+    for account, totals in by_account.items():
+        assert totals == expected([event for event in events if event.account_id == account], prices)
+
+
+@SEVERAL
+@given(data=st.data())
+def test_a_new_process_answers_what_the_ledger_says_now(
+    ledger: Engine,
+    path: Path,
+    events: st.SearchStrategy[RequestEvent],
+    make_event: EventFactory,
+    data: st.DataObject,
+) -> None:
+    newest = make_event(requested_at=LATER, account_id="newest")  # so that the days before are over
+    stored = [*data.draw(st.lists(events, min_size=1, max_size=10)), newest]
+    refill(ledger, stored)
+    Path(f"{path}.sums").unlink(missing_ok=True)
+    within = {event.id: event for event in stored if event is not newest}
+    is_right(answer(path), list(within.values()))
+    assert kept(path)
+    is_right(answer(path, writes=False), list(within.values()))
+    for _ in range(data.draw(st.integers(1, 3))):
+        with ledger.begin() as connection:
+            change = data.draw(st.sampled_from(["late", "corrected", "removed"]))
+            changed = data.draw(events)
+            if change != "late" and within:
+                changed = replace(changed, id=data.draw(st.sampled_from(sorted(within))))
+            within[changed.id] = changed
+            if change == "removed":
+                del within[changed.id]
+                row = connection.execute(
+                    select(request_rows.c.id).where(request_rows.c.event_id == changed.id)
+                )
+                remove(connection, list(row.scalars()))
+            elif change == "corrected":
+                replace_event(connection, changed)
+            else:
+                record(connection, [changed])
+        is_right(answer(path), list(within.values()))
+
+
+def test_prices_are_those_in_force_and_not_those_of_the_file(
+    ledger: Engine, path: Path, make_event: EventFactory
+) -> None:
+    stored = [make_event(requested_at=DAY + timedelta(hours=h), model="mine") for h in range(6)]
+    refill(ledger, [*stored, make_event(requested_at=LATER)])
+    assert answer(path).groups[0].totals.unpriced == 6
+    for rate in (Decimal(3), Decimal("0.0000001")):  # the second has fractions of 10^-12 US dollars
+        prices = book([*SEEDED.prices, flat("mine", DAY - timedelta(days=1), rate, rate)])
+        assert answer(path, prices=prices).groups[0].totals.usd == 6 * 1_400 * rate / 1_000_000
+
+
+def test_costs_beyond_the_machines_numbers_are_exact(
+    ledger: Engine, path: Path, make_event: EventFactory
+) -> None:
+    events = [
+        make_event(requested_at=DAY + timedelta(hours=h), model="dear", usage=Usage(10**12, 10**12, 0, 0))
+        for h in range(5)
+    ]
+    refill(ledger, [*events, make_event(requested_at=LATER)])
+    prices = book([flat("dear", DAY - timedelta(days=1), Decimal(700_000), Decimal("900000.000001"))])
+    assert answer(path, prices=prices).groups[0].totals.usd == 5 * (
+        700_000 * 10**6 + Decimal("900000.000001") * 10**6
+    )
+
+
+def test_units_beside_tokens_are_counted_and_priced(
+    ledger: Engine, path: Path, make_event: EventFactory
+) -> None:
+    events = [
+        make_event(requested_at=DAY + timedelta(hours=h), extra_units={"web_search": Decimal(2)}, model=model)
+        for h, model in enumerate(["gpt-5.6-sol", "gpt-5.5", "gpt-5.6-sol"])
+    ]
+    refill(ledger, [*events, make_event(requested_at=LATER)])
+    is_right(answer(path), events)
+    assert answer(path).groups[0].totals.counts.web_searches == 6
+
+
+def test_durations_of_callers_go_with_the_rows(ledger: Engine, path: Path, make_event: EventFactory) -> None:
+    events = [make_event(requested_at=DAY + timedelta(hours=h)) for h in range(5)]
+    refill(ledger, [*events, make_event(requested_at=LATER)])
+    assert answer(path).groups[0].totals.latency.count == 5
+    with ledger.begin() as connection:  # as retention does: the sums stay
+        connection.execute(delete(request_rows).where(request_rows.c.at < DAY + timedelta(days=1)))
+    totals = answer(path).groups[0].totals
+    assert (totals.requests, totals.latency.count) == (5, 0)
+
+
+def test_two_pages_may_start_at_once(ledger: Engine, path: Path, make_event: EventFactory) -> None:
+    events = [make_event(requested_at=DAY + timedelta(hours=9 * h)) for h in range(20)]
+    refill(ledger, [*events, make_event(requested_at=LATER)])
+    found: list[Breakdown] = []
+    threads = [
+        Thread(target=lambda: found.append(answer(path, RequestFilter(None, LATER)))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    for one in found:
+        is_right(one, events)
+
+
+@pytest.mark.parametrize("damage", ["no database", "another version", "cut", "a byte"])
+def test_a_damaged_file_costs_time_alone(
+    ledger: Engine, path: Path, make_event: EventFactory, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    events = [make_event(requested_at=DAY + timedelta(hours=h)) for h in range(30)]
+    refill(ledger, [*events, make_event(requested_at=LATER)])
+    is_right(answer(path), events)
+    file, before = Path(f"{path}.sums"), kept(path)
+    if damage == "no database":
+        file.write_bytes(b"nothing of the kind" * 500)
+    elif damage == "cut":
+        os.truncate(file, file.stat().st_size // 2)
+    else:
+        wrong = sqlite3.connect(file)
+        wrong.execute(
+            "PRAGMA user_version = 99"
+            if damage == "another version"
+            else "UPDATE days SET content = content || 'x'"
+        )
+        wrong.commit()
+        wrong.close()
+    with caplog.at_level(logging.WARNING):
+        is_right(answer(path), events)
+        is_right(answer(path), events)
+    assert kept(path) == before
+    assert sum("sums are not kept" in record.message for record in caplog.records) <= 1
+
+
+def test_where_nothing_can_be_written_it_is_said_once(
+    ledger: Engine, path: Path, make_event: EventFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    events = [make_event(requested_at=DAY + timedelta(hours=9 * h)) for h in range(9)]
+    refill(ledger, [*events, make_event(requested_at=LATER)])
+    Path(f"{path}.sums").mkdir()
+    with caplog.at_level(logging.WARNING):
+        is_right(answer(path), events)
+    assert [record.message.split(":")[0] for record in caplog.records] == [
+        f"sums are not kept in {path}.sums"
+    ]
+
+
+def test_the_file_of_a_ledger_that_was_replaced_is_not_believed(
+    ledger: Engine, path: Path, make_event: EventFactory, tmp_path: Path
+) -> None:
+    events = [make_event(requested_at=DAY + timedelta(hours=h)) for h in range(5)]
+    refill(ledger, [*events, make_event(requested_at=LATER)])
+    answer(path)
+    ledger.dispose()
+    other = tmp_path / "other.db"
+    shutil.copy(path, other)
+    engine = writer(sqlite_url(other))
+    with engine.begin() as connection:  # behind the back of all stamps
+        connection.exec_driver_sql(
+            "UPDATE request_hourly SET requests = requests + 10, metered = metered + 10"
+        )
+    engine.dispose()
+    for ending in ("-wal", "-shm"):
+        Path(f"{path}{ending}").unlink(missing_ok=True)
+    other.replace(path)
+    assert answer(path).groups[0].totals.requests == 55
+
+
+def test_it_is_for_its_owner_alone_and_only_the_page_makes_it(
+    ledger: Engine, path: Path, make_event: EventFactory
+) -> None:
+    refill(ledger, [make_event(requested_at=DAY), make_event(requested_at=LATER)])
+    answer(path, writes=False)
+    assert not Path(f"{path}.sums").exists()
+    answer(path)
+    assert stat.S_IMODE(Path(f"{path}.sums").stat().st_mode) == 0o600
+
+
+def test_a_day_is_the_same_after_it_was_bytes(ledger: Engine, make_event: EventFactory) -> None:
+    refill(
+        ledger,
+        [make_event(requested_at=DAY + timedelta(hours=h), latency_first_token_ms=h) for h in range(5)],
+    )
+    day = (DAY - datetime(1970, 1, 1, tzinfo=DAY.tzinfo)).days
+    with ledger.connect() as connection:
+        for what in ("sums", "durations", "callers"):
+            before: Day = read_day(connection, what, day)
+            after = unpacked(packed(before))
+            assert len(after) == len(before) > 0
+            for name, key in before.keys.items():
+                assert np.array_equal(after.keys[name], key)
+            assert [some is None for some in after.numbers] == [some is None for some in before.numbers]
