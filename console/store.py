@@ -8,12 +8,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import URL, Connection
 
 from ledger.pricing.files import current_book
 from ledger.pricing.prices import PriceBook
 from ledger.pricing.table import CurrentPrices
-from ledger.requests.blocks import keep_in_file
+from ledger.requests.blocks import keep_days
+from ledger.requests.kept_days import Place
 from ledger.requests.limits import Limit, asking
 from ledger.state import check, is_there
 from ledger.store import ledger_url, migrate, reader, translated, writer
@@ -45,7 +46,7 @@ class Ledger:
         storage = settings.storage
         self.url = ledger_url(storage.database_url, storage.database_path)
         self._reader = reader(self.url)
-        keep_in_file(self._reader, self.url, writes=not checked)
+        keep_days(self._reader, lambda: _day_file(self.url, writes=not checked))
         self._prices = CurrentPrices(current_book(settings.pricing.models))
         self._prices_at = float("-inf")
         self._threads = ThreadPoolExecutor(THREADS, "ledger")
@@ -117,3 +118,9 @@ class Ledger:
         if now - self._prices_at >= PRICES_SECONDS:
             self._prices_at = now
             self._prices.follow(connection)
+
+
+def _day_file(url: URL, *, writes: bool) -> Place | None:
+    from ledger.reader.day_file import file_of  # takes a tenth of a second: a status line does without
+
+    return file_of(url, writes)

@@ -17,14 +17,14 @@ from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import URL, ColumnElement, Connection, Engine, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, select
 
 from ledger.pricing.prices import PriceBook
 from ledger.request_tables import request_callers, request_changes, request_hourly
 from ledger.requests import grouping
 from ledger.requests.filter import Dimension, RequestFilter, of_rows_alone, texts_meeting
 from ledger.requests.grouping import Measure, Run
-from ledger.requests.kept_days import Days, What
+from ledger.requests.kept_days import Days, Place, What
 from ledger.requests.plan import Span
 from ledger.requests.rollups import DAY_HOURS, SLOTS
 from ledger.requests.sums import merged, outcome_vector, priced_vectors, total
@@ -128,14 +128,14 @@ class _Kept:
 _ledgers: WeakKeyDictionary[Engine, _Kept] = WeakKeyDictionary()
 
 
-def keep_in_file(engine: Engine, url: URL, *, writes: bool) -> None:
-    """Read days that are past from a file beside the ledger, where there is one.
+def keep_days(engine: Engine, opened: Callable[[], Place | None]) -> None:
+    """Keep days that are over beside the process, too.
 
     Args:
         engine: of a reader.
-        writes: and store them there.
+        opened: called when the first day is read.
     """
-    _kept_of(engine).days.ledger = (url, writes)
+    _kept_of(engine).days.opened = opened
 
 
 def _kept_of(engine: Engine) -> _Kept:

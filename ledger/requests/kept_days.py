@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from sqlalchemy import URL, ColumnElement, Connection
+from sqlalchemy import ColumnElement, Connection
 
 if TYPE_CHECKING:
     from ledger.requests.arrays import Day
-    from ledger.requests.day_file import DayFile
 
 What = Literal["sums", "durations", "callers"]
 """Of which table: `request_hourly`, `request_durations`, or durations with their callers, of rows."""
@@ -25,16 +24,26 @@ _Key = tuple[What, int, bool]
 """What, the day since 1970, and whether with its hours."""
 
 
+class Place(Protocol):
+    """Where days are kept beside the process."""
+
+    def get(self, connection: Connection, what: What, day: int, stamp: int) -> Day | None:
+        """A day that is still as it was stored."""
+
+    def put(self, connection: Connection, what: What, day: int, stamp: int, content: Day) -> None:
+        """Store a day that was read after its stamp."""
+
+
 @dataclass(slots=True)
 class Days:
     """Of one ledger.
 
     Attributes:
-        ledger: whose file keeps days for longer than a process lives, and whether they are stored there.
+        opened: opens where days are kept for longer than a process lives; None: there is no such place.
     """
 
-    ledger: tuple[URL, bool] | None = None
-    _file: DayFile | None = None
+    opened: Callable[[], Place | None] | None = None
+    _place: Place | None = None
     _kept: OrderedDict[_Key, tuple[int, Day]] = field(default_factory=OrderedDict)
     _bytes: int = 0
     _lock: Lock = field(default_factory=Lock)
@@ -56,7 +65,7 @@ class Days:
             few: conditions that few callers meet: a day of `callers` that is not remembered has these alone.
         """
         found = self._remembered((what, day, by_hour), stamp)
-        if found is None and few and what == "callers" and self.ledger is None:
+        if found is None and few and what == "callers" and self.opened is None:
             from ledger.requests.arrays import read_day
 
             return read_day(connection, what, day, few)
@@ -70,17 +79,16 @@ class Days:
         from ledger.requests.arrays import (
             read_day,
         )  # it takes a tenth of a second: short questions do without
-        from ledger.requests.day_file import file_of
 
-        if self._file is None and self.ledger is not None:
-            self._file = file_of(*self.ledger)
+        if self._place is None and self.opened is not None:
+            self._place = self.opened()
         hours = self._remembered((what, day, True), stamp)
-        if hours is None and self._file is not None:
-            hours = self._file.get(connection, what, day, stamp)
+        if hours is None and self._place is not None:
+            hours = self._place.get(connection, what, day, stamp)
         if hours is None:
             hours = read_day(connection, what, day)
-            if self._file is not None:
-                self._file.put(connection, what, day, stamp, hours)
+            if self._place is not None:
+                self._place.put(connection, what, day, stamp, hours)
         if by_hour:
             return self._keep((what, day, True), stamp, hours)
         return self._keep((what, day, False), stamp, hours.as_a_whole())

@@ -22,11 +22,11 @@ from sqlalchemy import Engine, delete, select
 
 from ledger.pricing.files import book
 from ledger.pricing.prices import PriceBook, flat
+from ledger.reader.day_file import file_of, packed, unpacked
 from ledger.requests import queries
 from ledger.requests.answers import Breakdown
 from ledger.requests.arrays import Day, read_day
-from ledger.requests.blocks import keep_in_file
-from ledger.requests.day_file import packed, unpacked
+from ledger.requests.blocks import keep_days
 from ledger.requests.filter import RequestFilter
 from ledger.requests.limits import asking
 from ledger.requests.writes import record
@@ -65,7 +65,7 @@ def answer(
 ) -> Breakdown:
     """Of a process that has just started: by account, with durations."""
     engine = reader(sqlite_url(path))
-    keep_in_file(engine, sqlite_url(path), writes=writes)
+    keep_days(engine, lambda: file_of(sqlite_url(path), writes))
     try:
         with asking(engine) as connection:
             return queries.by(connection, where, "account_id", prices, durations=True)
