@@ -16,6 +16,7 @@ from collector.service import Service
 from ledger import process_log
 from ledger.cli.moments import moment
 from ledger.errors import LedgerError
+from settings.arguments import OneLineParser
 from settings.errors import SettingsError
 from settings.gateways import GATEWAY_NAME
 from settings.lifetime import end_with_parent, set_limits, stopping_signals
@@ -100,7 +101,7 @@ async def _until_stopped(settings: Settings) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m collector",
         description=DESCRIPTION,
         epilog=EPILOG,

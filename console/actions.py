@@ -24,23 +24,22 @@ ACTIONS: Mapping[str, Change] = {
 WORDS: Mapping[str, tuple[str, str]] = {
     "pause": (
         "Pause",
-        "Every running proxy stops sending requests to it within 2 seconds. What is under way ends as it "
-        "would have. It stays paused until somebody resumes it: no proxy does by itself.",
+        "All running proxies stop sending requests to it within 2 seconds. Requests in flight complete "
+        "normally. It stays paused until somebody resumes it.",
     ),
     "resume": (
         "Resume",
-        "Every running proxy uses it again within 2 seconds, and forgets rate limits and failures that were "
-        "noticed before.",
+        "All running proxies use it again within 2 seconds; recorded rate limits and failures are cleared.",
     ),
     "reauth": (
-        "Read its credential again",
-        "Renew the credential behind its reference first (codex login, or a new key in the file). Then every "
-        "running proxy reads it again within 2 seconds, and tries the account again; a paused one stays so.",
+        "Reload credential",
+        "Renew the credential first (codex login, or a new key in the file). All running proxies reload it "
+        "within 2 seconds and try the account again; a paused account stays paused.",
     ),
     "remove": (
         "Remove",
-        "Every running proxy stops using it within 2 seconds, and the reference to its credential is "
-        "forgotten. Its requests stay in the ledger. Adding it again brings its history back.",
+        "All running proxies stop using it within 2 seconds, and its credential reference is deleted. Its "
+        "requests stay in the ledger; adding it again restores its history.",
     ),
 }
 """What an action is called, and what will happen."""

@@ -123,7 +123,7 @@ def selection(pairs: Sequence[tuple[str, str]], now: datetime, default_zone: str
     once = {name: value for name, value in given if name in (*RANGE, *LIMITS, "text")}
     unknown = sorted({name for name, _ in given} - {*RANGE, *CONDITIONS})
     if unknown:
-        raise ChoiceError(f"{unknown[0][:40]!r} is no condition; allowed: {', '.join((*RANGE, *CONDITIONS))}")
+        raise ChoiceError(f"{unknown[0][:40]!r} is not a filter; allowed: {', '.join((*RANGE, *CONDITIONS))}")
     zone = zone_of(once.get("zone", default_zone))
     time = range_of(once.get("from", DEFAULT_FROM), once.get("to", DEFAULT_TO), now, zone)
     kept = dict.fromkeys((name, value) for name, value in given if name not in RANGE)

@@ -16,9 +16,9 @@ from dashboards.delivery.commands import TOKEN, URL, rule_config
 from dashboards.errors import DashboardError, TimeError
 from dashboards.preview.grafana_time import View
 from dashboards.preview.source import fetch
-from prometheus.cli import OneLineParser
 from prometheus.errors import WatchroomError as PrometheusError
 from prometheus.http_api import checked
+from settings.arguments import OneLineParser
 from settings.errors import SettingsError
 
 BUILD = """\

@@ -23,6 +23,7 @@ from exporter.stores import source
 from ledger import process_log
 from ledger.errors import LedgerError
 from serving.service import listening
+from settings.arguments import OneLineParser
 from settings.errors import SettingsError
 from settings.lifetime import end_with_parent, set_limits, stopping_signals
 from settings.load import load
@@ -123,7 +124,7 @@ def _print(scraper: Scraper) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m exporter",
         description=DESCRIPTION,
         epilog=EPILOG,

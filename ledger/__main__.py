@@ -45,7 +45,7 @@ DONE = {
     "add": "added",
     "pause": "paused",
     "resume": "resumed",
-    "reauth": "its credential is read again",
+    "reauth": "credential reloaded",
     "remove": "removed",
 }
 
@@ -106,10 +106,10 @@ def _apply(settings: Settings) -> str:
     book = current_book(settings.pricing.models)
     url = ledger_url(settings.storage.database_url, settings.storage.database_path)
     if not is_there(url):
-        return "there is no ledger yet; a proxy that starts takes these prices"
+        return "no ledger yet; the proxy applies these prices when it starts"
     with _ledger(settings) as connection:
         changed = replace_prices(connection, book.prices, settings.pricing.currency)
-    return "the ledger has them; what runs follows within seconds" if changed else "the ledger had them"
+    return "applied; running services follow within seconds" if changed else "already applied"
 
 
 def _book(settings: Settings) -> PriceBook:
@@ -144,7 +144,7 @@ def _history(settings: Settings, asked: argparse.Namespace) -> str:
     with _ledger(settings) as connection:
         entries = audit.entries(connection, asked.id, most=asked.most)
     if asked.id and not entries:
-        raise UnknownAccount(asked.id, "no such account, and never was")
+        raise UnknownAccount(asked.id, "no such account, now or earlier")
     return history_table(entries)
 
 
@@ -164,7 +164,7 @@ def _change(settings: Settings, asked: argparse.Namespace, now: datetime) -> Non
     except UnknownAccount as error:
         if asked.id not in settings.accounts:
             raise
-        later = "it is defined in the configuration file; the ledger has it from the proxy's next start on"
+        later = "it is defined in the configuration file; the proxy adds it when it starts"
         raise UnknownAccount(asked.id, later) from error
 
 

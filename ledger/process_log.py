@@ -6,7 +6,7 @@ import logging
 
 from ledger.privacy import without_likely
 
-FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+FORMAT = "%(asctime)s %(levelname)s [%(name)s] %(message)s"
 MAX_LINE = 16 * 1024
 """Characters of one record that are kept, its traceback included."""
 

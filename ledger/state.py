@@ -24,7 +24,7 @@ def is_there(url: URL) -> bool:
 
 def missing(url: URL) -> StoreUnavailable:
     """What is said of a ledger that is not there."""
-    return StoreUnavailable(f"there is no ledger {name_of(url)} yet: it is made when the proxy starts")
+    return StoreUnavailable(f"no ledger at {name_of(url)} yet; the proxy creates it when it starts")
 
 
 def check(connection: Connection, url: URL) -> None:
@@ -33,23 +33,22 @@ def check(connection: Connection, url: URL) -> None:
     name, newest = f"the ledger {name_of(url)}", max(revisions())
     found = revision(connection)
     if found is None:
-        raise StoreUnavailable(f"{name} is empty: its tables are made when the proxy starts")
+        raise StoreUnavailable(f"{name} is empty; the proxy creates its tables when it starts")
     if found not in revisions():
         raise newer(name, found)
     if found != newest:
         raise StoreUnavailable(
-            f"{name} is of an earlier version (schema {found}, this is {newest}): the proxy brings it up to "
-            "date when it starts"
+            f"{name} has an older schema ({found}, current: {newest}); start the proxy or run "
+            "python -m ledger migrate to upgrade it"
         )
     if exists(connection, "request_logs_before"):
-        raise StoreUnavailable(f"{name} is being brought up to date: figures are shown when that is done")
+        raise StoreUnavailable(f"{name} is being migrated; try again when that is done")
 
 
 def newer(name: str, schema: str) -> StoreError:
     """What is said of a ledger that a newer version has written."""
     return StoreError(
-        f"{name} was written by a newer version of Quotascope (schema {schema}, this is {max(revisions())}): "
-        "update Quotascope here"
+        f"{name} has a newer schema ({schema}, supported: {max(revisions())}); upgrade Quotascope"
     )
 
 

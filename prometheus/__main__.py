@@ -7,9 +7,9 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from prometheus import build_command
-from prometheus.cli import OneLineParser
 from prometheus.errors import WatchroomError
 from prometheus.lint import command as lint_command
+from settings.arguments import OneLineParser
 from settings.errors import SettingsError
 
 

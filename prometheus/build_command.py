@@ -12,12 +12,12 @@ from metrics import exporter as exporter_metrics
 from metrics import proxy as proxy_metrics
 from metrics.family import MetricFamily
 from prometheus.build import SCRAPE_FILE, Wanted, files, installed, manifests, targets, write
-from prometheus.cli import OneLineParser
 from prometheus.config import RuleConfig
 from prometheus.errors import ConfigError
 from prometheus.relabel import Relabel, cap_label, drop_label, drop_model
 from prometheus.remote_write import RemoteWrite
 from prometheus.scrape import NATIVE_HISTOGRAMS, START_TIMESTAMPS
+from settings.arguments import OneLineParser
 from settings.load import load
 
 DESCRIPTION = """\

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from prometheus.cli import OneLineParser
 from prometheus.errors import WatchroomError
 from provisioning.build import Values, files, write
+from settings.arguments import OneLineParser
 from settings.errors import SettingsError
 from settings.load import load
 

@@ -17,6 +17,7 @@ from ledger.errors import LedgerError, StoreUnavailable
 from proxy.errors import AddressTaken, BodyLogError, CredentialError
 from proxy.service import serving
 from proxy.workers import WORKER, supervise
+from settings.arguments import OneLineParser
 from settings.errors import SettingsError
 from settings.lifetime import end_with_parent, set_limits, stopping_signals
 from settings.load import load
@@ -25,7 +26,7 @@ from settings.model import Settings, split_address
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
+    made = OneLineParser(
         prog="python -m proxy",
         description="Forward LLM requests to the upstream and meter each of them into the ledger.",
         epilog="Then point a client here: export OPENAI_BASE_URL=http://127.0.0.1:8787/v1. "

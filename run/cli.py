@@ -7,13 +7,13 @@ import os
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import NoReturn
 
 from run.demo import demo, plan
 from run.demo_folder import DemoFolder
 from run.errors import RunError
 from run.signals import run_until_signal
 from run.up import up
+from settings.arguments import OneLineParser
 from settings.errors import SettingsError
 from settings.load import load
 
@@ -41,15 +41,8 @@ def _work(options: argparse.Namespace) -> Coroutine[object, object, None]:
     return demo(ready, os.environ)
 
 
-class _OneLineParser(argparse.ArgumentParser):
-    """argparse, without the usage text before each complaint; the exit code is 2."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _OneLineParser(
+    parser = OneLineParser(
         prog="python -m run",
         description="Start the services as child processes, and end them together.",
         epilog=EXIT_CODES,

@@ -26,10 +26,11 @@ ZONE = "Europe/Berlin"
 """Whose working hours history and live traffic follow."""
 
 PURPOSES = {
-    "history": "inventing requests",
+    "history": "generating requests",
     "rules": "writing rules and alerts",
     "dashboards": "writing dashboards",
-    "promtool": "filling Prometheus",
+    "promtool": "loading the history into Prometheus",
+    "backfill": "computing recording rules over the history",
 }
 
 HISTORY_INTERVAL_SECONDS = 120
@@ -101,7 +102,7 @@ async def demo(plan: Demo, environ: Mapping[str, str]) -> None:
     settings = make_folder(plan)
     # The demo has its own settings: the caller's ledger and key must not get in by the environment.
     environ = {name: value for name, value in environ.items() if name not in ENVIRONMENT}
-    say(f"making {plan.days} days of history in {plan.folder.root}; this takes a minute or two")
+    say(f"generating {plan.days} days of history in {plan.folder.root}; this takes one to three minutes")
     await _step_by_step(tuple(preparations(plan)), environ)
     plan.folder.history.unlink(missing_ok=True)  # a gigabyte that nobody reads again
     async with together(environ, limits(settings)) as crew:

@@ -47,7 +47,7 @@ def record(binaries: Prometheus, url: str, rules: Path, days: int, data: Path, l
     command: tuple[str, ...] = (binaries.promtool, "tsdb", "create-blocks-from", "rules", "--quiet")
     command += (f"--url={url}", f"--start={start.isoformat()}", f"--end={now.isoformat()}")
     command += (f"--max-block-duration={BLOCK_HOURS}h",)
-    return Program("promtool", (*command, f"--output-dir={data}", str(rules)), log=logs / "promtool.log")
+    return Program("backfill", (*command, f"--output-dir={data}", str(rules)), log=logs / "promtool.log")
 
 
 def block_start(moment: datetime) -> datetime:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from prometheus.cli import OneLineParser
 from prometheus.errors import ApiError
 from runbooks import grafana_password
 from runbooks.cleanup import command as cleanup
 from runbooks.errors import TaskError
+from settings.arguments import OneLineParser
 
 
 def main(argv: Sequence[str] | None = None) -> int:

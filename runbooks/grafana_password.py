@@ -12,8 +12,8 @@ import subprocess
 from collections.abc import Sequence
 from typing import TextIO
 
-from prometheus.cli import OneLineParser
 from runbooks.errors import ContainerError
+from settings.arguments import OneLineParser
 
 CONTAINER = "codex-lb-grafana-1"
 TIMEOUT_SECONDS = 60

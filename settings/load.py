@@ -7,6 +7,7 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
 
@@ -45,11 +46,24 @@ _SECRET = (
 )  # a key may stand there by mistake
 
 _PLAIN: Mapping[str, str] = {
-    "model_type": "allowed: a table",
-    "too_short": "allowed: 8 characters or more",
-    "tuple_type": "allowed: an array",
+    **dict.fromkeys(("model_type", "dict_type"), "a table"),
+    "too_short": "8 characters or more",
+    "tuple_type": "an array",
+    "string_type": "text in quotes",
+    **dict.fromkeys(("path_type", "path_type_str"), "a path in quotes"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing", "decimal_type", "decimal_parsing"), "a number"),
+    "finite_number": "a finite number",
+    "greater_than_equal": "{ge} or more",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "{le} or less",
+    "less_than": "less than {lt}",
+    "literal_error": "{expected}",
+    "string_too_short": "{min_length} or more characters",
+    "string_too_long": "at most {max_length} characters",
 }
-"""Types of pydantic's errors whose own words speak of Python instead of the file."""
+"""What is allowed, by the type of pydantic's error; its own words speak of Python instead of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +121,8 @@ def _document(
     document = _read(path or DEFAULT_FILE, required=path is not None)
     if "openai_api_key" in document:
         raise SettingsError(
-            "openai_api_key: not a key of the file; no secret is kept in it. Set OPENAI_API_KEY"
+            "openai_api_key: not allowed in the file, which holds no secrets; "
+            "set the environment variable OPENAI_API_KEY"
         )
     origin: dict[tuple[str, ...], str] = {(): str(path or DEFAULT_FILE)}
     _rename(document, origin[()])
@@ -144,8 +159,10 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
                 f"{path}: no such file; leave out --config to run with the defaults"
             ) from error
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read: {error}") from error
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: cannot be read: not UTF-8 at byte {error.start}") from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: not valid TOML: {error}") from error
 
@@ -163,7 +180,8 @@ def _rename(document: dict[str, Any], file: str) -> None:
             )
         _put(document, new, table.pop(old[-1]))
         print(
-            f"{file}: {_dotted(old)} is now called {_dotted(new)}; the old name goes with the next release",
+            f"{file}: {_dotted(old)} is now called {_dotted(new)}; "
+            "the old name will be removed in the next release",
             file=sys.stderr,
         )
 
@@ -183,14 +201,23 @@ def _line(error: dict[str, Any], origin: Mapping[tuple[str, ...], str]) -> str:
     where = f"{origin.get(key, origin[()])}: {_dotted(key)}" if key else origin[()]
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        return f"{where}: unknown key; allowed here: {', '.join(_known(key[:-1]))}"
+        known = _known(key[:-1])
+        near = get_close_matches(key[-1], known, n=1, cutoff=0.68)
+        hint = f"did you mean {near[0]}? " if near else ""
+        return f"{where}: unknown key; {hint}allowed here: {', '.join(known)}"
     if not key:
         return f"{where}: {message}"
     if key[-1] == "[key]":  # pydantic's word for a name that the file chose
         return f"{origin[()]}: [{_dotted(key[:-2])}.NAME]: NAME = {error['input']!r}: {message}"
     if error["type"] == "missing":
-        return f"{where}: missing; it is needed here"
-    return f"{where} = {_shown(key, error['input'])}: {_PLAIN.get(error['type'], message)}"
+        return f"{where}: missing; it is required"
+    plain = _PLAIN.get(error["type"])
+    limits = {
+        name: int(limit) if isinstance(limit, float) and limit.is_integer() else limit
+        for name, limit in error.get("ctx", {}).items()
+    }
+    allowed = f"allowed: {plain.format_map(limits)}" if plain else message
+    return f"{where} = {_shown(key, error['input'])}: {allowed}"
 
 
 def _dotted(key: tuple[str, ...]) -> str:

@@ -23,6 +23,7 @@ from console.terminal.once import answer
 from console.terminal.words import signs
 from ledger.errors import LedgerError, UnknownAccount
 from ledger.pricing.prices import PriceBook
+from settings.arguments import OneLineParser
 from settings.errors import SettingsError
 from settings.load import Brief, brief
 
@@ -118,10 +119,8 @@ def _failed(problem: str, asked: argparse.Namespace) -> int:
     return UNKNOWN
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(UNKNOWN, f"{self.prog}: {message}\n")  # 2 would say that a window is full
+class _Parser(OneLineParser):
+    exit_code = UNKNOWN  # 2 would say that a window is full
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,6 +14,7 @@ from console.terminal.source import Source
 from console.terminal.view import Look
 from console.terminal.words import signs
 from ledger.errors import LedgerError
+from settings.arguments import OneLineParser
 from settings.errors import SettingsError
 from settings.load import load
 
@@ -46,7 +47,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m console top",
         description="Periods, usage windows and requests as they come; ? shows the keys.",
         epilog=EPILOG,

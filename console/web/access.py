@@ -122,7 +122,7 @@ class Access:
             raise PageError(401, "log in first")
         if is_navigation(request) and request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
             headers = {"Refresh": f"0;url={request.path_qs}"}
-            return web.Response(text="One moment ...\n", headers=headers)
+            return web.Response(text="Redirecting ...\n", headers=headers)
         raise web.HTTPSeeOther(f"/login?next={quote(request.path_qs, safe='')}")
 
     def _named_by_proxy(self, request: web.Request, header: str) -> Visitor | None:

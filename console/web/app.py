@@ -94,13 +94,13 @@ HEADERS = {
 }
 
 TITLES = {
-    400: "This cannot be asked",
-    401: "Log in first",
+    400: "Bad request",
+    401: "Login required",
     403: "Not allowed",
-    404: "There is no such page",
-    405: "Not this way",
-    413: "Too much",
-    503: "Not now",
+    404: "Page not found",
+    405: "Method not allowed",
+    413: "Request too large",
+    503: "Temporarily unavailable",
 }
 
 
@@ -185,7 +185,7 @@ class _Answers:
             raise
         except Exception:
             log.exception("a page failed")
-            response = self._problem(request, 500, "This failed unexpectedly; the log says why.")
+            response = self._problem(request, 500, "Unexpected error; see the log of the console.")
         return response
 
     def _problem(self, request: web.Request, status: int, problem: str) -> web.Response:
@@ -195,7 +195,7 @@ class _Answers:
             "HX-Request"
         )
         if known and wants_page:
-            title = TITLES.get(status, "This did not work")
+            title = TITLES.get(status, "Request failed")
             values = {"title": title, "problem": problem}
             return self._context.pages.page(request, "error.html", status=status, **values)
         return web.Response(status=status, text=f"{problem}\n")

@@ -17,32 +17,33 @@ from console.web.passwords import hashed
 from ledger import process_log
 from ledger.errors import LedgerError
 from serving.service import listening
+from settings.arguments import OneLineParser
 from settings.errors import SettingsError
 from settings.lifetime import end_with_parent, set_limits, stopping_signals
 from settings.load import load
 from settings.model import Settings, split_address
 
 DESCRIPTION = """\
-The monitoring page: find the failing account, key or model in a minute, and act. The same in a terminal:
+Serve the monitoring page: find the failing account, key or model, and act on it. In a terminal:
 
-  python -m console top       a screen that follows
-  python -m console status    once, for a person, a status line or a program
+  python -m console top       full-screen, live
+  python -m console status    printed once, also as a status line or JSON
 
-  /               requests: summary, what failures concentrate on, accounts, keys, models, live rows
-  /accounts       windows, spend, what to do; pause, resume, sign in again, remove, add
-  /keys  /prices  spend against budgets; prices in force, and those that are missing
-  /export.jsonl   /export.csv    the requests of any query string of the page
-  /health         is it empty? tried out live; /health/checks as JSON
-  /healthz        200 while the process runs
+  /               requests: summary, failures, accounts, keys, models, live list
+  /accounts       quota windows, spend, suggestions; pause, resume, reauth, remove, add
+  /keys  /prices  spend against budgets; prices in force and missing ones
+  /export.jsonl   /export.csv    the requests of a page, by the same query string
+  /health         live checks; /health/checks as JSON
+  /healthz        200 while the process is running
 """
 
 EPILOG = """\
 examples:
   python -m console                                     listens on 127.0.0.1:8788, reads usage.db
   python -m console --config /etc/codex-usage.toml
-  python -m console --hash-password                     asks for a password, prints what the file keeps of it
+  python -m console --hash-password                     prompts for a password and prints its hash
 
-exit codes: 0 ended by SIGTERM or Ctrl-C; 2 bad configuration, or the address cannot be listened on
+exit codes: 0 stopped by SIGTERM or Ctrl-C; 2 bad configuration, or cannot listen on the address
 """
 
 
@@ -91,14 +92,19 @@ def _password() -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m console",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--config", metavar="FILE", type=Path, help="TOML file; without it codex-usage.toml, if there is one"
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="configuration file (default: codex-usage.toml, if it exists)",
     )
-    parser.add_argument("--hash-password", action="store_true", help="print the hash of a password and end")
+    parser.add_argument(
+        "--hash-password", action="store_true", help="prompt for a password, print its hash and exit"
+    )
     return parser

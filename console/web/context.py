@@ -46,13 +46,15 @@ class Context:
         try:
             return await made()
         except TooSlow as error:
-            hint = "The other parts of this page are right; a shorter time is faster."
+            hint = "The rest of this page is correct; a shorter time range is faster."
             return self._problem(request, title, str(error), hint)
         except LedgerError as error:
-            return self._problem(request, title, str(error), "See /health for what to look at.")
+            return self._problem(request, title, str(error), "See /health for details.")
         except Exception:
             log.exception("a part of a page failed")
-            return self._problem(request, title, "This part failed unexpectedly; the log says why.", "")
+            return self._problem(
+                request, title, "Unexpected error in this part; see the log of the console.", ""
+            )
 
     def _problem(self, request: web.Request, title: str, problem: str, hint: str) -> str:
         return self.pages.fragment(request, "part_problem.html", title=title, problem=problem, hint=hint)

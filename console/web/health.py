@@ -137,56 +137,52 @@ async def _targets(session: aiohttp.ClientSession, base: str) -> dict[str, str] 
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         return f"{base} does not answer ({type(error).__name__})"
     except (KeyError, TypeError, ValueError):
-        return f"{base} does not answer as a Prometheus does"
+        return f"{base} is not a Prometheus server"
 
 
 def _ledger_check(ledger: Ledger, stored: Stored | LedgerError) -> Check:
-    name, title = "ledger_written", "The ledger is written"
+    name, title = "ledger_written", "Ledger receives requests"
     if not ledger.exists:
-        fix = "Start the proxy (./dev -s up): it makes the ledger. Or point [storage] at the one it writes."
-        return Check(name, title, "failed", f"There is no ledger at {ledger.url.database}", fix)
+        fix = "Start the proxy (./dev -s up): it creates the ledger. Or point [storage] at an existing one."
+        return Check(name, title, "failed", f"No ledger at {ledger.url.database}", fix)
     if isinstance(stored, LedgerError):
-        return Check(name, title, "failed", str(stored), "Look at the message; the proxy's log says more.")
+        return Check(name, title, "failed", str(stored), "See the proxy's log for details.")
     if stored.newest is None:
         fix = "Send one request through the proxy; it is stored within a second."
-        return Check(name, title, "warning", "The ledger is there, and holds no request", fix)
-    return Check(name, title, "ok", f"The newest request ended {f.ago(stored.newest, datetime.now(UTC))}")
+        return Check(name, title, "warning", "The ledger is empty", fix)
+    return Check(name, title, "ok", f"Newest request {f.ago(stored.newest, datetime.now(UTC))}")
 
 
 def _proxy_check(settings: Settings, problem: str, stored: Stored | LedgerError, now: datetime) -> Check:
-    name, title = "traffic_reaches_proxy", "Traffic reaches the proxy"
+    name, title = "traffic_reaches_proxy", "Proxy receives traffic"
     base = _local(settings.server.listen_addr) + settings.server.public_base_path
-    use = f"Point clients at it: export OPENAI_BASE_URL={base}"
+    use = f"Point your client to it: export OPENAI_BASE_URL={base}"
     if problem:
         return Check(name, title, "failed", problem, "Start it: ./dev -s up, or python -m proxy")
     newest = stored.proxied if isinstance(stored, Stored) else None
     if newest is None:
-        return Check(name, title, "warning", "The proxy runs, and no request has come through it", use)
+        return Check(name, title, "warning", "The proxy is running but has not received any requests", use)
     if now - newest > QUIET:
-        return Check(
-            name, title, "warning", f"The proxy runs; its last request ended {f.ago(newest, now)}", use
-        )
-    return Check(name, title, "ok", f"The proxy runs; its last request ended {f.ago(newest, now)}")
+        return Check(name, title, "warning", f"Running; last request {f.ago(newest, now)}", use)
+    return Check(name, title, "ok", f"Running; last request {f.ago(newest, now)}")
 
 
 def _exporter_check(settings: Settings, problem: str) -> Check:
-    name, title = "exporter_runs", "The exporter reads the ledger"
+    name, title = "exporter_runs", "Exporter is running"
     if problem:
         return Check(name, title, "failed", problem, "Start it: ./dev -s up, or python -m exporter")
-    return Check(name, title, "ok", f"It answers on {settings.exporter.listen_addr}")
+    return Check(name, title, "ok", f"Listening on {settings.exporter.listen_addr}")
 
 
 def _prometheus_check(settings: Settings, scraped: dict[str, str] | str) -> Check:
-    name, title = "prometheus_scrapes", "Prometheus sees both"
+    name, title = "prometheus_scrapes", "Prometheus scrapes proxy and exporter"
     if isinstance(scraped, str):
-        fix = "This page does without; Grafana does not. Start Prometheus, or set console.prometheus_url."
+        fix = "Needed for Grafana, not for this page. Start Prometheus, or set console.prometheus_url."
         return Check(name, title, "warning", scraped, fix)
     jobs = (settings.rules.proxy_job, settings.rules.exporter_job)
     down = [f"{job} is {scraped.get(job, 'not scraped')}" for job in jobs if scraped.get(job) != "up"]
     if down:
-        fix = (
-            "Build its configuration again: ./dev -s build, and reload Prometheus. See /runbooks/scrape-lost"
-        )
+        fix = "Rebuild its configuration (./dev -s build) and reload Prometheus. See /runbooks/scrape-lost"
         return Check(name, title, "failed", "; ".join(down), fix)
     return Check(name, title, "ok", f"{' and '.join(jobs)} are up")
 
@@ -196,10 +192,10 @@ def _gateway_checks(stored: Stored, now: datetime) -> list[Check]:
         return [
             Check(
                 "collector",
-                "Other gateways publish",
+                "Collected gateways",
                 "unknown",
-                "No gateway is collected from",
-                "Only needed beside the proxy: see [collector] in docs/configuration.md.",
+                "No gateways configured",
+                "Optional: see [collector] in docs/configuration.md.",
             )
         ]
     return [check for state in stored.gateways for check in _of_gateway(state, stored, now)]
@@ -217,9 +213,9 @@ def _of_gateway(state: GatewayState, stored: Stored, now: datetime) -> list[Chec
     if lost:
         reasons = ", ".join(sorted({gap.reason.replace("_", " ") for gap in lost}))
         gaps_found = "1 gap" if len(lost) == 1 else f"{len(lost)} gaps"
-        finding = f"{gaps_found} in the last 24 h ({reasons}): events of these times may be missing"
-        fix = "Keep the collector running, and set the queue's retention to 3600 s. What expired is lost."
-        found.append(Check("gateway_gaps", f"{f.text(name, 40)}: nothing lost", "warning", finding, fix))
+        finding = f"{gaps_found} in the last 24 h ({reasons}): events in these intervals may be missing"
+        fix = "Keep the collector running, and set the queue's retention to 3600 s. Expired events are lost."
+        found.append(Check("gateway_gaps", f"{f.text(name, 40)}: completeness", "warning", finding, fix))
     return found
 
 
@@ -230,22 +226,22 @@ def _result(check: GatewayCheck) -> Result:
 
 
 _FIXES = {
-    "retention": "Set redis-usage-queue-retention-seconds to 3600, the most it takes.",
-    "second_consumer": "Let one collector alone consume the queue: two that ask for it split the data.",
-    "inbox": "Make room on the disk of collector.inbox_path, or let the collector write there.",
+    "retention": "Set redis-usage-queue-retention-seconds to 3600, its maximum.",
+    "second_consumer": "Run only one consumer per queue; two consumers split the data.",
+    "inbox": "Free disk space at collector.inbox_path, or make it writable for the collector.",
 }
 _STATE_FIXES = {
-    "unreachable": "Look at the gateway's address in [collector], and whether it runs.",
-    "not_redis": "Connect directly to the gateway's port 8317: RESP passes no HTTP reverse proxy. "
+    "unreachable": "Check the gateway's address in [collector], and that it is running.",
+    "not_redis": "Connect directly to the gateway's port 8317: RESP cannot pass an HTTP reverse proxy. "
     'Or set transport = "http".',
-    "refused": "Set the management key; after five wrong ones the gateway bans this address for 30 minutes.",
-    "waiting": "Set the right management key and wait: it is tried once a minute, so that nobody is banned.",
-    "banned": "Set the right management key, and wait for the end of the ban or restart the gateway.",
-    "no_key": "Set the variable, or write the file, that the key of this gateway in [collector] names.",
+    "refused": "Set the management key; after five failed attempts the gateway bans this host for 30 minutes.",
+    "waiting": "Set the correct management key; it is retried once a minute to avoid a ban.",
+    "banned": "Set the correct management key, then wait for the ban to expire or restart the gateway.",
+    "no_key": "Provide the environment variable or file that this gateway's key in [collector] refers to.",
     "home": "Collect from the Home that governs this node.",
     "management_off": "Set remote-management.secret-key in the gateway's configuration (and allow-remote, "
     "where the collector runs on another machine).",
-    "too_old": "Update the gateway: its queue came with 6.10.8, 7.1.39 is recommended.",
+    "too_old": "Upgrade the gateway: the queue needs 6.10.8 or later, 7.1.39 is recommended.",
     "publishing_off": "Set usage-statistics-enabled: true in the gateway's configuration.",
     "stopped": "Start the collector: python -m collector",
 }
@@ -253,45 +249,43 @@ _STATE_FIXES = {
 
 
 def _fix(check: str, state: str) -> str:
-    return _FIXES.get(check) or _STATE_FIXES.get(state, "It is being tried; look again in a minute.")
+    return _FIXES.get(check) or _STATE_FIXES.get(state, "Check in progress; reload in a minute.")
 
 
 def _collector_check(state: GatewayState, now: datetime) -> Check:
-    title = f"{f.text(state.name, 40)}: the collector is connected"
+    title = f"{f.text(state.name, 40)}: collector connected"
     last = f"last event {f.ago(state.last_event_at, now)}"
     if now - state.updated_at > COLLECTOR_GONE:
-        finding = f"The collector last said something {f.ago(state.updated_at, now)}; {last}"
+        finding = f"The collector last reported {f.ago(state.updated_at, now)}; {last}"
         return Check("collector_connected", title, "failed", finding, "Start it: python -m collector")
     if state.problem or state.state != "collecting":
         finding = f"{f.text(state.state, 40)}: {f.failure(state.problem)}; {last}"
         fix = _STATE_FIXES.get(state.state, "See the checks of this gateway below.")
         return Check("collector_connected", title, "failed", finding, fix)
-    return Check("collector_connected", title, "ok", f"By {state.transport}; {last}")
+    return Check("collector_connected", title, "ok", f"Connected via {state.transport}; {last}")
 
 
 def _range_check(stored: Stored, chosen: Selection, now: datetime) -> Check:
-    name, title = "range_and_filters", "The time and the conditions"
+    name, title = "range_and_filters", "Time range and filters"
     if stored.in_range:
-        return Check(name, title, "ok", f"{f.number(stored.in_range)} requests meet them")
+        return Check(name, title, "ok", f"{f.number(stored.in_range)} matching requests")
     if stored.without_conditions:
         finding = (
-            f"{f.number(stored.without_conditions)} requests in this time, and none meets the conditions"
+            f"{f.number(stored.without_conditions)} requests in this time range, none matches the filters"
         )
-        return Check(
-            name, title, "failed", finding, "Take conditions away.", f"/{chosen.cleared}", "Clear all"
-        )
+        return Check(name, title, "failed", finding, "Remove filters.", f"/{chosen.cleared}", "Clear all")
     if stored.newest is None:
-        return Check(name, title, "unknown", "There is no request at all")
-    finding = f"Nothing in this time; the newest request ended {f.ago(stored.newest, now)}"
+        return Check(name, title, "unknown", "The ledger has no requests")
+    finding = f"No requests in this time range; the newest was {f.ago(stored.newest, now)}"
     longer = chosen.over("now-90d", "now")
-    return Check(name, title, "failed", finding, "Choose a longer time.", f"/{longer}", "90 days")
+    return Check(name, title, "failed", finding, "Choose a longer time range.", f"/{longer}", "90 days")
 
 
 def _zone_check(chosen: Selection | None, now: datetime) -> Check:
     zone = chosen.range.zone if chosen else None
     shown = f.moment(now, zone) if zone else f.iso(now)
-    finding = f"It is {shown} here ({zone.key if zone else 'UTC'}); times are shown in this zone"
-    return Check("zone", "Zone and clock", "ok", finding)
+    finding = f"{shown}; times are shown in {zone.key if zone else 'UTC'}"
+    return Check("zone", "Time zone and clock", "ok", finding)
 
 
 def _local(address: str) -> str:

@@ -244,7 +244,7 @@ def next_steps(
     accounts_of += [v for v in chosen.values("account_id") if v not in accounts_of]
     steps += [
         Step(
-            "Windows, last error; pause it, or sign in again",
+            "Windows, last error, pause or reauth",
             _account(name),
             f"Account {f.text(name, 40)}",
         )
@@ -258,7 +258,7 @@ def next_steps(
     ]
     classes = {one.value for one in found if one.dimension in ("error_code", "error_class")}
     if (classes & AUTH or {"401", "403", "429"} & {str(o.value) for o in found}) and not accounts_of:
-        steps.append(Step("Failures of login or quota", "/accounts#queue", "Action queue"))
+        steps.append(Step("Login and quota failures", "/accounts#queue", "Action queue"))
     if sums.unpriced:
         steps.append(
             Step(f"{f.counted(sums.unpriced, 'request')} without a price", "/prices#unpriced", "Price to add")
@@ -266,7 +266,7 @@ def next_steps(
     address = chosen.grafana(grafana, "quotascope-overview", {"model": "model", "api": "api"})
     if sums.usd:
         steps.append(Step("Cost by day and model", f"{address}&viewPanel={COST_PANEL}", "Cost in Grafana"))
-    steps.append(Step("Trends of the same time", address, "Trends in Grafana"))
+    steps.append(Step("Trends for the same time range", address, "Trends in Grafana"))
     return tuple(steps)
 
 

@@ -28,10 +28,10 @@ LABELS = {
     "streamed": "Streamed",
     "cache": "Cache",
     "unusual_status": "Unusual status",
-    "min_latency_ms": "Latency from, ms",
-    "max_latency_ms": "Latency to, ms",
-    "min_first_token_ms": "First token from, ms",
-    "max_first_token_ms": "First token to, ms",
+    "min_latency_ms": "Min. latency, ms",
+    "max_latency_ms": "Max. latency, ms",
+    "min_first_token_ms": "Min. time to first token, ms",
+    "max_first_token_ms": "Max. time to first token, ms",
     "text": "Search",
 }
 
@@ -47,7 +47,7 @@ def _field(name: str, kind: str | tuple[tuple[str, str], ...] = "list") -> Field
 FIELDS: tuple[Field, ...] = (
     _field("status", (("success", "success"), ("error", "failed"), ("cancelled", "cancelled"))),
     _field("http_status"),
-    _field("unusual_status", (("true", "unusual codes alone"),)),
+    _field("unusual_status", (("true", "unusual codes only"),)),
     _field("error_class"),
     _field("error_code"),
     _field("provider"),
@@ -70,8 +70,8 @@ FIELDS: tuple[Field, ...] = (
     _field(
         "cache",
         (
-            ("hit", "read from it"),
-            ("write", "written to it"),
+            ("hit", "read"),
+            ("write", "written"),
             ("miss", "neither"),
             ("unknown", "not reported"),
         ),

@@ -115,7 +115,7 @@ def checked(account: Description) -> Description:
     if not _ID.fullmatch(name):
         raise AccountError(name, "an id is made of letters, digits and . _ @ + -, at most 100 of them")
     if name == DEFAULT_ACCOUNT:
-        raise AccountError(name, "this id is kept for requests that no account takes; choose another")
+        raise AccountError(name, "this id is reserved for requests without an account; choose another")
     if account.plan not in PLANS:
         raise AccountError(name, f"unknown plan {account.plan!r}; allowed: {', '.join(PLANS)}")
     if account.pool not in get_args(Pool):

@@ -10,12 +10,12 @@ from sqlalchemy import Connection
 from ledger.errors import LedgerError
 from ledger.requests.failure_bodies import FailureBody, of_request
 
-HELP = "what the provider answered to a request that failed, where storage.failure_bodies keeps it"
+HELP = "print the provider's response to a failed request, if storage.failure_bodies is on"
 
 
 def add_failure(sub: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    sub.add_argument("id", help="the number in the address of the request's page, or its request id")
+    sub.add_argument("id", help="the number in the URL of the request's page, or its request id")
 
 
 def failure(connection: Connection, id: str, *, kept: bool, days: float) -> str:
@@ -28,12 +28,12 @@ def failure(connection: Connection, id: str, *, kept: bool, days: float) -> str:
     found = of_request(connection, id)
     if not found:
         raise LedgerError(
-            f"{id!r}: no such request; give the number in the address of its page, or its request id"
+            f"{id!r}: no such request; allowed: the number in the URL of its page, or its request id"
         )
     if any(one.body for one in found):
         return "\n\n".join(_text(one) for one in found if one.body)
     why = f"it did not fail, or it is older than {days:g} days" if kept else "storage.failure_bodies is false"
-    raise LedgerError(f"no answer is kept of request {id}: {why}")
+    raise LedgerError(f"no response is stored for request {id}: {why}")
 
 
 def _text(one: FailureBody) -> str:

@@ -10,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 
 from ledger.cli.moments import moment
 from ledger.cli.tables import table
+from ledger.errors import LedgerError
 from ledger.pricing.cost import Part
 from ledger.pricing.explain import Breakdown, explain
 from ledger.pricing.prices import DAWN, Price, PriceBook
@@ -18,20 +19,22 @@ from ledger.values import Usage, billed_tier
 MAX_COUNT = 10**12
 _HEAD = ("KIND", "COUNT", "RATE", "FOR", "USD")
 _COUNTS = {
-    "input": "input tokens, all of them",
-    "cached": "of these, read from a cache",
-    "cache-write": "of these, written to a cache for five minutes, or not told apart",
-    "cache-write-1h": "of these, written to a cache for an hour",
-    "output": "output tokens, reasoning among them",
+    "input": "all input tokens",
+    "cached": "input tokens read from a cache",
+    "cache-write": "input tokens written to a cache (5 minutes, or lifetime unknown)",
+    "cache-write-1h": "input tokens written to a cache for an hour",
+    "output": "output tokens, including reasoning",
 }
-_UNITS = "what is billed beside tokens: web_search, file_search, audio_seconds, characters or pages"
+_UNITS = "units billed besides tokens: web_search, file_search, audio_seconds, characters or pages"
 
 
 def add_price(sub: argparse.ArgumentParser) -> None:
     """The arguments of `price`."""
-    sub.add_argument("--model", required=True, help="as a request names it")
-    sub.add_argument("--provider", help="who answers (default: whoever makes the model)")
-    sub.add_argument("--at", type=moment, metavar="TIME", help="when it ended, ISO 8601 (default: now)")
+    sub.add_argument("--model", required=True, help="model name, as in a request")
+    sub.add_argument("--provider", help="provider (default: the maker of the model)")
+    sub.add_argument(
+        "--at", type=moment, metavar="TIME", help="when the request ended, ISO 8601 (default: now)"
+    )
     for name, meaning in _COUNTS.items():
         needed = name in ("input", "output")
         default = None if needed else 0
@@ -39,14 +42,21 @@ def add_price(sub: argparse.ArgumentParser) -> None:
             f"--{name}", type=_count, metavar="N", required=needed, default=default, help=meaning
         )
     sub.add_argument("--unit", type=_unit, action="append", default=[], metavar="NAME=N", help=_UNITS)
-    sub.add_argument("--tier", help="the service tier that the answer names")
-    sub.add_argument("--requested-tier", help="the service tier that was asked for")
-    sub.add_argument("--login", action="store_true", help="a ChatGPT login: the requested tier decides")
-    sub.add_argument("--json", action="store_true", help="one JSON object")
+    sub.add_argument("--tier", help="service tier in the response")
+    sub.add_argument("--requested-tier", help="service tier in the request")
+    sub.add_argument(
+        "--login", action="store_true", help="request of a ChatGPT login: the requested tier sets the price"
+    )
+    sub.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def price(book: PriceBook, asked: argparse.Namespace, now: datetime) -> str:
-    """The answer to `price`."""
+    """The answer to `price`. Raises: LedgerError for counts that contradict each other."""
+    parts = asked.cached + asked.cache_write + asked.cache_write_1h
+    if parts > asked.input:
+        raise LedgerError(
+            f"--input {asked.input}: allowed: {parts} or more, its cached and written tokens included"
+        )
     usage = Usage(
         asked.input,
         asked.output,

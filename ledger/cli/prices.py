@@ -35,7 +35,7 @@ def price_list(book: PriceBook, model: str | None, provider: str | None) -> str:
         for price in sorted(book.prices, key=lambda p: (p.provider, p.model, p.effective_from))
         if provider in (None, price.provider) and any(text in name for name in _names(price))
     ]
-    return table(_LIST_HEAD, rows) if rows else "no price of that name"
+    return table(_LIST_HEAD, rows) if rows else "no such price"
 
 
 def _names(price: Price) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ def unpriced_text(found: Sequence[Unpriced]) -> str:
     if not found:
         return f"every model of the last {UNPRICED_DAYS} days has a price"
     rows = [(r.model, r.provider or "-", f"{r.requests:,}", f"{r.last:%Y-%m-%d %H:%MZ}") for r in found]
-    head = "# into codex-usage.toml, with what your provider asks, in US dollars per million tokens:"
+    head = "# add to codex-usage.toml, with your provider's prices in US dollars per million tokens:"
     return "\n".join([table(_UNPRICED_HEAD, rows), "", head, *map(toml, found)])
 
 
@@ -131,4 +131,4 @@ def changes_text(found: Sequence[Change], source: str) -> str:
     """What newer data has otherwise, a line each."""
     if not found:
         return f"no change: the prices are those of {source}"
-    return "\n".join([*map(str, found), f"{len(found)} changes, against {source}"])
+    return "\n".join([*map(str, found), f"{len(found)} changes compared with {source}"])

@@ -12,8 +12,8 @@ from ledger.accounts.pool import Member
 from ledger.quota.samples import Told
 
 FULL = 100.0
-NO_ACCOUNTS = "no accounts: the proxy passes each caller's own credential on"
-NOT_YET = "from the proxy's next start on"
+NO_ACCOUNTS = "no accounts: the proxy forwards each caller's own credential"
+NOT_YET = "pending: added when the proxy starts"
 
 _HEAD = ("ID", "EMAIL", "PLAN", "POOL", "5 H", "WEEK", "CREDENTIAL", "STATUS")
 _HISTORY = ("TIME", "ID", "ACTION", "BY", "FROM", "TO", "REASON")
@@ -53,7 +53,7 @@ def _besides(member: Member, now: datetime) -> list[str]:
     full = ((name, told.reset_at) for name, told in windows if told and told.used_percent >= FULL)
     found = [f"{name} full{end}" for name, reset_at in full if (end := _until(reset_at, now))]
     rests = _until(max(member.wait_until, member.cooldown_until), now)
-    return [*found, f"rests{rests}"] if rests else found
+    return [*found, f"cooling down{rests}"] if rests else found
 
 
 def _until(end: float | None, now: datetime) -> str:

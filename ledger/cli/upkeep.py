@@ -25,20 +25,21 @@ from ledger.store import migrate, reader, writer
 from ledger.upkeep import checking, copies, retention, space
 from ledger.upkeep.exporting import Texts, batches
 from ledger.upkeep.formats import FORMATS
+from ledger.values import Status
 
 REPORT_SECONDS = 2.0
 NONE = "(none)"
 """Stands for requests that have no such value."""
 
 COMMANDS = {
-    "backup": "copy the ledger while it is written to, and check the copy",
-    "restore": "put a backup in the place of the ledger",
-    "check": "check the file, and all sums against the requests; --repair puts sums right",
-    "vacuum": "give the space of what is gone back to the system",
-    "prune": "forget what is older than storage.retention says; proxies do it every hour by themselves",
-    "export": "write requests as JSON lines, CSV or Parquet",
-    "stats": "show what the ledger holds, and what it takes",
-    "migrate": "bring the ledger to this version; the first start of a proxy does the same",
+    "backup": "copy the ledger, also while it is in use, and verify the copy",
+    "restore": "replace the ledger with a backup",
+    "check": "verify the file and all aggregates; --repair rebuilds wrong aggregates",
+    "vacuum": "return free space to the file system",
+    "prune": "delete data past storage.retention; running proxies do this every hour",
+    "export": "export requests as JSON lines, CSV or Parquet",
+    "stats": "show the ledger's contents and size",
+    "migrate": "migrate the ledger to this version's schema; starting a proxy does too",
 }
 
 
@@ -63,29 +64,34 @@ def add_upkeep(subjects: Any, config: Callable[[argparse.ArgumentParser], None])
     for name, help_text in COMMANDS.items():
         made[name] = subjects.add_parser(name, help=help_text, description=help_text)
         config(made[name])
-    file = "the copy (default: beside the ledger, with the time in its name)"
+    file = "the copy (default: next to the ledger, with a timestamp)"
     made["backup"].add_argument("file", nargs="?", type=Path, help=file)
-    made["restore"].add_argument("file", type=Path, help="what `backup` made")
-    kept = "where there is a ledger; it is kept under another name"
+    made["restore"].add_argument("file", type=Path, help="a copy made by `backup`")
+    kept = "replace an existing ledger, which is kept under another name"
     made["restore"].add_argument("--replace", action="store_true", help=kept)
-    made["check"].add_argument("--repair", action="store_true", help="put sums right that differ")
-    whole = "write the whole file again, as small as can be; proxies wait to write meanwhile"
+    made["check"].add_argument("--repair", action="store_true", help="rebuild aggregates that differ")
+    whole = "rewrite the whole file to its minimum size; proxies cannot write meanwhile"
     made["vacuum"].add_argument("--full", action="store_true", help=whole)
     _add_export(made["export"])
 
 
 def _add_export(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("file", nargs="?", type=Path, help="where to (default: standard output)")
-    sub.add_argument("--format", choices=sorted(FORMATS), help="default: by the file's name, else jsonl")
+    sub.add_argument("file", nargs="?", type=Path, help=".csv, .jsonl or .parquet (default: standard output)")
     sub.add_argument(
-        "--since", type=moment, help="a date or time, like 2026-08-21T12:00+02:00; UTC if not said"
+        "--format", choices=sorted(FORMATS), help="default: by the file's extension; jsonl on standard output"
     )
-    sub.add_argument("--until", type=moment, help="the same; it is not included itself")
+    sub.add_argument(
+        "--since", type=moment, help="from this time on, like 2026-08-21T12:00+02:00 (default zone: UTC)"
+    )
+    sub.add_argument("--until", type=moment, help="before this time")
     for name in DIMENSIONS:
-        help_text = f"may be given more than once; {NONE}: without one"
-        sub.add_argument(_option(name), action="append", default=[], metavar="VALUE", help=help_text)
+        choices = get_args(Status) if name == "status" else None
+        help_text = f"repeatable; {NONE} selects requests without one"
+        sub.add_argument(
+            _option(name), action="append", default=[], metavar="VALUE", choices=choices, help=help_text
+        )
     sub.add_argument("--cache", action="append", default=[], choices=get_args(CacheState))
-    sub.add_argument("--text", default="", help="contained in a model, an id, a failure ...")
+    sub.add_argument("--text", default="", help="text in a model name, an id, an error, ...")
 
 
 def run(asked: argparse.Namespace, ledger: Ledger, now: datetime) -> str:
@@ -110,7 +116,7 @@ def _backup(asked: argparse.Namespace, ledger: Ledger, now: datetime) -> str:
     copy = copies.make(
         file, asked.file or copies.default_name(file, now), _progress("copied", "MB", 1_000_000)
     )
-    return f"{copy.path}: {_described(copy)}; it was checked"
+    return f"{copy.path}: {_described(copy)}; verified"
 
 
 def _restore(asked: argparse.Namespace, ledger: Ledger, now: datetime) -> str:
@@ -124,13 +130,13 @@ def _check(asked: argparse.Namespace, ledger: Ledger, now: datetime) -> str:
     with _opened(ledger.url) as engine:
         report = checking.check(engine, mend=asked.repair, progress=_progress("checked", "hours"))
     found = [f"damaged: {problem}" for problem in report.problems]
-    found += [f"{report.lost} requests point at texts that are not there"] if report.lost else []
+    found += [f"{report.lost} requests refer to missing texts"] if report.lost else []
     wrong = [(len(report.hours), "hours"), (len(report.days), "days")]
-    done = "were put right" if report.mended else "differ from the requests: --repair puts them right"
-    found += [f"the sums of {number} {what} {done}" for number, what in wrong if number]
+    done = "were rebuilt" if report.mended else "do not match the requests: --repair rebuilds them"
+    found += [f"the aggregates of {number} {what} {done}" for number, what in wrong if number]
     if not report.sound:
         raise LedgerError("; ".join(found))
-    return "; ".join([f"{report.requests} requests and their sums are sound", *found])
+    return "; ".join([f"{report.requests} requests and their aggregates are consistent", *found])
 
 
 def _vacuum(asked: argparse.Namespace, ledger: Ledger, now: datetime) -> str:
@@ -144,7 +150,7 @@ def _vacuum(asked: argparse.Namespace, ledger: Ledger, now: datetime) -> str:
 
 def _prune(asked: argparse.Namespace, ledger: Ledger, now: datetime) -> str:
     if ledger.keep == retention.Keep():
-        return "all is kept: storage.retention says how long"
+        return "nothing to delete: storage.retention sets no limits"
     with _opened(ledger.url) as engine:
         found = retention.prune(engine, ledger.keep, now)
     return (
@@ -154,8 +160,7 @@ def _prune(asked: argparse.Namespace, ledger: Ledger, now: datetime) -> str:
 
 
 def _export(asked: argparse.Namespace, ledger: Ledger, now: datetime) -> str:
-    suffix = asked.file.suffix.lstrip(".") if asked.file else ""
-    made = FORMATS[asked.format or (suffix if suffix in FORMATS else "jsonl")]
+    made = FORMATS[asked.format or _format(asked.file)]
     given: dict[str, Any] = {name: tuple(_values(name, getattr(asked, name))) for name in DIMENSIONS}
     where = RequestFilter(asked.since, asked.until, cache=tuple(asked.cache), text=asked.text, **given)
     book, number, texts = ledger.book(), 0, Texts()
@@ -172,6 +177,15 @@ def _export(asked: argparse.Namespace, ledger: Ledger, now: datetime) -> str:
     return f"{number} requests written to {asked.file}" if asked.file else ""
 
 
+def _format(file: Path | None) -> str:
+    if file is None or file == Path(os.devnull):
+        return "jsonl"
+    suffix = file.suffix.lstrip(".").lower()
+    if suffix not in FORMATS:
+        raise LedgerError(f"{file}: unknown format; allowed: {', '.join(sorted(FORMATS))}, or give --format")
+    return suffix
+
+
 def _stats(asked: argparse.Namespace, ledger: Ledger, now: datetime) -> str:
     with _opened(ledger.url) as engine:
         found = space.stats(engine, name_of(ledger.url))
@@ -179,21 +193,20 @@ def _stats(asked: argparse.Namespace, ledger: Ledger, now: datetime) -> str:
     lines = {
         "ledger": found.where,
         "schema": found.schema,
-        "size": f"{_size(found.bytes)}, of it free {_size(found.free_bytes)}, waiting beside it "
-        f"{_size(found.wal_bytes)}",
+        "size": f"{_size(found.bytes)}, {_size(found.free_bytes)} of it free, WAL {_size(found.wal_bytes)}",
         "requests": f"{found.requests:,}" + (f", {a_request:.0f} bytes each" if a_request else ""),
-        "counted in sums": f"{found.counted:,}",
-        "sums by hour": f"{found.hours:,}",
+        "aggregated": f"{found.counted:,}",
+        "hourly aggregates": f"{found.hours:,}",
         "oldest, newest": f"{_time(found.oldest)}, {_time(found.newest)}",
-        "requests since": _time(found.requests_since, "all are kept"),
-        "sums by hour since": _time(found.hours_since, "all are kept"),
+        "requests kept since": _time(found.requests_since, "the beginning"),
+        "hours kept since": _time(found.hours_since, "the beginning"),
     }
     waiting = contents(ledger.outbox) if ledger.outbox else None
     if waiting is not None:
         lines["outbox"] = f"{waiting.waiting:,} wait in {ledger.outbox}, {_size(waiting.bytes)}"
         aside = [f"{number:,} refused: {reason}" for reason, number in sorted(waiting.refused.items())]
         lines["set aside there"] = "; ".join(aside) or "none"
-    return "\n".join(f"{name:<20}{value}" for name, value in lines.items())
+    return "\n".join(f"{name:<21}{value}" for name, value in lines.items())
 
 
 def _migrate(asked: argparse.Namespace, ledger: Ledger, now: datetime) -> str:

@@ -59,7 +59,7 @@ def make(ledger: Path, target: Path, progress: Progress = lambda done, of: None)
     Raises: StoreError, where there is such a file already, too little space, or a copy that is not sound.
     """
     if target.exists():
-        raise StoreError(f"{target} exists: give another name, or remove it")
+        raise StoreError(f"{target} already exists; choose another name")
     _room(ledger, target)
     unfinished = target.with_name(target.name + UNFINISHED)
     with _translated(f"cannot copy {ledger} to {target}"):
@@ -80,7 +80,7 @@ def restore(copy: Path, ledger: Path, *, replace: bool, now: datetime) -> tuple[
     Raises: StoreError where there is a ledger and `replace` was not said, or somebody has it open.
     """
     if ledger.exists() and not replace:
-        raise StoreError(f"the ledger {ledger} exists: --replace puts the backup in its place, and keeps it")
+        raise StoreError(f"the ledger {ledger} exists; use --replace, which keeps it under another name")
     found = checked(copy)
     _room(copy, ledger)
     incoming = ledger.with_name(ledger.name + ".restored" + UNFINISHED)
@@ -106,11 +106,11 @@ def restore(copy: Path, ledger: Path, *, replace: bool, now: datetime) -> tuple[
 def checked(path: Path) -> Copy:
     """A copy's description. Raises: StoreError unless it is a whole ledger that this version can read."""
     if not path.is_file():
-        raise StoreError(f"there is no backup {path}")
-    with _translated(f"{path} is no backup of a ledger"), closing(_open(path)) as store:
+        raise StoreError(f"{path}: no such file")
+    with _translated(f"{path} is not a backup of a ledger"), closing(_open(path)) as store:
         tables = {name for (name,) in store.execute("SELECT name FROM sqlite_master")}
         if "alembic_version" not in tables:
-            raise StoreError(f"{path} is no backup of a ledger: it has no schema of one")
+            raise StoreError(f"{path} is not a backup of a ledger: it has no schema")
         (schema,) = store.execute("SELECT version_num FROM alembic_version").fetchone()
         if schema not in revisions():
             raise newer(str(path), schema)
@@ -156,7 +156,7 @@ def _alone(ledger: Path) -> Iterator[None]:
                 store.execute("ROLLBACK")  # somebody came in between
             if monotonic() >= deadline:
                 raise StoreUnavailable(
-                    f"the ledger {ledger} is in use: end what runs on it first (./dev down)"
+                    f"the ledger {ledger} is in use: stop the proxy and whatever else uses it first"
                 )
             sleep(0.05)
         yield
@@ -167,13 +167,13 @@ def _beside_nothing(ledger: Path) -> None:
     for suffix in ("-wal", "-shm", "-journal"):
         beside = ledger.with_name(ledger.name + suffix)
         if beside.exists():
-            raise StoreError(f"{beside} belongs to a ledger that is gone: move it away first")
+            raise StoreError(f"{beside} belongs to a ledger that no longer exists; move it away first")
 
 
 def _room(source: Path, target: Path) -> None:
     wanted, free = source.stat().st_size, free_bytes(target)
     if free < wanted:
-        raise StoreError(f"{target} takes {wanted} bytes, and {free} are free")
+        raise StoreError(f"{target} needs {wanted} bytes, only {free} are free")
 
 
 def free_bytes(target: Path) -> int:

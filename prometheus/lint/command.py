@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from prometheus.cli import OneLineParser
 from prometheus.config import RuleConfig
 from prometheus.errors import SourceError
 from prometheus.lint import exposition
@@ -21,6 +20,7 @@ from prometheus.lint.report import FORMATS, LEVELS, summary
 from prometheus.lint.schema import Schema
 from prometheus.lint.sources.durations import parsed
 from prometheus.lint.sources.reading import sources
+from settings.arguments import OneLineParser
 
 DEFAULT = (Path("build/prometheus"), Path("build/dashboards"), Path("runbooks"))
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
-from prometheus.cli import OneLineParser
 from prometheus.http_api import Prometheus, checked
 from runbooks.cleanup.guard import Guard, guards, offered
 from runbooks.cleanup.series import Proof, Stock, admin_api_is_on, delete, find, prove
 from runbooks.matchers import selector
+from settings.arguments import OneLineParser
 
 DESCRIPTION = """\
 Removes series from Prometheus' history: of a model, an account, or whatever a matcher selects. Shows first

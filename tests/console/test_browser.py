@@ -234,7 +234,7 @@ def test_conversations_lead_to_their_requests_and_back(books: Books, serve: Serv
 
 def test_an_empty_ledger_says_what_to_look_at(books: Books, serve: Serve, open_page: Open) -> None:
     page = open_page(serve().url)
-    assert "Nothing to see: why?" in page.content()
+    assert "Why is there no data?" in page.content()
     found = page.locator(".checks li").all_inner_texts()
     assert any("no request" in text for text in found)
     assert any("OPENAI_BASE_URL" in text or "Start it" in text for text in found)
@@ -260,7 +260,7 @@ def test_columns_are_remembered(books: Books, serve: Serve, open_page: Open) -> 
     page = open_page(serve().url)
     page.locator("details.columns summary").click()
     page.get_by_role("checkbox", name="Session").check()
-    page.get_by_role("button", name="Show these").click()
+    page.get_by_role("button", name="Apply").click()
     page.wait_for_load_state()
     assert "conversation-1" in page.locator("#rows").inner_text()
     page.reload()

@@ -39,10 +39,10 @@ def window(used: float, reset: int | None = 3_600) -> Told:
         (member(secondary=window(100)), f"active, week full until {ONE}"),
         (member(primary=window(100)), f"active, 5 h full until {ONE}"),
         (member("paused", secondary=window(100)), f"paused, week full until {ONE}"),
-        (member(cooldown_until=EPOCH + 7_200.0), f"active, rests until {TWO}"),
+        (member(cooldown_until=EPOCH + 7_200.0), f"active, cooling down until {TWO}"),
         (
             member(secondary=window(100), primary=window(100, 7_200), cooldown_until=EPOCH + 3_600.0),
-            f"active, week full until {ONE}, 5 h full until {TWO}, rests until {ONE}",
+            f"active, week full until {ONE}, 5 h full until {TWO}, cooling down until {ONE}",
         ),
         (member(secondary=window(99.9)), "active"),
         (member(secondary=window(100, 0)), "active"),
@@ -60,7 +60,7 @@ def test_the_accounts() -> None:
     assert found.splitlines() == [
         "ID    EMAIL             PLAN  POOL    5 H  WEEK  CREDENTIAL    STATUS",
         "anna  anna@example.com  plus  full    12%  56%   env:ANNA_KEY  active",
-        "ben   -                 pro   pinned  -    -     env:BEN_KEY   from the proxy's next start on",
+        "ben   -                 pro   pinned  -    -     env:BEN_KEY   pending: added when the proxy starts",
     ]
 
 

@@ -51,7 +51,7 @@ def test_the_life_of_an_account(ask: Ask) -> None:
 
 
 def test_the_list_shows_what_is_known(ask: Ask) -> None:
-    assert ask("accounts", "list").out.startswith("no accounts: the proxy passes each caller's own")
+    assert ask("accounts", "list").out.startswith("no accounts: the proxy forwards each caller's own")
     ask(*ADD)
     head, row = ask("accounts", "list").out.splitlines()
     assert head.split()[:4] == ["ID", "EMAIL", "PLAN", "POOL"]
@@ -110,7 +110,7 @@ class TestAccountsOfTheFile:
     def test_they_are_listed(self, ask: Ask, tmp_path: Path) -> None:
         (row,) = ask("accounts", "list").out.splitlines()[1:]
         assert row.split()[:1] + row.split()[2:4] == ["tom", "pro", "full"]
-        assert row.endswith("env:TOM_KEY  from the proxy's next start on")
+        assert row.endswith("env:TOM_KEY  pending: added when the proxy starts")
         assert not (tmp_path / "usage.db").exists()
 
     def test_they_are_listed_once(self, ask: Ask, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ class TestAccountsOfTheFile:
     def test_the_ledger_has_them_later(self, ask: Ask, action: str) -> None:
         done = ask("accounts", action, "tom")
         assert done.code == 1
-        assert "configuration file; the ledger has it from the proxy's next start on" in done.err
+        assert "configuration file; the proxy adds it when it starts" in done.err
 
     def test_a_secret_that_stands_there_is_not_shown(self, ask: Ask, tmp_path: Path) -> None:
         (tmp_path / "codex-usage.toml").write_text('[accounts.tom]\ncredential = "sk-hunter2"\n')

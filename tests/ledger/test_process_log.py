@@ -34,7 +34,13 @@ def test_messages_and_tracebacks_lose_secrets(secret: str, frame: str) -> None:
 
 def test_what_it_says_stays() -> None:
     text = "account 'anna': cannot read /run/secrets/anna: No such file or directory"
-    assert WithoutSecrets(FORMAT).format(record(text)).endswith(f"ERROR aiohttp.server: {text}")
+    assert WithoutSecrets(FORMAT).format(record(text)).endswith(f"ERROR [aiohttp.server] {text}")
+
+
+@pytest.mark.parametrize("logger", ["quotascope.credentials", "aiohttp.session", "x.token", "cookie"])
+def test_the_name_of_a_logger_hides_nothing_behind_it(logger: str) -> None:
+    one = logging.LogRecord(logger, logging.WARNING, __file__, 1, "account 'anna' stays", None, None)
+    assert WithoutSecrets(FORMAT).format(one).endswith(f"WARNING [{logger}] account 'anna' stays")
 
 
 def test_a_record_has_an_end() -> None:
@@ -52,5 +58,5 @@ def test_every_service_logs_through_it(service: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert "ERROR aiohttp.server" in done.stderr
+    assert "ERROR [aiohttp.server]" in done.stderr
     assert SECRETS[0] not in done.stderr

@@ -175,7 +175,7 @@ class TestMigrations:
             migrate(ledger)
         message = str(caught.value)
         assert str(ledger.url.database) in message
-        assert "was written by a newer version of Quotascope" in message
+        assert "has a newer schema" in message
         assert "9999" in message
         assert "\n" not in message
 

@@ -64,7 +64,7 @@ def test_with_one_it_is_filled_before_it_starts(small: Callable[..., Demo]) -> N
     settings = load(demo.folder.config, {})
     assert names(preparations(demo)) == ["history", "rules", "dashboards", "promtool"]
     assert names(services(demo, settings)) == ["upstream", "proxy", "exporter", "console", "prometheus"]
-    assert names(afterwards(demo)) == ["promtool"]
+    assert names(afterwards(demo)) == ["backfill"]
     assert more_facts(demo)["prometheus"] == "http://127.0.0.1:9090"
 
 

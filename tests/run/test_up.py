@@ -153,7 +153,7 @@ def test_up_runs_all_until_a_signal(running: Running, number: signal.Signals) ->
     assert f"{running.ledger}\n" in text
     assert "# TYPE codex_lb_proxy_requests_total counter" in get(running.proxy + "/metrics")
     assert "# TYPE codex_lb_accounts_total gauge" in get(running.exporter + "/metrics")
-    assert "Nothing to see: why?" in get(running.console + "/")
+    assert "Why is there no data?" in get(running.console + "/")
     assert running.ledger.exists()
     running.process.send_signal(number)
     code, errors = running.end()

@@ -22,7 +22,7 @@ from settings.errors import SettingsError
 from settings.load import account_table
 
 FORM = ("id", "credential", "email", "plan", "pool", "upstream_base_url")
-QUEUE_WORDS = {"reauth": "needs a new credential", "remove": "is lost", "review": "look at it"}
+QUEUE_WORDS = {"reauth": "renew credential", "remove": "remove", "review": "investigate"}
 
 
 class AccountPages:

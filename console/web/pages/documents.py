@@ -35,20 +35,16 @@ class Dashboard:
 
 DASHBOARDS: tuple[Dashboard, ...] = (
     Dashboard(
-        "quotascope-overview", "Overview", "Cost, requests, errors, speed and tokens.", "overview.webp"
+        "quotascope-overview", "Overview", "Cost, requests, errors, latency and tokens.", "overview.webp"
     ),
     Dashboard(
         "quotascope-accounts", "Accounts and quota", "Quota windows, estimates and resets.", "accounts.webp"
     ),
-    Dashboard(
-        "quotascope-routing", "Routing", "How accounts are chosen, marked and tried again.", "routing.webp"
-    ),
+    Dashboard("quotascope-routing", "Routing", "Account selection, cooldowns and retries.", "routing.webp"),
     Dashboard("feejooeqieio0c", "API Key Usage", "Requests and tokens by masked key.", "api-keys.webp"),
     Dashboard("quotascope-tokens", "Token Usage Metrics", "Prompt and completion tokens.", "tokens.webp"),
-    Dashboard("quotascope-activity", "Activity by hour", "One account, hour by hour.", "activity.webp"),
-    Dashboard(
-        "quotascope-pipeline", "Pipeline health", "Scrapes, what waits, how far behind.", "pipeline.webp"
-    ),
+    Dashboard("quotascope-activity", "Activity by hour", "One account by the hour.", "activity.webp"),
+    Dashboard("quotascope-pipeline", "Pipeline health", "Scrapes, queues and lag.", "pipeline.webp"),
 )
 """The page knows them by heart: it may not import the room that builds them. A test compares."""
 

@@ -47,7 +47,7 @@ class KeyPages:
             return self._ask(request, "")
         key = self._keys.get(visitor.name)
         if key is None:
-            return self._ask(request, "This key is not in the configuration any more.")
+            return self._ask(request, "This key is no longer configured.")
         now, zone = datetime.now(UTC), self._context.pages.zone
         found = await self._context.ledger.ask(
             lambda c, book: keys.own_usage(c, book, visitor.name, key, now, zone)
@@ -65,7 +65,7 @@ class KeyPages:
         holder = holder_of_key(self._keys, str((await request.post()).get("key", "")).strip())
         if holder is None:
             access.attempts.failed(peer)
-            return self._ask(request, "This is no key of this proxy.", status=403)
+            return self._ask(request, "Unknown key.", status=403)
         response = web.HTTPSeeOther("/usage")
         access.give_cookie(response, access.sessions.begin(holder))
         return response

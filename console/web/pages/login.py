@@ -40,7 +40,7 @@ class LoginPages:
             visitor = await asyncio.to_thread(visitor_of_password, self._context.settings, password)
             if visitor is None:
                 access.attempts.failed(peer)
-                return self._ask(request, following, "This is not the password.", 403)
+                return self._ask(request, following, "Wrong password.", 403)
         response = web.HTTPSeeOther(following)
         access.sessions.end(request[COOKIE])
         access.give_cookie(response, access.sessions.begin(visitor))

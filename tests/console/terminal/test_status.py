@@ -256,16 +256,15 @@ def test_a_ledger_that_is_not_there(tmp_path: Path, status: Status) -> None:
     done = status(tmp_path / "none.db")
     assert (done.code, done.out) == (3, "")
     assert (
-        done.err
-        == f"status: there is no ledger {tmp_path / 'none.db'} yet: it is made when the proxy starts\n"
+        done.err == f"status: no ledger at {tmp_path / 'none.db'} yet; the proxy creates it when it starts\n"
     )
     assert not (tmp_path / "none.db").exists()
-    assert "there is no ledger" in parsed(status(tmp_path / "none.db", "--json").out)["error"]
+    assert "no ledger at" in parsed(status(tmp_path / "none.db", "--json").out)["error"]
 
 
 def test_a_file_without_tables(tmp_path: Path, status: Status) -> None:
     (tmp_path / "empty.db").touch()
-    assert "is empty: its tables are made when the proxy starts" in status(tmp_path / "empty.db").err
+    assert "is empty; the proxy creates its tables when it starts" in status(tmp_path / "empty.db").err
 
 
 def test_a_ledger_without_requests(books: Books, status: Status) -> None:
@@ -275,7 +274,7 @@ def test_a_ledger_without_requests(books: Books, status: Status) -> None:
 
 @pytest.mark.parametrize(
     ("version", "said"),
-    [("9999", "was written by a newer version"), ("0009", "is of an earlier version (schema 0009")],
+    [("9999", "has a newer schema"), ("0009", "has an older schema (0009")],
 )
 def test_a_ledger_of_another_version(version: str, said: str, books: Books, status: Status) -> None:
     with closing(sqlite3.connect(books.path)) as connection, connection:
@@ -287,7 +286,7 @@ def test_a_ledger_of_another_version(version: str, said: str, books: Books, stat
 def test_a_ledger_that_is_being_converted(books: Books, status: Status) -> None:
     with closing(sqlite3.connect(books.path)) as connection, connection:
         connection.execute("CREATE TABLE request_logs_before (id INTEGER PRIMARY KEY)")
-    assert "is being brought up to date" in status(books.path).err
+    assert "is being migrated" in status(books.path).err
 
 
 def test_a_ledger_that_somebody_holds(books: Books, status: Status) -> None:

@@ -392,7 +392,7 @@ async def test_help_names_every_key_and_quit_quits(books: Books, screen: Open) -
 async def test_a_ledger_that_comes_later_is_picked_up(tmp_path: Path, screen: Open) -> None:
     path = tmp_path / "later.db"
     async with screen(path) as pilot:
-        await until(pilot, lambda: "there is no ledger" in note(pilot))
+        await until(pilot, lambda: "no ledger at" in note(pilot))
         path.touch()
         await until(pilot, lambda: "is empty" in note(pilot))
         engine = migrated(path)
@@ -401,7 +401,7 @@ async def test_a_ledger_that_comes_later_is_picked_up(tmp_path: Path, screen: Op
         await shows(pilot, "1/2")
         assert "ledger" not in note(pilot)
         path.rename(tmp_path / "gone.db")
-        await until(pilot, lambda: "there is no ledger" in note(pilot))
+        await until(pilot, lambda: "no ledger at" in note(pilot))
         assert "gpt-5.4" in text(pilot)  # what was known stays in sight
         engine.dispose()
 
@@ -429,7 +429,7 @@ async def test_a_ledger_in_postgresql(postgres_url: URL, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("version", "said"), [("9999", "written by a newer version"), ("0009", "is of an earlier version")]
+    ("version", "said"), [("9999", "has a newer schema"), ("0009", "has an older schema")]
 )
 async def test_a_ledger_of_another_version_is_picked_up(
     version: str, said: str, books: Books, screen: Open

@@ -40,6 +40,12 @@ def ledger(tmp_path: Path) -> Callable[[Callable[[Any], object]], None]:
 
 
 class TestPrice:
+    def test_parts_that_are_more_than_the_input_are_refused(self, ask: Ask) -> None:
+        words = "--model gpt-5.1 --input 10 --cached 8 --cache-write 3 --output 1"
+        done = ask("price", *words.split())
+        assert done.code == 2
+        assert done.err.startswith("ledger: --input 10: allowed: 11 or more")
+
     def test_it_shows_the_parts_the_price_and_the_total(self, ask: Ask) -> None:
         words = "--model gpt-5.6-sol --at 2026-11-28 --input 18014 --cache-write 18011 --output 500"
         assert ask("price", *words.split()).out.splitlines() == [
@@ -126,7 +132,7 @@ class TestList:
         ]
 
     def test_nothing_of_that_name(self, ask: Ask) -> None:
-        assert ask("prices", "list", "nobody-knows").out == "no price of that name\n"
+        assert ask("prices", "list", "nobody-knows").out == "no such price\n"
 
 
 class TestUnpriced:
@@ -154,7 +160,7 @@ class TestUnpriced:
         assert refused.code == 2
         assert "prompt_per_1m" in refused.err  # a question mark is no price
         (tmp_path / "codex-usage.toml").write_text(pasted.replace('"?"', "1.5"))
-        assert ask("prices", "apply").out == "the ledger has them; what runs follows within seconds\n"
+        assert ask("prices", "apply").out == "applied; running services follow within seconds\n"
         assert ask("prices", "unpriced").out == "every model of the last 30 days has a price\n"
 
 
@@ -250,8 +256,8 @@ def test_the_services_never_import_the_library() -> None:
 
 
 def test_apply_hands_prices_to_the_ledger_once(ask: Ask, ledger: Any) -> None:
-    assert ask("prices", "apply").out == "there is no ledger yet; a proxy that starts takes these prices\n"
+    assert ask("prices", "apply").out == "no ledger yet; the proxy applies these prices when it starts\n"
     ledger(lambda connection: None)
-    assert ask("prices", "apply").out == "the ledger has them; what runs follows within seconds\n"
-    assert ask("prices", "apply").out == "the ledger had them\n"
+    assert ask("prices", "apply").out == "applied; running services follow within seconds\n"
+    assert ask("prices", "apply").out == "already applied\n"
     ledger(lambda connection: len(price_book(connection).prices) > 2_000 or pytest.fail("few prices"))

@@ -40,7 +40,7 @@ def change(statement: str) -> None:
 def test_without_a_ledger_each_says_so_and_makes_none(ask: Ask, command: str) -> None:
     done = ask(command)
     assert (done.code, done.out) == (2, "")
-    assert done.err == "ledger: there is no ledger usage.db yet: it is made when the proxy starts\n"
+    assert done.err == "ledger: no ledger at usage.db yet; the proxy creates it when it starts\n"
     assert not Path("usage.db").exists()
 
 
@@ -51,15 +51,15 @@ def test_backup_damage_and_restore(ask: Ask, filled: None) -> None:
     assert (refused.code, refused.out) == (2, "")
     assert "--replace" in refused.err
     assert "the ledger before it is usage.db.replaced-" in ask("restore", "copy.db", "--replace").out
-    assert "20 requests and their sums are sound" in ask("check").out
+    assert "20 requests and their aggregates are consistent" in ask("check").out
 
 
 def test_check_tells_and_mends(ask: Ask, filled: None) -> None:
     change("UPDATE request_hourly SET requests = requests + 1")
     told = ask("check")
     assert told.code == 2
-    assert "the sums of 1 hours differ from the requests: --repair puts them right" in told.err
-    assert "the sums of 1 hours were put right" in ask("check", "--repair").out
+    assert "the aggregates of 1 hours do not match the requests: --repair rebuilds them" in told.err
+    assert "the aggregates of 1 hours were rebuilt" in ask("check", "--repair").out
     assert ask("check").code == 0
 
 
@@ -74,9 +74,23 @@ def test_export_to_a_file_and_to_the_screen(ask: Ask, filled: None) -> None:
     assert "cannot write nowhere/x.csv" in ask("export", "nowhere/x.csv").err
 
 
+def test_an_export_that_would_answer_another_question_is_refused(ask: Ask, filled: None) -> None:
+    for words in (["all.xlsx"], ["all"], ["all.csv", "--status", "err"]):
+        done = ask("export", *words)
+        assert (done.code, done.out) == (2, "")
+        assert "allowed: " in done.err or "choose from" in done.err
+        assert done.err.count("\n") == 1
+        assert not Path(words[0]).exists()
+    assert ask("export", "all", "--format", "csv", "--status", "success").code == 0
+
+
 def test_stats(ask: Ask, filled: None) -> None:
     said = ask("stats").out
-    for line in ("requests            20, ", "counted in sums     20", "requests since      all are kept"):
+    for line in (
+        "requests             20, ",
+        "aggregated           20",
+        "requests kept since  the beginning",
+    ):
         assert line in said
 
 
@@ -105,13 +119,13 @@ def test_a_ledger_of_a_newer_version_is_refused_in_one_line(ask: Ask, filled: No
     for command in (["check"], ["stats"], ["export"], ["migrate"], ["backup"], ["accounts", "list"]):
         done = ask(*command)
         assert done.code == 2
-        assert "newer version of Quotascope (schema 9999" in done.err
+        assert "newer schema (9999, supported: " in done.err
         assert done.err.count("\n") == 1
 
 
 def test_a_full_disk_is_one_line(ask: Ask, filled: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copies, "free_bytes", lambda target: 7)
-    assert "and 7 are free" in ask("backup").err
+    assert "only 7 are free" in ask("backup").err
 
 
 def test_stats_shows_what_waits_in_the_outbox_and_what_is_set_aside(ask: Ask, postgres_url: URL) -> None:
@@ -125,5 +139,5 @@ def test_stats_shows_what_waits_in_the_outbox_and_what_is_set_aside(ask: Ask, po
         (first, *_) = outbox.oldest(file)
         outbox.remove(file, [first], [SetAside("events", 1, b"", "DataError (22003)")])
     said = ask("stats").out
-    assert "outbox              14 wait in outbox.db, " in said
-    assert "set aside there     1 refused: DataError (22003)" in said
+    assert "outbox               14 wait in outbox.db, " in said
+    assert "set aside there      1 refused: DataError (22003)" in said
