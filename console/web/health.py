@@ -234,7 +234,7 @@ _STATE_FIXES = {
     "unreachable": "Check the gateway's address in [collector], and that it is running.",
     "not_redis": "Connect directly to the gateway's port 8317: RESP cannot pass an HTTP reverse proxy. "
     'Or set transport = "http".',
-    "refused": "Set the management key; after five failed attempts the gateway bans this host for 30 minutes.",
+    "refused": "Set the management key; after five failed attempts it bans this host for 30 minutes.",
     "waiting": "Set the correct management key; it is retried once a minute to avoid a ban.",
     "banned": "Set the correct management key, then wait for the ban to expire or restart the gateway.",
     "no_key": "Provide the environment variable or file that this gateway's key in [collector] refers to.",

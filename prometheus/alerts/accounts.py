@@ -50,7 +50,7 @@ def accounts_deactivated(config: RuleConfig) -> Alert:
         threshold=f">= {config.deactivated_at_least}",
         lasting=config.evaluation_interval,
         severity="critical",
-        summary="A wave of accounts is lost",
+        summary="Several accounts were lost",
         description='{{ $value | printf "%.0f" }} accounts were deactivated or have to log in again, '
         f"all within {window}.",
         dashboard=links.ACCOUNTS,
@@ -65,7 +65,7 @@ def permanent_failures(config: RuleConfig) -> Alert:
         signal=total(increase_from_first(select(proxy_metrics.LB_PERMANENT), window), "code"),
         threshold="> 0",
         severity="warning",
-        summary="An account has failed for good",
+        summary="An account has failed permanently",
         description="In the last "
         f"{window} the provider answered {{{{ $labels.code }}}} "
         '{{ $value | printf "%.0f" }} times: the accounts are out of the rotation until somebody acts.',

@@ -42,7 +42,7 @@ def gateway_lost(config: RuleConfig) -> Alert:
         severity="critical",
         summary="Nothing is collected from {{ $labels.gateway }}",
         description="The collector has had no connection to {{ $labels.gateway }} for "
-        f"{duration(config.gateway_lost_for)}. The gateway forgets what it cannot hand out.",
+        f"{duration(config.gateway_lost_for)}. Events that the gateway cannot deliver are lost.",
         dashboard=links.PIPELINE,
     )
 
@@ -54,7 +54,7 @@ def inbox_waiting(config: RuleConfig) -> Alert:
         signal=f"min_over_time({select(m.PENDING)}[{duration(config.inbox_waiting_for)}])",
         threshold="> 0",
         severity="warning",
-        summary="Collected requests wait for the ledger",
+        summary="Collected requests are waiting for the ledger",
         description='At least {{ $value | printf "%.0f" }} received items of {{ $labels.instance }} have '
         f"waited for {duration(config.inbox_waiting_for)}: the ledger cannot be written. None of them is "
         "lost.",

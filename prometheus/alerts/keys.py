@@ -48,10 +48,10 @@ def budget_hit(config: RuleConfig) -> Alert:
         threshold="> 0",
         most=config.budget_alerts_at_most,
         severity="warning",
-        summary="The budget of a key is spent",
+        summary="The budget of a key is exhausted",
         description="{{ if $labels.api_key }}"
         '{{ $value | printf "%.0f" }} requests of the key {{ $labels.api_key }} were refused in the last '
-        f"{window}: its budget ({{{{ $labels.period }}}}) is spent.{{{{ else }}}}"
+        f"{window}: its budget ({{{{ $labels.period }}}}) is exhausted.{{{{ else }}}}"
         'The budgets of {{ $value | printf "%.0f" }} keys were reached in the last '
         f"{window}.{{{{ end }}}}",
         dashboard=links.API_KEYS,

@@ -34,7 +34,7 @@ def watchdog(config: RuleConfig) -> Alert:
         threshold="> 0",
         severity="none",
         summary="Alerts get through",
-        description="This alert always fires. Where it stops arriving, Prometheus, the Alertmanager or the "
+        description="This alert always fires. If it stops arriving, Prometheus, the Alertmanager or the "
         "way from it is broken, and no other alert arrives either.",
         dashboard=links.PIPELINE,
     )
@@ -69,7 +69,7 @@ def collector_failing(config: RuleConfig) -> Alert:
         severity="warning",
         summary="The exporter cannot read {{ $labels.collector }}",
         description="The collector {{ $labels.collector }} of {{ $labels.instance }} has failed for "
-        f"{duration(config.collector_failing_for)}: its families are missing, the others are still true.",
+        f"{duration(config.collector_failing_for)}: its metrics are missing, the others are unaffected.",
         dashboard=links.PIPELINE,
     )
 

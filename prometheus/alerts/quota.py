@@ -50,11 +50,11 @@ def quota_going_to_waste(config: RuleConfig) -> Alert:
         most=config.quota_alerts_at_most,
         lasting=config.evaluation_interval,
         severity="warning",
-        summary="Quota of an account will be left over",
+        summary="Quota of an account will expire unused",
         description='{{ if $labels.account_id }}{{ $value | printf "%.0f" }} % of the weekly quota of '
         "{{ $labels.account_id }} will be left over at its reset{{ else }}Much of the weekly quota of "
         '{{ $value | printf "%.0f" }} accounts will be left over at their resets{{ end }}, less than '
-        f"{duration(config.waste_within)} from now, at the pace so far.",
+        f"{duration(config.waste_within)} from now, at the current pace.",
         dashboard=links.ACCOUNTS,
         choice=THIS_ACCOUNT,
     )

@@ -51,7 +51,7 @@ def spend_unusual(config: RuleConfig) -> Alert:
         threshold=f"> {config.spend_times_usual_above:g}",
         only_if=f"{_spent()} >= {config.spend_unusual_at_least_usd:g}",
         severity="warning",
-        summary="Much more is spent than usual",
+        summary="Spend is much higher than usual",
         description='The last 24 hours cost {{ $value | printf "%.1f" }} times a mean day of the week '
         "before.",
     )

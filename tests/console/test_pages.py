@@ -223,11 +223,11 @@ def test_every_check_has_a_finding_and_a_fix(books: Books, serve: Serve) -> None
     books.add(1, timedelta(days=2))
     found = json.loads(console.get("/health/checks").text)
     by_name = {check["name"]: check for check in found["checks"]}
-    assert by_name["range_and_filters"]["fix"] == "Choose a longer time."
+    assert by_name["range_and_filters"]["fix"] == "Choose a longer time range."
     books.add(1)
     found = json.loads(console.get("/health/checks?model=none-such").text)
     by_name = {check["name"]: check for check in found["checks"]}
-    assert by_name["range_and_filters"]["fix"].startswith("Take conditions away")
+    assert by_name["range_and_filters"]["fix"].startswith("Remove filters")
 
 
 def test_the_action_queue_proposes_and_a_person_decides(books: Books, serve: Serve) -> None:
@@ -264,7 +264,7 @@ def test_a_request_says_what_it_costs_line_by_line(books: Books, serve: Serve) -
 def test_counts_that_are_missing_are_not_zero(books: Books, serve: Serve) -> None:
     books.add(1, usage=Usage())
     page = serve().get("/requests/1").text
-    assert "The provider did not say." in page and "missing usage" in page
+    assert "Not reported by the provider." in page and "missing usage" in page
 
 
 def test_every_alert_leads_to_its_runbook_here(books: Books, serve: Serve) -> None:
