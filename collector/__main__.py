@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    config = argparse.ArgumentParser(add_help=False)
+    config = OneLineParser(add_help=False)
     config.add_argument(
         "--config", metavar="FILE", type=Path, help="TOML file; without it codex-usage.toml, if there is one"
     )
