@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from collector import sums
 from collector.accounts import Directory
@@ -28,7 +27,7 @@ from collector.gaps import Gap
 from collector.inbox import Inbox, Item, settle
 from collector.state import told, untold_gaps
 from ledger.accounts import marks
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, StoreRefused
 from ledger.gateways import failures, gaps, states
 from ledger.gateways.values import GatewayGap, GatewayState
 from ledger.pricing.table import CurrentPrices
@@ -185,16 +184,13 @@ class Decoder:
     def _store(self, batch: Batch) -> None:
         try:
             self._write(batch)
-        except LedgerError as error:
-            if _is_away(error):
-                raise
+        except StoreRefused as error:
             if len(batch.items) > 1:  # one of them is none that the ledger takes: they are tried one by one
                 for item in batch.items:
                     self._store(self._decoded([item]))
                 return
-            reason = type(error.__cause__ or error).__name__
             (item,) = batch.items
-            self._settle(Batch(batch.items, problems={item.seq: f"the ledger refuses it: {reason}"}))
+            self._settle(Batch(batch.items, problems={item.seq: f"the ledger refuses it: {error.code}"}))
             return
         self._settle(batch)
 
@@ -265,9 +261,3 @@ class Decoder:
                 failures.prune(connection, datetime.now(UTC) - KEEP_FAILURES)
                 if self._failure_days is not None:
                     failure_bodies.prune(connection, datetime.now(UTC) - timedelta(days=self._failure_days))
-
-
-def _is_away(error: LedgerError) -> bool:
-    """Whether the ledger could not be written at all, and not just not with these rows."""
-    cause = error.__cause__
-    return not isinstance(cause, SQLAlchemyError) or isinstance(cause, OperationalError | InterfaceError)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -61,3 +63,25 @@ async def test_undecodable_items_are_listed_and_decoded_again(
     async with scene.collecting(gateway):
         await until(lambda: scene.stored() == ["from-the-future"])
     assert scene.rows()[0]["model"] == "gpt-9"
+
+
+async def test_what_the_ledger_refuses_is_kept_apart_and_all_behind_it_goes_on(
+    scene: Scene, gateway: Gateway
+) -> None:
+    async with scene.collecting(gateway) as service:
+        scene.publish(gateway, 3)
+        await scene.all_stored()
+        with closing(sqlite3.connect(scene.ledger_path)) as ledger:
+            ledger.execute(
+                "CREATE TRIGGER no BEFORE INSERT ON request_rows WHEN new.request_id = 'bad'"
+                " BEGIN SELECT raise(ABORT, 'sk-live-secret'); END"
+            )
+        gateway.queue.publish(json.dumps(scene.record(request_id="bad")).encode())
+        scene.publish(gateway, 4)
+        await until(lambda: service.inbox.count(UNDECODABLE) == {"cpa": 1})
+        await until(lambda: len(scene.rows()) == 7)
+    with closing(sqlite3.connect(scene.inbox_path)) as inbox:
+        told = [line for line in inbox.iterdump() if "the ledger refuses it" in line]
+    assert len(told) == 1
+    assert "the ledger refuses it: IntegrityError" in told[0]
+    assert "sk-live" not in told[0]

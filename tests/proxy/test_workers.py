@@ -144,21 +144,26 @@ def test_a_worker_that_dies_while_the_ledger_is_locked_comes_back_when_it_is_fre
     assert (code, "Traceback" in errors) == (0, False)
 
 
+@pytest.mark.parametrize("outbox", [True, False])
 def test_a_worker_that_dies_while_postgresql_is_down_does_not_end_the_others(
-    start: Start, postgres_url: URL, free_port: Callable[[], int]
+    start: Start, postgres_url: URL, free_port: Callable[[], int], outbox: bool
 ) -> None:
-    """The address of the ledger leads nowhere for a while; the configuration that a worker reads says so."""
+    """The address of the ledger leads nowhere for a while; the configuration that a worker reads says so.
+    With an outbox its successor serves at once, without one when the ledger is back."""
     url = postgres_url.render_as_string(hide_password=False)
-    running = start(f'[storage]\ndatabase_url = "{url}"\n')
+    running = start(f'[storage]\ndatabase_url = "{url}"\noutbox = {str(outbox).lower()}\n')
     first = running.until_it_runs()
     good = running.config.read_text()
     down = URL.create("postgresql", "nobody", host="127.0.0.1", port=free_port(), database="ledger")
     running.config.write_text(good.replace(url, down.render_as_string()))
     os.kill(first[0], signal.SIGKILL)
     assert running.process.stderr is not None
-    while "ended with 1;" not in running.process.stderr.readline():
+    awaited = "the ledger is away" if outbox else "ended with 1;"
+    while awaited not in (line := running.process.stderr.readline()):
+        assert line, "the supervisor ended"
         assert "ok" in get(f"{running.origin}/healthz")
-    running.config.write_text(good)
+    if not outbox:
+        running.config.write_text(good)
     until(lambda: running.replaced(first))
     assert running.end()[0] == 0
 
