@@ -42,6 +42,10 @@ PACKAGES = {
 _OUTSIDE = {"socket.bind", "socket.connect", "subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"}
 """What a unit test does not do, by the names of Python's audit events."""
 
+_PROGRAMS = {"binary", "free_port", "chromium"}
+"""Fixtures of tests that need a program or a port: they are not even begun, for what a library has half
+started when it is stopped (Playwright's loop) would stay."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -79,9 +83,13 @@ class _Inside:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--unit"):
-        left_out = [item for item in items if item.get_closest_marker("slow")]
-        items[:] = [item for item in items if not item.get_closest_marker("slow")]
-        config.hook.pytest_deselected(items=left_out)
+        left_out = {item for item in items if item.get_closest_marker("slow") or _needs_programs(item)}
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=[*left_out])
+
+
+def _needs_programs(item: pytest.Item) -> bool:
+    return not _PROGRAMS.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")
