@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import promql_parser
 import pytest
 
@@ -44,6 +47,19 @@ def test_every_selector_of_what_is_exported_names_our_jobs(queries: list[Query])
                 seen.add(selector.name)
     assert exporter_metrics.ACCOUNTS.name in seen
     assert proxy_metrics.LATENCY.bucket in seen
+
+
+def test_the_queries_of_every_page_name_the_default_jobs() -> None:
+    """What they would be narrowed to says nothing more."""
+    asked = [query for source in sources([Path("runbooks")]) for query in source.queries]
+    assert len(asked) > 40
+    for query in asked:
+        assert confined(query.expr, RuleConfig()) == query.expr
+        assert set(re.findall(r'job=~?"([^"]*)"', query.expr)) <= {"quotascope-.+"}
+    assert all(
+        re.fullmatch("quotascope-.+", job)
+        for job in RuleConfig(services=("proxy", "exporter", "collector")).jobs
+    )
 
 
 def test_variables_list_values_of_our_jobs_alone() -> None:
