@@ -21,12 +21,14 @@ class Shape:
         fixed: labels with one value alone, by a matcher.
         determined: labels that follow from others and tell no two series apart.
         jobs: who may have exported it; empty where nobody knows.
+        sometimes: labels that one side of an `or` alone has.
     """
 
     labels: frozenset[str] | None
     fixed: Mapping[str, str] = field(default_factory=dict)
     determined: frozenset[str] = frozenset()
     jobs: frozenset[str] = frozenset()
+    sometimes: frozenset[str] = frozenset()
 
     @property
     def key(self) -> frozenset[str]:
@@ -144,7 +146,8 @@ def _either(left: Shape, right: Shape) -> Shape:
         return UNKNOWN
     fixed = {k: v for k, v in left.fixed.items() if right.fixed.get(k) == v}
     determined = left.determined & right.determined
-    return Shape(left.labels | right.labels, fixed, determined, left.jobs | right.jobs)
+    sometimes = left.sometimes | right.sometimes | (left.labels ^ right.labels)
+    return Shape(left.labels | right.labels, fixed, determined, left.jobs | right.jobs, sometimes)
 
 
 def _joined(operator: Expr, left: Shape, right: Shape) -> Shape:

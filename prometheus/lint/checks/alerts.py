@@ -104,10 +104,12 @@ def alert_template(question: Question) -> Iterator[Complaint]:
         reason = _fault(text)
         if reason:
             yield Complaint("alert-template", reason, "see Prometheus' template reference")
+        elif text.count("}}") > text.count("{{"):
+            yield Complaint("alert-template", f"}}}} stands in {text[:60]!r} as it is", "take it out", "hint")
 
 
 def _fault(text: str) -> str:
-    if text.count("{{") != text.count("}}"):
+    if text.count("{{") > text.count("}}"):
         return f"{{{{ and }}}} do not match in {text[:60]!r}"
     for action in _ACTION.findall(text):
         words = re.sub(r'"(?:\\.|[^"\\])*"|`[^`]*`|[$.][\w.]*|\b\d[\w.]*', " ", action)

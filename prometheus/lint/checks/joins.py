@@ -93,7 +93,7 @@ def _apart(operator: Expr, left: Shape, right: Shape) -> str:
     """Why the sides never meet, or ""."""
     matched = _matched(operator, left, right)
     kind, _ = tree.matching(operator)
-    different = (_labels(left) ^ _labels(right)) & matched
+    different = ((_labels(left) ^ _labels(right)) & matched) - left.sometimes - right.sometimes
     if kind != "on" and different:
         return f"one side alone has {', '.join(sorted(different))}"
     for label in sorted(matched & left.fixed.keys() & right.fixed.keys()):

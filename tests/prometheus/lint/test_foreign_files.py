@@ -297,3 +297,21 @@ def test_a_file_without_any_variable_may_be_a_part_of_something(
     variables = {"list": [{"name": name, "type": "custom"} for name in names]}
     document = classic(panel('up{job="$job"}'), templating=variables)
     assert found(tmp_path, document) == [("undefined-variable", severity)]
+
+
+def test_sides_that_differ_in_one_branch_alone_may_meet(tmp_path: Path) -> None:
+    """The other branch has what the right side has."""
+    expr = "(sum by (a, b) (x) or sum by (a) (y)) + sum by (a) (z)"
+    assert found(tmp_path, classic(panel(expr))) == []
+    never = "sum by (a, b) (x) + sum by (a) (z)"
+    assert found(tmp_path, classic(panel(never))) == [("never-matches", None)]
+
+
+def test_braces_that_nobody_opened_are_a_text(tmp_path: Path) -> None:
+    alert = {
+        "alert": "A",
+        "for": "5m",
+        "expr": "up == 0",
+        "annotations": {"summary": "above {{ $value }} }}"},
+    }
+    assert found(tmp_path, {"groups": [rule_group(alert)]}) == [("alert-template", "hint")]
