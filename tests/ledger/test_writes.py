@@ -143,7 +143,7 @@ class TestRecord:
         stored_columns = set(request_logs.c.keys())
         left_out = said.keys() - stored_columns - elsewhere  # of use before it is stored
         assert left_out == {
-            *("method", "background", "batched", "unmetered", "implausible"),
+            *("method", "background", "batched", "unmetered", "implausible", "passed_bytes"),
             "failure_body",  # in a table of its own
         }
         assert {name: getattr(row, name) for name in said.keys() - elsewhere - left_out} == {
