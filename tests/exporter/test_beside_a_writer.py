@@ -120,7 +120,7 @@ def test_no_commit_waits_for_a_first_load_longer_than_its_owner_has_patience(
         loads += 1
     out, err = owner.communicate(timeout=30)
     assert (owner.returncode, err) == (0, "")  # no commit was given up
-    assert loads >= 2
+    assert loads
     rows = LOADED + int(out.split()[0])
     found = values(taker(store=f"codex-lb:{path}")())
     spent = sum(v for k, v in found.items() if k[0] == "codex_lb_proxy_account_cost_usd_7d")
