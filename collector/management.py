@@ -7,6 +7,7 @@ import json
 import re
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,6 +33,11 @@ OLDEST = (6, 10, 8)
 
 DEFAULT_RETENTION = 60.0
 ANSWER_SECONDS = 30.0
+MAX_ANSWER = 64 * 2**20
+MAX_COMPLAINT = 2_000
+MAX_EVENTS = 20_000
+"""Of one answer, forty times what is asked for: a longer one is taken for a fault, and its rest for lost."""
+
 _BASE = "/v0/management"
 _VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 
@@ -106,11 +112,11 @@ class Management:
         async with self._request(f"{_BASE}/usage-queue?count={count}", pops=True) as response:
             body = bytearray()
             try:
-                async for chunk in response.content.iter_any():
-                    body += chunk
+                await _read(response, body)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                raise AnswerLost(f"the answer broke off: {error}", split_array(bytes(body))) from error
-            return split_array(bytes(body), whole=True)
+                salvaged = await asyncio.to_thread(split_array, bytes(body))
+                raise AnswerLost(f"the answer broke off: {error}", salvaged) from error
+            return await asyncio.to_thread(split_array, bytes(body), whole=True)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -119,9 +125,11 @@ class Management:
 
     async def _get(self, path: str) -> tuple[Any, Mapping[str, str]]:
         async with self._request(path) as response:
+            body = bytearray()
             try:
-                return json.loads(await response.read()), response.headers
-            except ValueError as error:
+                await _read(response, body)
+                return await asyncio.to_thread(json.loads, bytes(body)), response.headers
+            except (ValueError, RecursionError) as error:
                 raise Unreachable(f"{self.url}{path} was not answered with JSON") from error
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 raise Unreachable(f"{self.url}: {error}") from error
@@ -152,7 +160,10 @@ class Management:
             raise complaint
 
     async def _complaint(self, response: aiohttp.ClientResponse, path: str) -> GatewayError:
-        text = (await response.text(errors="replace"))[:2_000]
+        body = bytearray()
+        with suppress(aiohttp.ClientError, TimeoutError, OSError):
+            await _read(response, body)
+        text = body[:MAX_COMPLAINT].decode("utf-8", "replace")
         response.release()
         if response.status in (401, 403):
             return refusal(text, self._gateway)
@@ -209,6 +220,15 @@ class _Request:
             self._response.release()
 
 
+async def _read(response: aiohttp.ClientResponse, body: bytearray) -> None:
+    """Read an answer to its end. Raises: ClientError, also for one that is longer than any in good faith."""
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_ANSWER:
+            response.close()
+            raise aiohttp.ClientPayloadError(f"it is longer than {MAX_ANSWER} bytes")
+
+
 def check_version(version: str | None) -> None:
     """Raises: TooOld. A version that says nothing is given the benefit of the doubt."""
     found = _VERSION.match(version or "")
@@ -217,13 +237,14 @@ def check_version(version: str | None) -> None:
 
 
 def split_array(body: bytes, *, whole: bool = False) -> list[bytes]:
-    """The elements of a JSON array as their own bytes; of one that breaks off, those that are complete.
+    """The elements of a JSON array as their own bytes; of one that breaks off, or has more than any in good
+    faith, those that are complete.
 
     Args:
         whole: it has to be complete. Raises: Unreachable.
     """
     text = body.decode("utf-8", "replace")
-    decoder, found = json.JSONDecoder(), []
+    decoder, found = json.JSONDecoder(), list[bytes]()
     at = _skip(text, 0)
     if text[at : at + 1] != "[":
         if whole:
@@ -233,10 +254,12 @@ def split_array(body: bytes, *, whole: bool = False) -> list[bytes]:
     while at < len(text) and text[at] != "]":
         try:
             value, end = decoder.raw_decode(text, at)
-        except ValueError:
+        except (ValueError, RecursionError):
             break
         if end >= len(text) and not whole:
             break  # a number may go on
+        if len(found) == MAX_EVENTS:
+            break
         found.append((value if isinstance(value, str) else text[at:end]).encode())
         at = _skip(text, end)
         if text[at : at + 1] == ",":
