@@ -42,6 +42,7 @@ BROKEN_INPUT = frozenset({"unreadable-file", "syntax"})
 
 SEVERITIES: Mapping[str, Severity] = {
     "foreign-syntax": "hint",
+    "grouping-label": "warning",
     "short-range": "warning",
     "empty-division": "warning",
     "division-by-zero": "warning",

@@ -24,7 +24,8 @@ def join_label(question: Question) -> Iterator[Complaint]:
                     "join-label",
                     f"{kind} ({label}): the {' and the '.join(missing)} side has no label {label}",
                     f"keep {label} in the aggregation on that side, or join by another label",
-                    None if kind == "on" else "hint",
+                    # Where neither has it, one series on each side meets the other all the same.
+                    None if len(missing) == 1 else "warning" if kind == "on" else "hint",
                 )
         side, brought = tree.group_side(operator)
         giving = _labels(right if side == "group_left" else left)
