@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from collector.decoding.record import account_id
-from collector.management import Credential
+from collector.transport.management import Credential
 from ledger.requests import writes
 from ledger.schema import accounts
 from ledger.values import RequestEvent

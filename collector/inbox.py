@@ -18,8 +18,7 @@ from typing import Literal
 from uuid import uuid4
 
 from collector.errors import InboxError
-from collector.inbox_file import open_file
-from collector.packing import pack, unpack
+from collector.inbox_file import open_file, pack, unpack
 from collector.redaction import redact
 from collector.sums import add
 from metrics.collector import EVENTS

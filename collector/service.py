@@ -17,10 +17,10 @@ from collector import sums
 from collector.accounts import Directory
 from collector.counting import Bounds, EventCounter
 from collector.decoder import Decoder
-from collector.gateway import Gateway
 from collector.inbox import PENDING, UNDECODABLE, Inbox
 from collector.scrape import scrape
 from collector.server import SHUTDOWN_SECONDS, application
+from collector.transport.gateway import Gateway
 from ledger import store
 from ledger.gateways.values import GatewayState
 from ledger.pricing.files import current_book

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from collector.errors import GatewayError, State
 from collector.inbox import Transport
-from collector.management import Facts
+from collector.transport.management import Facts
 from ledger.gateways.values import Check, CheckResult, GatewayState
 
 PUBLISHING_OFF = (

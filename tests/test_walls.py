@@ -33,6 +33,7 @@ ORDER: dict[str, tuple[str, ...]] = {
     "proxy": ("relay", "websocket", "accounts", "routing", "observers", "metering", "http"),
     "ledger": ("cli", "upkeep", "reader", "gateways", "accounts", "requests", "pricing", "quota"),
     "simulator": ("provider", "history"),
+    "collector": ("importing", "transport", "decoding"),
     "dashboards": ("delivery", "preview", "pages", "panels", "kit", "queries"),
 }
 """The folders inside the big rooms: each may import those after it."""

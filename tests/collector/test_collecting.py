@@ -51,7 +51,7 @@ async def test_behind_a_reverse_proxy_http_is_left(scene: Scene) -> None:
 
 
 async def test_it_returns_to_the_better_way_by_itself(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.gateway.RETURN_SECONDS", 0.3)
+    monkeypatch.setattr("collector.transport.gateway.RETURN_SECONDS", 0.3)
     async with Gateway(behind_proxy=True) as gateway, scene.collecting(gateway) as service:
         await until(lambda: service.gateways[0].status.transport == "http")
         scene.publish(gateway, 3)
@@ -119,7 +119,7 @@ async def test_tries_become_rarer(scene: Scene, gateway: Gateway, monkeypatch: p
             stop.set()
         return stop.is_set()
 
-    monkeypatch.setattr("collector.gateway.pause", pause)
+    monkeypatch.setattr("collector.transport.gateway.pause", pause)
     await gateway.stop()
     async with scene.collecting(gateway):
         await until(lambda: len(waits) >= 7)

@@ -39,7 +39,7 @@ async def test_a_second_consumer_is_noticed(
     scene: Scene, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gateway counts, and nothing comes here: somebody else pops the queue."""
-    monkeypatch.setattr("collector.gateway.WATCH_SECONDS", 0.05)
+    monkeypatch.setattr("collector.transport.gateway.WATCH_SECONDS", 0.05)
     async with scene.collecting(gateway, table={"transport": "resp"}) as service:
         await connected(service)
         status = service.gateways[0].status

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from collector.packing import pack, unpack
+from collector.inbox_file import pack, unpack
 from collector.redaction import masked, redact, token
 from tests.support.gateway.records import encoded, record
 

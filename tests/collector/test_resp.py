@@ -7,7 +7,7 @@ import random
 import pytest
 
 from collector.errors import AnswerLost, NotRedis, Unreachable
-from collector.resp import Connection, ErrorReply, Parser, Value, encode, pop
+from collector.transport.resp import Connection, ErrorReply, Parser, Value, encode, pop
 from tests.collector.conftest import KEY
 from tests.support.gateway.server import Gateway
 

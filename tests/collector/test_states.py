@@ -45,7 +45,7 @@ async def test_a_refused_key_is_tried_once_a_minute_also_after_a_restart(
 async def test_publishing_that_is_off_is_said(
     scene: Scene, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collector.gateway.WATCH_SECONDS", 0.1)
+    monkeypatch.setattr("collector.transport.gateway.WATCH_SECONDS", 0.1)
     gateway.site.publishing = False
     async with scene.collecting(gateway) as service:
         status = service.gateways[0].status

@@ -18,10 +18,10 @@ from urllib.parse import urlsplit
 from collector.errors import AnswerLost, GatewayError, NotRedis, Unreachable, Unsupported
 from collector.inbox import Transport
 from collector.intake import Intake, ended_at
-from collector.login import Login
-from collector.management import Management, pause
-from collector.resp import Connection, ErrorReply, Value, pop
 from collector.status import Status
+from collector.transport.login import Login
+from collector.transport.management import Management, pause
+from collector.transport.resp import Connection, ErrorReply, Value, pop
 
 PING_SECONDS = 5.0
 CONTROL = (b'{"refresh":true}', b'{"support_refresh":true}')

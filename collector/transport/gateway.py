@@ -11,12 +11,12 @@ from collector.accounts import Directory
 from collector.errors import Banned, GatewayError, LoginWaits, NotRedis, Unreachable, Unsupported
 from collector.inbox import Inbox, Transport
 from collector.intake import Intake
-from collector.login import Login
-from collector.management import Management, pause
-from collector.resp import ErrorReply
-from collector.sessions import Line, poll, subscribe
 from collector.state import Counted, events_of, load_counted, save_counted
 from collector.status import Status
+from collector.transport.login import Login
+from collector.transport.management import Management, pause
+from collector.transport.resp import ErrorReply
+from collector.transport.sessions import Line, poll, subscribe
 from settings.gateways import Collector
 from settings.gateways import Gateway as Table
 

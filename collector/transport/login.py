@@ -23,8 +23,8 @@ from collector.errors import (
     NotRedis,
 )
 from collector.inbox import Inbox
-from collector.resp import Connection, ErrorReply
 from collector.state import Refusals, load_refusals, save_refusals
+from collector.transport.resp import Connection, ErrorReply
 
 FIRST_WAIT = 60.0
 LONGEST_WAIT = 1_860.0

@@ -25,8 +25,8 @@ from collector.errors import (
     TooOld,
     Unreachable,
 )
-from collector.login import Login, refusal
-from collector.resp import CONNECT_SECONDS, Connection, ErrorReply
+from collector.transport.login import Login, refusal
+from collector.transport.resp import CONNECT_SECONDS, Connection, ErrorReply
 
 OLDEST = (6, 10, 8)
 """The first version that has the queue."""
