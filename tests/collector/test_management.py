@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from collector import management
 from collector.errors import AnswerLost, Unreachable
 from collector.inbox import Inbox
-from collector.login import Login
-from collector.management import MAX_EVENTS, Management, split_array
+from collector.transport import management
+from collector.transport.login import Login
+from collector.transport.management import MAX_EVENTS, Management, split_array
 
 
 @pytest.mark.parametrize(
