@@ -24,19 +24,19 @@ from settings.load import load
 from settings.model import Settings, split_address
 
 DESCRIPTION = """\
-Collects what CLIProxyAPI gateways publish of their requests, and stores it in the ledger as if it had passed
-through the proxy. What a gateway hands out is committed to the inbox before anything else is asked for.
-Without a command it runs until Ctrl-C.
+Collect the usage events of CLIProxyAPI gateways and store them in the ledger, as if the requests had passed
+through the proxy. Each batch is committed to the inbox before the next one is requested. Without a command it
+runs until Ctrl-C.
 """
 
 EPILOG = """\
 examples:
-  python -m collector                                collects from the gateways of codex-usage.toml
-  python -m collector replay                         tries undecodable items again
-  python -m collector import usage.jsonl store.db    takes over what other programs have written
-  python -m collector import --dry-run usage.db      says what that would bring
+  python -m collector                                collect from the gateways in codex-usage.toml
+  python -m collector replay                         retry undecodable items
+  python -m collector import usage.jsonl store.db    import usage of other programs
+  python -m collector import --dry-run usage.db      show what an import would add
 
-exit codes: 0 ended by SIGTERM or Ctrl-C, or done; 1 something could not be read; 2 bad configuration
+exit codes: 0 stopped by SIGTERM or Ctrl-C, or done; 1 some input could not be read; 2 bad configuration
 """
 
 
@@ -109,14 +109,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     config = OneLineParser(add_help=False)
     config.add_argument(
-        "--config", metavar="FILE", type=Path, help="TOML file; without it codex-usage.toml, if there is one"
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="configuration file (default: codex-usage.toml, if it exists)",
     )
     parser.add_argument("--config", metavar="FILE", type=Path, help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.add_parser("replay", help="decode undecodable items again", parents=[config])
+    commands.add_parser("replay", help="retry undecodable items", parents=[config])
     importing = commands.add_parser(
         "import",
-        help="take over requests from CPA-Manager-Plus, codex-usage or codex-lb; each once, however often",
+        help="import requests from CPA-Manager-Plus, codex-usage or codex-lb; safe to repeat",
         parents=[config],
     )
     importing.add_argument(
@@ -126,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         help="CPA-Manager-Plus's JSONL export or SQLite file, codex-usage's usage.db, codex-lb's store.db "
         "or its postgresql:// URL",
     )
-    importing.add_argument("--dry-run", action="store_true", help="write nothing; say what would be new")
+    importing.add_argument("--dry-run", action="store_true", help="write nothing; show what would be added")
     importing.add_argument(
         "--gateway",
         metavar="NAME",

@@ -22,25 +22,25 @@ from settings.arguments import OneLineParser
 from settings.errors import SettingsError
 
 BUILD = """\
-Writes every dashboard as JSON, DIR/dashboards/NAME.json, for Grafana 10 and later. The compose stack mounts
-the folder; elsewhere let Grafana's file provisioning read it, or import the files. With --schema v2 the same
-dashboards are resources of Grafana 13, DIR/git-sync/Quotascope/NAME.json, which Git Sync takes as they are.
+Write every dashboard as JSON to DIR/dashboards/NAME.json, for Grafana 10 and later. The compose stack mounts
+the folder; elsewhere use Grafana's file provisioning, or import the files. With --schema v2 they are written
+as Grafana 13 resources to DIR/git-sync/Quotascope/NAME.json, ready for Git Sync.
 """
 
 PREVIEW = """\
-Draws every dashboard as one picture, DIR/NAME.png, with the answers of a running Prometheus: what Grafana
-would show at that moment, for all models and APIs. Needs matplotlib (dependency group: preview).
+Render every dashboard as a picture, DIR/NAME.png, from the data of a running Prometheus, as Grafana would
+show it for all models and APIs. Needs matplotlib (dependency group: preview).
 """
 
 DIFF = f"""\
-Says what a deployment would change in a running Grafana, changes made there by hand included. {TOKEN} in
-the environment is the token of a service account with the role Viewer or Editor.
+Show what a deployment would change in a running Grafana, including manual changes made there. The environment
+variable {TOKEN} holds the token of a service account with the role Viewer or Editor.
 """
 
 DEPLOY = f"""\
-Makes a running Grafana show these dashboards, in the folder Quotascope. What is as wanted is not written;
-a dashboard that is no longer built is removed where it lies in that folder and carries our tag. {TOKEN} in
-the environment is the token of a service account with the role Editor.
+Deploy the dashboards to the folder Quotascope of a running Grafana. Unchanged dashboards are not written;
+dashboards no longer built are removed if they are in that folder and carry our tag. The environment variable
+{TOKEN} holds the token of a service account with the role Editor.
 """
 
 EPILOG = """\
@@ -50,7 +50,7 @@ examples:
   python -m dashboards preview --prometheus http://127.0.0.1:9090 --out . --timezone Europe/Berlin
   GRAFANA_URL=http://127.0.0.1:3000 GRAFANA_TOKEN=glsa_... python -m dashboards deploy
 
-exit codes: 0 done; 1 diff found a difference; 2 bad arguments, Prometheus or Grafana does not answer, or
+exit codes: 0 done; 1 diff found a difference; 2 bad arguments, Prometheus or Grafana is unreachable, or
 the files cannot be written
 """
 
@@ -121,23 +121,23 @@ def _parser() -> argparse.ArgumentParser:
         default="v1",
         help="v1: for Grafana 10 and later; v2: resources of Grafana 13 for Git Sync; default: v1",
     )
-    preview = _command(choices, "preview", "draw every dashboard as a picture", PREVIEW)
+    preview = _command(choices, "preview", "render every dashboard as a picture", PREVIEW)
     preview.add_argument("--prometheus", metavar="URL", required=True, help="like http://127.0.0.1:9090")
     preview.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for the pictures")
-    preview.add_argument("--now", metavar="ISO", help="look from this moment; default: now")
-    preview.add_argument("--timezone", metavar="NAME", default="UTC", help="of the viewer; default: UTC")
-    diff = _command(choices, "diff", "say what a deployment would change", DIFF)
-    deploy = _command(choices, "deploy", "bring the dashboards into a Grafana", DEPLOY)
+    preview.add_argument("--now", metavar="ISO", help="end of the time range; default: now")
+    preview.add_argument("--timezone", metavar="NAME", default="UTC", help="time zone; default: UTC")
+    diff = _command(choices, "diff", "show what a deployment would change", DIFF)
+    deploy = _command(choices, "deploy", "deploy the dashboards to a Grafana", DEPLOY)
     for each in (build, preview, diff, deploy):
         each.add_argument(
             "--config",
             metavar="FILE",
             type=Path,
-            help="TOML file with [rules]; without it codex-usage.toml, if there is one",
+            help="configuration file with [rules] (default: codex-usage.toml, if it exists)",
         )
     for each in (diff, deploy):
         each.add_argument("--grafana", metavar="URL", help=f"default: {URL} of the environment")
-    deploy.add_argument("--keep", action="store_true", help="remove nothing, also not what was ours")
+    deploy.add_argument("--keep", action="store_true", help="do not remove dashboards")
     return parser
 
 

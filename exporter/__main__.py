@@ -30,19 +30,18 @@ from settings.load import load
 from settings.model import Settings, guard, split_address
 
 DESCRIPTION = """\
-Reads the ledger, never writes to it, and answers Prometheus: accounts by status, who they are, how full
-their quota windows are, what each has spent since its weekly reset and what its week is worth by that, and
-how fresh the data is.
+Export the ledger as Prometheus metrics, read-only: accounts by status, quota windows, spend since the weekly
+reset, the estimated value of a week, and the age of the data.
 
-  /metrics   for Prometheus; asks for a bearer token where [metrics] token is set
-  /healthz   200 while the process runs
+  /metrics   for Prometheus; needs a bearer token if [metrics] token is set
+  /healthz   200 while the process is running
   /readyz    200 while every collector can read its data, else 503
 
-The ledger may come later than the exporter: what cannot be read is reported as
-codex_lb_exporter_collector_success 0, and is read as soon as it can be.
+The exporter can start before the ledger exists: a collector that cannot read its data reports
+codex_lb_exporter_collector_success 0 and recovers automatically.
 
-With --store it reads the store of a running codex-lb instead, strictly read-only: no file is made beside
-it, and its owner never waits for more than one statement of some milliseconds.
+With --store it reads the store of a running codex-lb instead, strictly read-only: it creates no files, and
+codex-lb never waits longer than one statement of a few milliseconds.
 """
 
 EPILOG = """\
@@ -54,13 +53,13 @@ examples:
   python -m exporter --store codex-lb:/var/lib/codex-lb/store.db,accounts=/var/lib/codex-lb/accounts.db
   python -m exporter --store codex-lb:postgresql://reader@host/codex_lb
 
-keys of the file that matter here:
+relevant configuration keys:
   [exporter] listen_addr, store    [storage] database_path or database_url
   [metrics] account_identity_mode, token, public    [quota] thresholds and capacities
-  [pricing.models] with --store; the ledger brings its own prices
+  [pricing.models] with --store; otherwise prices come from the ledger
 
-exit codes: 0 ended by SIGTERM or Ctrl-C, or --once read everything; 1 --once found a collector failing;
-2 bad configuration, or the address cannot be listened on
+exit codes: 0 stopped by SIGTERM or Ctrl-C, or --once succeeded; 1 a collector failed with --once;
+2 bad configuration, or cannot listen on the address
 """
 
 
@@ -131,14 +130,17 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--config", metavar="FILE", type=Path, help="TOML file; without it codex-usage.toml, if there is one"
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="configuration file (default: codex-usage.toml, if it exists)",
     )
     parser.add_argument(
         "--store",
         metavar="STORE",
-        help="the store of a codex-lb; without it [exporter] store, else the ledger",
+        help="store of a codex-lb (default: [exporter] store, else the ledger)",
     )
-    parser.add_argument("--once", action="store_true", help="print one scrape to standard output and end")
+    parser.add_argument("--once", action="store_true", help="print one scrape to standard output and exit")
     return parser
 
 

@@ -68,8 +68,11 @@ class Prometheus:
         except urllib.error.HTTPError as error:
             raise ApiError(f"{self.url}: {what} is refused: {_reason(error)}") from error
         except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            raise ApiError(f"{self.url}: no answer: {reason}; is Prometheus running there?") from error
+            cause = getattr(error, "reason", error)
+            reason = getattr(cause, "strerror", None) or cause
+            raise ApiError(
+                f"{self.url}: cannot be reached: {reason}; is Prometheus running there?"
+            ) from error
         return body
 
 

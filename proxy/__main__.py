@@ -29,15 +29,15 @@ def parser() -> argparse.ArgumentParser:
     made = OneLineParser(
         prog="python -m proxy",
         description="Forward LLM requests to the upstream and meter each of them into the ledger.",
-        epilog="Then point a client here: export OPENAI_BASE_URL=http://127.0.0.1:8787/v1. "
-        "Ctrl-C ends it; running requests may finish. "
-        "Exit codes: 0 ended, 1 the ledger cannot be used now, 2 bad input.",
+        epilog="Point your client to it: export OPENAI_BASE_URL=http://127.0.0.1:8787/v1. "
+        "Ctrl-C stops it; running requests may finish. "
+        "Exit codes: 0 stopped, 1 the ledger is currently unavailable, 2 bad input.",
     )
     made.add_argument(
         "--config",
         type=Path,
         metavar="FILE",
-        help="configuration in TOML (default: codex-usage.toml where there is one, else the defaults); "
+        help="configuration file (default: codex-usage.toml, if it exists); "
         "docs/configuration.md lists every key",
     )
     return made

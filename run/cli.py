@@ -17,7 +17,9 @@ from settings.arguments import OneLineParser
 from settings.errors import SettingsError
 from settings.load import load
 
-EXIT_CODES = "Exit codes: 0 ended by Ctrl-C or SIGTERM, 1 a program failed, 2 bad input; nothing was started."
+EXIT_CODES = (
+    "Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 a service failed, 2 bad input, nothing was started."
+)
 
 
 def main(argv: list[str]) -> int:
@@ -44,14 +46,18 @@ def _work(options: argparse.Namespace) -> Coroutine[object, object, None]:
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="python -m run",
-        description="Start the services as child processes, and end them together.",
+        description="Start the services as child processes and stop them together.",
         epilog=EXIT_CODES,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_up(commands.add_parser("up", help="proxy, exporter and page, on one ledger", epilog=EXIT_CODES))
+    _add_up(
+        commands.add_parser(
+            "up", help="run proxy, exporter and monitoring page on one ledger", epilog=EXIT_CODES
+        )
+    )
     _add_demo(
         commands.add_parser(
-            "demo", help="the same against a simulated provider, with history", epilog=EXIT_CODES
+            "demo", help="run them against a simulated provider, with generated history", epilog=EXIT_CODES
         )
     )
     return parser
@@ -67,21 +73,21 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="the configuration (default: codex-usage.toml if it exists)",
+        help="configuration file (default: codex-usage.toml, if it exists)",
     )
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Run everything against a simulated provider, with history and live traffic, all of it in a folder "
-        "of its own. No key is needed, nothing leaves this machine, and your ledger is not touched."
+        "Run everything against a simulated provider, with generated history and live traffic, in a "
+        "separate folder. No key is needed, nothing leaves this machine, and your ledger is not touched."
     )
     parser.add_argument(
         "--folder", type=Path, default=Path("demo"), help="recreated at each start (default: demo)"
     )
     parser.add_argument("--days", type=_within(1, 365), default=14, help="days of history (default: 14)")
     parser.add_argument(
-        "--rate", type=_rate, default=0.1, help="requests per second, also before (default: 0.1)"
+        "--rate", type=_rate, default=0.1, help="requests per second, in the history and live (default: 0.1)"
     )
     parser.add_argument("--proxy-port", type=_within(1, 65535), default=8787, help="default: 8787")
     parser.add_argument("--exporter-port", type=_within(1, 65535), default=8789, help="default: 8789")

@@ -78,8 +78,8 @@ def facts(settings: Settings) -> dict[str, str]:
     proxy, metered = urls["proxy"], [url for name, url in urls.items() if name != "console"]
     storage = settings.storage
     return {
-        "look": f"{settings.console.address}/",
-        "use it": f"export OPENAI_BASE_URL={proxy}{settings.server.public_base_path}",
+        "page": f"{settings.console.address}/",
+        "client": f"export OPENAI_BASE_URL={proxy}{settings.server.public_base_path}",
         "upstream": settings.server.upstream_base_url,
         "metrics": " and ".join(f"{url}/metrics" for url in metered),
         # A database URL may carry a password, so it is named and not shown.

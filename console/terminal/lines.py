@@ -112,7 +112,7 @@ def names_in(text: str) -> tuple[str, ...]:
     for match in found:
         if match[1] not in FIELDS:
             raise ChoiceError(
-                f"--format: {match[0]!r} is no field; allowed: {', '.join(FIELDS)}, {{{{ and }}}}"
+                f"--format: {match[0]!r} is not a field; allowed: {', '.join(FIELDS)}, {{{{ and }}}}"
             )
     return tuple(match[1] for match in found)
 

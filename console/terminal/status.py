@@ -39,8 +39,8 @@ examples:
   python -m console status --json --warn 80 --crit 95
   tmux:      set -g status-right '#(cd /srv/quotascope && python -m console status --oneline)'
 
-exit codes: 0 below the thresholds, or there are none; 1 at or above --warn; 2 at or above --crit; 3 the
-ledger or the configuration cannot be read, or the command is wrong
+exit codes: 0 below the thresholds, or none given; 1 at or above --warn; 2 at or above --crit; 3 the ledger
+or the configuration cannot be read, or bad arguments
 """
 
 
@@ -126,25 +126,32 @@ class _Parser(OneLineParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m console status",
-        description="Cost of the running periods against those before, and how far each account's usage "
-        "windows are used.",
+        description="Print the cost of the current periods compared with the previous ones, and the quota "
+        "usage of each account.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", metavar="FILE", type=Path, help="TOML file; without it codex-usage.toml")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="configuration file (default: codex-usage.toml, if it exists)",
+    )
     shape = parser.add_mutually_exclusive_group()
-    shape.add_argument("--json", action="store_true", help="one line of JSON, described in docs/terminal.md")
-    shape.add_argument("--oneline", action="store_true", help="one line for a status line")
-    shape.add_argument("--format", metavar="TEXT", help="a line of your own, with {today_cost} and so on")
-    parser.add_argument("--account", metavar="ID", action="append", help="only this account; may be repeated")
+    shape.add_argument("--json", action="store_true", help="one line of JSON; see docs/terminal.md")
+    shape.add_argument("--oneline", action="store_true", help="one short line for a status bar")
+    shape.add_argument("--format", metavar="TEXT", help="a custom line with fields like {today_cost}")
+    parser.add_argument("--account", metavar="ID", action="append", help="only this account; repeatable")
     parser.add_argument(
-        "--warn", metavar="PERCENT", type=_percent, help="end with 1 from so full a window on"
+        "--warn", metavar="PERCENT", type=_percent, help="exit with 1 if a window is at least this full"
     )
     parser.add_argument(
-        "--crit", metavar="PERCENT", type=_percent, help="end with 2 from so full a window on"
+        "--crit", metavar="PERCENT", type=_percent, help="exit with 2 if a window is at least this full"
     )
-    parser.add_argument("--watch", metavar="SECONDS", type=_seconds, help="again and again, until Ctrl-C")
-    parser.add_argument("--ascii", action="store_true", help="plain ASCII, whatever the terminal can show")
+    parser.add_argument("--watch", metavar="SECONDS", type=_seconds, help="repeat until Ctrl-C")
+    parser.add_argument(
+        "--ascii", action="store_true", help="use plain ASCII even if the terminal supports more"
+    )
     return parser
 
 

@@ -24,7 +24,7 @@ examples:
   python -m console top --config /etc/codex-usage.toml --ascii
   NO_COLOR=1 python -m console top
 
-exit codes: 0 ended by q or Ctrl-C; 2 bad configuration, or this is no terminal
+exit codes: 0 quit with q or Ctrl-C; 2 bad configuration, or not a terminal
 """
 
 
@@ -33,7 +33,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     asked = _parser().parse_args(argv)
     try:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
-            raise ConsoleError("this is no terminal; python -m console status prints the same once")
+            raise ConsoleError("not a terminal; use python -m console status to print once")
         settings = load(asked.config, environ)
         source = Source(settings)
     except (SettingsError, LedgerError, ConsoleError) as error:
@@ -49,10 +49,17 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="python -m console top",
-        description="Periods, usage windows and requests as they come; ? shows the keys.",
+        description="Live usage, quota windows and requests; press ? for the keys.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", metavar="FILE", type=Path, help="TOML file; without it codex-usage.toml")
-    parser.add_argument("--ascii", action="store_true", help="plain ASCII, whatever the terminal can show")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="configuration file (default: codex-usage.toml, if it exists)",
+    )
+    parser.add_argument(
+        "--ascii", action="store_true", help="use plain ASCII even if the terminal supports more"
+    )
     return parser

@@ -105,8 +105,8 @@ TITLES = {
 
 
 REASONS = {
-    404: "this address leads nowhere; every page is in the line above",
-    405: "this address takes another method",
+    404: "no such page; use the navigation above",
+    405: "this URL does not accept this method",
     413: "the form is too large",
 }
 

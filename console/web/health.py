@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import aiohttp
 from sqlalchemy import Connection
@@ -86,7 +87,7 @@ async def checks(settings: Settings, ledger: Ledger, chosen: Selection | None = 
             _targets(session, console.prometheus_url),
         )
     found = [_ledger_check(ledger, stored), _proxy_check(settings, proxy, stored, now)]
-    found += [_exporter_check(settings, exporter), _prometheus_check(settings, scraped)]
+    found += [_exporter_check(settings, exporter), prometheus_check(settings, scraped)]
     if isinstance(stored, Stored):
         found += _gateway_checks(stored, now)
         found += [_range_check(stored, chosen, now)] if chosen else []
@@ -123,17 +124,23 @@ async def _answers(session: aiohttp.ClientSession, url: str) -> str:
         return f"{url} does not answer ({type(error).__name__})"
 
 
-async def _targets(session: aiohttp.ClientSession, base: str) -> dict[str, str] | str:
-    """The health of each scraped job; else what is wrong."""
+Targets = dict[str, list[tuple[str, str]]]
+"""Job -> the health and the HOST:PORT of each of its targets."""
+
+
+async def _targets(session: aiohttp.ClientSession, base: str) -> Targets | str:
+    """What is scraped; else what is wrong."""
     url = f"{base.rstrip('/')}/api/v1/targets?state=active"
     try:
         async with session.get(url, allow_redirects=False) as response:
             if response.status != 200:
                 return f"{base} answers {response.status}"
             body: Any = await response.json()
-        return {
-            str(target["labels"]["job"]): str(target["health"]) for target in body["data"]["activeTargets"]
-        }
+        found: Targets = {}
+        for target in body["data"]["activeTargets"]:
+            where = urlsplit(str(target["scrapeUrl"])).netloc
+            found.setdefault(str(target["labels"]["job"]), []).append((str(target["health"]), where))
+        return found
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         return f"{base} does not answer ({type(error).__name__})"
     except (KeyError, TypeError, ValueError):
@@ -174,17 +181,21 @@ def _exporter_check(settings: Settings, problem: str) -> Check:
     return Check(name, title, "ok", f"Listening on {settings.exporter.listen_addr}")
 
 
-def _prometheus_check(settings: Settings, scraped: dict[str, str] | str) -> Check:
+def prometheus_check(settings: Settings, scraped: Targets | str) -> Check:
+    """Whether proxy and exporter are scraped, every target of theirs."""
     name, title = "prometheus_scrapes", "Prometheus scrapes proxy and exporter"
     if isinstance(scraped, str):
         fix = "Needed for Grafana, not for this page. Start Prometheus, or set console.prometheus_url."
         return Check(name, title, "warning", scraped, fix)
     jobs = (settings.rules.proxy_job, settings.rules.exporter_job)
-    down = [f"{job} is {scraped.get(job, 'not scraped')}" for job in jobs if scraped.get(job) != "up"]
+    down = [f"{job} is not scraped" for job in jobs if job not in scraped]
+    targets = [(job, *target) for job in jobs for target in scraped.get(job, [])]
+    down += [f"{job} at {where} is {health}" for job, health, where in targets if health != "up"]
     if down:
         fix = "Rebuild its configuration (./dev -s build) and reload Prometheus. See /runbooks/scrape-lost"
         return Check(name, title, "failed", "; ".join(down), fix)
-    return Check(name, title, "ok", f"{' and '.join(jobs)} are up")
+    # Where it scrapes is shown: another stack on this machine has jobs of the same names.
+    return Check(name, title, "ok", "up: " + ", ".join(f"{job} at {where}" for job, _, where in targets))
 
 
 def _gateway_checks(stored: Stored, now: datetime) -> list[Check]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.error import HTTPError
 
 from dashboards.errors import SourceError
 from dashboards.preview.grafana_time import Ask
@@ -44,7 +45,8 @@ def fetch(url: str, ask: Ask) -> list[Series]:
     try:
         data = Prometheus(url).ask(path, **form)
     except ApiError as error:
-        raise SourceError(f"{error}: {ask.expr}") from error
+        refused = f": {ask.expr}" if isinstance(error.__cause__, HTTPError) else ""
+        raise SourceError(f"{error}{refused}") from error
     if data["resultType"] not in ("matrix", "vector"):
         raise SourceError(f"{ask.expr}: answers with a {data['resultType']}, which no panel shows")
     series = (_series(entry, ask.legend) for entry in data["result"])

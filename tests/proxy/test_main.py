@@ -112,4 +112,4 @@ def test_help_tells_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     text = " ".join(capsys.readouterr().out.split())
     assert "--config FILE" in text
     assert "export OPENAI_BASE_URL=http://127.0.0.1:8787/v1" in text
-    assert "Exit codes: 0 ended, 1 the ledger cannot be used now, 2 bad input" in text
+    assert "Exit codes: 0 stopped, 1 the ledger is currently unavailable, 2 bad input" in text

@@ -147,7 +147,7 @@ def get(url: str) -> str:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_up_runs_all_until_a_signal(running: Running, number: signal.Signals) -> None:
     text = running.until_it_runs()
-    assert f"Quotascope is running.\n  look       {running.console}/\n" in text  # before all else
+    assert f"Quotascope is running.\n  page       {running.console}/\n" in text  # before all else
     assert f"export OPENAI_BASE_URL={running.proxy}/v1\n" in text
     assert f"{running.proxy}/metrics and {running.exporter}/metrics\n" in text
     assert f"{running.ledger}\n" in text

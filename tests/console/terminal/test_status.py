@@ -206,7 +206,7 @@ def test_a_format_of_ones_own(books: Books, windows: Callable[..., None], status
     assert [word.partition("=")[0] for word in every.out.split(" ") if "=" in word] == list(lines.FIELDS)
     refused = status(books.path, "--format", "{today_cost.__class__}")
     assert (refused.code, refused.out) == (3, "")
-    assert "'{today_cost.__class__}' is no field; allowed: hour_cost" in refused.err
+    assert "'{today_cost.__class__}' is not a field; allowed: hour_cost" in refused.err
 
 
 def test_one_line_says_what_the_json_says(told: Told, status: Status) -> None:

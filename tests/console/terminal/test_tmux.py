@@ -60,7 +60,7 @@ def test_without_a_terminal_it_says_what_to_use(books: Books) -> None:
         timeout=60,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "top: this is no terminal; python -m console status prints the same once\n"
+    assert done.stderr == "top: not a terminal; use python -m console status to print once\n"
 
 
 def test_ctrl_c_and_no_colour(books: Books, tmux: Tmux) -> None:

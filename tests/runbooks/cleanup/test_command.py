@@ -193,7 +193,7 @@ def test_a_closed_admin_api_is_named_with_the_way_to_open_it(start: Callable[...
         (("--matcher", '{model!="x"}'), "non-empty matcher"),
         (("--matcher", "up offset 5m"), "series selector"),
         (("--prometheus", "ftp://x", "--model", "m"), "--prometheus ftp://x"),
-        (("--prometheus", "http://127.0.0.1:9", "--model", "m"), "http://127.0.0.1:9: no answer"),
+        (("--prometheus", "http://127.0.0.1:9", "--model", "m"), "http://127.0.0.1:9: cannot be reached"),
         (("gpt-4.1-mini",), "gpt-4.1-mini"),
     ],
 )
