@@ -8,10 +8,10 @@ from datetime import timedelta
 from typing import Any
 
 from metrics.proxy import LATENCY
-from prometheus.durations import promql
 from prometheus.errors import ConfigError
+from prometheus.promql import promql
 from prometheus.relabel import Relabel
-from prometheus.remote_write import RemoteWrite
+from prometheus.scrape import RemoteWrite
 from settings.console import Console
 from settings.rules import AlertRule, Rules, span
 

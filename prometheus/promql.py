@@ -5,11 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 from metrics.family import MetricFamily
 from metrics.recorded import JOB_AND_INSTANCE
 from prometheus.errors import QueryError
+
+_UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
+
+
+def promql(value: timedelta) -> str:
+    """The duration in the largest unit that leaves it whole: `15s`, `5m`, `1d`, `90m`, `250ms`.
+
+    Raises: ValueError where it is not a positive number of milliseconds.
+    """
+    milliseconds, rest = divmod(value, timedelta(milliseconds=1))
+    if milliseconds <= 0 or rest:
+        raise ValueError(f"{value!r} is not a positive number of milliseconds")
+    unit, size = next((unit, size) for unit, size in _UNITS if milliseconds % size == 0)
+    return f"{milliseconds // size}{unit}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from metrics import recorded as names
 from metrics.family import MetricFamily
 from prometheus import promql
 from prometheus.config import RuleConfig
-from prometheus.durations import promql as duration
 from prometheus.jobs import confined
+from prometheus.promql import promql as duration
 
 GROUP = "quotascope-recording"
 HOURLY_GROUP = "quotascope-hourly"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prometheus.config import RuleConfig
-from prometheus.durations import promql as duration
+from prometheus.promql import promql as duration
 
 NO_TRAFFIC = "No requests in this range: is the proxy in use, and scraped?"
 

@@ -9,7 +9,7 @@ from dashboards.kit.words import FULL_HOURS
 from dashboards.queries import accounts as queries
 from prometheus import addresses
 from prometheus.config import RuleConfig
-from prometheus.durations import promql as duration
+from prometheus.promql import promql as duration
 
 _ITS_HOURS = links.activity("__field.labels")
 _IDLE = "No account was used in this range: does the proxy route to accounts, and is it scraped?"

@@ -15,7 +15,7 @@ from dashboards.errors import TimeError
 from dashboards.kit.plain import Json
 from dashboards.preview.date_math import is_relative, resolve, shifted
 from dashboards.queries.query import NOT_A_DAY_LATER, NOT_LATER
-from prometheus.durations import promql as duration
+from prometheus.promql import promql as duration
 
 MAX_POINTS = 11_000
 """Prometheus refuses more points in one answer."""

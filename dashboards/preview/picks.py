@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dashboards.kit.plain import Json
 from dashboards.preview.grafana_time import Ask, View, interval_of, panel_range, rounded
 from dashboards.preview.source import Series
-from prometheus.durations import promql as duration
+from prometheus.promql import promql as duration
 
 
 @dataclass(frozen=True, slots=True)

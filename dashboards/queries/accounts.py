@@ -8,7 +8,7 @@ from metrics import exporter, proxy
 from metrics import recorded as names
 from metrics.family import MetricFamily
 from prometheus.config import RuleConfig
-from prometheus.durations import promql as duration
+from prometheus.promql import promql as duration
 from prometheus.promql import rate, select, total
 
 NAME = "{{display}}"

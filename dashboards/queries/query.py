@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from metrics import recorded as names
 from metrics.family import MetricFamily
 from prometheus.config import RuleConfig
-from prometheus.durations import promql as duration
 from prometheus.errors import QueryError
 from prometheus.promql import increase, matching, rate, select, total
+from prometheus.promql import promql as duration
 
 MODEL = matching("model", "$model")
 API = matching("api", "$api")

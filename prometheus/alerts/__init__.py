@@ -8,8 +8,8 @@ from typing import Any
 from prometheus.alerts import accounts, gateways, keys, objectives, pipeline, quota, spend, traffic
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
-from prometheus.durations import promql as duration
 from prometheus.errors import ConfigError
+from prometheus.promql import promql as duration
 
 __all__ = ["Alert", "alerts", "document"]
 

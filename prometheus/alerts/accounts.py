@@ -8,8 +8,8 @@ from metrics.recorded import JOB_AND_INSTANCE
 from prometheus import links
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
-from prometheus.durations import promql as duration
 from prometheus.promql import equal, increase_from_first, one_of, select, total
+from prometheus.promql import promql as duration
 
 LOST = ("deactivated", "reauth_required")
 """Statuses out of which no account comes by itself."""

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from prometheus import links
 from prometheus.config import RuleConfig
-from prometheus.durations import promql as duration
 from prometheus.jobs import confined
+from prometheus.promql import promql as duration
 
 
 def _each_or_number(condition: str, most: int) -> str:

@@ -6,8 +6,8 @@ from metrics import collector as m
 from prometheus import links
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
-from prometheus.durations import promql as duration
 from prometheus.promql import increase, select, total
+from prometheus.promql import promql as duration
 
 
 def alerts(config: RuleConfig) -> tuple[Alert, ...]:

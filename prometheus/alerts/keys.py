@@ -6,8 +6,8 @@ from metrics import proxy as proxy_metrics
 from prometheus import links
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
-from prometheus.durations import promql as duration
 from prometheus.promql import equal, increase_from_first, one_of, select, total
+from prometheus.promql import promql as duration
 
 REFUSED = ("401", "403")
 """Statuses of requests whose key is not accepted."""

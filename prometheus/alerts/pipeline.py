@@ -9,8 +9,8 @@ from metrics.recorded import JOB_AND_INSTANCE
 from prometheus import links
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
-from prometheus.durations import promql as duration
 from prometheus.promql import equal, increase, one_of, rate, select, total
+from prometheus.promql import promql as duration
 
 
 def alerts(config: RuleConfig) -> tuple[Alert, ...]:

@@ -6,7 +6,7 @@ from metrics import exporter as exporter_metrics
 from prometheus import links
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
-from prometheus.durations import promql as duration
+from prometheus.promql import promql as duration
 from prometheus.promql import select
 from prometheus.quota import projected_unused_percent, seconds_to_reset, unless_out_of_use
 

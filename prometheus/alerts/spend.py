@@ -10,8 +10,8 @@ from metrics import recorded as names
 from metrics.recorded import JOB_AND_INSTANCE
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
-from prometheus.durations import promql as duration
 from prometheus.promql import equal, increase, rate, select, share, total
+from prometheus.promql import promql as duration
 
 DAY = "1d"
 

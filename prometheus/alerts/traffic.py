@@ -5,8 +5,8 @@ from __future__ import annotations
 from metrics import proxy as proxy_metrics
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
-from prometheus.durations import promql as duration
 from prometheus.promql import buckets, equal, increase, quantile, rate, select, share, total
+from prometheus.promql import promql as duration
 
 
 def alerts(config: RuleConfig) -> tuple[Alert, ...]:

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from prometheus.config import SAMPLES_PER_WINDOW
-from prometheus.durations import promql as duration
 from prometheus.lint.query import Query
+from prometheus.promql import promql as duration
 
 _VARIABLE = re.compile(
     r"\$\{([A-Za-z_]\w*)(?:\.[\w.]+)?(?::[^}]*)?\}|(?<!\\)\$([A-Za-z_]\w*)|\[\[(\w+)(?::\w+)?\]\]"

@@ -6,8 +6,7 @@ import pytest
 
 from prometheus.config import RuleConfig
 from prometheus.errors import ConfigError
-from prometheus.remote_write import RemoteWrite
-from prometheus.scrape import Targets, document
+from prometheus.scrape import RemoteWrite, Targets, document
 
 URL = "https://metrics.example/api/v1/write"
 

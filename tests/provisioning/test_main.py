@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from prometheus.config import RuleConfig
-from prometheus.durations import promql
+from prometheus.promql import promql
 from provisioning.__main__ import main
 
 

@@ -8,11 +8,11 @@ from datetime import timedelta
 import promql_parser as promql
 
 from prometheus.config import SAMPLES_PER_WINDOW
-from prometheus.durations import promql as duration
 from prometheus.lint import tree
 from prometheus.lint.checks.question import Question
 from prometheus.lint.finding import Complaint
 from prometheus.lint.schema import Series
+from prometheus.promql import promql as duration
 
 TILES = timedelta(minutes=10)
 """Series that come less often are totals of the time since the sample before: one is enough."""
