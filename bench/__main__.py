@@ -70,10 +70,6 @@ def _figures(options: argparse.Namespace, measure: Measure) -> None:
         print(f"| {name} | {figure} |", flush=True)
 
 
-def _ledger(options: argparse.Namespace) -> None:
-    print(ledger.table(ledger.measure(options.rows, options.ledger)), flush=True)
-
-
 def _outbox(_: argparse.Namespace) -> None:
     print(outbox.table(outbox.measure()), flush=True)
 
@@ -83,7 +79,10 @@ BENCHES: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "fleet": ("50,000 requests over 20 accounts in every trouble, judged by the provider's log", _fleet),
     "soak": ("1,000 streams at once, 200,000 requests in a row, scrapes under load", _soak),
     "exporter": ("a scrape of 1,000 accounts at 100,000 and at 10 million stored requests", _exporter),
-    "ledger": ("insertion, size and the questions of the monitoring page, beside a naive GROUP BY", _ledger),
+    "ledger": (
+        "insertion, size and the questions of the monitoring page, beside a naive GROUP BY",
+        partial(_figures, measure=ledger.measure),
+    ),
     "upkeep": (
         "backup, export, check and forgetting, and how long a writer waits meanwhile",
         partial(_figures, measure=upkeep.measure),

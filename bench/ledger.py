@@ -1,83 +1,121 @@
-"""How fast the ledger takes requests and answers questions about them.
+"""How fast the ledger takes requests and answers questions about them, on SQLite and on PostgreSQL.
 
 Insertion, size, and the questions of the monitoring page beside a naive GROUP BY over the rows, in one run.
+Each question is asked of a memory that is empty at first, then again and again.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import URL, Connection, Engine, func, select
 
+from bench.outbox import server
 from bench.scenes.ledger_rows import fill
-from bench.scenes.ledger_store import END, batches
+from bench.scenes.ledger_store import END, batches, filled
 from ledger.pricing.files import book, load_seed
+from ledger.reader.day_file import SUFFIX, file_of
 from ledger.requests import queries
+from ledger.requests.blocks import keep_days
 from ledger.requests.filter import RequestFilter
 from ledger.requests.limits import Limit, asking
 from ledger.requests.writes import record
-from ledger.schema import request_logs
-from ledger.store import migrate, reader, sqlite_url, writer
+from ledger.schema import request_logs, request_rows
+from ledger.store import migrate, parse_url, reader, sqlite_url, writer
 
 ROUNDS = 20
 INSERTED = 100_000
+ON_SERVER = 1_000_000
+"""Requests of the PostgreSQL: they are stored as a proxy stores them, which takes a minute or two."""
+
 NAIVE = "the same by a naive GROUP BY"
 """Nothing of it is remembered, and it takes long: it is asked once."""
 
 Question = Callable[[Connection], Any]
 
 
-def measure(rows: int, made: Path | None = None) -> list[tuple[str, str]]:
+def measure(made: Path | None, rows: int) -> Iterator[tuple[str, str]]:
     """What was measured, and the figure.
 
     Args:
         made: a ledger to ask; None: one of so many rows is made.
     """
     with TemporaryDirectory() as folder:
-        found, path = _inserted(Path(folder, "inserted.db")), made or Path(folder, "usage.db")
+        yield from _inserted(sqlite_url(Path(folder, "inserted.db")), "SQLite")
+        path = made or Path(folder, "usage.db")
         if made is None:
             fill(path, rows, END)
-        engine = reader(sqlite_url(path))
-        with engine.connect() as connection:
-            number, newest = connection.execute(
-                select(func.count(), func.max(request_logs.c.requested_at)).select_from(request_logs)
-            ).one()
-        found.append(("size", f"{path.stat().st_size / number:.0f} bytes a request, {number:,} requests"))
-        found += _asked(engine, newest)
+        yield from _asked(sqlite_url(path), "SQLite")
+    with server() as (url, control):
+        subprocess.run([*control, "start"], check=True, stdout=subprocess.DEVNULL)
+        try:
+            began = perf_counter()
+            filled(parse_url(url), min(rows, ON_SERVER)).dispose()
+            stored = f"{min(rows, ON_SERVER) / (perf_counter() - began):,.0f} events/s"
+            yield "PostgreSQL: insert, sums included", stored
+            yield from _asked(parse_url(url), "PostgreSQL")
+        finally:
+            subprocess.run([*control, "stop", "-m", "immediate"], check=False)
+
+
+def _asked(url: URL, where: str) -> Iterator[tuple[str, str]]:
+    """Each question while nothing of it is remembered, then again."""
+    engine = reader(url)
+    with engine.connect() as connection:
+        number, newest = connection.execute(select(func.count(), func.max(request_rows.c.at))).one()
+    engine.dispose()
+    size = f", {Path(url.database or '').stat().st_size / number:.0f} bytes each" if where == "SQLite" else ""
+    yield f"{where}: requests", f"{number:,}{size}"
+    for name, question in _questions(newest).items():
+        yield f"{where}: {name}", _figures(url, question, 0 if NAIVE in name else ROUNDS)
+    if where == "SQLite":
+        yield from _with_file(url, newest)
+
+
+def _figures(url: URL, question: Question, rounds: int) -> str:
+    engine = reader(url)
+    try:
+        first, *taken = (_seconds(engine, question) for _ in range(rounds + 1))
+    finally:
         engine.dispose()
-    return found
-
-
-def _asked(engine: Engine, newest: datetime) -> list[tuple[str, str]]:
-    """Each question once while nothing of it is remembered, then ours all in turn."""
-    questions = _questions(newest)
-    first = {name: _seconds(engine, question) for name, question in questions.items()}
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in questions}
-    for _ in range(ROUNDS):
-        for name, question in questions.items():
-            if NAIVE not in name:
-                taken[name].append(_seconds(engine, question))
-    return [(name, _figures(first[name], taken[name])) for name in questions]
-
-
-def _figures(first: tuple[float, float], taken: Sequence[tuple[float, float]]) -> str:
+    said = f"first {first[0] * 1_000:,.0f} ms, CPU {first[1] * 1_000:,.0f}"
     if not taken:
-        return f"{first[0] * 1_000:,.0f} ms, CPU {first[1] * 1_000:,.0f}"
+        return said
     clock, cpu = ([1_000 * one[place] for one in taken] for place in (0, 1))
     p95 = statistics.quantiles(clock, n=20)[-1]
-    median, own = statistics.median(clock), statistics.median(cpu)
-    return f"p50 {median:.0f} ms, p95 {p95:.0f}, CPU {own:.0f}, first {first[0] * 1_000:,.0f}"
+    return f"p50 {statistics.median(clock):.0f} ms, p95 {p95:.0f}, CPU {statistics.median(cpu):.0f}; {said}"
 
 
-def _inserted(path: Path) -> list[tuple[str, str]]:
-    engine, clock, cpu = writer(sqlite_url(path)), 0.0, 0.0
+def _with_file(url: URL, newest: datetime) -> Iterator[tuple[str, str]]:
+    """The first time of a process that finds the file which the page has made."""
+    file = Path(f"{url.database}{SUFFIX}")
+    was_there = file.exists()
+    try:
+        for name, question in _questions(newest).items():
+            if "top" in name and NAIVE not in name:
+                for writes in (True, False):
+                    engine = reader(url)
+                    keep_days(engine, partial(file_of, url, writes))
+                    taken = _seconds(engine, question)
+                    engine.dispose()
+                figure = f"first {taken[0] * 1_000:,.0f} ms, CPU {taken[1] * 1_000:,.0f}"
+                yield f"SQLite: {name}, with the page's file", figure
+    finally:
+        if not was_there:
+            file.unlink(missing_ok=True)
+
+
+def _inserted(url: URL, where: str) -> Iterator[tuple[str, str]]:
+    engine, clock, cpu = writer(url), 0.0, 0.0
     migrate(engine)
     for batch in batches(INSERTED):
         began, worked = perf_counter(), process_time()
@@ -86,7 +124,7 @@ def _inserted(path: Path) -> list[tuple[str, str]]:
         clock, cpu = clock + perf_counter() - began, cpu + process_time() - worked
     engine.dispose()
     rate = f"{INSERTED / clock:,.0f} events/s, {INSERTED / cpu:,.0f} a CPU second"
-    return [("insert, sums included", rate)]
+    yield f"{where}: insert, sums included", rate
 
 
 def _questions(end: datetime) -> dict[str, Question]:
@@ -99,7 +137,9 @@ def _questions(end: datetime) -> dict[str, Question]:
     picked = replace(week, account_id=("account-007@example.com",), status=("error",), model=("gpt-5.5",))
     found["a page of 100 rows, 7 d, three filters"] = lambda c: queries.page(c, picked, prices)
     slow = replace(week, min_first_token_ms=50_000.0, status=("success",), project=("project-9",))
-    found["the same, of which there are none"] = lambda c: queries.page(c, slow, prices)
+    found["the same, with a latency that none has"] = lambda c: queries.page(c, slow, prices)
+    lost = replace(week, text="nowhere to be found", status=("success",), provider=("openai",))
+    found["the same, with a text that is nowhere"] = lambda c: queries.page(c, lost, prices)
     month = RequestFilter(end - timedelta(days=30), end)
     found["percentiles by model, 30 d"] = lambda c: queries.by(c, month, "model", prices, durations=True)
     return found
@@ -133,8 +173,3 @@ def _seconds(engine: Engine, question: Question) -> tuple[float, float]:
     with asking(engine, Limit(600)) as connection:
         question(connection)
     return perf_counter() - began, process_time() - worked
-
-
-def table(results: Sequence[tuple[str, str]]) -> str:
-    """The figures as Markdown."""
-    return "\n".join(["| | measured |", "|---|--:|", *(f"| {name} | {figure} |" for name, figure in results)])

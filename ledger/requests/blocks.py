@@ -8,10 +8,12 @@ them in the same transaction, so an answer is always that of the ledger.
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import accumulate
 from threading import Lock
 from typing import Any
@@ -19,21 +21,18 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, select
 
+from ledger.columns import EPOCH
 from ledger.pricing.prices import PriceBook
-from ledger.request_tables import request_callers, request_changes, request_hourly
+from ledger.request_tables import request_callers, request_changes, request_hourly, request_rows
 from ledger.requests import grouping
+from ledger.requests.covers import DAY, HOUR, SLOT, Block, cover, length, runs
 from ledger.requests.filter import Dimension, RequestFilter, of_rows_alone, texts_meeting
 from ledger.requests.grouping import Measure, Run
 from ledger.requests.kept_days import Days, Place, What
+from ledger.requests.limits import stop_if_over
 from ledger.requests.plan import Span
-from ledger.requests.rollups import DAY_HOURS, SLOTS
+from ledger.requests.rollups import DAY_HOURS
 from ledger.requests.sums import merged, outcome_vector, priced_vectors, total
-
-SLOT, HOUR, DAY = 1, SLOTS, 24 * SLOTS
-"""Lengths of blocks in slots. Prices change at UTC midnights alone, so that in a day each is the same."""
-
-READ_AT_ONCE = {SLOT: 36, HOUR: 48, DAY: 2}
-"""Blocks that one statement reads: some tenths of a second at 100,000 requests a day."""
 
 DAYS_AT_ONCE = 16
 """Days as arrays that are summed up in one go: they need not lie in memory all at once."""
@@ -64,9 +63,6 @@ _t = request_changes.c
 Content = Mapping[tuple[Any, ...], Any]
 """By values of the dimensions: a vector of sums, or how many durations are in each bucket."""
 
-_Block = tuple[int, int]
-"""[first, last) in slots since 1970."""
-
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -87,21 +83,21 @@ class Question:
 class _Kept:
     """What is remembered of a ledger: answers, and days as arrays of which more are made."""
 
-    questions: OrderedDict[Question, dict[_Block, tuple[int, Content]]] = field(default_factory=OrderedDict)
-    spans: OrderedDict[tuple[Question, tuple[_Block, ...]], tuple[list[int], Content]] = field(
+    questions: OrderedDict[Question, dict[Block, tuple[int, Content]]] = field(default_factory=OrderedDict)
+    spans: OrderedDict[tuple[Question, tuple[Block, ...]], tuple[list[int], Content]] = field(
         default_factory=OrderedDict
     )
     days: Days = field(default_factory=Days)
     lock: Lock = field(default_factory=Lock)
 
-    def of(self, question: Question) -> dict[_Block, tuple[int, Content]]:
+    def of(self, question: Question) -> dict[Block, tuple[int, Content]]:
         with self.lock:
             blocks = self.questions.setdefault(question, {})
             self.questions.move_to_end(question)
             return blocks
 
     def together(
-        self, question: Question, blocks: Sequence[_Block], stamps: list[int], added: Callable[[], Content]
+        self, question: Question, blocks: Sequence[Block], stamps: list[int], added: Callable[[], Content]
     ) -> Content:
         """What several blocks hold together."""
         key = (question, tuple(blocks))
@@ -146,8 +142,8 @@ def _kept_of(engine: Engine) -> _Kept:
 class _Stamps:
     """When blocks last changed."""
 
-    def __init__(self, connection: Connection, wanted: Sequence[_Block]) -> None:
-        longer = [block for block in wanted if _length(block) != SLOT]
+    def __init__(self, connection: Connection, wanted: Sequence[Block]) -> None:
+        longer = [block for block in wanted if length(block) != SLOT]
         # Whole days: a stamp says, too, whether a day that is remembered as arrays is still true
         low = min((first for first, _ in longer), default=0) // DAY * DAY_HOURS
         high = -(-max((last for _, last in longer), default=0) // DAY) * DAY_HOURS
@@ -159,8 +155,8 @@ class _Stamps:
         for start in range(0, len(slots), 500):  # databases bound the number of parameters
             self._slots.update(_stamps(connection, 5, _t.number.in_(slots[start : start + 500])))
 
-    def of(self, block: _Block) -> int:
-        if _length(block) == SLOT:
+    def of(self, block: Block) -> int:
+        if length(block) == SLOT:
             return self._slots.get(block[0], 0)
         low, high = (bisect_left(self._hours, end // HOUR) for end in block)
         return self._sums[high] - self._sums[low]
@@ -195,31 +191,6 @@ def _with_ends(connection: Connection, spans: Sequence[Span]) -> list[tuple[int,
     return [span for span in whole if span[1] < span[2]]
 
 
-def cover(first: int, last: int, newest: int | None, *, by_day: bool = False) -> Iterator[_Block]:
-    """The fewest blocks that make up [first, last). The day of the newest slot changes all the time: it is
-    read by hours.
-
-    Args:
-        by_day: each day by itself.
-    """
-    while first < last:
-        size = next(s for s in (DAY, HOUR, SLOT) if _fits(first, s, last, newest))
-        end = first + size
-        while size == DAY and not by_day and _fits(end, DAY, last, newest):
-            end += DAY
-        yield first, end
-        first = end
-
-
-def _fits(first: int, size: int, last: int, newest: int | None) -> bool:
-    changing = size > HOUR and newest is not None and first <= newest < first + size
-    return first % size == 0 and first + size <= last and not changing
-
-
-def _length(block: _Block) -> int:
-    return block[1] - block[0]
-
-
 class _Reader:
     """Contents of blocks for one question, from what is remembered as far as it is still true."""
 
@@ -228,30 +199,30 @@ class _Reader:
         self._of_rows = of_rows
         self._kept = _kept_of(connection.engine)
         self._blocks = self._kept.of(question)
-        self._found: dict[_Block, Content] = {}
+        self._found: dict[Block, Content] = {}
 
-    def load(self, wanted: Sequence[_Block]) -> None:
+    def load(self, wanted: Sequence[Block]) -> None:
         """Find what blocks hold."""
         self._stamps = _Stamps(self._connection, wanted)
         missing = self._look_up(wanted)
         self._load(self._few(missing))
         others = [block for block in missing if block not in self._found]
         for is_hour in (True, False):
-            self._load_of_days([b for b in others if (_length(b) == HOUR) == is_hour], is_hour)
+            self._load_of_days([b for b in others if (length(b) == HOUR) == is_hour], is_hour)
         if missing:
             self._kept.shrink()
 
-    def contents(self, blocks: Sequence[_Block]) -> Iterator[Content]:
+    def contents(self, blocks: Sequence[Block]) -> Iterator[Content]:
         """What blocks hold that were loaded; many longer ones are added up once, and remembered together."""
-        longer = [block for block in blocks if _length(block) != SLOT]
+        longer = [block for block in blocks if length(block) != SLOT]
         if len(longer) < MANY:
             yield from (self._found[block] for block in blocks)
             return
-        yield from (self._found[block] for block in blocks if _length(block) == SLOT)
+        yield from (self._found[block] for block in blocks if length(block) == SLOT)
         stamps = [self._stamps.of(block) for block in longer]
         yield self._kept.together(self._question, longer, stamps, lambda: self._added(longer))
 
-    def _added(self, blocks: Sequence[_Block]) -> Content:
+    def _added(self, blocks: Sequence[Block]) -> Content:
         return self._together([self._found[block] for block in blocks])
 
     def _together(self, contents: Sequence[Content]) -> Content:
@@ -264,17 +235,17 @@ class _Reader:
         together: Callable[[list[Any]], Any] = merged if self._question.measure else total
         return {values: together(some) for values, some in parts.items()}
 
-    def _few(self, missing: Sequence[_Block]) -> list[_Block]:
+    def _few(self, missing: Sequence[Block]) -> list[Block]:
         """Those that are read for this question alone: hours of a day that are few, or still change; all,
         where only rows can tell."""
         if self._of_rows:
             return list(missing)
-        hours = Counter(block[0] // DAY for block in missing if _length(block) == HOUR)
+        hours = Counter(block[0] // DAY for block in missing if length(block) == HOUR)
         today = None if self._newest is None else self._newest // DAY
         days = {day for day, number in hours.items() if number < MIN_HOURS or day == today}
-        return [b for b in missing if _length(b) == SLOT or (_length(b) == HOUR and b[0] // DAY in days)]
+        return [b for b in missing if length(b) == SLOT or (length(b) == HOUR and b[0] // DAY in days)]
 
-    def _load_of_days(self, blocks: Sequence[_Block], by_hour: bool) -> None:
+    def _load_of_days(self, blocks: Sequence[Block], by_hour: bool) -> None:
         """The newest days first: where the time is over before the end, the next try finds them read."""
         place = {first: index for index, (first, _) in enumerate(blocks)}
         of_day: dict[int, Sequence[int] | int] = {}
@@ -283,13 +254,24 @@ class _Reader:
                 hours = range(day * DAY, (day + 1) * DAY, HOUR)
                 of_day[day] = [place.get(hour, -1) for hour in hours] if by_hour else index
         found: list[list[Content]] = [[] for _ in blocks]
-        days, few = sorted(of_day, reverse=True), self._few_callers()
+        if not blocks:
+            return
+        oldest, few = self._first_day(), self._few_callers()
+        days = sorted((day for day in of_day if day >= oldest), reverse=True)
         for start in range(0, len(days), DAYS_AT_ONCE):
             some = {day: of_day[day] for day in days[start : start + DAYS_AT_ONCE]}
             for index, content in self._of_days(some, by_hour, few):
                 found[index].append(content)
         for block, contents in zip(blocks, found, strict=True):
             self._keep(block, self._together(contents) if contents else {})
+
+    def _first_day(self) -> int:
+        """The first day that there is anything of."""
+        if _what(self._question) == "callers":
+            at: datetime | None = self._connection.execute(select(func.min(request_rows.c.at))).scalar()
+            return sys.maxsize if at is None else (at - EPOCH).days
+        hour: int | None = self._connection.execute(select(func.min(request_hourly.c.hour))).scalar()
+        return sys.maxsize if hour is None else hour // DAY_HOURS
 
     def _of_days(
         self, of_day: Mapping[int, Sequence[int] | int], by_hour: bool, few: Sequence[ColumnElement[bool]]
@@ -298,6 +280,7 @@ class _Reader:
 
         spans, what, question = [], _what(self._question), self._question
         for day, blocks in of_day.items():
+            stop_if_over(self._connection)
             stamp = self._stamps.of((day * DAY, (day + 1) * DAY))
             table = self._kept.days.get(self._connection, what, day, stamp, by_hour, few)
             spans.append(tallies.Span(day, table, blocks))
@@ -320,7 +303,7 @@ class _Reader:
         of_all, few = self._connection.execute(number).one()
         return met if (few or 0) < of_all * FEW else ()
 
-    def _look_up(self, wanted: Iterable[_Block]) -> list[_Block]:
+    def _look_up(self, wanted: Iterable[Block]) -> list[Block]:
         """Those that are not remembered, or that have changed."""
         missing = []
         for block in wanted:
@@ -331,15 +314,15 @@ class _Reader:
                 self._found[block] = content
         return missing
 
-    def _load(self, missing: Iterable[_Block]) -> None:
+    def _load(self, missing: Iterable[Block]) -> None:
         """The newest first: where the time is over before the end, it goes on from there the next time."""
-        for run in _runs(missing):
-            size = _length(run[0])
+        for run in runs(missing):
+            size = length(run[0])
             where = Run(run[-1][0], run[0][1], size, self._of_rows or size == SLOT)
             for number, content in _contents(self._connection, self._question, where):
                 self._keep((number * size, (number + 1) * size), content)
 
-    def _keep(self, block: _Block, content: Content) -> None:
+    def _keep(self, block: Block, content: Content) -> None:
         self._found[block] = content
         self._blocks.pop(block, None)
         self._blocks[block] = (self._stamps.of(block), content)
@@ -351,19 +334,6 @@ def _what(question: Question) -> What:
     if question.measure is None:
         return "sums"
     return "callers" if grouping.names_callers(question.where, question.by) else "durations"
-
-
-def _runs(blocks: Iterable[_Block]) -> Iterator[list[_Block]]:
-    """Blocks of one length next to each other; the last first."""
-    run: list[_Block] = []
-    for block in sorted(blocks, reverse=True):
-        size = _length(block)
-        if run and (_length(run[-1]) != size or run[-1][0] != block[1] or len(run) == READ_AT_ONCE[size]):
-            yield run
-            run = []
-        run.append(block)
-    if run:
-        yield run
 
 
 def _contents(connection: Connection, question: Question, run: Run) -> Iterator[tuple[int, Content]]:

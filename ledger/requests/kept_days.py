@@ -87,7 +87,7 @@ class Days:
             hours = self._place.get(connection, what, day, stamp)
         if hours is None:
             hours = read_day(connection, what, day)
-            if self._place is not None:
+            if self._place is not None and len(hours):
                 self._place.put(connection, what, day, stamp, hours)
         if by_hour:
             return self._keep((what, day, True), stamp, hours)

@@ -22,6 +22,9 @@ _PROGRESS_STEPS = 5_000
 """Steps of SQLite's machine between two looks at the clock: some tens of microseconds."""
 
 
+_LIMIT = "limit"
+
+
 class Limit:
     """How long one or more questions may take together. One object for one caller; `cancel` may be called
     from any thread, at any time."""
@@ -49,6 +52,7 @@ class Limit:
         """Within the block, statements on this connection end with TooSlow when the limit is reached."""
         driver: Any = connection.connection.driver_connection
         self._driver = driver
+        connection.info[_LIMIT] = self
         self._arm(connection, driver)
         try:
             if self._cancelled.is_set():
@@ -60,6 +64,7 @@ class Limit:
             raise
         finally:
             self._driver = None
+            connection.info.pop(_LIMIT, None)
             if isinstance(driver, sqlite3.Connection):
                 driver.set_progress_handler(None, 0)
 
@@ -76,6 +81,13 @@ class Limit:
         return TooSlow(
             f"the question took longer than {self.seconds:g} s: ask for a shorter time, or fewer conditions"
         )
+
+
+def stop_if_over(connection: Connection) -> None:
+    """Between many short statements, none of which notices it. Raises: TooSlow."""
+    limit: Limit | None = connection.info.get(_LIMIT)
+    if limit is not None and limit.over:
+        raise limit._too_slow()
 
 
 @contextmanager
