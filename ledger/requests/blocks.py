@@ -40,8 +40,8 @@ DAYS_AT_ONCE = 16
 MAX_BLOCKS = 2_000
 """Of one question: two months of hours, and what came in between."""
 
-BUCKETS = 20
-"""A histogram takes as much memory as so many vectors would: those of callers have about as many buckets."""
+HISTOGRAM = 2
+"""It takes as much memory as so many vectors."""
 
 MIN_HOURS = 4
 """Of a day: of fewer, the sums by hour are read for one question alone."""
@@ -113,7 +113,7 @@ class _Kept:
     def shrink(self) -> None:
         with self.lock:
             sizes = [
-                sum(len(c) for _, c in list(blocks.values())) * (BUCKETS if question.measure else 1)
+                sum(len(c) for _, c in list(blocks.values())) * (HISTOGRAM if question.measure else 1)
                 for question, blocks in self.questions.items()
             ]
             while self.questions and (len(sizes) > MAX_QUESTIONS or sum(sizes) > MAX_VALUES):
@@ -208,7 +208,8 @@ class _Reader:
         self._load(self._few(missing))
         others = [block for block in missing if block not in self._found]
         for is_hour in (True, False):
-            self._load_of_days([b for b in others if (length(b) == HOUR) == is_hour], is_hour)
+            if some := [b for b in others if (length(b) == HOUR) == is_hour]:
+                self._load_of_days(some, is_hour)
         if missing:
             self._kept.shrink()
 
@@ -254,8 +255,6 @@ class _Reader:
                 hours = range(day * DAY, (day + 1) * DAY, HOUR)
                 of_day[day] = [place.get(hour, -1) for hour in hours] if by_hour else index
         found: list[list[Content]] = [[] for _ in blocks]
-        if not blocks:
-            return
         oldest, few = self._first_day(), self._few_callers()
         days = sorted((day for day in of_day if day >= oldest), reverse=True)
         for start in range(0, len(days), DAYS_AT_ONCE):
