@@ -15,7 +15,8 @@ from prometheus.build import SCRAPE_FILE, Wanted, files, installed, manifests, t
 from prometheus.config import RuleConfig
 from prometheus.errors import ConfigError
 from prometheus.relabel import Relabel, cap_label, drop_label, drop_model
-from prometheus.scrape import NATIVE_HISTOGRAMS, START_TIMESTAMPS, RemoteWrite
+from prometheus.remote_write import RemoteWrite
+from prometheus.scrape import NATIVE_HISTOGRAMS, START_TIMESTAMPS
 from settings.arguments import OneLineParser
 from settings.load import load
 

@@ -11,7 +11,7 @@ from metrics.proxy import LATENCY
 from prometheus.errors import ConfigError
 from prometheus.promql import promql
 from prometheus.relabel import Relabel
-from prometheus.scrape import RemoteWrite
+from prometheus.remote_write import RemoteWrite
 from settings.console import Console
 from settings.rules import AlertRule, Rules, span
 

@@ -22,7 +22,8 @@ from prometheus.build import SCRAPE_FILE, Wanted, files, installed, targets, wri
 from prometheus.config import RuleConfig
 from prometheus.errors import OutputError, TargetError
 from prometheus.relabel import cap_label, drop_label, drop_model, hide_identity
-from prometheus.scrape import RemoteWrite, Targets
+from prometheus.remote_write import RemoteWrite
+from prometheus.scrape import Targets
 from settings.model import Settings
 
 HERE = Targets("127.0.0.1:8787", "127.0.0.1:8789")

@@ -6,7 +6,8 @@ import pytest
 
 from prometheus.config import RuleConfig
 from prometheus.errors import ConfigError
-from prometheus.scrape import RemoteWrite, Targets, document
+from prometheus.remote_write import RemoteWrite
+from prometheus.scrape import Targets, document
 
 URL = "https://metrics.example/api/v1/write"
 
