@@ -20,12 +20,13 @@ from ledger.pricing.prices import PriceBook
 from ledger.pricing.table import CurrentPrices
 from ledger.quota.capacity import Capacity
 from ledger.quota.estimate import PERIOD, Estimates, QuotaEstimate, QuotaRules
-from ledger.reader.foreign import Accounts, exists, micros, read_accounts
+from ledger.reader.foreign import Accounts, micros, read_accounts
 from ledger.reader.meters import Meters, Shown
 from ledger.reader.newest import newest_request_at, store_bytes
 from ledger.reader.readonly import Reader, passes_by_itself
 from ledger.reader.recent_requests import RequestPages
 from ledger.requests.queries import Account
+from ledger.state import exists
 
 T = TypeVar("T")
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from sqlalchemy import URL, Connection, text
 
 from ledger.errors import StoreError, StoreUnavailable
-from ledger.reader.foreign import exists
 from ledger.store import MIGRATIONS
 
 
@@ -58,6 +57,13 @@ def revision(connection: Connection) -> str | None:
         return None
     found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     return None if found is None else str(found)
+
+
+def exists(connection: Connection, table: str) -> bool:
+    """Whether there is a table of that name."""
+    if connection.dialect.name == "sqlite":
+        return bool(connection.exec_driver_sql(f'PRAGMA table_info("{table}")').fetchall())
+    return connection.execute(text("SELECT to_regclass(:name)"), {"name": table}).scalar() is not None
 
 
 @cache

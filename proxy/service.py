@@ -205,6 +205,7 @@ def _in_process(stack: AsyncExitStack, settings: Settings, ledger: OpenLedger) -
         ledger, Task(url, storage.failure_body_days, outbox, storage.outbox_max_bytes, *days)
     )
     stack.push_async_callback(asyncio.to_thread, process.close)
+    process.start()
     interval, most = _interval(settings), storage.buffer_size
     events = LedgerWriter(process.store("events"), interval=interval, max_waiting=most, look=process.look)
     samples = LedgerWriter(process.store("samples"), interval=interval, max_waiting=MAX_SAMPLES)

@@ -25,6 +25,7 @@ from ledger.errors import StoreError
 from ledger.quota.cycle import MINUTE, Reading
 from ledger.quota.windows import DAY_MINUTES, is_known, source_of
 from ledger.requests.queries import Account
+from ledger.state import exists
 
 MAX_PERCENT = 1_000
 """A reading further from 0 is none; what is a little beyond 0 to 100 is taken for the nearest of them."""
@@ -234,13 +235,6 @@ def own_rows(connection: Connection) -> str:
     return (
         OWN if exists(connection, OWN) and not exists(connection, "request_logs_before") else "request_logs"
     )
-
-
-def exists(connection: Connection, table: str) -> bool:
-    """Whether there is a table of that name."""
-    if connection.dialect.name == "sqlite":
-        return bool(connection.exec_driver_sql(f'PRAGMA table_info("{table}")').fetchall())
-    return connection.execute(text("SELECT to_regclass(:name)"), {"name": table}).scalar() is not None
 
 
 def indexes(connection: Connection, table: str) -> frozenset[tuple[str | None, ...]]:

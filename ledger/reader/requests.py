@@ -14,13 +14,13 @@ from ledger.reader.foreign import (
     OWN,
     Stored,
     columns,
-    exists,
     indexes,
     or_null,
     own_rows,
     stamp,
     time_or_null,
 )
+from ledger.state import exists
 
 STEP_ROWS = 10_000
 """Entries of an index, or rows, looked at in one statement: some milliseconds."""

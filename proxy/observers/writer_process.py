@@ -51,7 +51,7 @@ class Encoded:
 
 
 class WriterProcess:
-    """Starts the process with the first batch, and again with the next one where it ended.
+    """Starts the process, with the first batch at the latest, and again with the next one where it ended.
 
     Args:
         ledger: it makes a store ready that is new or was replaced: only then it is written to.
@@ -80,6 +80,11 @@ class WriterProcess:
             self._store(kind, items, again)
 
         return store
+
+    def start(self) -> None:
+        """Start it before there is anything to store: what ends in its first second would wait for it."""
+        with self._lock, suppress(OSError):
+            self._line = self._line or self._start()
 
     def look(self) -> None:
         """Learn how it stands with the outbox."""

@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 import psycopg
 import pytest
+from alembic import command
 
 from ledger import store
 from ledger.accounts import changes
@@ -65,22 +66,28 @@ def has(server: Server, query: str, *expected: Any) -> Callable[[], Awaitable[bo
     async def found() -> bool:
         try:
             return bool(await asyncio.to_thread(server.ask, query) == [expected])
-        except psycopg.errors.UndefinedTable:  # the proxy makes it
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):  # the proxy makes it
             return False
 
     return found
 
 
+@pytest.mark.parametrize("schema", [None, "0009"])
 async def test_it_starts_without_its_database_and_brings_it_up_to_date_when_that_comes(
-    server: Server, program: Callable[..., Any], tmp_path: Path
+    schema: str | None, server: Server, program: Callable[..., Any], tmp_path: Path
 ) -> None:
+    if schema is not None:
+        engine = store.writer(server.url)
+        with engine.begin() as connection:
+            command.upgrade(store._alembic(connection), schema)
+        engine.dispose()
     server.kill()
     async with serve(script(Answer(model="m", usage=USAGE))) as upstream:
         proxy = await program(upstream.origin, **sections(server, tmp_path))
         assert [await ask(proxy.port) for _ in range(5)] == [200] * 5
         assert {one.authorization for one in upstream.log} == {"...anna"}
         assert await ask(proxy.port, KEY) == 503  # money fails closed
-        await asyncio.to_thread(server.start)  # nothing is in it: no table
+        await asyncio.to_thread(server.start)  # no table is in it, or those of an earlier version
         await eventually(
             has(
                 server,
