@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import sys
 from collections.abc import Set
 from pathlib import Path
@@ -125,6 +126,34 @@ def test_a_folder_imports_only_folders_below_it(room: str) -> None:
         if other in order and order.index(other) < order.index(folder)
     }
     assert upward == {entry for entry in UPWARD if entry[0].startswith(f"{room}/")}
+
+
+def test_no_module_is_imported_while_it_is_imported() -> None:
+    """Imports at the top of modules run in no circle; those within functions run later."""
+    paths = {
+        path.relative_to(ROOT).with_suffix("").as_posix().replace("/", "."): path
+        for room in ROOMS
+        for path in (ROOT / room).rglob("*.py")
+    }
+    circle = graphlib.TopologicalSorter(
+        {
+            name: {f"{module}.{one.name}" for module, one in at_the_top(path)} & paths.keys()
+            | {module for module, _ in at_the_top(path)} & paths.keys()
+            for name, path in paths.items()
+        }
+    )
+    circle.prepare()
+
+
+def at_the_top(path: Path) -> list[tuple[str, ast.alias]]:
+    """What a module takes from others as it is imported, with the name of the other."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return [
+        (node.module or "", alias)
+        for node in body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
 
 
 @pytest.mark.parametrize(
