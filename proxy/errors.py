@@ -134,8 +134,8 @@ class BudgetReserved(BudgetRefused):
 
     def __init__(self, key: str, period: Period, limit: str) -> None:
         message = (
-            f"what is left of the {period} budget of ${limit} of the proxy key {key!r} is reserved by "
-            "requests that run; try again soon"
+            f"the rest of the {period} budget of ${limit} of the proxy key {key!r} is reserved by "
+            "running requests; try again soon"
         )
         super().__init__(429, "budget_reserved", message, retry_after=1)
         self.key = key
@@ -146,5 +146,5 @@ class BudgetUnavailable(BudgetRefused):
     """The ledger does not answer, so it cannot be known what is left."""
 
     def __init__(self) -> None:
-        message = "the ledger does not answer, so the budget of this proxy key cannot be checked"
+        message = "the ledger is unavailable, so the budget of this proxy key cannot be checked"
         super().__init__(503, "budget_unavailable", message, retry_after=2)

@@ -97,7 +97,7 @@ def make_anew(
         text = CONFIG % {key: json.dumps(value) for key, value in values.items()}
         folder.config.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise PlanError(f"{folder.root} cannot be made: {error}") from error
+        raise PlanError(f"{folder.root} cannot be created: {error.strerror}") from error
 
 
 def _is_ours(folder: DemoFolder) -> bool:

@@ -46,7 +46,7 @@ class Admission:
             self.refused(refusal)
             raise refusal
         if work == "deferred":
-            text = "no answer says what this will cost, so a proxy key with a budget may not ask for it"
+            text = "no response reports the cost of this, so proxy keys with a budget cannot use it"
             raise Refused(403, "not_within_a_budget", text)
 
     async def reserve(self, key: Key, work: Work, ask: Ask) -> Reservation:
@@ -60,7 +60,7 @@ class Admission:
     async def connect(self, key: Key, route: Route) -> None:
         """Let a connection begin on which a key with a budget has turns. Raises: Refused."""
         if not route.template.endswith("/responses"):
-            text = "turns on this connection are not counted, so a proxy key with a budget may not have them"
+            text = "turns on this connection cannot be metered, so proxy keys with a budget cannot use it"
             raise Refused(403, "not_within_a_budget", text)
         await self.budgets.ready(key)
         refusal = self.budgets.standing(key)

@@ -145,7 +145,7 @@ class KeyAllowance:
             day_start(now) + timedelta(days=1) if period == "daily" else week_start(now) + timedelta(days=7)
         )
         message = (
-            f"the {period} budget of ${self._limit(period)} of the proxy key {self.key.name!r} is spent; "
+            f"the {period} budget of ${self._limit(period)} of the proxy key {self.key.name!r} is exhausted; "
             f"it resets at {resets_at:%Y-%m-%dT%H:%M:%SZ}"
         )
         wait = max(1, -int(-(resets_at - now).total_seconds() // 1))

@@ -209,8 +209,8 @@ class Budgets:
     def _check_price(self, key: Key, ask: Ask, now: datetime) -> None:
         if ask.model is not None and not self._unpriced and not is_priced(self.prices.book, ask.model, now):
             text = (
-                f"the price of model {ask.model[:100]!r} is not known, and the proxy key {key.name!r} has a "
-                "budget; it can be set in [pricing.models]"
+                f"the price of model {ask.model[:100]!r} is unknown, and the proxy key {key.name!r} has a "
+                "budget; set the price in [pricing.models]"
             )
             raise Refused(403, "model_without_price", text)
 

@@ -107,7 +107,9 @@ class Dispatch:
             return None
         status = 503 if against.until is None else 429
         reason = against.reason.replace("_", " ")
-        return Refused(status, f"no_account_{against.reason}", f"this account takes no turn now ({reason})")
+        return Refused(
+            status, f"no_account_{against.reason}", f"this account is not available now ({reason})"
+        )
 
     def turned(self, account_id: str, began: float, failure: Failure | None) -> Verdict | None:
         """A turn on a connection that an account has taken is over. A login whose token was refused in the
@@ -141,7 +143,7 @@ def _settled(last: Outcome | None, selection: Selection) -> Answered:
         raise Refused(
             429 if wait is not None else 503,
             f"no_account_{selection.outcome}",
-            f"no account can take this request now ({selection.outcome.replace('_', ' ')})",
+            f"no account is available for this request ({selection.outcome.replace('_', ' ')})",
             retry_after=wait,
         )
     if isinstance(last, Unanswered):

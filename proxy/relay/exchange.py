@@ -201,13 +201,15 @@ class Exchanges:
 
 
 def _unusable(name: str, began: float, verdict: Verdict | None) -> Unanswered:
-    error = UpstreamError("the account that was chosen cannot be used now", verdict.code if verdict else "")
+    error = UpstreamError("the selected account cannot be used now", verdict.code if verdict else "")
     error.status = 503
     return Unanswered(name, began, verdict, (), error)
 
 
 def _sent_once() -> Refused:
-    text = "the account's token was renewed meanwhile, and the body is too large to be kept; send it again"
+    text = (
+        "the account's token was refreshed, and the body is too large to be retried; send the request again"
+    )
     return Refused(503, "account_token_renewed", text, retry_after=1)
 
 

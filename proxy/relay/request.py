@@ -159,5 +159,7 @@ def lend(passage: Passage, asked: Question, key: Key | None, options: Options) -
         lines = [*asked.lines, b"Authorization: Bearer " + own.encode()]
         return Question(asked.method, asked.path, lines, asked.body, asked.length)
     if key is not None:
-        raise Refused(503, "no_account", "no account is there for this path, and a proxy key ends here")
+        raise Refused(
+            503, "no_account", "no account is configured for this path, and proxy keys are not forwarded"
+        )
     return asked

@@ -104,7 +104,7 @@ def _against(
 
 
 def _not_text() -> Refused:
-    text = "a proxy key with a budget has its turns asked for in text messages"
+    text = "proxy keys with a budget can request turns only in text messages"
     return Refused(403, "not_within_a_budget", text)
 
 

@@ -86,7 +86,7 @@ def test_a_budget_is_known_to_be_spent_until_its_reset() -> None:
     refusal = one.refusal(NOW)
     assert refusal is not None
     assert str(refusal) == (
-        "the daily budget of $1 of the proxy key 'team' is spent; it resets at 2026-11-28T00:00:00Z"
+        "the daily budget of $1 of the proxy key 'team' is exhausted; it resets at 2026-11-28T00:00:00Z"
     )
     assert (refusal.key, refusal.period, refusal.retry_after) == ("team", "daily", 9 * 3_600)
     assert one.refusal(NOW + timedelta(days=1)) is None

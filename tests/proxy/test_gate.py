@@ -23,7 +23,7 @@ from proxy.websocket.turns import Lost, Turns
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING = 0, 1, 2, 8, 9
 
-PAUSED = Refused(503, "no_account_paused", "this account takes no turn now (paused)")
+PAUSED = Refused(503, "no_account_paused", "this account is not available now (paused)")
 CREATE = b'{"type":"response.create","model":"gpt-5.4","input":"' + "naïve ".encode() * 30 + b'"}'
 OTHER = b'{"type":"response.processed","response_id":"resp_1"}'
 DELTA = b'{"type":"response.output_text.delta","delta":"a"}'
@@ -31,7 +31,7 @@ COMPLETED = b'{"type":"response.completed","response":{"usage":{"input_tokens":5
 FAILED = b'{"type":"error","status":429,"error":{"type":"usage_limit_reached","message":"No more."}}'
 AT_FAULT = b'{"type":"error","status":400,"error":{"code":"invalid_prompt"}}'
 INFORMED = b'{"type":"codex.rate_limits","rate_limits":{}}'
-LEFT = Refused(429, "no_account_quota_exceeded", "this account takes no turn now; another one is free")
+LEFT = Refused(429, "no_account_quota_exceeded", "this account is not available now; another one is free")
 
 
 def frame(opcode: int, payload: bytes, *, fin: bool = True, masked: bool = True) -> bytes:

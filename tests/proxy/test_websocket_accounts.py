@@ -304,7 +304,7 @@ async def test_an_account_that_rests_after_an_error_leaves_turns_to_another(
     provider.ends[mine] = failed("server_error")
     await turn(ws)
     await ws.send_json(CREATE)
-    assert await end_of(ws) == (1013, "no_account_cooldown: this account takes no turn now (cooldown)")
+    assert await end_of(ws) == (1013, "no_account_cooldown: this account is not available now (cooldown)")
     assert provider.turns() == {mine: 2}
 
 
@@ -355,7 +355,7 @@ async def test_running_turns_of_a_paused_account_end_well_and_no_other_begins(
         await ws.receive(timeout=0.3)
     provider.go_on.set()
     assert await ws.receive_json(timeout=5) == COMPLETED
-    assert await end_of(ws) == (1013, "no_account_paused: this account takes no turn now (paused)")
+    assert await end_of(ws) == (1013, "no_account_paused: this account is not available now (paused)")
     assert [(key, message["type"]) for key, message in provider.asked] == [
         (mine, "response.create"),
         (mine, "response.create"),
@@ -392,7 +392,7 @@ async def test_a_removed_account_takes_no_turn(
     change(proxy, partial(accounts.remove, origin="config"), mine)
     await asyncio.sleep(1.5)
     await ws.send_json(CREATE)
-    assert await end_of(ws) == (1013, "no_account_unknown: this account takes no turn now (unknown)")
+    assert await end_of(ws) == (1013, "no_account_unknown: this account is not available now (unknown)")
 
 
 @pytest.mark.parametrize("names", [("aaaa",), ()])
@@ -412,7 +412,9 @@ async def test_a_spent_budget_ends_the_connection(
     await ws.send_json(CREATE)
     code, reason = await end_of(ws)
     assert (code, len(reason.encode()) <= 123) == (1013, True)
-    assert reason.startswith("budget_exceeded: the daily budget of $0.01 of the proxy key 'team' is spent")
+    assert reason.startswith(
+        "budget_exceeded: the daily budget of $0.01 of the proxy key 'team' is exhausted"
+    )
     assert provider.turns() == {"aaaa": 3}
     refused = proxy.rows()[-1]
     assert (refused["end_reason"], refused["http_status"]) == ("refused", 429)
