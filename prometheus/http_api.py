@@ -20,7 +20,7 @@ def checked(url: str, option: str = "--prometheus") -> str:
     """An address that an option gives. Raises: ApiError where it is none."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ApiError(f"{option} {url}: allowed: an address like http://127.0.0.1:9090")
+        raise ApiError(f"{option} {url}: allowed: an address like http(s)://HOST:PORT")
     return url
 
 

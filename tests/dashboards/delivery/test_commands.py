@@ -47,7 +47,7 @@ def test_keep_removes_nothing(local: Any, capsys: pytest.CaptureFixture[str]) ->
     [
         ({}, [], "say which Grafana: --grafana URL, or GRAFANA_URL in the environment"),
         ({"GRAFANA_URL": "http://h"}, [], "GRAFANA_TOKEN is not set"),
-        ({"GRAFANA_TOKEN": "secret"}, ["--grafana", "localhost:3000"], "'localhost:3000': allowed: a URL"),
+        ({"GRAFANA_TOKEN": "secret"}, ["--grafana", "localhost:3000"], "--grafana localhost:3000: allowed: "),
     ],
 )
 @pytest.mark.parametrize("command", ["diff", "deploy"])
