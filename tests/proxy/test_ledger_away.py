@@ -34,7 +34,7 @@ COST = 300_000_000
 """Of each request, in 10^-9 dollars: 30,000 tokens at ten dollars a million."""
 
 SPENT = "SELECT coalesce(sum(nano_usd), 0)::bigint, coalesce(sum(requests), 0)::bigint FROM key_spend"
-ROWS = "SELECT count(*) FROM request_rows"
+ROWS = "SELECT count(*) FROM request_rows JOIN request_kinds k ON k.id = kind_id WHERE status = 'success'"
 
 
 def sections(server: Server, folder: Path, **routing: Any) -> dict[str, dict[str, Any]]:
