@@ -87,7 +87,7 @@ def test_a_backup_while_the_ledger_is_written_is_one_moment_of_it(
 
 def test_a_backup_never_replaces_a_file(ledger: Engine, file: Path) -> None:
     copies.make(file, file.with_name("copy"))
-    with pytest.raises(StoreError, match="exists: give another name"):
+    with pytest.raises(StoreError, match="already exists; choose another name"):
         copies.make(file, file.with_name("copy"))
 
 
@@ -182,7 +182,12 @@ def test_what_is_no_backup_is_refused_in_one_line(ledger: Engine, file: Path, wh
     else:
         with closing(sqlite3.connect(copy)) as store, store:
             store.execute("UPDATE alembic_version SET version_num = '9999'")
-    said = {"missing": "no backup", "text": "no backup", "another": "no backup", "newer": "newer version"}
+    said = {
+        "missing": "no such file",
+        "text": "not a backup",
+        "another": "not a backup",
+        "newer": "newer schema",
+    }
     with pytest.raises(StoreError, match=said.get(what, "damaged|malformed")) as caught:
         copies.restore(copy, file, replace=True, now=NOW)
     assert "\n" not in str(caught.value)
@@ -244,7 +249,7 @@ def test_a_newer_ledger_is_refused_in_one_line_and_left_alone(tmp_path: Path) ->
     engine = migrated(tmp_path / "usage.db")
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(StoreError, match=r"newer version of Quotascope \(schema 9999") as caught:
+    with pytest.raises(StoreError, match=r"newer schema \(9999") as caught:
         migrate(engine)
     engine.dispose()
     assert "\n" not in str(caught.value)
