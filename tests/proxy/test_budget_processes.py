@@ -108,7 +108,11 @@ async def workers(
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": "sk-upstream"}
     with (folder / "log").open("w") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "proxy", "--config", str(config)), env=environ, stdout=PIPE, stderr=log
+            *(sys.executable, "-m", "proxy", "--config", str(config)),
+            cwd=folder,  # where the outbox is
+            env=environ,
+            stdout=PIPE,
+            stderr=log,
         )
     assert process.stdout is not None
     try:
