@@ -221,10 +221,8 @@ class _Reader:
             return
         yield from (self._found[block] for block in blocks if length(block) == SLOT)
         stamps = [self._stamps.of(block) for block in longer]
-        yield self._kept.together(self._question, longer, stamps, lambda: self._added(longer))
-
-    def _added(self, blocks: Sequence[Block]) -> Content:
-        return self._together([self._found[block] for block in blocks])
+        contents = [self._found[block] for block in longer]
+        yield self._kept.together(self._question, longer, stamps, lambda: self._together(contents))
 
     def _together(self, contents: Sequence[Content]) -> Content:
         if len(contents) == 1:
@@ -237,8 +235,7 @@ class _Reader:
         return {values: together(some) for values, some in parts.items()}
 
     def _few(self, missing: Sequence[Block]) -> list[Block]:
-        """Those that are read for this question alone: hours of a day that are few, or still change; all,
-        where only rows can tell."""
+        """Those read for this question alone: few or changing hours of a day; all where only rows tell."""
         if self._of_rows:
             return list(missing)
         hours = Counter(block[0] // DAY for block in missing if length(block) == HOUR)

@@ -3,10 +3,20 @@ Pure; `proxy.relay.budgets` settles it with the ledger."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from datetime import datetime, timedelta
 
-from ledger.accounts.allowances import HOLD_SECONDS, NO_LIMIT, Allowance, Charge, Limits, Settlement, utc_day
+from ledger.accounts.allowances import (
+    HOLD_SECONDS,
+    NO_LIMIT,
+    Allowance,
+    Charge,
+    Limits,
+    Settlement,
+    nano_usd,
+    utc_day,
+)
 from ledger.accounts.budgets import Period, day_start, week_start
 from proxy.errors import BudgetReserved, BudgetSpent, Refused
 from proxy.relay.access import Key
@@ -157,3 +167,18 @@ class KeyAllowance:
 
 def _sum(charges: dict[str, Charge]) -> int:
     return sum(charge.nano for charge in charges.values()) if charges else 0
+
+
+class Waiting:
+    """A request that waits for the ledger."""
+
+    def __init__(self, nano: int, *, reserves: bool) -> None:
+        self.nano = nano
+        self.reserves = reserves
+        self.granted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+
+def limits(key: Key) -> Limits:
+    """What the budgets of a key allow."""
+    daily, weekly = (None if usd is None else nano_usd(usd) for usd in (key.daily, key.weekly))
+    return Limits(daily, weekly)

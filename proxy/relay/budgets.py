@@ -21,7 +21,7 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from ledger.accounts import allowances
-from ledger.accounts.allowances import Allowance, Charge, Limits, Settlement, nano_usd
+from ledger.accounts.allowances import Allowance, Charge, Settlement
 from ledger.accounts.budgets import read_spend
 from ledger.errors import LedgerError, StoreUnavailable
 from ledger.pricing.table import CurrentPrices
@@ -29,7 +29,7 @@ from proxy.accounts.kept import Kept
 from proxy.errors import BudgetUnavailable, Refused
 from proxy.http.routes import Work
 from proxy.relay.access import Key
-from proxy.relay.allowance import KeyAllowance
+from proxy.relay.allowance import KeyAllowance, Waiting, limits
 from proxy.relay.charge import Ask, estimate, is_priced
 from proxy.relay.reservation import Reservation
 
@@ -47,7 +47,7 @@ CLOSE_SECONDS = 5.0
 log = logging.getLogger("quotascope.budgets")
 
 Result = TypeVar("Result")
-_Batch = dict[str, tuple[Settlement, list["_Waiting"]]]
+_Batch = dict[str, tuple[Settlement, list[Waiting]]]
 
 
 class Ledger(Protocol):
@@ -59,15 +59,6 @@ class Ledger(Protocol):
 
 class Owed(LedgerError):
     """The ledger did not take charges; they are written down for whoever reaches it first."""
-
-
-class _Waiting:
-    """A request that waits for the ledger."""
-
-    def __init__(self, nano: int, *, reserves: bool) -> None:
-        self.nano = nano
-        self.reserves = reserves
-        self.granted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
 
 class Budgets:
@@ -99,8 +90,8 @@ class Budgets:
         self._ledger = ledger
         self._open = open_without_ledger
         self._unpriced = unpriced
-        self._keys = {key.name: KeyAllowance(key, _limits(key)) for key in keys if key.periods}
-        self._waiting: dict[str, list[_Waiting]] = {name: [] for name in self._keys}
+        self._keys = {key.name: KeyAllowance(key, limits(key)) for key in keys if key.periods}
+        self._waiting: dict[str, list[Waiting]] = {name: [] for name in self._keys}
         self._refused_at: dict[str, float] = {}
         self._holder = uuid4().hex
         self._thread = ThreadPoolExecutor(1, "budgets")
@@ -154,7 +145,7 @@ class Budgets:
         nano = self._estimate(one, ask, now)
         one.used_at = now.timestamp()
         if one.room(one.used_at) < nano:
-            await self._ask(one, _Waiting(nano, reserves=True), now)
+            await self._ask(one, Waiting(nano, reserves=True), now)
         else:
             one.reserved += nano
         return Reservation(self, one, work, ask, nano)
@@ -165,7 +156,7 @@ class Budgets:
         one.used_at = now.timestamp()
         if one.room(one.used_at) <= 0:
             try:
-                await self._ask(one, _Waiting(self._estimate(one, Ask(), now), reserves=False), now)
+                await self._ask(one, Waiting(self._estimate(one, Ask(), now), reserves=False), now)
             except Refused:
                 return
 
@@ -214,7 +205,7 @@ class Budgets:
             )
             raise Refused(403, "model_without_price", text)
 
-    async def _ask(self, one: KeyAllowance, waiting: _Waiting, now: datetime) -> None:
+    async def _ask(self, one: KeyAllowance, waiting: Waiting, now: datetime) -> None:
         """Wait for the ledger's word. Raises: as `reserve` does."""
         refusal: Refused | None = one.refusal(now)
         if refusal is None and monotonic() - self._refused_at.get(one.key.name, -1e9) < REFUSED_SECONDS:
@@ -349,8 +340,3 @@ class Budgets:
             for name in sorted(self._keys):
                 allowances.catch_up(connection, name, spend[name], now)
         self._caught_up = True
-
-
-def _limits(key: Key) -> Limits:
-    daily, weekly = (None if usd is None else nano_usd(usd) for usd in (key.daily, key.weekly))
-    return Limits(daily, weekly)
