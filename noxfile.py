@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+from ctypes.util import find_library
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -32,6 +33,9 @@ PROGRAMS = {
     "chromium": "chromium",
 }
 """Programs that the tests run, each with the Debian package that brings it."""
+
+LIBRARIES = {"atomic": "libatomic1"}
+"""The same for what they load: Playwright's own Node.js."""
 
 HTMX = "2.0.11"
 """The library of the monitoring page; a copy lies in console/web/static."""
@@ -251,6 +255,7 @@ def _system_packages(session: nox.Session) -> None:
     """Install the programs that the tests run, where that is possible; else say what to install."""
     path = os.pathsep.join([os.environ["PATH"], *map(str, Path("/usr/lib/postgresql").glob("*/bin"))])
     packages = {package for name, package in PROGRAMS.items() if shutil.which(name, path=path) is None}
+    packages |= {package for name, package in LIBRARIES.items() if find_library(name) is None}
     if packages:
         session.run(".ci/packages", *sorted(packages), external=True, success_codes=_tolerated())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 from sqlalchemy import Connection
 
@@ -60,14 +61,23 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     return 0
 
 
-def _repeated(settings: Brief, asked: argparse.Namespace) -> NoReturn:
+def _repeated(settings: Brief, asked: argparse.Namespace) -> int:
     """Until Ctrl-C; what cannot be read is said, and tried again."""
     gc.enable()
     clear = CLEAR if sys.stdout.isatty() and not (asked.json or asked.oneline or asked.format) else ""
-    while True:
+    stopped = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopped
+        stopped = True  # what is raised while SQLite asks whether to go on ends a question, and no more
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, stop)
+    while not stopped:
         print(clear, end="")
         _once(settings, asked)
-        time.sleep(asked.watch)
+        time.sleep(0 if stopped else asked.watch)
+    return 0
 
 
 def _once(settings: Brief, asked: argparse.Namespace) -> int:

@@ -284,7 +284,7 @@ class TestSynchronise:
         (Description("anna", "codex:/" + "a" * 1_000), "at most 1000 characters"),
         (Description("an na", "env:A"), "an id is made of letters"),
         (Description("a" * 101, "env:A"), "an id is made of letters"),
-        (Description("default", "env:A"), "this id is kept"),
+        (Description("default", "env:A"), "this id is reserved"),
     ],
 )
 def test_a_wrong_description_names_the_account(ledger: Engine, wrong: Description, says: str) -> None:

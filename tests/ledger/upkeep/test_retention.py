@@ -201,8 +201,9 @@ def grown(ledger: Engine, make_event: Callable[..., RequestEvent]) -> Engine:
 
 
 def test_space_is_given_back_and_writers_go_on(
-    grown: Engine, make_event: Callable[..., RequestEvent]
+    grown: Engine, make_event: Callable[..., RequestEvent], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", dict.fromkeys(retention.ROWS_AT_ONCE, 200))
     engine, waits, stop = grown, list[float](), threading.Event()
 
     def write() -> None:
