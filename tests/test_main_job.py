@@ -121,8 +121,8 @@ def next_minute_at_noon() -> datetime:
 async def first_half_of_a_minute() -> None:
     """What is driven now begins some scrapes after the minute and is over before the next, so that it lies
     whole in the window that ends there."""
-    if not 4 <= (second := datetime.now(UTC).second) < 30:
-        await asyncio.sleep((64 - second) % 60)
+    if not 12 <= (second := datetime.now(UTC).second) < 30:
+        await asyncio.sleep((72 - second) % 60)
 
 
 def answers(url: str, now: datetime) -> Mapping[str, Mapping[str, float]]:
