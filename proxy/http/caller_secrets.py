@@ -95,10 +95,15 @@ class Secrets:
         if self._ends is None:
             own = _keys(self._headers.items(), self._query)
             self._ends = _ends((*own, *self._lent, self._key or ""))
+        if not self._ends:
+            return False
         folded = text.lower()
         if "%" in folded:
             folded += unquote_plus(folded)
-        return any(end in folded for end in self._ends)
+        for end in self._ends:  # noqa: SIM110  # a dozen times a request: `any` takes twice as long
+            if end in folded:
+                return True
+        return False
 
 
 NO_SECRETS = Secrets()
