@@ -187,6 +187,13 @@ def translated(url: URL, doing: str) -> Iterator[None]:
         raise (StoreUnavailable if passes(cause) else StoreError)(text) from error
 
 
+def insert_into(connection: Connection, table: Table) -> Any:
+    """An INSERT of the database's own dialect: only that knows of rows which are there already."""
+    from sqlalchemy.dialects import postgresql, sqlite  # takes 30 ms: those who only read do without
+
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+
+
 def upsert(
     connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]
 ) -> None:
@@ -197,10 +204,7 @@ def upsert(
     """
     if not rows:
         return
-    from sqlalchemy.dialects import postgresql, sqlite  # takes 30 ms: those who only read do without
-
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
+    statement = insert_into(connection, table)
     changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
     statement = statement.on_conflict_do_update(index_elements=list(keys), set_=changed)
     connection.execute(statement, list(rows))

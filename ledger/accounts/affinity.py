@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ledger.schema import sticky_sessions
+from ledger.store import insert_into
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,9 @@ def find(connection: Connection, key: str, since: datetime) -> str | None:
 def keep(connection: Connection, stays: Iterable[Stay]) -> None:
     """Remember stays; of one conversation the latest holds."""
     table = sticky_sessions.c
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     for stay in stays:
         values = {"account_id": stay.account_id, "updated_at": stay.at}
-        statement = dialect.insert(sticky_sessions).values(key=stay.key, **values)
+        statement = insert_into(connection, sticky_sessions).values(key=stay.key, **values)
         connection.execute(
             statement.on_conflict_do_update(
                 index_elements=["key"], set_=values, where=table.updated_at <= statement.excluded.updated_at

@@ -18,10 +18,10 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ledger.accounts.budgets import LoggedDay, Period, day_start, week_start
 from ledger.schema import key_holds, key_spend
+from ledger.store import insert_into
 
 NANO_PER_USD = 10**9
 
@@ -197,7 +197,7 @@ def _charge(connection: Connection, key: str, day: str, charge: Charge) -> None:
         "estimated_nano_usd": charge.estimated,
         "requests": charge.requests,
     }
-    statement = _insert(connection, key_spend).values(key=key, day=day, **made)
+    statement = insert_into(connection, key_spend).values(key=key, day=day, **made)
     added = {name: columns[name] + statement.excluded[name] for name in made}
     connection.execute(statement.on_conflict_do_update(index_elements=["key", "day"], set_=added))
 
@@ -206,7 +206,7 @@ def _hold(connection: Connection, key: str, holder: str, nano: int, expires_at: 
     if nano <= 0:
         release(connection, holder, [key])
         return
-    statement = _insert(connection, key_holds).values(
+    statement = insert_into(connection, key_holds).values(
         key=key, holder=holder, nano_usd=nano, expires_at=expires_at
     )
     changed = {"nano_usd": statement.excluded.nano_usd, "expires_at": statement.excluded.expires_at}
@@ -247,10 +247,6 @@ def _lefts(limits: Limits, today: int, week: int, held: int) -> list[tuple[Perio
     if limits.daily is not None:
         found.append(("daily", limits.daily - today - held))
     return found
-
-
-def _insert(connection: Connection, table: Any) -> Any:
-    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
 
 
 def utc_day(now: datetime) -> str:

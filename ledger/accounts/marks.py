@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, Connection, select, update
 from ledger.accounts import audit, versions
 from ledger.accounts.audit import Entry
 from ledger.schema import account_marks, accounts
+from ledger.store import insert_into
 
 Event = Literal["rate_limit", "quota_exceeded", "permanent_failure", "error", "cleared"]
 PASSING = ("rate_limited", "quota_exceeded")
@@ -172,10 +173,7 @@ def _upsert(connection: Connection, mark: Mark, where: ColumnElement[bool] | Non
         "cooldown_until": mark.cooldown_until,
         "errors": mark.errors,
     }
-    from sqlalchemy.dialects import postgresql, sqlite  # takes 30 ms: those who only read do without
-
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(account_marks).values(account_id=mark.account_id, **values)
+    statement = insert_into(connection, account_marks).values(account_id=mark.account_id, **values)
     statement = statement.on_conflict_do_update(index_elements=["account_id"], set_=values, where=where)
     # Not every driver counts the rows of such a statement; what it returns is counted by all.
     return connection.execute(statement.returning(account_marks.c.account_id)).first() is not None

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, String, Table, select
 
 from ledger.request_tables import request_callers, request_details, request_kinds, request_sessions
 from ledger.requests.texts import cut
+from ledger.store import insert_into
 
 MAX_KNOWN = 100_000
 """Entries remembered of one table; callers choose texts, so there is no natural end."""
@@ -97,10 +98,7 @@ class Dictionary:
         """In the order of the digests: two processes that add the same ones never wait for each other."""
         names = [column.name for column in self.columns]
         rows = [{"digest": d, **dict(zip(names, new[d], strict=True))} for d in sorted(new)]
-        from sqlalchemy.dialects import postgresql, sqlite  # takes 30 ms: those who only read do without
-
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        connection.execute(dialect.insert(self.table).on_conflict_do_nothing(), rows)
+        connection.execute(insert_into(connection, self.table).on_conflict_do_nothing(), rows)
 
 
 def digest(values: Sequence[Any]) -> bytes:

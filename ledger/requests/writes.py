@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ARRAY, Connection, String, any_, insert, literal, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from ledger.columns import micros, packed
@@ -18,6 +17,7 @@ from ledger.requests.dictionaries import CALLERS, DETAILS, KINDS, SESSIONS
 from ledger.requests.rollups import Entry
 from ledger.requests.texts import cut, units_text
 from ledger.schema import accounts, request_rows, usage_history
+from ledger.store import insert_into
 from ledger.values import UNKNOWN_MODEL, RequestEvent, Usage, UsageSample
 
 NEAR = timedelta(seconds=5)
@@ -260,8 +260,4 @@ def _repeats(sample: UsageSample, recorded_at: datetime, used_percent: float, re
 
 def ensure_account(connection: Connection, **columns: Any) -> None:
     """Add an account that is not there yet; one that is there stays as it is."""
-    connection.execute(_insert(connection, accounts).values(**columns).on_conflict_do_nothing())
-
-
-def _insert(connection: Connection, table: Any) -> Any:
-    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+    connection.execute(insert_into(connection, accounts).values(**columns).on_conflict_do_nothing())
