@@ -19,13 +19,13 @@ from typing import Protocol
 from sqlalchemy import Connection, Engine, make_url
 
 from ledger import process_log, state
-from ledger.errors import LedgerError, StoreRefused, StoreUnavailable
+from ledger.errors import LedgerError, StoreUnavailable
 from ledger.outbox import Outbox
 from ledger.store import translated
 from ledger.upkeep.retention import Keep, Upkeep
 from ledger.writing import NO_FILE, OpenLedger, file_identity
 from proxy.observers import messages
-from proxy.observers.ledger_writer import reason
+from proxy.observers.ledger_writer import is_of_an_item, reason
 from proxy.observers.messages import NOTHING, Batch, Outcome, Task
 from proxy.observers.shipper import Shipper
 from proxy.observers.stores import EventStore, SampleStore
@@ -96,9 +96,9 @@ class Writer:
             if batch.items:
                 self._store(batch, body)
         except Exception as error:
-            if isinstance(error, LedgerError) and not isinstance(error, StoreRefused):
-                return self._outcome(unavailable=str(error))
-            return self._outcome(refused=reason(error))  # an item: the proxy finds out which one
+            if is_of_an_item(error):  # the proxy finds out of which one
+                return self._outcome(refused=reason(error))
+            return self._outcome(unavailable=str(error))
         return self._outcome()
 
     def close(self) -> None:

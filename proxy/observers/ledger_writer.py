@@ -21,6 +21,11 @@ class ItemRefused(Exception):
     """An item that cannot be stored, ever; the text names what is wrong with it."""
 
 
+def is_of_an_item(error: Exception) -> bool:
+    """Whether an error says something against an item, and not just that the store cannot be used now."""
+    return isinstance(error, StoreRefused) or not isinstance(error, LedgerError)
+
+
 def reason(error: Exception) -> str:
     """Why an item was refused, without anything of it: what databases say names values."""
     if isinstance(error, ItemRefused):
@@ -129,7 +134,7 @@ class LedgerWriter(Generic[Item]):
             try:
                 self._store(batch, again=self._failing)
             except Exception as error:
-                if isinstance(error, LedgerError) and not isinstance(error, StoreRefused):
+                if not is_of_an_item(error):
                     if not self._failing:
                         log.error("the ledger cannot be written, requests wait in memory: %s", error)
                     self._failing = True

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from time import monotonic
 
-from ledger.errors import LedgerError, StoreRefused
+from ledger.errors import LedgerError
 from ledger.outbox import Outbox, SetAside, Stored
 from proxy.observers import messages
-from proxy.observers.ledger_writer import reason
+from proxy.observers.ledger_writer import is_of_an_item, reason
 
 log = logging.getLogger("quotascope.outbox")
 
@@ -144,7 +144,7 @@ class Shipper(threading.Thread):
         try:
             self._stores[kind](messages.together(bodies))
         except Exception as error:
-            if isinstance(error, LedgerError) and not isinstance(error, StoreRefused):
+            if not is_of_an_item(error):
                 raise
             items = [item for body in bodies for item in messages.apart(body)]
             refused += self._by_halves(kind, items)
@@ -155,7 +155,7 @@ class Shipper(threading.Thread):
         try:
             self._stores[kind](body)
         except Exception as error:
-            if isinstance(error, LedgerError) and not isinstance(error, StoreRefused):
+            if not is_of_an_item(error):
                 raise
             if len(items) == 1:
                 return [SetAside(kind, 1, zlib.compress(body, 1), reason(error))]
