@@ -73,9 +73,7 @@ class Outbox:
 
     def connect(self) -> sqlite3.Connection:
         """A connection for one thread."""
-        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
-        prepare_to_write(connection, BUSY_SECONDS)
-        return connection
+        return connected(self.path)
 
     def append(self, connection: sqlite3.Connection, kind: str, items: int, body: bytes) -> None:
         """Keep a batch. Raises: StoreUnavailable where there is no room for it."""
@@ -88,10 +86,6 @@ class Outbox:
     def taken(self) -> int:
         """Bytes on the disk."""
         return _bytes(self.path)
-
-    def waiting(self, connection: sqlite3.Connection) -> int:
-        """Items that are not shipped."""
-        return int(connection.execute("SELECT coalesce(sum(items), 0) FROM batches").fetchone()[0])
 
     def oldest(self, connection: sqlite3.Connection) -> list[Stored]:
         """The batches that are next, all of one kind."""
@@ -135,6 +129,18 @@ class Outbox:
             raise StoreUnavailable(f"cannot {doing} the outbox {self.path}: {error}") from error
 
 
+def connected(path: Path) -> sqlite3.Connection:
+    """A connection to a file of ours, whose transactions begin where they are said to."""
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    prepare_to_write(connection, BUSY_SECONDS)
+    return connection
+
+
+def waiting(connection: sqlite3.Connection) -> int:
+    """Items that are not shipped."""
+    return int(connection.execute("SELECT coalesce(sum(items), 0) FROM batches").fetchone()[0])
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """One that holds the write lock from its begin on."""
@@ -156,9 +162,8 @@ def contents(path: Path) -> Contents | None:
         return None
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            waiting = connection.execute("SELECT coalesce(sum(items), 0) FROM batches").fetchone()[0]
             by_reason = connection.execute("SELECT reason, sum(items) FROM refused GROUP BY reason")
-            return Contents(waiting, _bytes(path), dict(by_reason.fetchall()))
+            return Contents(waiting(connection), _bytes(path), dict(by_reason.fetchall()))
     except sqlite3.Error as error:
         raise StoreUnavailable(f"cannot read the outbox {path}: {error}") from error
 

@@ -16,8 +16,8 @@ from ledger.accounts.allowances import Charge
 from ledger.accounts.configured import Description, placed
 from ledger.accounts.pool import Fleet, Member
 from ledger.errors import StoreUnavailable
-from ledger.outbox import BUSY_SECONDS, transaction
-from ledger.store import create_private, prepare_to_write
+from ledger.outbox import connected, transaction
+from ledger.store import create_private
 
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS accounts (one INTEGER PRIMARY KEY, body BLOB)",
@@ -91,9 +91,7 @@ class Kept:
     def _connected(self) -> Iterator[sqlite3.Connection]:
         try:
             create_private(self.path)
-            connecting = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
-            with closing(connecting) as connection:
-                prepare_to_write(connection, BUSY_SECONDS)
+            with closing(connected(self.path)) as connection:
                 for statement in _SCHEMA:
                     connection.execute(statement)
                 yield connection

@@ -14,7 +14,7 @@ from contextlib import closing
 from time import monotonic
 
 from ledger.errors import LedgerError
-from ledger.outbox import Outbox, SetAside, Stored
+from ledger.outbox import Outbox, SetAside, Stored, waiting
 from proxy.observers import messages
 from proxy.observers.ledger_writer import is_of_an_item, reason
 
@@ -103,7 +103,7 @@ class Shipper(threading.Thread):
             self._woken.clear()
             if self._ending.is_set():
                 deadline = min(deadline, monotonic() + END_SECONDS)
-            self.waiting = self._outbox.waiting(connection)
+            self.waiting = waiting(connection)
             batches = self._outbox.oldest(connection)
             if not batches and self._ending.is_set():
                 return
@@ -134,31 +134,27 @@ class Shipper(threading.Thread):
             log.error("the ledger refuses %d of what waits in the outbox; set aside: %s", len(refused), why)
 
     def _ship(self, batches: Sequence[Stored]) -> list[SetAside]:
-        """Store batches in one transaction; what no store takes is found by halves. Returns: what that is."""
+        """Store batches in one transaction. Returns: what no store takes, and what is damaged."""
         kind, bodies, refused = batches[0].kind, [], []
         for one in batches:
             try:
                 bodies.append(zlib.decompress(one.body))
             except zlib.error:
                 refused.append(SetAside(kind, one.items, one.body, "damaged"))
-        try:
-            self._stores[kind](messages.together(bodies))
-        except Exception as error:
-            if not is_of_an_item(error):
-                raise
-            items = [item for body in bodies for item in messages.apart(body)]
-            refused += self._by_halves(kind, items)
-        return refused
+        return refused + self._refused(kind, messages.together(bodies)) if bodies else refused
 
-    def _by_halves(self, kind: str, items: Sequence[bytes]) -> list[SetAside]:
-        body = messages.packed(items)
+    def _refused(self, kind: str, body: bytes) -> list[SetAside]:
+        """Store what a message holds. Returns: what no store takes, found by halves."""
         try:
             self._stores[kind](body)
+            return []
         except Exception as error:
             if not is_of_an_item(error):
                 raise
-            if len(items) == 1:
-                return [SetAside(kind, 1, zlib.compress(body, 1), reason(error))]
-            half = len(items) // 2
-            return self._by_halves(kind, items[:half]) + self._by_halves(kind, items[half:])
-        return []
+            why = reason(error)
+        items = messages.apart(body)
+        if len(items) == 1:
+            return [SetAside(kind, 1, zlib.compress(body, 1), why)]
+        half = len(items) // 2
+        halves = (messages.packed(items[:half]), messages.packed(items[half:]))
+        return [one for some in halves for one in self._refused(kind, some)]
