@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any
 
 from aiohttp import web
+from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
@@ -56,7 +57,21 @@ class RateLimitedLog:
         log.log(level, "%s%s", text, f" ({missed} more of this kind before)" if missed else "")
 
 
-class Connection(RequestHandler):
+class Flow(BaseProtocol):
+    """What both ends of a relay want of aiohttp's connections."""
+
+    __slots__ = ()
+
+    async def drain(self) -> None:
+        """Wait until the other side has taken what was written."""
+        await self._drain_helper()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        if self._reading_paused:  # aiohttp calls this at every read, and goes through its parser each time
+            super().resume_reading(resume_parser)
+
+
+class Connection(Flow, RequestHandler):
     """A client's connection."""
 
     def __init__(
@@ -83,10 +98,6 @@ class Connection(RequestHandler):
         if isinstance(self._manager, ConnectionServer):
             self._manager.make_room(self)
 
-    async def drain(self) -> None:
-        """Wait until the client has taken what was written."""
-        await self._drain_helper()
-
     def cut(self) -> None:
         """End what is being answered."""
         if self._task_handler is not None:
@@ -105,10 +116,6 @@ class Connection(RequestHandler):
         elif begins:
             self._in_target = self._in_target and b"\n" not in data
         self._break_off()
-
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        if self._reading_paused:  # aiohttp calls this at every read, and goes through its parser each time
-            super().resume_reading(resume_parser)
 
     def _break_off(self) -> None:
         """End the reading of a body whose rest is malformed; aiohttp's own leaves its reader waiting."""

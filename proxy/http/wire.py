@@ -23,6 +23,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from proxy.errors import ProxyError
+from serving.connection import Flow
 
 Body = bytes | AsyncIterator[bytes] | None
 
@@ -33,7 +34,7 @@ _NO_TIMER = TimerNoop()
 _NO_HEADERS: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
 
 
-class RelayProtocol(ResponseHandler):
+class RelayProtocol(Flow, ResponseHandler):
     """A connection that tells a body's reader what happened to it, and a sender what it may send again.
 
     aiohttp's own leaves the reader of a malformed chunk waiting, and takes a reset for the end of a body
@@ -77,10 +78,6 @@ class RelayProtocol(ResponseHandler):
         self._idle = self.idle if self.reused else None
         self.reused, self.heard, self._interim = True, False, 0
 
-    async def drain(self) -> None:
-        """Wait until the provider has taken what was written."""
-        await self._drain_helper()
-
     def data_received(self, data: bytes) -> None:
         self.heard = True
         self._heard_at = monotonic()
@@ -95,10 +92,6 @@ class RelayProtocol(ResponseHandler):
             self.set_exception(aiohttp.ClientPayloadError("there is no end of interim answers"))
             if self.transport is not None:
                 self.transport.close()
-
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        if self._reading_paused:  # aiohttp calls this at every read, and goes through its parser each time
-            super().resume_reading(resume_parser)
 
     def eof_received(self) -> None:
         self._learn()
