@@ -26,7 +26,6 @@ MAX_KINDS = 20_000
 _Kind = tuple[str | None, str | None, str | None, int, int]
 """What rows of one price share: model, provider, tier, context step and day since 1970."""
 
-_UNKNOWN = ""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -146,8 +145,7 @@ class RateTable:
     ) -> RowRates | None:
         """The rates of one kind of row on a day since 1970; None where no price is known."""
         key = (model, provider, tier, context_above, day)
-        found = self._known.get(key, _UNKNOWN)
-        return self._remembered(key) if isinstance(found, str) else found
+        return self._known[key] if key in self._known else self._remembered(key)
 
     def _remembered(self, key: _Kind) -> RowRates | None:
         if len(self._known) >= MAX_KINDS:

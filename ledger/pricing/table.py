@@ -22,6 +22,8 @@ from ledger.schema import prices, versions
 
 NAME = "prices"
 
+log = logging.getLogger("quotascope.prices")
+
 COLUMNS = {
     "input": "prompt_per_1m",
     "output": "completion_per_1m",
@@ -166,9 +168,6 @@ def _as_stored(row: dict[str, Any]) -> tuple[object, ...]:
 
 def _json(value: dict[str, Any] | Sequence[str]) -> str:
     return json.dumps(value, separators=(",", ":")) if value else str(value)  # most are empty
-
-
-log = logging.getLogger("quotascope.prices")
 
 
 class CurrentPrices:

@@ -66,9 +66,7 @@ class Days:
         """
         found = self._remembered((what, day, by_hour), stamp)
         if found is None and few and what == "callers" and self.opened is None:
-            from ledger.requests.arrays import read_day
-
-            return read_day(connection, what, day, few)
+            return _read_day(connection, what, day, few)
         if found is None:
             with self._reading:  # many questions want the same days at the same time
                 found = self._remembered((what, day, by_hour), stamp)
@@ -76,17 +74,13 @@ class Days:
         return found
 
     def _read(self, connection: Connection, what: What, day: int, stamp: int, by_hour: bool) -> Day:
-        from ledger.requests.arrays import (
-            read_day,
-        )  # it takes a tenth of a second: short questions do without
-
         if self._place is None and self.opened is not None:
             self._place = self.opened()
         hours = self._remembered((what, day, True), stamp)
         if hours is None and self._place is not None:
             hours = self._place.get(connection, what, day, stamp)
         if hours is None:
-            hours = read_day(connection, what, day)
+            hours = _read_day(connection, what, day)
             if self._place is not None and len(hours):
                 self._place.put(connection, what, day, stamp, hours)
         if by_hour:
@@ -110,3 +104,9 @@ class Days:
                 _, (_, gone) = self._kept.popitem(last=False)
                 self._bytes -= gone.size
         return found
+
+
+def _read_day(connection: Connection, what: What, day: int, few: Sequence[ColumnElement[bool]] = ()) -> Day:
+    from ledger.requests.arrays import read_day  # takes a tenth of a second: short questions do without
+
+    return read_day(connection, what, day, few)

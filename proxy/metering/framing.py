@@ -1,5 +1,5 @@
 """Where the events of a stream begin and end. Lines may end in LF, CRLF or CR. Everything stays bytes: a
-character may be cut between blocks. Pure."""
+character may be cut between blocks."""
 
 from __future__ import annotations
 
@@ -142,7 +142,12 @@ _payloads = msgspec.json.Decoder(_Payload)
 
 
 class FrameTap:
-    """For a stream of frames."""
+    """For AWS' binary event streams (`application/vnd.amazon.eventstream`), as Bedrock writes them.
+
+    A frame is: its length and that of its headers (4 bytes each, big-endian), a checksum of both, the
+    headers, the payload, a checksum. A model's own events come inside the payload, as base64 in the member
+    `bytes`.
+    """
 
     streams = False  # the end of the last frame is the end of the answer
     first_token_seen = False

@@ -38,6 +38,8 @@ def _names(*sides: str) -> tuple[str, ...]:
 _INPUT_DETAILS = _names("input", "prompt")
 _OUTPUT_DETAILS = _names("output", "completion")
 _NO_DETAILS: Fields = {}
+_FOUND = ("connector_tokens", "citation_tokens")
+"""What Mistral's and Perplexity's searches found is input."""
 
 
 def statement(usage: Fields, api: str, numbers: Numbers) -> Statement:
@@ -49,10 +51,7 @@ def statement(usage: Fields, api: str, numbers: Numbers) -> Statement:
     ins = _details(usage, _INPUT_DETAILS)
     outs = _details(usage, _OUTPUT_DETAILS)
     said = numbers.first(usage.get("input_tokens"), usage.get("prompt_tokens"))
-    for more in (
-        "connector_tokens",
-        "citation_tokens",
-    ):  # what Mistral's and Perplexity's searches found is input
+    for more in _FOUND:
         if said is not None and more in usage:
             said += numbers.count(usage[more]) or 0
     output = numbers.first(usage.get("output_tokens"), usage.get("completion_tokens"))
@@ -262,7 +261,7 @@ _items = msgspec.json.Decoder(list[_Item])
 
 
 def tool_calls(output: msgspec.Raw, tool_usage: object, numbers: Numbers) -> dict[str, Decimal]:
-    """How often each of them was called.
+    """How often each tool was called that the provider runs, and bills by number.
 
     Args:
         output: a response's list of items; pages that a search opens are items too, and are not billed.

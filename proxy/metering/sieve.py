@@ -92,5 +92,5 @@ _CHAT = re.compile(rb'"(?:content|reasoning|reasoning_content|refusal|arguments|
 
 
 def token_pattern(api: str) -> re.Pattern[bytes]:
-    """What an event with a token has in it."""
+    """What the event of a stream with its first generated token has in it."""
     return _TOKEN.get(api, _CHAT if api == "chat_completions" else _OTHER)
