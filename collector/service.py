@@ -29,7 +29,6 @@ from ledger.requests import writes
 from ledger.upkeep.retention import Keep, Upkeep
 from ledger.values import DEFAULT_ACCOUNT
 from ledger.writing import OpenLedger
-from metrics.collector import EVENTS
 from serving.service import listening
 from settings.errors import SettingsError
 from settings.gateways import Gateway as Table
@@ -153,19 +152,18 @@ class Service:
         """How it stands with the gateways, for the ledger. Raises: InboxError."""
         pending, wrong = self.inbox.count(PENDING), self.inbox.count(UNDECODABLE)
         with self.inbox.transaction() as connection:
-            counted = sums.read(connection, EVENTS.name)
+            events = sums.events(connection)
             newest = dict(connection.execute("SELECT name, last_event_at FROM gateways").fetchall())
         found = []
         for gateway in self.gateways:
             name, status = gateway.name, gateway.status
             status.last_event_at = newest.get(name)
-            events = sum(value for (_, labels), value in counted.items() if labels[0] == name)
             found.append(
                 status.as_stored(
                     instance_name(),
                     pending=pending.get(name, 0),
                     undecodable=wrong.get(name, 0),
-                    events=round(events),
+                    events=events.get(name, 0),
                 )
             )
         return found

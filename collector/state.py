@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from collector.counting import Key
 from collector.gaps import Gap, Thread
 from collector.inbox import Inbox
-from collector.sums import add, read
+from collector.sums import add, events
 from metrics import collector as m
 
 
@@ -151,5 +151,4 @@ def save_counted(inbox: Inbox, gateway: str, counted: Counted) -> None:
 def events_of(inbox: Inbox, gateway: str) -> int:
     """How many events of a gateway have come here."""
     with inbox.transaction() as connection:
-        stored = read(connection, m.EVENTS.name)
-    return round(sum(value for (_, labels), value in stored.items() if labels[0] == gateway))
+        return events(connection).get(gateway, 0)

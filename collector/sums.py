@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from collector.counting import Increments, Key
+from metrics.collector import EVENTS
 
 
 def add(connection: sqlite3.Connection, increments: Increments) -> None:
@@ -23,8 +24,17 @@ def _text(labels: tuple[str, ...]) -> str:
     return json.dumps(labels)
 
 
-def read(connection: sqlite3.Connection, family: str | None = None) -> Mapping[Key, float]:
-    """All sums, or those of one family."""
-    query, values = ("", ()) if family is None else (" WHERE family = ?", (family,))
-    rows = connection.execute(f"SELECT family, labels, value FROM sums{query}", values).fetchall()  # noqa: S608
+def read(connection: sqlite3.Connection) -> Mapping[Key, float]:
+    """All sums."""
+    rows = connection.execute("SELECT family, labels, value FROM sums").fetchall()
     return {(name, tuple(json.loads(labels))): value for name, labels, value in rows}
+
+
+def events(connection: sqlite3.Connection) -> Mapping[str, int]:
+    """How many events of each gateway have come here."""
+    query = "SELECT labels, value FROM sums WHERE family = ?"
+    found: dict[str, float] = {}
+    for labels, value in connection.execute(query, (EVENTS.name,)).fetchall():
+        name = json.loads(labels)[0]
+        found[name] = found.get(name, 0) + value
+    return {name: round(number) for name, number in found.items()}
