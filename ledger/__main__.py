@@ -30,6 +30,7 @@ from ledger.pricing.updates import changes, take
 from ledger.state import is_there
 from ledger.store import ledger_url, migrate, translated, writer
 from ledger.upkeep.retention import Keep
+from settings.arguments import OneLineParser
 from settings.errors import SettingsError
 from settings.load import account_table, load
 from settings.model import Settings
@@ -55,7 +56,7 @@ UNFIT = (AccountConflict, UnknownAccount)
 
 def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """Run one command; returns the exit code."""
-    asked = parser().parse_args(arguments)
+    asked = parser(OneLineParser).parse_args(arguments)
     try:
         answer = _answer(load(asked.config, environ), asked, datetime.now(UTC))
         print(answer, end="\n" if answer else "")

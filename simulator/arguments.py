@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
 from urllib.parse import urlsplit
 
+from settings.arguments import OneLineParser
 from simulator.provider.fixed import EVENTS_PER_WRITE
-
-
-class OneLineParser(ArgumentParser):
-    """Says what is wrong in one line, and where help is."""
-
-    def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
-        sys.exit(2)
-
 
 Add = Callable[..., OneLineParser]
 """Adds a command: the `add_parser` of argparse."""

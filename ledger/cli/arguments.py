@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ledger.accounts.configured import PLANS
 from ledger.cli import failure
@@ -54,16 +54,13 @@ MAX_ENTRIES = 50
 LARGEST = 1_000_000
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse, without the usage text before each complaint."""
+def parser(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The command line.
 
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    top = _with_examples(_Parser(prog="python -m ledger"))
+    Args:
+        kind: of parser; the program's complains in one line, which this room need not know of.
+    """
+    top = _with_examples(kind(prog="python -m ledger"))
     subjects = top.add_subparsers(dest="subject", required=True, metavar="COMMAND")
     subject = _with_examples(
         subjects.add_parser("accounts", help="manage the accounts that the proxy routes requests to")
