@@ -21,10 +21,10 @@ ProxyError
 from __future__ import annotations
 
 import errno
-import os
 
 from ledger.accounts.budgets import Period
 from ledger.values import EndReason
+from serving.service import system_reason
 
 
 class ProxyError(Exception):
@@ -57,10 +57,8 @@ class AddressTaken(ProxyError):
     """Somebody listens already at the address, or nobody can."""
 
     def __init__(self, address: str, error: OSError) -> None:
-        number = error.errno or 0  # a name that leads nowhere has a negative one, of another table
-        text = os.strerror(number) if number > 0 else error.strerror or str(error)
-        hint = "; an older proxy may still run" if number == errno.EADDRINUSE else ""
-        super().__init__(f"cannot listen on {address}: {text}{hint}")
+        hint = "; an older proxy may still run" if error.errno == errno.EADDRINUSE else ""
+        super().__init__(f"cannot listen on {address}: {system_reason(error)}{hint}")
 
 
 class BodyLogError(ProxyError):

@@ -35,11 +35,18 @@ async def listening(
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
-            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-            raise SettingsError(f"{room}.listen_addr: cannot listen on {host}:{port}: {reason}") from error
+            text = f"{room}.listen_addr: cannot listen on {host}:{port}: {system_reason(error)}"
+            raise SettingsError(text) from error
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
+
+
+def system_reason(error: OSError) -> str:
+    """Why, in the system's words; asyncio's own name an address once more. A name that leads nowhere has a
+    negative number, of the resolver's table."""
+    number = error.errno or 0
+    return os.strerror(number) if number > 0 else error.strerror or str(error)
 
 
 def authorized(header: str, token: str | None) -> bool:

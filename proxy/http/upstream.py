@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from yarl import URL
 from proxy.errors import ProxyError, UpstreamError, UpstreamTimeout
 from proxy.http.idle import IdleLife
 from proxy.http.wire import Body, RelayProtocol, RelayRequest, pool
+from serving.service import system_reason
 
 _MAX_HEADER = 64 * 1024
 _READ_SIZE = 64 * 1024
@@ -179,5 +179,5 @@ def _is_harmless(method: str, body: Body, lines: Sequence[bytes]) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    number = getattr(getattr(error, "os_error", None) or error, "errno", None)
-    return os.strerror(number) if number else type(error).__name__
+    cause = getattr(error, "os_error", None) or error
+    return system_reason(cause) if isinstance(cause, OSError) and cause.errno else type(error).__name__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 import aiohttp
@@ -87,6 +88,16 @@ async def test_an_unreachable_upstream_is_a_502_that_clients_understand(
     (row,) = proxy.rows()
     assert (row["status"], row["http_status"], row["end_reason"]) == ("error", 502, "upstream_error")
     assert row["model"] == "gpt-5.4"
+
+
+async def test_an_upstream_that_has_no_address_is_said_in_the_resolver_s_words(start_proxy: Any) -> None:
+    proxy = await start_proxy("http://nowhere.invalid:1")
+    async with aiohttp.ClientSession() as session:
+        async with session.post(proxy.origin + "/v1/responses", json={"model": "gpt-5.4"}) as answer:
+            message = (await answer.json())["error"]["message"]
+    with pytest.raises(OSError) as found:
+        socket.getaddrinfo("nowhere.invalid", 1)
+    assert message == f"Quotascope: cannot reach nowhere.invalid:1: {found.value.strerror}"
 
 
 async def test_a_path_outside_is_not_forwarded(start_proxy: Any) -> None:
