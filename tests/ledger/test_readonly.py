@@ -187,7 +187,7 @@ def test_a_locked_file_is_waited_for_and_then_given_up(tmp_path: Path) -> None:
         begin = time.monotonic()
         with pytest.raises(StoreError, match="database is locked"):
             count(path, patience=0.3)
-        assert 0.25 < time.monotonic() - begin < 5
+        assert 0.25 < time.monotonic() - begin < 15
         connection.execute("COMMIT")
         assert count(path) == 1
 
@@ -420,7 +420,7 @@ class TestInterrupt:
         timer.start()
         with pytest.raises(StoreError) as caught, reader.reading() as connection:
             connection.execute(text(statement)).fetchall()
-        assert time.monotonic() - begin < 4
+        assert time.monotonic() - begin < 15
         with pytest.raises(StoreError, match="the reading was ended"), reader.reading():
             pass
         reader.resume()

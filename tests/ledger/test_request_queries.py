@@ -554,7 +554,7 @@ class TestLimits:
         with pytest.raises(TooSlow, match=r"longer than 0\.2 s"):
             with asking(readers, Limit(0.2)) as connection:
                 connection.execute(text(SLOW))
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
 
     def test_a_question_can_be_cancelled_from_another_thread(self, readers: Engine) -> None:
         limit = Limit(60)

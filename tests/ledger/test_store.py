@@ -131,7 +131,7 @@ class TestWriter:
                 engine.begin() as connection,
             ):
                 record(connection, [make_event()])
-            assert time.monotonic() - start < 3
+            assert time.monotonic() - start < 4
         assert stored(engine) == 0
         engine.dispose()
 
@@ -215,7 +215,7 @@ class TestReader:
         with locked(url, ledger):
             start = time.monotonic()
             assert "lock" in failure(url, engine)
-            assert 0.2 < time.monotonic() - start < 3
+            assert 0.2 < time.monotonic() - start < 10
         assert stored(engine) == 0
         engine.dispose()
 
@@ -279,7 +279,7 @@ class TestReader:
             url = parse_url(f"postgresql://me:secret@127.0.0.1:{silent.getsockname()[1]}/usage")
             start = time.monotonic()
             message = failure(url, reader(url))
-            assert time.monotonic() - start < 8
+            assert time.monotonic() - start < 25
         assert "secret" not in message
 
 

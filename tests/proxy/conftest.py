@@ -142,7 +142,7 @@ class Message:
 class Line:
     """A TCP connection of which every byte is sent and seen as it is, from either end."""
 
-    patience = 5.0
+    patience = 20.0
     """Seconds after which whatever is awaited counts as never coming."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

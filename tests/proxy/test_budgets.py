@@ -282,10 +282,10 @@ async def test_a_ledger_that_does_not_answer(scene: Any, wire: Any, policy: str,
     began = monotonic()
     messages = await asyncio.gather(*(post(scene, wire, body(max_output_tokens=1_500)) for _ in range(10)))
     assert {status(message) for message in messages} == {expected}
-    assert 2.5 < monotonic() - began < 6
+    assert 2.5 < monotonic() - began < 20  # not one after the other: 30
     began = monotonic()
     assert status(await post(scene, wire, body(max_output_tokens=1_500))) == expected
-    assert monotonic() - began < 1  # it is known by now
+    assert monotonic() - began < 2  # it is known by now
     assert {code(m) for m in messages} == {"budget_unavailable"} if expected == 503 else True
     lock.rollback()
     lock.close()
@@ -324,9 +324,9 @@ async def test_a_key_without_a_budget_never_asks_the_ledger(scene: Any, wire: An
     lock = sqlite3.connect(scene.database, isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
     began = monotonic()
-    for _ in range(20):
+    for _ in range(10):
         assert status(await post(scene, wire, body())) == 200
-    assert monotonic() - began < 1
+    assert monotonic() - began < 2.5  # as long as one of them would wait
     lock.rollback()
     lock.close()
     with sqlite3.connect(scene.database) as ledger:

@@ -99,14 +99,14 @@ async def test_a_crash_under_load_costs_at_most_one_flush_interval(program: Star
         clients = [asyncio.create_task(load(n * 100_000)) for n in range(4)]
         async with asyncio.timeout(30):
             began = monotonic()
-            while len(answered) < 200 or monotonic() < began + 5 * interval:  # noqa: ASYNC110
+            while len(answered) < 200 or monotonic() < began + 12 * interval:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         running.process.kill()
         killed = monotonic()
         await asyncio.gather(*clients)
         await running.ended()
         stored = await settled(running)
-        slack = 1.0  # for the write itself, and for two busy cores
+        slack = 2.0  # for the write itself, and for two busy cores
         missing = [killed - at for name, at in answered.items() if name not in stored]
         assert max(missing, default=0.0) < interval + slack
         assert day_totals(running) == (len(stored), 20 * len(stored))

@@ -70,10 +70,10 @@ async def test_a_stream_that_is_cut_has_its_error_code(scene: Scene, wire: type[
 
 @pytest.mark.parametrize("grace", [0, 0.8])
 async def test_it_takes_no_longer_than_the_grace(scene: Scene, wire: type[Wire], grace: float) -> None:
-    await begin(scene, wire, grace=grace, lasts=3)
+    await begin(scene, wire, grace=grace, lasts=20)
     begun = perf_counter()
     await scene.end()
-    assert perf_counter() - begun < grace + 0.6
+    assert perf_counter() - begun < grace + 5
 
 
 async def test_nothing_new_is_accepted(scene: Scene, wire: type[Wire]) -> None:

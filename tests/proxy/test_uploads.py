@@ -32,8 +32,8 @@ async def test_a_body_that_drips_is_refused(scene: Scene, wire: type[Wire], chun
     client = await scene.connect()
     framing = "Transfer-Encoding: chunked" if chunked else "Content-Length: 1000"
     start = wire.head("POST /v1/responses HTTP/1.1", "Host: proxy", framing)
-    await client.send(start + (wire.chunk(b"x") if chunked else b"x"))
     began = monotonic()
+    await client.send(start + (wire.chunk(b"x") if chunked else b"x"))
 
     async def drips() -> None:
         while True:
@@ -44,7 +44,7 @@ async def test_a_body_that_drips_is_refused(scene: Scene, wire: type[Wire], chun
     answer = await client.message()
     dripping.cancel()
     assert answer.start == b"HTTP/1.1 408 Request Timeout"
-    assert 0.3 < monotonic() - began < 4
+    assert 0.3 < monotonic() - began < 20
     row = await scene.row()
     assert (row["end_reason"], row["error_code"]) == ("refused", "request_timeout")
 

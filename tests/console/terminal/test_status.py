@@ -214,7 +214,8 @@ def test_one_line_says_what_the_json_says(told: Told, status: Status) -> None:
         config = f'[console]\ntime_zone = "{zone}"'
         found = parsed(status(told.path, "--json", config=config).out)
         today = {period["name"]: period for period in found["periods"]}["today"]
-        cost, unpriced = f"${today['cost_usd']:,.2f}", today["unpriced_requests"]
+        spent, unpriced = Decimal(str(today["cost_usd"])), today["unpriced_requests"]
+        cost = "<$0.01" if 0 < spent < Decimal("0.005") else f"${spent:,.2f}"
         line = status(told.path, "--oneline", config=config).out
         assert line.startswith(f"today {cost}{f' +{unpriced} unpriced' if unpriced else ''} · ")
         fullest = max(found["accounts"], key=lambda one: max(w["used_percent"] for w in one["windows"]))

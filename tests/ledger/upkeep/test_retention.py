@@ -223,7 +223,7 @@ def test_space_is_given_back_and_writers_go_on(
         thread.join()
     assert found.requests == GONE
     assert len(waits) > 5
-    assert sorted(waits)[len(waits) // 2] < 0.5  # none waits for all of it; how short it is, bench measures
+    assert sorted(waits)[len(waits) // 2] < 2  # none waits for all of it; how short it is, bench measures
     assert number(engine) == 4_000 - found.requests + 5 * len(waits)
     if engine.dialect.name == "sqlite":
         assert found.bytes > 200_000
