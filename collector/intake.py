@@ -46,7 +46,7 @@ class Intake:
         self.clock = clock
         self.status = status
         self._inbox = inbox
-        self._thread = load_thread(inbox, gateway)
+        self._thread = self._before = load_thread(inbox, gateway)
         self._writing = asyncio.Lock()
         self._hurry = False
         self._settled = False
@@ -93,13 +93,20 @@ class Intake:
 
     async def begin(self, *, restarted: bool, retention: float) -> None:
         """Collecting begins; before anything is taken."""
-        self._settled = False
+        self._settled, self._before = False, self._thread
 
         def step(thread: Thread) -> Step:
             begun = thread.begun(self.clock(), restarted=restarted, retention=retention)
             return begun, begun.gap
 
         await self._commit(step)
+
+    async def untouched(self) -> None:
+        """Nothing was handed out since `begin`, so nothing can have been lost since: it is as if that had not
+        been. A gap that goes on stays."""
+        before = self._before
+        if self._thread.gap is None:
+            await self._commit(lambda thread: (before, None))
 
     async def resumed(self, since: float, oldest: float | None, retention: float) -> None:
         """Events come without a break.

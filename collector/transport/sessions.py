@@ -60,6 +60,14 @@ class Line:
     resumed: asyncio.Event = field(default_factory=asyncio.Event)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
+    async def first(self) -> Connection:
+        """The connection that collecting begins with. Raises: GatewayError; then nothing was handed out."""
+        try:
+            return await self.connect()
+        except GatewayError:
+            await self.intake.untouched()
+            raise
+
     async def connect(self) -> Connection:
         """A connection that is logged in. Raises: GatewayError."""
         parts = urlsplit(self.url)
@@ -124,7 +132,7 @@ async def poll(line: Line, transport: Transport, *, until: float | None = None) 
     """
     connection: Connection | None = None
     if transport == "resp":
-        connection = opened = await line.connect()
+        connection = opened = await line.first()
 
         async def take(count: int) -> list[bytes]:
             return await pop(opened, "usage", count)
@@ -156,11 +164,12 @@ async def poll(line: Line, transport: Transport, *, until: float | None = None) 
 
 async def subscribe(line: Line) -> None:
     """Receive events as they happen, and take what the queue held before. Raises: GatewayError."""
-    connection = await line.connect()
+    connection = await line.first()
     try:
         since = line.clock()
         answer = await connection.call("SUBSCRIBE", "usage")
         if isinstance(answer, ErrorReply):
+            await line.intake.untouched()
             raise Unsupported(f"the gateway does not know SUBSCRIBE: {answer.text}")
         if not (isinstance(answer, list) and answer[:1] == [b"subscribe"]):
             raise NotRedis("SUBSCRIBE was not answered as Redis does")

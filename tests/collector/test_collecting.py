@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
 
 import pytest
 from sqlalchemy import URL, inspect, select
 
+from collector.inbox import Inbox, Receipt, Transport
 from collector.service import Service
+from collector.transport.gateway import Gateway as GatewayLine
 from ledger import store
 from ledger.schema import request_logs
 from settings.model import Settings
@@ -59,6 +66,55 @@ async def test_it_returns_to_the_better_way_by_itself(scene: Scene, monkeypatch:
         await until(lambda: service.gateways[0].status.transport == "subscribe")
         scene.publish(gateway, 3)
         await scene.all_stored()
+
+
+@pytest.mark.parametrize("way", ["subscribe", "resp", "http"])
+async def test_nothing_more_is_popped_before_what_came_is_on_the_disk(
+    scene: Scene, gateway: Gateway, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting: list[tuple[int, int, int]] = []
+    append = Inbox.append
+
+    def slowly(inbox: Inbox, receipts: Sequence[Receipt], also: Any = None) -> int:
+        before = len(gateway.queue)
+        time.sleep(0.02)  # a pop that does not wait for this one happens now
+        done = append(inbox, receipts, also)
+        if receipts:
+            waiting.append((len(receipts), before, len(gateway.queue)))
+        return done
+
+    monkeypatch.setattr(Inbox, "append", slowly)
+    scene.publish(gateway, 45)
+    async with scene.collecting(gateway, batch_size=10, table={"transport": way}):
+        await scene.all_stored()
+    assert waiting == [(10, 35, 35), (10, 25, 25), (10, 15, 15), (10, 5, 5), (5, 0, 0)]
+
+
+@pytest.mark.parametrize("lacks", ["behind_proxy", "old"])
+async def test_a_way_that_does_not_work_there_is_no_gap(
+    scene: Scene, lacks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried at the start and again and again, and nothing is handed out by it."""
+    monkeypatch.setattr("collector.transport.gateway.RETURN_SECONDS", 0.1)
+    ways: list[str] = []
+    collect = GatewayLine._collect
+
+    async def counted(line: GatewayLine, way: Transport) -> None:
+        ways.append(way)
+        await collect(line, way)
+
+    monkeypatch.setattr(GatewayLine, "_collect", counted)
+    async with Gateway(**{lacks: True}) as gateway:  # type: ignore[arg-type]
+        scene.publish(gateway, 3)
+        async with scene.collecting(gateway) as service:
+            await until(lambda: ways.count("subscribe") >= 4)
+            scene.publish(gateway, 3)
+            await scene.all_stored()
+            assert service.gateways[0].status.connected
+        async with scene.collecting(gateway):
+            await until(lambda: ways.count("subscribe") >= 6)
+    with closing(sqlite3.connect(scene.inbox_path)) as inbox:
+        assert inbox.execute("SELECT reason, began_at, ended_at FROM gaps").fetchall() == []
 
 
 async def test_several_gateways_side_by_side(scene: Scene, gateway: Gateway) -> None:
