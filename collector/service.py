@@ -141,9 +141,8 @@ class Service:
 
     def problem(self) -> str | None:
         """What is in the way of events; None where nothing is."""
-        found = [
-            f"{g.name}: {g.status.problem or g.status.state}" for g in self.gateways if not g.status.connected
-        ]
+        states = ((g.name, g.status) for g in self.gateways)
+        found = [f"{name}: {s.problem or s.state}" for name, s in states if s.state != "collecting"]
         if self.decoder.problem:
             found.append(f"the ledger cannot be written; events wait in the inbox: {self.decoder.problem}")
         return "; ".join(found) or None

@@ -12,9 +12,9 @@ from collector.errors import Banned, GatewayError, LoginWaits, NotRedis, Unreach
 from collector.inbox import Inbox, Transport
 from collector.intake import Intake
 from collector.state import Counted, events_of, load_counted, save_counted
-from collector.status import Status
+from collector.status import PUBLISHING_OFF, Status
 from collector.transport.login import Login
-from collector.transport.management import Management, pause
+from collector.transport.management import Facts, Management, pause
 from collector.transport.resp import ErrorReply
 from collector.transport.sessions import Line, poll, subscribe
 from settings.gateways import Collector
@@ -122,8 +122,7 @@ class Gateway:
     async def _session(self) -> None:
         line = self._line
         facts = await line.management.facts()
-        line.retention = facts.retention
-        self.status.learnt(facts)
+        self._learn(facts)
         await self._refresh()
         counted = await self._count()
         before = await asyncio.to_thread(load_counted, self._inbox, self.name)
@@ -149,6 +148,14 @@ class Gateway:
             for task in side:
                 task.cancel()
             await asyncio.gather(*side, return_exceptions=True)
+
+    def _learn(self, facts: Facts) -> None:
+        """What the gateway says of itself; that it publishes nothing is said once."""
+        published = self.status.publishing
+        self._line.retention = facts.retention
+        self.status.learnt(facts)
+        if published and not self.status.publishing:
+            log.warning("%s: %s", self.name, PUBLISHING_OFF)
 
     async def _collect(self, way: Transport) -> None:
         if way == "subscribe":
@@ -210,8 +217,7 @@ class Gateway:
                 await self._refresh()
             except GatewayError:
                 continue  # whoever collects finds out
-            self.status.learnt(facts)
-            self._line.retention = facts.retention
+            self._learn(facts)
             if self.status.connected:
                 self.status.collecting(self.status.transport)
             await asyncio.to_thread(save_counted, self._inbox, self.name, found)

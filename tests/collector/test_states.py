@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -43,15 +44,19 @@ async def test_a_refused_key_is_tried_once_a_minute_also_after_a_restart(
 
 
 async def test_publishing_that_is_off_is_said(
-    scene: Scene, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("collector.transport.gateway.WATCH_SECONDS", 0.1)
     gateway.site.publishing = False
     async with scene.collecting(gateway) as service:
         status = service.gateways[0].status
         await until(lambda: status.state == "publishing_off")
+        assert "set usage-statistics-enabled to true" in (service.problem() or "")
+        await asyncio.sleep(0.3)
+        assert caplog.text.count("set usage-statistics-enabled to true") == 1
         gateway.site.publishing = True
         await until(lambda: status.state == "collecting")
+        assert service.problem() is None
 
 
 async def test_metrics_and_ledger_agree_and_the_ledger_knows_the_state(
