@@ -110,7 +110,7 @@ class LoginWaits(GatewayError):
     """The key was refused a moment ago, and nothing was sent: five wrong keys ban the address.
 
     Attributes:
-        until: epoch seconds.
+        until: epoch seconds at which it is worth asking again.
     """
 
     state = "waiting"

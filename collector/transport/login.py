@@ -77,7 +77,7 @@ class Login:
         if now < until:
             raise LoginWaits(
                 f"the key of collector.gateways.{self._gateway} was refused; next try in {until - now:.0f} s",
-                until,
+                min(until, now + FIRST_WAIT),  # another key may be there then
             )
         return key
 

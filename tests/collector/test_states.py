@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import inspect, select
 
-from collector.inbox import PENDING
+from collector.inbox import PENDING, Inbox
+from collector.state import Refusals, save_refusals
 from ledger.schema import accounts, collector_failures, collector_gateways
-from tests.collector.conftest import Scene, until
+from tests.collector.conftest import KEY, Scene, until
 from tests.support.gateway.records import encoded, trouble
 from tests.support.gateway.server import Gateway
 
@@ -41,6 +42,23 @@ async def test_a_refused_key_is_tried_once_a_minute_also_after_a_restart(
         async with scene.collecting(gateway, key="wrong-key-0001") as service:
             await until(lambda: service.gateways[0].status.state in ("refused", "waiting"))
     assert [right for _, right in gateway.access.attempts] == [False]
+
+
+async def test_a_changed_key_does_not_wait_for_the_old_ones_turn(
+    scene: Scene, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.transport.login.FIRST_WAIT", 0.3)
+    path = scene.folder / "gateway.key"
+    path.write_text("wrong-key-0001")
+    inbox = Inbox(scene.inbox_path)
+    with inbox.transaction() as connection:
+        save_refusals(connection, "cpa", Refusals(12, 0.0))  # so the next pause of this key is half an hour
+    inbox.close()
+    async with scene.collecting(gateway, table={"key": f"file:{path}"}) as service:
+        await until(lambda: service.gateways[0].status.state == "waiting")
+        path.write_text(KEY)
+        await until(lambda: service.gateways[0].status.connected, 20)
+    assert [right for _, right in gateway.access.attempts][:2] == [False, True]
 
 
 async def test_publishing_that_is_off_is_said(

@@ -298,7 +298,8 @@ async def test_messages_stream_as_anthropics_do(http: aiohttp.ClientSession) -> 
     assert [name.removeprefix(b"event: ").decode() for name, _ in events] == [d["type"] for d in documents]
     assert documents[0]["message"]["usage"]["input_tokens"] == 200
     assert documents[0]["message"]["usage"]["cache_read_input_tokens"] == 1_000
-    assert documents[-2]["usage"] == {"output_tokens": 345}
+    cached = {"cache_creation_input_tokens": 0, "cache_read_input_tokens": 1_000}
+    assert documents[-2]["usage"] == {"input_tokens": 200, **cached, "output_tokens": 345}
     assert (entry.usage, entry.authorization, entry.streamed) == (Usage(1_200, 345, 1_000), "...5678", True)
 
 

@@ -20,7 +20,7 @@ def body(call: Call) -> dict[str, Any]:
 
 
 def events(call: Call) -> Iterator[Event]:
-    """Input tokens stand in the first event, output tokens in the last but one."""
+    """Input tokens stand in the first event and, with the output tokens, in the last but one."""
     reports = call.answer.reports_usage
     opened = {**_opened(call), "usage": {**usage(call), "output_tokens": 1}} if reports else _opened(call)
     first = replace(told(call), output_tokens=1) if reports else None
@@ -42,8 +42,8 @@ def _message_delta(call: Call) -> Event:
     document: dict[str, Any] = {"type": "message_delta", "delta": delta}
     if not call.answer.reports_usage:
         return named_event(document)
-    output = {"output_tokens": counts(call.answer.usage).output}
-    return named_event({**document, "usage": output}, told(call))
+    counted = {name: number for name, number in usage(call).items() if name.endswith("_tokens")}
+    return named_event({**document, "usage": counted}, told(call))
 
 
 def told(call: Call) -> Usage:
