@@ -127,7 +127,7 @@ CONTRACT_MILLISECONDS = {"codex_lb_proxy_latency_ms", "codex_lb_proxy_time_to_fi
 
 
 def test_the_document_has_every_family_and_every_label_value_as_declared() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
     section = text.partition("## Proxy")[2].partition("\n## ")[0]
     families = [
         f"| `{f.name}` | {f.kind} | {', '.join(f.labels) or '-'} | {f.unit or '-'} | {f.help} |"

@@ -40,7 +40,7 @@ from tests.support.fleet.judging import (
 from tests.support.fleet.twenty import TROUBLES, TWENTY, tables
 from tests.support.fleet.upstream import AccountsUpstream, Book, serve_accounts
 
-ENVIRON = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+ENVIRON = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
 PATIENCE = 60.0
 SECONDS = 2.0
 """After which every process knows what one of them learnt."""

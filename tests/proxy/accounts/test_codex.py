@@ -21,7 +21,7 @@ from ledger.values import Usage
 from simulator.provider.script import Answer, script
 from simulator.provider.upstream import serve
 
-INSTALLED = Path(__file__).parents[2] / ".nox/codex/node_modules/.bin"
+INSTALLED = Path(__file__).parents[3] / ".nox/codex/node_modules/.bin"
 CONFIG = """
 model = "gpt-5.4"
 model_provider = "quotascope"

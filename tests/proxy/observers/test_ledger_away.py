@@ -24,7 +24,7 @@ from ledger.accounts.configured import Description
 from ledger.values import Usage
 from simulator.provider.script import Answer, script
 from simulator.provider.upstream import serve
-from tests.proxy.test_outbox import Server, eventually, migrated, server
+from tests.proxy.observers.test_outbox import Server, eventually, migrated, server
 
 __all__ = ["server"]
 

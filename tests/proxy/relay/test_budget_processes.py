@@ -31,7 +31,7 @@ from ledger.schema import key_holds, key_spend, request_logs
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 KEY = "sk-proxy-team-0001"
 WORKERS = 8
 LOCKED_SECONDS = 8

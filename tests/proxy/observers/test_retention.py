@@ -29,7 +29,7 @@ from tests.support.ledgers import migrated
 if TYPE_CHECKING:
     from tests.proxy.conftest import MakeEvent, Program, Scene
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PRUNE = (
     "import sys\nfrom ledger.upkeep import retention\nretention.SETTLE_SECONDS = 0\n"
     "from ledger.__main__ import main\nsys.exit(main(['prune', '--config', sys.argv[1]], {}))"
