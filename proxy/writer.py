@@ -5,12 +5,13 @@ It ends when the proxy does: the socket is closed then. A batch that has come wh
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,10 @@ from proxy.observers.messages import NOTHING, Batch, Outcome, Task
 from proxy.observers.shipper import Shipper
 from proxy.observers.stores import EventStore, SampleStore
 from settings.lifetime import set_limits
+
+NICE = 5
+"""Where the machine is busy, requests go first; the events of a batch can wait, and still get a quarter of a
+core that somebody else would take whole."""
 
 
 class Store(Protocol):
@@ -157,6 +162,8 @@ def main() -> int:
     """Returns: the exit code."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the proxy closes the line once all is stored
+    with suppress(OSError):
+        os.nice(NICE)
     process_log.set_up()
     set_limits()
     with socket.socket(fileno=int(sys.argv[1])) as line:

@@ -131,7 +131,7 @@ class WriterProcess:
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for the proxy, which then lets it end
+                process_group=0,  # Ctrl-C is for the proxy, which then lets it end
             )
         self._began, self._line = monotonic(), ours
         with suppress(OSError):  # that it ended at once is noticed by whoever waits for its answer

@@ -26,6 +26,7 @@ from proxy.observers import messages, writer_process
 from proxy.observers.ledger_writer import LedgerWriter
 from proxy.observers.messages import Task
 from proxy.observers.writer_process import Encoded, WriterProcess
+from proxy.writer import NICE
 
 if TYPE_CHECKING:
     from tests.proxy.conftest import MakeEvent
@@ -98,6 +99,15 @@ def test_a_message_says_the_same_as_the_event(make_event: MakeEvent) -> None:
     assert str(first.provider_cost_usd) == "0.0100"
     assert second.usage is NO_USAGE
     assert second.user_agent == "caf?"
+
+
+def test_requests_go_first_where_the_machine_is_busy(desk: Desk, make_event: MakeEvent) -> None:
+    desk.take([make_event()])
+    desk.flush()
+    here = os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, desk.pid) == min(19, here + NICE)
+    assert os.getsid(desk.pid) == os.getsid(0), "Linux shares time between sessions first"
+    assert os.getpgid(desk.pid) == desk.pid, "Ctrl-C is for the proxy"
 
 
 def test_samples_pass_too(desk: Desk) -> None:
