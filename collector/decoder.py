@@ -31,7 +31,7 @@ from ledger.errors import LedgerError, StoreRefused
 from ledger.gateways import failures, gaps, states
 from ledger.gateways.values import GatewayGap, GatewayState
 from ledger.pricing.table import CurrentPrices
-from ledger.requests import failure_bodies, writes
+from ledger.requests import collected, failure_bodies, writes
 from ledger.values import RequestEvent
 from ledger.writing import OpenLedger
 from metrics.collector import UNDECODABLE
@@ -198,13 +198,22 @@ class Decoder:
         now = datetime.now(UTC)
         with self._writing() as connection:
             known = self._directory.store(connection, batch.events, now)
-            writes.record(connection, batch.events, again=True)
+            self._record(connection, batch.events)
             if batch.troubles:
                 failures.store(connection, [trouble.failure for trouble in batch.troubles])
                 for trouble in batch.troubles:
                     self._mention(connection, trouble.failure.account_id, now)
                 marks.record_marks(connection, [trouble.mark for trouble in batch.troubles], now)
         self._directory.stored(known)
+
+    @staticmethod
+    def _record(connection: Connection, events: Sequence[RequestEvent]) -> None:
+        """Store those that are not there yet, neither by an earlier try nor by an import."""
+        fresh = writes.missing(connection, events)
+        imported = collected.adopted(connection, fresh)
+        failure_bodies.store(connection, imported)
+        twice = {event.id for event in imported}
+        writes.record(connection, [event for event in fresh if event.id not in twice])
 
     @staticmethod
     def _mention(connection: Connection, account: str, now: datetime) -> None:

@@ -6,18 +6,20 @@ import io
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, create_engine, select
+from sqlalchemy import URL, create_engine, func, select
 
 from collector.__main__ import main
 from collector.errors import ImportFailed
 from collector.importing.files import PAGE, look
 from collector.importing.run import Summary, Wish, import_files
+from ledger.request_tables import request_hourly
 from ledger.schema import accounts
 from settings.model import Settings
 from tests.collector.conftest import Scene, until
@@ -319,6 +321,47 @@ async def test_what_was_collected_is_no_second_request(scene: Scene, gateway: Ga
     (again,) = taken(scene, file)
     assert (again.new, again.collected, again.known) == (0, 62, 2)
     assert len(scene.rows()) == 64
+
+
+def decoded(scene: Scene) -> int:
+    """How many items of the inbox are done with."""
+    with closing(sqlite3.connect(scene.inbox_path)) as inbox:
+        return int(inbox.execute("SELECT count(*) FROM items WHERE state = 1").fetchone()[0])
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["database", "export"])
+async def test_what_was_imported_is_no_second_request_when_it_is_collected(
+    scene: Scene, gateway: Gateway, whole: bool
+) -> None:
+    """Also of requests that say the same, as many as there were, and when all is decoded once more."""
+    answer = {"status_code": 429, "body": "slow down"}
+    made = [scene.record(model="unknown", failed=True, fail=answer), *(scene.record() for _ in range(9))]
+    alike = {**made[1], "failed": True, "fail": answer}
+    rows = [stored_twice(raw, number, whole=whole) for number, raw in enumerate([*made, alike, alike])]
+    if whole:
+        file = as_table(scene.folder / "usage.sqlite", "usage_events", CPAMP, rows)
+    else:
+        file = as_lines(scene.folder / "usage.jsonl", rows)
+    (found,) = taken(scene, file)
+    assert (found.new, found.collected) == (12, 0)
+    imported = [row["id"] for row in scene.rows()]
+    late = scene.record()
+    published = [*made, alike, alike, alike, late]
+    for raw in published:
+        gateway.queue.publish(encoded(raw))
+    async with scene.collecting(gateway):
+        await until(lambda: len(scene.rows()) >= 14)
+    assert [row["source"] for row in scene.rows()] == [*["import"] * 12, *["collector"] * 2]
+    assert [row["id"] for row in scene.rows()][:12] == imported
+    with closing(sqlite3.connect(scene.inbox_path)) as inbox, inbox:  # as if settling had been lost
+        inbox.execute("UPDATE items SET state = 0")
+    async with scene.collecting(gateway):
+        await until(lambda: decoded(scene) == len(published))
+    (again,) = taken(scene, file)
+    assert (again.new, again.collected, again.known) == (0, 12, 0)
+    assert len(scene.rows()) == 14
+    with scene.reader().connect() as connection:
+        assert connection.execute(select(func.sum(request_hourly.c.requests))).scalar_one() == 14
 
 
 def test_how_far_it_is(scene: Scene) -> None:
