@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 from collector import sums
@@ -12,13 +13,12 @@ from collector.status import Status
 from ledger.requests.error_codes import KNOWN_CODES
 from metrics import collector as m
 from metrics import proxy
-from metrics.exposition import Samples, histogram, render
-from metrics.family import MetricFamily
+from metrics.exposition import Beginnings, Exposition, Samples
 
 TRANSPORTS = ("subscribe", "resp", "http")
 
 
-def scrape(inbox: Inbox, statuses: Sequence[Status]) -> bytes:
+def scrape(inbox: Inbox, statuses: Sequence[Status], beginnings: Beginnings) -> Exposition:
     """One scrape. Raises: InboxError."""
     pending = inbox.count(PENDING)
     with inbox.transaction() as connection:
@@ -28,7 +28,7 @@ def scrape(inbox: Inbox, statuses: Sequence[Status]) -> bytes:
     values[m.PENDING.name, ()] = float(sum(pending.values()))
     values |= {(m.CONNECTED.name, (status.name,)): float(status.connected) for status in statuses}
     values |= {(m.LAST_EVENT.name, (name,)): at for name, at in newest if at is not None}
-    return _text(values)
+    return _exposition(values, beginnings).look(time.time())
 
 
 def _zeros(gateways: Sequence[str]) -> dict[Key, float]:
@@ -41,16 +41,11 @@ def _zeros(gateways: Sequence[str]) -> dict[Key, float]:
     return dict.fromkeys(keys, 0.0)
 
 
-def _text(values: Mapping[Key, float]) -> bytes:
+def _exposition(values: Mapping[Key, float], beginnings: Beginnings) -> Exposition:
     by_name: dict[str, dict[tuple[str, ...], float]] = {}
     for (name, labels), value in values.items():
         by_name.setdefault(name, {})[labels] = value
     plain = [f for f in m.FAMILIES if f.kind != "histogram"]
-    samples = (Samples(family, by_name.get(family.name, {})) for family in plain)
-    parts = [render(samples, plain)]
-    parts += [histogram(family, cumulated(family, values)) for family in m.FAMILIES if _is_histogram(family)]
-    return b"".join(parts)
-
-
-def _is_histogram(family: MetricFamily) -> bool:
-    return family.kind == "histogram"
+    histograms = {f: cumulated(f, values) for f in m.FAMILIES if f.kind == "histogram"}
+    samples = [Samples(family, by_name.get(family.name, {})) for family in plain]
+    return Exposition(samples, beginnings, histograms, plain)

@@ -7,15 +7,14 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from collector.errors import InboxError
-from metrics.exposition import CONTENT_TYPE
-from serving.service import authorized, guarded, healthz, unauthorized
+from serving.service import authorized, guarded, healthz, measured, unauthorized
 from settings.callers import Guard
 
 SHUTDOWN_SECONDS = 2.0
 
 
 def application(
-    scrape: Callable[[], Awaitable[bytes]],
+    scrape: Callable[[str], Awaitable[tuple[bytes, str]]],
     ready: Callable[[], str | None],
     guard: Guard,
     token: str | None = None,
@@ -23,6 +22,7 @@ def application(
     """The collector's web application.
 
     Args:
+        scrape: makes the exposition and its content type for a header Accept.
         ready: what is in the way; None where nothing is.
         token: the bearer token that /metrics asks for; None leaves it open.
     """
@@ -31,12 +31,9 @@ def application(
         if not authorized(request.headers.get("Authorization", ""), token):
             return unauthorized()
         try:
-            body = await scrape()
+            return measured(*await scrape(request.headers.get("Accept", "")))
         except InboxError as error:
             return web.Response(status=503, text=f"{error}\n")
-        response = web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
-        response.enable_compression()
-        return response
 
     async def readyz(_request: web.Request) -> web.Response:
         problem = ready()

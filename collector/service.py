@@ -29,6 +29,7 @@ from ledger.requests import writes
 from ledger.upkeep.retention import Keep, Upkeep
 from ledger.values import DEFAULT_ACCOUNT
 from ledger.writing import OpenLedger
+from metrics.exposition import Beginnings, Exposition
 from serving.service import listening
 from settings.errors import SettingsError
 from settings.gateways import Gateway as Table
@@ -53,6 +54,7 @@ class Service:
         self.port = 0
         self.gateways: tuple[Gateway, ...] = ()
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._beginnings = Beginnings()
 
     async def __aenter__(self) -> Service:
         async with AsyncExitStack() as stack:
@@ -112,6 +114,7 @@ class Service:
         upkeep = Upkeep(url, Keep(*storage.retention.days))
         upkeep.start()
         stack.push_async_callback(asyncio.to_thread, upkeep.close)
+        await asyncio.to_thread(self._look)  # what comes from now on is seen to begin
         self.decoder.start()
         stack.push_async_callback(asyncio.to_thread, self.decoder.close)
         stack.push_async_callback(self._stop)
@@ -135,9 +138,12 @@ class Service:
             task.cancel()
         await asyncio.gather(*slow, return_exceptions=True)
 
-    async def scrape(self) -> bytes:
-        """The exposition text. Raises: InboxError."""
-        return await asyncio.to_thread(scrape, self.inbox, [gateway.status for gateway in self.gateways])
+    async def scrape(self, accept: str = "") -> tuple[bytes, str]:
+        """The exposition and its content type, for a header Accept. Raises: InboxError."""
+        return await asyncio.to_thread(lambda: self._look().text(accept))
+
+    def _look(self) -> Exposition:
+        return scrape(self.inbox, [gateway.status for gateway in self.gateways], self._beginnings)
 
     def problem(self) -> str | None:
         """What is in the way of events; None where nothing is."""

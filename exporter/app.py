@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from aiohttp import web
 
 from exporter.scrape import Scrape
 from exporter.sharing import Afterwards, Shared, Watch
-from metrics.exposition import CONTENT_TYPE
-from serving.service import authorized, guarded, healthz, unauthorized
+from serving.service import authorized, guarded, healthz, measured, unauthorized
 from settings.callers import LOCAL, Guard
 
 SHUTDOWN_SECONDS = 4.0
@@ -38,10 +38,8 @@ def application(
     async def metrics(request: web.Request) -> web.Response:
         if not authorized(request.headers.get("Authorization", ""), token):
             return unauthorized()
-        text = (await shared.result()).text
-        response = web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
-        response.enable_compression()  # where the client accepts it, as Prometheus does
-        return response
+        exposition = (await shared.result()).exposition
+        return measured(*await asyncio.to_thread(exposition.text, request.headers.get("Accept", "")))
 
     async def readyz(request: web.Request) -> web.Response:
         failed = (await shared.result()).failed

@@ -13,7 +13,7 @@ from exporter.source import Source
 from exporter.spend import newest, quota, size, spend
 from exporter.unreadable import Unreadable
 from exporter.windows import windows
-from metrics.exposition import Samples, render
+from metrics.exposition import Beginnings, Exposition, Samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,16 @@ class Scrape:
     """What one scrape answers.
 
     Attributes:
-        text: in the format of `exposition.CONTENT_TYPE`.
         errors: of each collector that could not read its data, in one line.
     """
 
-    text: bytes
+    exposition: Exposition
     errors: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> bytes:
+        """As plain text."""
+        return self.exposition.text()[0]
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -63,20 +67,22 @@ def collectors(source: Source, mode: IdentityMode) -> tuple[Collector, ...]:
     return tuple(map(without_addresses, found)) if mode == "account_id" else found
 
 
-def scrape(subjects: Sequence[Collector], now: datetime) -> Scrape:
+def scrape(subjects: Sequence[Collector], now: datetime, beginnings: Beginnings) -> Scrape:
     """Run the collectors one after the other.
 
     Not beside each other: a statement holds the store for as long as its rows are fetched, and while other
     threads compute, Python lets a fetch wait for its turn with every row.
     """
-    return answer([run(subject, now) for subject in subjects])
+    taken = answer([run(subject, now) for subject in subjects], beginnings)
+    taken.exposition.look(now.timestamp())
+    return taken
 
 
-def answer(outcomes: Sequence[Outcome]) -> Scrape:
+def answer(outcomes: Sequence[Outcome], beginnings: Beginnings) -> Scrape:
     """What is answered when the collectors have fared so."""
     samples = [sample for outcome in outcomes for sample in outcome.samples]
     errors = {outcome.collector: outcome.error for outcome in outcomes if outcome.error is not None}
-    return Scrape(render([*samples, *health(outcomes)]), errors)
+    return Scrape(Exposition([*samples, *health(outcomes)], beginnings), errors)
 
 
 class Scraper:
@@ -84,12 +90,12 @@ class Scraper:
 
     def __init__(self, source: Source, mode: IdentityMode) -> None:
         self._source, self._failures = source, Failures()
-        self._subjects = collectors(source, mode)
+        self._subjects, self._beginnings = collectors(source, mode), Beginnings()
 
     def __call__(self) -> Scrape:
         """A scrape; blocking."""
         self._source.resume()
-        return self._told(scrape(self._subjects, datetime.now(UTC)))
+        return self._told(scrape(self._subjects, datetime.now(UTC), self._beginnings))
 
     def progressed(self) -> float:
         """When a scrape last got on, by `time.monotonic`."""
@@ -99,7 +105,8 @@ class Scraper:
         """End the scrape under way; what is answered in its place, when it has hung for so long."""
         self._source.interrupt()
         error = f"the store has not answered for {seconds:.0f} seconds"
-        return self._told(answer([Outcome(s.name, seconds, error=error) for s in self._subjects]))
+        outcomes = [Outcome(s.name, seconds, error=error) for s in self._subjects]
+        return self._told(answer(outcomes, self._beginnings))
 
     def _told(self, taken: Scrape) -> Scrape:
         self._failures.tell(taken.errors)

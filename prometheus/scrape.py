@@ -109,9 +109,7 @@ def _job(
     if targets.release >= NATIVE_HISTOGRAMS:
         # Where it is switched on for all jobs, panels and alerts would find no `_bucket` any more.
         job["convert_classic_histograms_to_nhcb"] = False
-    relabel = (*((CREATED,) if room == "proxy" else ()), *config.relabel)
-    if relabel:
-        job["metric_relabel_configs"] = [entry.document() for entry in relabel]
+    job["metric_relabel_configs"] = [entry.document() for entry in (CREATED, *config.relabel)]
     return job
 
 

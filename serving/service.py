@@ -80,6 +80,13 @@ def guarded(guard: Guard, token: str | None) -> Callable[..., Awaitable[web.Stre
     return middleware
 
 
+def measured(text: bytes, kind: str) -> web.Response:
+    """The answer to a scrape: the exposition, and its content type."""
+    response = web.Response(body=text, headers={"Content-Type": kind})
+    response.enable_compression()  # where the client accepts it, as Prometheus does
+    return response
+
+
 async def healthz(_request: web.Request) -> web.Response:
     """Answers as long as the process runs."""
     return web.Response(text="ok\n")

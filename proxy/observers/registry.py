@@ -14,12 +14,14 @@ from prometheus_client import (
     Histogram,
     enable_created_metrics,
 )
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 from prometheus_client.registry import Collector
 
+from metrics.exposition import OPENMETRICS, content_type
 from metrics.family import MetricFamily
 
 M = TypeVar("M", bound=MetricWrapperBase)
@@ -56,14 +58,14 @@ class Metrics:
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """The text of a scrape and its content type: OpenMetrics where the header Accept asks for it."""
-        encode, content_type = choose_encoder(accept)
+        kind = content_type(accept)
         collector: Collector = self.registry
         if self._shared:
             collector = _Summed(self._shared, self._families)
-        elif not content_type.startswith("application/openmetrics-text"):
+        elif kind != OPENMETRICS:
             # In the plain text they would be series of their own, and double the number of series.
             collector = _WithoutCreated(self.registry)
-        return encode(collector), content_type
+        return (openmetrics if kind == OPENMETRICS else generate_latest)(collector), kind
 
     def counter(self, family: MetricFamily, *labels: str) -> Counter:
         """The counter's child with these label values, in declared order."""

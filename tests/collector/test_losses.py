@@ -191,7 +191,7 @@ async def test_what_is_counted_never_falls(scene: Scene, gateway: Gateway) -> No
         await gateway.stop()
         status, deadline = service.gateways[0].status, time.monotonic() + 60
         while not seen:
-            now = _samples((await service.scrape()).decode())
+            now = _samples((await service.scrape())[0].decode())
             assert {name: value for name, value in now.items() if value < before.get(name, 0.0)} == {}
             seen = now['codex_lb_collector_gap_seconds_total{gateway="cpa",reason="restart"}']
             before = now

@@ -17,8 +17,8 @@ TOKEN = "correct-horse-battery"
 
 @asynccontextmanager
 async def collector(token: str | None = None) -> AsyncIterator[int]:
-    async def scrape() -> bytes:
-        return b"up 1\n"
+    async def scrape(_accept: str) -> tuple[bytes, str]:
+        return b"up 1\n", "text/plain"
 
     app = application(scrape, lambda: None, LOCAL, token)
     async with listening(app, "collector", "127.0.0.1", 0, shutdown_seconds=1) as port:

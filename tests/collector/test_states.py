@@ -84,7 +84,7 @@ async def test_metrics_and_ledger_agree_and_the_ledger_knows_the_state(
         scene.publish(gateway, 60)
         await scene.all_stored()
         await until(lambda: not service.inbox.count(PENDING))
-        text = (await service.scrape()).decode()
+        text = (await service.scrape())[0].decode()
     lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
     counted = sum(float(v) for name, v in lines if name.startswith("codex_lb_proxy_requests_total"))
     assert counted == len(scene.rows()) == 60

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import aiohttp
@@ -12,10 +12,17 @@ from aiohttp import web
 
 from exporter.app import SHUTDOWN_SECONDS, application
 from exporter.scrape import Scrape
+from metrics.exporter import ACCOUNTS
+from metrics.exposition import Beginnings, Exposition, Samples
 from serving.service import listening
 
-GOOD = Scrape(b"up 1\n")
-BAD = Scrape(b"up 0\n", {"accounts": "locked", "spend": "locked"})
+
+def taken(values: Mapping[str, float], **errors: str) -> Scrape:
+    return Scrape(Exposition([Samples(ACCOUNTS, {(k,): v for k, v in values.items()})], Beginnings()), errors)
+
+
+GOOD = taken({"active": 1})
+BAD = taken({}, accounts="locked", spend="locked")
 TOKEN = "correct horse battery"
 
 
@@ -40,6 +47,15 @@ async def test_metrics_are_text_that_prometheus_knows() -> None:
         assert (answer.status, await answer.read()) == (200, GOOD.text)
         assert answer.headers["Content-Type"].startswith("text/plain; version=")
         assert answer.charset == "utf-8"
+
+
+async def test_openmetrics_for_who_asks_for_it() -> None:
+    accept = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"}
+    async with client(lambda: GOOD) as session, session.get("/metrics", headers=accept) as answer:
+        assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+        text = await answer.text()
+    assert 'codex_lb_accounts_total{status="active"} 1.0\n' in text
+    assert text.endswith("\n# EOF\n")
 
 
 async def test_ready_while_every_collector_can_read() -> None:
@@ -156,7 +172,7 @@ class TestToken:
 
 
 async def test_a_scrape_is_compressed_for_who_accepts_that() -> None:
-    long = Scrape(b"".join(b'up{account="%d"} 1\n' % number for number in range(1_000)))
+    long = taken({f"status {number}": number for number in range(1_000)})
     async with serve(application(lambda: long)) as port:
         async with aiohttp.ClientSession(auto_decompress=False) as session:
             address = f"http://127.0.0.1:{port}/metrics"

@@ -6,12 +6,22 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from metrics.exporter import ACCOUNT_COST_7D, ACCOUNTS, FAMILIES, IDENTITY, NEWEST_REQUEST
-from metrics.exposition import Samples, render
+from metrics.exporter import (
+    ACCOUNT_COST_7D,
+    ACCOUNTS,
+    FAMILIES,
+    IDENTITY,
+    NEWEST_REQUEST,
+    SECONDARY_RESETS,
+)
+from metrics.exposition import Beginnings, Exposition, Samples, content_type, render
 from metrics.family import MetricFamily
+
+Values = dict[tuple[str, ...], float]
 
 
 def scraped(samples: list[Samples]) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -83,6 +93,70 @@ class Reference(Collector):
             for key, value in each.values.items():
                 family.add_metric(key, value)
             yield family
+
+
+class TestOpenMetrics:
+    def test_it_says_the_same_and_when_series_began(self) -> None:
+        beginnings = Beginnings()
+        first: Values = {("one",): 3.0}
+        second: Values = {("one",): 4.0, ('t"w\\o',): 1.0}
+        Exposition([Samples(SECONDARY_RESETS, first)], beginnings).look(1_000)
+        others = [Samples(ACCOUNTS, {("active",): 2.0}), Samples(NEWEST_REQUEST, {(): 1e9})]
+        exposition = Exposition([*others, Samples(SECONDARY_RESETS, second)], beginnings).look(1_015.5)
+        text, kind = exposition.text("application/openmetrics-text")
+        found, plain = (
+            {(s.name, *s.labels.values()): s.value for family in parsed for s in family.samples}
+            for parsed in (
+                openmetrics(text.decode()),  # type: ignore[no-untyped-call]
+                text_string_to_metric_families(exposition.text()[0].decode()),
+            )
+        )
+        assert kind.startswith("application/openmetrics-text; version=1.0.0")
+        # Of "one" nobody knows: it was there at the first look.
+        assert found == {**plain, ("codex_lb_secondary_resets_created", 't"w\\o'): 1_000}
+
+    def test_histograms_too(self) -> None:
+        beginnings = Beginnings()
+        small = MetricFamily("seconds", "histogram", 'How "long".', ("way",), "seconds", (0.5, 1.0))
+        Exposition([], beginnings, {small: {}}, ()).look(50)
+        later = Exposition([], beginnings, {small: {("in",): ([1, 2, 3], 7.5)}}, ()).look(65)
+        text, _ = later.text("application/openmetrics-text")
+        (family,) = openmetrics(text.decode())  # type: ignore[no-untyped-call]
+        assert (family.type, family.documentation) == ("histogram", 'How "long".')
+        assert [(s.name, s.labels.get("le"), s.value) for s in family.samples] == [
+            ("seconds_bucket", "0.5", 1),
+            ("seconds_bucket", "1.0", 2),
+            ("seconds_bucket", "+Inf", 3),
+            ("seconds_sum", None, 7.5),
+            ("seconds_count", None, 3),
+            ("seconds_created", None, 50),
+        ]
+
+    def test_a_family_that_could_not_be_read_began_at_no_wrong_time(self) -> None:
+        beginnings = Beginnings()
+        looks: list[Values | None] = [None, {("one",): 5.0}, None, {("one",): 5.0, ("new",): 1.0}]
+        for at, values in enumerate(looks, 1):
+            samples = [] if values is None else [Samples(SECONDARY_RESETS, values)]
+            Exposition(samples, beginnings).look(at)
+        assert beginnings.of(SECONDARY_RESETS, ("one",)) is None
+        assert beginnings.of(SECONDARY_RESETS, ("new",)) == 2
+
+    @pytest.mark.parametrize(
+        ("accept", "wanted"),
+        [
+            ("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", True),
+            ("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;q=0.5", True),
+            ("Application/OpenMetrics-Text", True),
+            ("text/plain;version=0.0.4;q=0.6,application/openmetrics-text;version=1.0.0;q=0.5", False),
+            ("application/openmetrics-text;q=0", False),
+            ("application/openmetrics-text;q=no", True),
+            ("text/html,application/xhtml+xml,*/*;q=0.8", False),
+            ("*/*", False),
+            ("", False),
+        ],
+    )
+    def test_who_gets_it(self, accept: str, wanted: bool) -> None:
+        assert content_type(accept).startswith("application/openmetrics-text") is wanted
 
 
 def test_a_family_that_is_not_declared_is_refused() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from exporter.app import application
 from exporter.scrape import Scrape
+from metrics.exposition import Beginnings, Exposition
 from serving.service import listening
 from settings.model import Settings, guard
 
@@ -20,7 +21,7 @@ TOKEN = "correct-horse-battery"
 @asynccontextmanager
 async def exporter(address: str = "127.0.0.1:8789", token: str | None = None) -> AsyncIterator[int]:
     rule = guard(Settings(), address)
-    app = application(lambda: Scrape(b"up 1\n"), token, guard=rule)
+    app = application(lambda: Scrape(Exposition([], Beginnings())), token, guard=rule)
     async with listening(app, "exporter", "127.0.0.1", 0, shutdown_seconds=1) as port:
         yield port
 
@@ -57,20 +58,20 @@ async def test_strangers_are_refused(headers: tuple[str, ...], code: bytes, path
 @pytest.mark.parametrize("host", ["127.0.0.1:8789", "localhost:8789", "[::1]:8789"])
 async def test_this_machine_may_ask(host: str) -> None:
     async with exporter() as port:
-        assert b"up 1" in await ask(port, f"Host: {host}")
+        assert b"# TYPE" in await ask(port, f"Host: {host}")
 
 
 @pytest.mark.parametrize("host", ["exporter:8789", "10.0.0.5:8789"])
 async def test_an_exposed_one_answers_by_the_names_of_its_network(host: str) -> None:
     async with exporter("0.0.0.0:8789") as port:
-        assert b"up 1" in await ask(port, f"Host: {host}")
+        assert b"# TYPE" in await ask(port, f"Host: {host}")
         assert b"403" in await ask(port, "Host: evil.example")
 
 
 async def test_the_token_opens_by_whatever_name_but_not_for_a_page() -> None:
     async with exporter("0.0.0.0:8789", TOKEN) as port:
         mine = f"Authorization: Bearer {TOKEN}"
-        assert b"up 1" in await ask(port, mine, "Host: metrics.example.org", "X-Forwarded-For: 8.8.8.8")
+        assert b"# TYPE" in await ask(port, mine, "Host: metrics.example.org", "X-Forwarded-For: 8.8.8.8")
         assert b"403" in await ask(port, mine, "Host: metrics.example.org", "Origin: https://evil.example")
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import Engine, event
 from exporter.scrape import collectors, scrape
 from exporter.source import Source
 from exporter.stores import source
+from metrics.exposition import Beginnings
 from settings.model import Settings
 
 pytestmark = pytest.mark.slow
@@ -155,7 +156,7 @@ def all_that_is_read(opened: Source) -> None:
     """A first load, a scrape after it, and an audit of everything."""
     subjects = collectors(opened, "email")
     for _ in range(2):
-        assert scrape(subjects, datetime.now(UTC)).failed == ()
+        assert scrape(subjects, datetime.now(UTC), Beginnings()).failed == ()
     opened.audit_requests(lambda _in_doubt: True)
     opened.audit_meters(datetime.now(UTC), lambda _in_doubt: True)
 

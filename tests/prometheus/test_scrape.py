@@ -42,7 +42,7 @@ def test_both_jobs_are_scraped_alike() -> None:
     ]
     assert {job["authorization"]["credentials_file"] for job in jobs} == {"token"}
     entries = [[entry["regex"] for entry in job["metric_relabel_configs"]] for job in jobs]
-    assert entries == [[".+_created", r"gpt-4\.1-mini"], [r"gpt-4\.1-mini"]]
+    assert entries == [[".+_created", r"gpt-4\.1-mini"]] * 2
 
 
 def test_without_token_and_reasons_nothing_is_said_of_them() -> None:
