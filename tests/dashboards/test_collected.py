@@ -94,7 +94,7 @@ async def test_the_row_of_collected_gateways(
             out = sum(r["token_breakdown"]["output"]["total_tokens"] for r in published)
             assert _counts(ledger) == (len(published), sent, out)
             await until(lambda: not service.inbox.count(PENDING))
-            scraped = (await service.scrape()).decode()
+            scraped = (await service.scrape())[0].decode()
             assert _sum(scraped, proxy.REQUESTS) == len(published)
             assert _sum(scraped, proxy.TOKENS, 'kind="input"') == sent
             assert _sum(scraped, proxy.TOKENS, 'kind="output"') == out
