@@ -16,7 +16,7 @@ from ledger.pricing.cost import Unpriced
 from ledger.pricing.counts import Counts
 from ledger.pricing.prices import PriceBook
 from ledger.requests.error_codes import KNOWN_CODES, error_class
-from ledger.requests.grouped import Group, Sums, group_cost, grouped
+from ledger.requests.sums.grouped import Group, Sums, group_cost, grouped
 from ledger.values import UNKNOWN_MODEL, RequestEvent
 from metrics import proxy as m
 from metrics.family import MetricFamily

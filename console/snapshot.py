@@ -17,9 +17,10 @@ from ledger.cli.tables import standing
 from ledger.columns import micros
 from ledger.pricing.prices import PriceBook
 from ledger.reader.meters import newest_windows
-from ledger.requests import periods, queries
+from ledger.requests import queries
 from ledger.requests.answers import Totals
-from ledger.requests.overall import totals_of_all
+from ledger.requests.sums import periods
+from ledger.requests.totals.overall import totals_of_all
 
 Name = Literal["hour", "today", "week", "month", "12 months"]
 NAMES: tuple[Name, ...] = get_args(Name)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from console.errors import ChoiceError
-from ledger.requests import periods
+from ledger.requests.sums import periods
 
 DEFAULT_FROM, DEFAULT_TO = "now-24h", "now"
 

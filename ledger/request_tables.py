@@ -171,7 +171,7 @@ request_durations = Table(
     Column("hour", Integer, primary_key=True, autoincrement=False),
     Column("kind_id", BigInteger, primary_key=True, autoincrement=False),
     Column("measure", SmallInteger, primary_key=True, autoincrement=False),
-    Column("bucket", SmallInteger, primary_key=True, autoincrement=False),  # of `ledger.requests.histogram`
+    Column("bucket", SmallInteger, primary_key=True, autoincrement=False),  # of `sums.histogram`
     Column("number", BigInteger, nullable=False),
 )
 

@@ -21,8 +21,8 @@ from ledger.columns import micros
 from ledger.pricing.steps import context_step
 from ledger.request_tables import COUNT_COLUMNS, FIRST_TOKEN, LATENCY
 from ledger.requests.dictionaries import digest
-from ledger.requests.histogram import bucket
-from ledger.requests.rollups import HOUR
+from ledger.requests.sums.histogram import bucket
+from ledger.requests.sums.rollups import HOUR
 from ledger.schema import request_callers, request_details, request_kinds, request_sessions
 from ledger.store import migrate, sqlite_url, writer
 

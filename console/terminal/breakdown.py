@@ -21,9 +21,10 @@ from console.terminal import words
 from console.terminal.listing import Cell, Column, Listing, Row
 from console.terminal.view import Look, Part, View
 from ledger.pricing.prices import PriceBook
-from ledger.requests import periods, queries
+from ledger.requests import queries
 from ledger.requests.answers import Line, Totals
 from ledger.requests.filter import Dimension, RequestFilter
+from ledger.requests.sums import periods
 
 DIMENSIONS: tuple[tuple[str, Dimension], ...] = (
     ("model", "model"),

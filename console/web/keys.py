@@ -13,9 +13,10 @@ from sqlalchemy import Connection, select
 from ledger.accounts.allowances import NANO_PER_USD
 from ledger.accounts.budgets import day_start, read_spend, week_start
 from ledger.pricing.prices import PriceBook
-from ledger.requests import periods, queries
+from ledger.requests import queries
 from ledger.requests.answers import Point, Totals
 from ledger.requests.filter import RequestFilter
+from ledger.requests.sums import periods
 from ledger.schema import key_spend
 from settings.model import ProxyKey
 

@@ -17,9 +17,9 @@ from sqlalchemy import URL, BigInteger, Connection, func, select, type_coerce
 
 from ledger.reader.sqlite_file import born
 from ledger.request_tables import request_durations, request_hourly, request_rows
-from ledger.requests.arrays import Array, Day
-from ledger.requests.kept_days import What
-from ledger.requests.rollups import DAY_HOURS, HOUR
+from ledger.requests.days.arrays import Array, Day
+from ledger.requests.days.kept_days import What
+from ledger.requests.sums.rollups import DAY_HOURS, HOUR
 from ledger.store import create_private
 
 log = logging.getLogger("quotascope.ledger")

@@ -12,7 +12,7 @@ from ledger.columns import micros, moment
 from ledger.errors import FilterError
 from ledger.pricing.counts import Counts
 from ledger.requests.filter import Dimension
-from ledger.requests.histogram import Histogram
+from ledger.requests.sums.histogram import Histogram
 from ledger.values import Usage
 
 

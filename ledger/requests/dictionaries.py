@@ -6,17 +6,38 @@ transaction has given out which then failed: they count as known only when anoth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from hashlib import blake2b
 from json import dumps
 from typing import Any
 
 from sqlalchemy import Connection, String, Table, select
 
+from ledger.pricing.counts import sensible
 from ledger.request_tables import request_callers, request_details, request_kinds, request_sessions
-from ledger.requests.texts import cut
 from ledger.store import insert_into
+
+
+def cut(text: str | None, most: int) -> str | None:
+    """Bounded, valid UTF-8, without NUL. Callers choose these words."""
+    if text is None or (len(text) <= most and text.isascii() and "\0" not in text):
+        return text
+    return text[:most].encode("utf-8", "replace").decode("utf-8").replace("\0", "")
+
+
+def units_text(units: Mapping[str, Decimal] | None) -> str | None:
+    """A JSON object whose numbers are those of the Decimals, digit by digit; what is no count is left out."""
+    found = {name: number for name, number in sorted((units or {}).items()) if sensible(number)}
+    return "{" + ", ".join(f"{json.dumps(name)}: {n:f}" for name, n in found.items()) + "}" if found else None
+
+
+def units_of(text: str | None) -> Mapping[str, Decimal] | None:
+    """The units of such a text."""
+    return json.loads(text, parse_float=Decimal, parse_int=Decimal) if text else None
+
 
 MAX_KNOWN = 100_000
 """Entries remembered of one table; callers choose texts, so there is no natural end."""

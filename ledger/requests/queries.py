@@ -18,7 +18,7 @@ from ledger.pricing.counts import Counts
 from ledger.request_tables import COUNT_COLUMNS
 from ledger.requests.billed import billed_tier, context_above, counts, is_metered
 from ledger.requests.rows import all_rows, arrived, last_id, page, page_rows, request
-from ledger.requests.summaries import (
+from ledger.requests.totals.summaries import (
     by,
     compared,
     concentrations,

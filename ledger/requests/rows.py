@@ -19,9 +19,9 @@ from ledger.request_tables import FIRST_TOKEN, LATENCY, request_durations
 from ledger.requests.answers import Cursor, RequestDetail, RequestPage, RequestRow
 from ledger.requests.billed import billed_tier
 from ledger.requests.filter import RequestFilter, conditions, texts_meeting
-from ledger.requests.histogram import bucket
-from ledger.requests.rollups import HOUR
 from ledger.requests.sources import key_of
+from ledger.requests.sums.histogram import bucket
+from ledger.requests.sums.rollups import HOUR
 from ledger.schema import request_details, request_kinds, request_logs, request_rows, request_sessions
 from ledger.values import Usage
 

@@ -13,7 +13,7 @@ from ledger.pricing.prices import PriceBook
 from ledger.requests.answers import Cursor, Totals
 from ledger.requests.filter import RequestFilter, conditions
 from ledger.requests.rows import beyond, newest_first
-from ledger.requests.summaries import by
+from ledger.requests.totals.summaries import by
 from ledger.schema import request_logs
 
 STEP = 2_000

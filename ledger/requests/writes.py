@@ -12,10 +12,10 @@ from sqlalchemy.exc import DBAPIError
 
 from ledger.columns import micros, packed
 from ledger.pricing.steps import context_step
-from ledger.requests import failure_bodies, rollups
-from ledger.requests.dictionaries import CALLERS, DETAILS, KINDS, SESSIONS
-from ledger.requests.rollups import Entry
-from ledger.requests.texts import cut, units_text
+from ledger.requests import failure_bodies
+from ledger.requests.dictionaries import CALLERS, DETAILS, KINDS, SESSIONS, cut, units_text
+from ledger.requests.sums import rollups
+from ledger.requests.sums.rollups import Entry
 from ledger.schema import accounts, request_rows, usage_history
 from ledger.store import insert_into
 from ledger.values import UNKNOWN_MODEL, RequestEvent, Usage, UsageSample

@@ -17,8 +17,8 @@ from ledger.request_tables import (
     request_rows,
     request_sessions,
 )
-from ledger.requests.horizons import HOURLY, REQUESTS, horizon
-from ledger.requests.rollups import DAY_HOURS, HOUR, SLOTS, mark_changed
+from ledger.requests.sums.horizons import HOURLY, REQUESTS, horizon
+from ledger.requests.sums.rollups import DAY_HOURS, HOUR, SLOTS, mark_changed
 from ledger.store import translated
 from ledger.upkeep import recount
 

@@ -32,9 +32,9 @@ from ledger.request_tables import CALLER, DETAIL, KIND, request_callers, request
 from ledger.request_tables import request_rows as rows
 from ledger.requests import sources
 from ledger.requests.billed import billed_tier
+from ledger.requests.dictionaries import units_of
 from ledger.requests.filter import RequestFilter, conditions
 from ledger.requests.limits import Limit, asking
-from ledger.requests.texts import units_of
 
 ROWS_AT_ONCE = 10_000
 FIRST_SPAN = timedelta(hours=1)

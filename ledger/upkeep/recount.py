@@ -33,8 +33,8 @@ from ledger.request_tables import (
     request_rows,
 )
 from ledger.requests import billed, sources
-from ledger.requests.histogram import bucket_column
-from ledger.requests.rollups import DAY_HOURS, HOUR
+from ledger.requests.sums.histogram import bucket_column
+from ledger.requests.sums.rollups import DAY_HOURS, HOUR
 from ledger.schema import daily_stats
 from ledger.values import UNKNOWN_MODEL
 

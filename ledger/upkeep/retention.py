@@ -33,8 +33,8 @@ from ledger.columns import micros
 from ledger.errors import StoreError
 from ledger.request_tables import request_changes, request_durations, request_hourly, request_rows
 from ledger.requests import limits
-from ledger.requests.horizons import HOURLY, REQUESTS, horizon
-from ledger.requests.rollups import DAY_HOURS, HOUR, SLOTS
+from ledger.requests.sums.horizons import HOURLY, REQUESTS, horizon
+from ledger.requests.sums.rollups import DAY_HOURS, HOUR, SLOTS
 from ledger.schema import versions
 from ledger.state import is_there
 from ledger.store import translated, upsert, writer

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, func, select, text
 
 from ledger.errors import StoreError
 from ledger.request_tables import request_hourly, request_rows
-from ledger.requests.horizons import HOURLY, REQUESTS, since
+from ledger.requests.sums.horizons import HOURLY, REQUESTS, since
 from ledger.schema import daily_stats, metadata
 from ledger.state import revision
 from ledger.store import translated

@@ -5,7 +5,7 @@ from __future__ import annotations
 from metrics import exporter as exporter_metrics
 from metrics import proxy as proxy_metrics
 from metrics.recorded import JOB_AND_INSTANCE
-from prometheus import links
+from prometheus import addresses
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
 from prometheus.promql import equal, increase_from_first, one_of, select, total
@@ -35,7 +35,7 @@ def no_eligible_account(config: RuleConfig) -> Alert:
         summary="No account can take requests",
         description="Every account that {{ $labels.instance }} knows is limited, used up, paused or lost: "
         "requests that are routed to accounts are refused.",
-        dashboard=links.ROUTING,
+        dashboard=addresses.ROUTING,
     )
 
 
@@ -53,7 +53,7 @@ def accounts_deactivated(config: RuleConfig) -> Alert:
         summary="Several accounts were lost",
         description='{{ $value | printf "%.0f" }} accounts were deactivated or have to log in again, '
         f"all within {window}.",
-        dashboard=links.ACCOUNTS,
+        dashboard=addresses.ACCOUNTS,
     )
 
 
@@ -69,5 +69,5 @@ def permanent_failures(config: RuleConfig) -> Alert:
         description="In the last "
         f"{window} the provider answered {{{{ $labels.code }}}} "
         '{{ $value | printf "%.0f" }} times: the accounts are out of the rotation until somebody acts.',
-        dashboard=links.ROUTING,
+        dashboard=addresses.ROUTING,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from prometheus import links
+from prometheus import addresses
 from prometheus.config import RuleConfig
 from prometheus.jobs import confined
 from prometheus.promql import promql as duration
@@ -46,7 +46,7 @@ class Alert:
     keeping: timedelta | None = None
     only_if: str = ""
     most: int | None = None
-    dashboard: str = links.OVERVIEW
+    dashboard: str = addresses.OVERVIEW
     choice: str = ""
 
     @property
@@ -83,7 +83,7 @@ class Alert:
         rule["annotations"] = {
             "summary": self.summary,
             "description": self.description,
-            "runbook_url": links.runbook(config, self.page),
-            "dashboard_url": links.dashboard(config, self.dashboard, self.choice),
+            "runbook_url": addresses.runbook(config, self.page),
+            "dashboard_url": addresses.dashboard(config, self.dashboard, self.choice),
         }
         return rule

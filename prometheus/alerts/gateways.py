@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from metrics import collector as m
-from prometheus import links
+from prometheus import addresses
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
 from prometheus.promql import increase, select, total
@@ -28,7 +28,7 @@ def gateway_gap(config: RuleConfig) -> Alert:
         + window
         + " events of {{ $labels.gateway }} may have been lost for {{ $value | humanizeDuration }} "
         "({{ $labels.reason }}): totals of that time are too low.",
-        dashboard=links.PIPELINE,
+        dashboard=addresses.PIPELINE,
     )
 
 
@@ -43,7 +43,7 @@ def gateway_lost(config: RuleConfig) -> Alert:
         summary="Nothing is collected from {{ $labels.gateway }}",
         description="The collector has had no connection to {{ $labels.gateway }} for "
         f"{duration(config.gateway_lost_for)}. Events that the gateway cannot deliver are lost.",
-        dashboard=links.PIPELINE,
+        dashboard=addresses.PIPELINE,
     )
 
 
@@ -58,7 +58,7 @@ def inbox_waiting(config: RuleConfig) -> Alert:
         description='At least {{ $value | printf "%.0f" }} received items of {{ $labels.instance }} have '
         f"waited for {duration(config.inbox_waiting_for)}: the ledger cannot be written. None of them is "
         "lost.",
-        dashboard=links.PIPELINE,
+        dashboard=addresses.PIPELINE,
     )
 
 
@@ -73,5 +73,5 @@ def items_undecodable(config: RuleConfig) -> Alert:
         summary="Events of {{ $labels.gateway }} cannot be read",
         description='{{ $value | printf "%.0f" }} items of {{ $labels.gateway }} could not be decoded in '
         f"the last {window}; they wait in the inbox for a version that can.",
-        dashboard=links.PIPELINE,
+        dashboard=addresses.PIPELINE,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from metrics import proxy as proxy_metrics
-from prometheus import links
+from prometheus import addresses
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
 from prometheus.promql import equal, increase_from_first, one_of, select, total
@@ -34,7 +34,7 @@ def short_key_surge(config: RuleConfig) -> Alert:
         description='{{ $value | printf "%.0f" }} requests in the last '
         f"{window} came with an API key of eight characters or fewer, and as many were refused: possibly "
         "somebody is guessing keys.",
-        dashboard=links.API_KEYS,
+        dashboard=addresses.API_KEYS,
     )
 
 
@@ -54,5 +54,5 @@ def budget_hit(config: RuleConfig) -> Alert:
         f"{window}: its budget ({{{{ $labels.period }}}}) is exhausted.{{{{ else }}}}"
         'The budgets of {{ $value | printf "%.0f" }} keys were reached in the last '
         f"{window}.{{{{ end }}}}",
-        dashboard=links.API_KEYS,
+        dashboard=addresses.API_KEYS,
     )

@@ -6,7 +6,7 @@ from metrics import exporter as exporter_metrics
 from metrics import proxy as proxy_metrics
 from metrics import recorded as names
 from metrics.recorded import JOB_AND_INSTANCE
-from prometheus import links
+from prometheus import addresses
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
 from prometheus.promql import equal, increase, one_of, rate, select, total
@@ -36,7 +36,7 @@ def watchdog(config: RuleConfig) -> Alert:
         summary="Alerts get through",
         description="This alert always fires. If it stops arriving, Prometheus, the Alertmanager or the "
         "way from it is broken, and no other alert arrives either.",
-        dashboard=links.PIPELINE,
+        dashboard=addresses.PIPELINE,
     )
 
 
@@ -55,7 +55,7 @@ def scrape_lost(config: RuleConfig) -> Alert:
         summary="Nothing is scraped from {{ $labels.job }}",
         description="No scrape of {{ $labels.job }} {{ with $labels.instance }}at {{ . }} {{ end }}"
         f"succeeded in the last {window}: its metrics and every alert on them are blind.",
-        dashboard=links.PIPELINE,
+        dashboard=addresses.PIPELINE,
     )
 
 
@@ -70,7 +70,7 @@ def collector_failing(config: RuleConfig) -> Alert:
         summary="The exporter cannot read {{ $labels.collector }}",
         description="The collector {{ $labels.collector }} of {{ $labels.instance }} has failed for "
         f"{duration(config.collector_failing_for)}: its metrics are missing, the others are unaffected.",
-        dashboard=links.PIPELINE,
+        dashboard=addresses.PIPELINE,
     )
 
 
@@ -92,7 +92,7 @@ def ledger_stale(config: RuleConfig) -> Alert:
         description="{{ if gt $value 1e9 }}No request was ever stored{{ else }}The newest stored request "
         "ended {{ $value | humanizeDuration }} ago{{ end }} in the ledger that {{ $labels.instance }} "
         f"reads, though requests were answered in the last {window}.",
-        dashboard=links.PIPELINE,
+        dashboard=addresses.PIPELINE,
     )
 
 
@@ -110,7 +110,7 @@ def outbox_waiting(config: RuleConfig) -> Alert:
         summary="Finished requests wait for PostgreSQL",
         description='At least {{ $value | printf "%.0f" }} finished requests of {{ $labels.instance }} have '
         f"waited in its outbox for {window}: PostgreSQL does not take them. None of them is lost.",
-        dashboard=links.PIPELINE,
+        dashboard=addresses.PIPELINE,
     )
 
 
@@ -125,5 +125,5 @@ def log_buffer_dropping(config: RuleConfig) -> Alert:
         summary="Metered requests are being lost",
         description='{{ $value | printf "%.0f" }} finished requests of {{ $labels.instance }} were dropped '
         f"in the last {window}: the ledger cannot be written and its buffer is full.",
-        dashboard=links.PIPELINE,
+        dashboard=addresses.PIPELINE,
     )

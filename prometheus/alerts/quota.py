@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from metrics import exporter as exporter_metrics
-from prometheus import links
+from prometheus import addresses
 from prometheus.alerts.alert import Alert
 from prometheus.config import RuleConfig
 from prometheus.promql import promql as duration
@@ -34,7 +34,7 @@ def quota_nearly_used(config: RuleConfig) -> Alert:
         "{{ $labels.account_id }} is used, and its reset is{{ else }}The weekly quota of "
         '{{ $value | printf "%.0f" }} accounts is nearly used up, and their resets are{{ end }} more than '
         f"{duration(config.quota_reset_at_least)} away.",
-        dashboard=links.ACCOUNTS,
+        dashboard=addresses.ACCOUNTS,
         choice=THIS_ACCOUNT,
     )
 
@@ -55,7 +55,7 @@ def quota_going_to_waste(config: RuleConfig) -> Alert:
         "{{ $labels.account_id }} will be left over at its reset{{ else }}Much of the weekly quota of "
         '{{ $value | printf "%.0f" }} accounts will be left over at their resets{{ end }}, less than '
         f"{duration(config.waste_within)} from now, at the current pace.",
-        dashboard=links.ACCOUNTS,
+        dashboard=addresses.ACCOUNTS,
         choice=THIS_ACCOUNT,
     )
 
@@ -75,5 +75,5 @@ def reset_cliff(config: RuleConfig) -> Alert:
         summary="Many accounts reset together",
         description="{{ $value | humanizePercentage }} of the accounts reset their weekly quota within the "
         f"next {duration(config.cliff_within)}: use what is left, and expect them to run dry together.",
-        dashboard=links.ACCOUNTS,
+        dashboard=addresses.ACCOUNTS,
     )

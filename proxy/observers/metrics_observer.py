@@ -10,7 +10,7 @@ from ledger.pricing.cost import Unpriced
 from ledger.pricing.counts import Counts
 from ledger.pricing.table import CurrentPrices
 from ledger.requests.error_codes import ERROR_CLASSES, KNOWN_CODES, error_class
-from ledger.requests.grouped import Group, Sums, group_cost, grouped
+from ledger.requests.sums.grouped import Group, Sums, group_cost, grouped
 from ledger.values import DEFAULT_ACCOUNT, UNKNOWN_MODEL, RequestEvent
 from metrics import proxy as m
 from proxy.http.routes import APIS, METHODS

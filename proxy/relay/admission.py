@@ -5,9 +5,9 @@ from __future__ import annotations
 from proxy.errors import BudgetReserved, BudgetSpent, Refused
 from proxy.http.routes import Route, Work
 from proxy.relay.access import Key, KeyRing
+from proxy.relay.allowance import Reservation
 from proxy.relay.budgets import Budgets
 from proxy.relay.charge import Ask
-from proxy.relay.reservation import Reservation
 from proxy.routing.counters import Counting
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from ledger.accounts.allowances import (
     HOLD_SECONDS,
@@ -18,8 +19,13 @@ from ledger.accounts.allowances import (
     utc_day,
 )
 from ledger.accounts.budgets import Period, day_start, week_start
+from ledger.pricing.table import CurrentPrices
+from ledger.values import RequestEvent
 from proxy.errors import BudgetReserved, BudgetSpent, Refused
+from proxy.http.routes import Work
+from proxy.metering.meter import Emit
 from proxy.relay.access import Key
+from proxy.relay.charge import Ask, charge
 
 IDLE_SECONDS = 1.0
 """How long a key may be unused before this process gives back what it holds beyond running requests."""
@@ -131,8 +137,8 @@ class KeyAllowance:
             owed: it is written down, and charged with what that holds.
         """
         to = self._owed if owed else self._charges
-        for day, charge in self._sent.items():
-            to[day] = to.get(day, Charge()) + charge
+        for day, sent in self._sent.items():
+            to[day] = to.get(day, Charge()) + sent
         self._sent, self._held = {}, self._held_before
 
     def _unsettled(self) -> int:
@@ -182,3 +188,51 @@ def limits(key: Key) -> Limits:
     """What the budgets of a key allow."""
     daily, weekly = (None if usd is None else nano_usd(usd) for usd in (key.daily, key.weekly))
     return Limits(daily, weekly)
+
+
+class Payer(Protocol):
+    """Who reserved it."""
+
+    prices: CurrentPrices
+
+    def charged(self, key: str, cost: Charge) -> None:
+        """Hears what each request of a key cost."""
+
+
+class Reservation:
+    """Money for one request, or one turn on a WebSocket: charged by each of its events, given back at its
+    end.
+
+    Args:
+        work: what the request makes the provider do.
+        ask: what it asks for.
+        nano: what is reserved, in 10^-9 US dollars.
+    """
+
+    def __init__(self, payer: Payer, allowance: KeyAllowance, work: Work, ask: Ask, nano: int) -> None:
+        self._payer = payer
+        self._allowance = allowance
+        self._work: Work = work
+        self._ask = ask
+        self._nano = nano
+        self._open = True
+
+    def charging(self, emit: Emit, *, last: bool = False) -> Emit:
+        """Charges each event, then passes it on; `last`: one will come, and ends it."""
+
+        def charged(event: RequestEvent) -> None:
+            cost = charge(self._payer.prices.book, event, self._work, self._ask, self._nano)
+            if cost.requests or cost.nano:
+                self._allowance.charge(event.model, cost, event.requested_at)
+                self._payer.charged(self._allowance.key.name, cost)
+            if last:
+                self.close()
+            emit(event)
+
+        return charged
+
+    def close(self) -> None:
+        """Give back what was reserved; what it cost is charged."""
+        if self._open:
+            self._open = False
+            self._allowance.reserved -= self._nano

@@ -29,9 +29,8 @@ from proxy.accounts.kept import Kept
 from proxy.errors import BudgetUnavailable, Refused
 from proxy.http.routes import Work
 from proxy.relay.access import Key
-from proxy.relay.allowance import KeyAllowance, Waiting, limits
+from proxy.relay.allowance import KeyAllowance, Reservation, Waiting, limits
 from proxy.relay.charge import Ask, estimate, is_priced
-from proxy.relay.reservation import Reservation
 
 ANSWER_SECONDS = 3.0
 """How long a request waits for the ledger."""

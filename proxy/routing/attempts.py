@@ -14,7 +14,7 @@ from proxy.metering.event import Caller
 from proxy.metering.meter import Emit, Meter, Tell
 from proxy.metering.place import provider_of_url
 from proxy.relay.access import Key
-from proxy.relay.reservation import Reservation
+from proxy.relay.allowance import Reservation
 from proxy.routing.affinity import sticky_key
 
 Reserve = Callable[[bytes | None], Reservation]

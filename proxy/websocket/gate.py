@@ -18,9 +18,9 @@ from functools import partial
 
 from proxy.errors import BudgetRefused, Refused
 from proxy.relay.access import Key
+from proxy.relay.allowance import Reservation
 from proxy.relay.charge import read_ask
 from proxy.relay.dispatch import Dispatch
-from proxy.relay.reservation import Reservation
 from proxy.routing.attempts import Attempts, Reserve
 from proxy.routing.candidate import Host
 from proxy.websocket.frames import BINARY, CLOSE, PROTOCOL_ERROR, TEXT, TRY_AGAIN_LATER, close_frame

@@ -15,10 +15,11 @@ from sqlalchemy import Connection, Engine
 
 from ledger.errors import FilterError, TooSlow
 from ledger.pricing.files import current_book
-from ledger.requests import grouping, queries
+from ledger.requests import queries
 from ledger.requests.filter import RequestFilter
 from ledger.requests.limits import Limit, asking
 from ledger.requests.sessions import sessions
+from ledger.requests.sums import grouping
 from ledger.requests.writes import record
 from ledger.store import reader, sqlite_url
 from ledger.values import RequestEvent

@@ -25,10 +25,10 @@ from ledger.pricing.prices import PriceBook, flat
 from ledger.reader.day_file import file_of, packed, unpacked
 from ledger.requests import queries
 from ledger.requests.answers import Breakdown
-from ledger.requests.arrays import Day, read_day
-from ledger.requests.blocks import keep_days
+from ledger.requests.days.arrays import Day, read_day
 from ledger.requests.filter import RequestFilter
 from ledger.requests.limits import asking
+from ledger.requests.totals.blocks import keep_days
 from ledger.requests.writes import record
 from ledger.schema import request_rows
 from ledger.store import migrate, reader, sqlite_url, writer

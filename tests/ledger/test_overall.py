@@ -16,8 +16,8 @@ from ledger.requests import queries
 from ledger.requests.answers import Totals
 from ledger.requests.filter import RequestFilter
 from ledger.requests.limits import asking
-from ledger.requests.overall import totals_of_all
-from ledger.requests.periods import midnight
+from ledger.requests.sums.periods import midnight
+from ledger.requests.totals.overall import totals_of_all
 from ledger.requests.writes import record
 from ledger.store import reader
 from simulator.history.history import requests

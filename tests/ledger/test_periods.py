@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.requests.periods import PERIODS, PeriodName, days, midnight, months, period, steps, weeks, years
+from ledger.requests.sums.periods import (
+    PERIODS,
+    PeriodName,
+    days,
+    midnight,
+    months,
+    period,
+    steps,
+    weeks,
+    years,
+)
 
 BERLIN, KOLKATA, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata"), ZoneInfo("America/New_York")
 SANTIAGO, LORD_HOWE, APIA = (

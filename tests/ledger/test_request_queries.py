@@ -24,9 +24,9 @@ from ledger.pricing.steps import context_step
 from ledger.requests import queries, rows
 from ledger.requests.answers import Cursor, Totals
 from ledger.requests.filter import DIMENSIONS, RequestFilter
-from ledger.requests.grouping import priced_rows
-from ledger.requests.histogram import BOUNDS, Histogram, bucket
 from ledger.requests.limits import Limit, asking
+from ledger.requests.sums.grouping import priced_rows
+from ledger.requests.sums.histogram import BOUNDS, Histogram, bucket
 from ledger.requests.writes import record
 from ledger.schema import (
     daily_stats,

@@ -27,10 +27,10 @@ from ledger.pricing.prices import PriceBook
 from ledger.pricing.steps import context_step
 from ledger.request_tables import CALLER, COUNT_COLUMNS, KIND
 from ledger.requests import queries
+from ledger.requests.conversion import event_of
 from ledger.requests.filter import RequestFilter
-from ledger.requests.histogram import bucket
-from ledger.requests.rollups import HOUR
-from ledger.requests.stored import event_of
+from ledger.requests.sums.histogram import bucket
+from ledger.requests.sums.rollups import HOUR
 from ledger.requests.writes import record
 from ledger.schema import (
     daily_stats,

@@ -15,8 +15,8 @@ from sqlalchemy.exc import IntegrityError
 from ledger.pricing.counts import counts_of, is_metered
 from ledger.pricing.steps import NO_TOKENS, context_step
 from ledger.request_tables import COUNT_COLUMNS
+from ledger.requests.conversion import event_of
 from ledger.requests.queries import list_accounts
-from ledger.requests.stored import event_of
 from ledger.requests.writes import ensure_account, record
 from ledger.schema import daily_stats, request_durations, request_hourly, request_logs, request_rows
 from ledger.values import RequestEvent, Usage

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, select, update
 
-from ledger.requests import rollups
-from ledger.requests.rollups import Entry
-from ledger.requests.stored import event_of
+from ledger.requests.conversion import event_of
+from ledger.requests.sums import rollups
+from ledger.requests.sums.rollups import Entry
 from ledger.requests.writes import record
 from ledger.schema import request_logs, request_rows
 from ledger.values import RequestEvent

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from ledger.pricing.cost import Spend, TokenSum, price_sum
 from ledger.pricing.prices import PriceBook
-from ledger.requests.histogram import Histogram, bucket
+from ledger.requests.sums.histogram import Histogram, bucket
 
 
 def price_sums(book: PriceBook, rows: Iterable[TokenSum]) -> Spend:

@@ -21,9 +21,9 @@ from ledger.columns import micros
 from ledger.pricing.files import current_book
 from ledger.requests import queries
 from ledger.requests.filter import Dimension, RequestFilter
-from ledger.requests.horizons import HOURLY, REQUESTS, horizon, since
 from ledger.requests.limits import asking
-from ledger.requests.rollups import HOUR
+from ledger.requests.sums.horizons import HOURLY, REQUESTS, horizon, since
+from ledger.requests.sums.rollups import HOUR
 from ledger.requests.writes import record
 from ledger.schema import (
     daily_stats,

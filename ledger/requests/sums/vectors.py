@@ -15,8 +15,8 @@ from ledger.pricing.counts import Counts
 from ledger.pricing.prices import PriceBook
 from ledger.pricing.rates import rate_table
 from ledger.requests.answers import Totals
-from ledger.requests.grouping import METERED, OUTCOMES, UNMETERED, Priced
-from ledger.requests.histogram import Histogram
+from ledger.requests.sums.grouping import METERED, OUTCOMES, UNMETERED, Priced
+from ledger.requests.sums.histogram import Histogram
 
 Vector = Sequence[Any]
 Key = tuple[int, tuple[Any, ...]]

@@ -17,7 +17,7 @@ from ledger.columns import EPOCH, micros
 from ledger.pricing.counts import Counts, counts_of, is_metered
 from ledger.pricing.steps import context_step
 from ledger.request_tables import COUNT_COLUMNS, FIRST_TOKEN, LATENCY, request_durations, request_hourly
-from ledger.requests.histogram import bucket
+from ledger.requests.sums.histogram import bucket
 from ledger.schema import daily_stats
 from ledger.values import UNKNOWN_MODEL, RequestEvent
 

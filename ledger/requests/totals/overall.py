@@ -13,10 +13,10 @@ from ledger.pricing.prices import PriceBook
 from ledger.request_tables import COUNT_COLUMNS
 from ledger.requests.answers import Totals
 from ledger.requests.filter import RequestFilter
-from ledger.requests.grouping import Priced, interval_column
-from ledger.requests.periods import steps
-from ledger.requests.summaries import Period, price_changes, totals
-from ledger.requests.sums import Vector, priced_vectors, total, totals_of
+from ledger.requests.sums.grouping import Priced, interval_column
+from ledger.requests.sums.periods import steps
+from ledger.requests.sums.vectors import Vector, priced_vectors, total, totals_of
+from ledger.requests.totals.summaries import Period, price_changes, totals
 from ledger.schema import daily_stats
 
 DAY = timedelta(days=1)

@@ -17,11 +17,11 @@ from ledger.pricing.rates import RateTable, RowRates, rate_table
 from ledger.pricing.steps import NO_TOKENS
 from ledger.request_tables import FIRST_TOKEN, LATENCY, request_callers, request_kinds
 from ledger.requests import billed
-from ledger.requests.arrays import NUMBERS, Array, Day, added, positions
+from ledger.requests.days.arrays import NUMBERS, Array, Day, added, positions
 from ledger.requests.filter import Dimension, RequestFilter, column, texts_meeting
-from ledger.requests.grouping import OUTCOMES, STATUSES, Measure
-from ledger.requests.histogram import BOUNDS
 from ledger.requests.sources import table_of
+from ledger.requests.sums.grouping import OUTCOMES, STATUSES, Measure
+from ledger.requests.sums.histogram import BOUNDS
 
 _ROOM = 2.0**62
 """10^-12 US dollars: a row that costs more is worked out without the machine's numbers."""
@@ -103,7 +103,7 @@ def sums(
     book: PriceBook | None,
     spans: Sequence[Span],
 ) -> Iterator[tuple[Key, Sequence[Any]]]:
-    """The vector of each group (see `ledger.requests.sums`)."""
+    """The vector of each group (see `ledger.requests.sums.vectors`)."""
     rows = _rows(connection, where, by, spans, NUMBERS, {})
     kind = request_kinds.c
     what = (kind.status, kind.model, kind.provider, billed.billed_tier(kind), kind.context_above)

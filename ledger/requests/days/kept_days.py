@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from sqlalchemy import ColumnElement, Connection
 
 if TYPE_CHECKING:
-    from ledger.requests.arrays import Day
+    from ledger.requests.days.arrays import Day
 
 What = Literal["sums", "durations", "callers"]
 """Of which table: `request_hourly`, `request_durations`, or durations with their callers, of rows."""
@@ -107,6 +107,6 @@ class Days:
 
 
 def _read_day(connection: Connection, what: What, day: int, few: Sequence[ColumnElement[bool]] = ()) -> Day:
-    from ledger.requests.arrays import read_day  # takes a tenth of a second: short questions do without
+    from ledger.requests.days.arrays import read_day  # takes a tenth of a second: short questions do without
 
     return read_day(connection, what, day, few)

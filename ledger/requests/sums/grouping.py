@@ -29,9 +29,9 @@ from ledger.request_tables import COUNT_COLUMNS, FIRST_TOKEN, LATENCY, request_c
 from ledger.requests import billed, sources
 from ledger.requests.filter import DIMENSIONS, Dimension, RequestFilter, column, of_texts
 from ledger.requests.filter import conditions as conditions_of
-from ledger.requests.histogram import bucket_column
-from ledger.requests.rollups import SLOT, SLOTS, begin_of
 from ledger.requests.sources import Source, table_of
+from ledger.requests.sums.histogram import bucket_column
+from ledger.requests.sums.rollups import SLOT, SLOTS, begin_of
 
 Measure = Literal["latency", "first_token"]
 MEASURES = {"latency": "latency_ms", "first_token": "latency_first_token_ms"}

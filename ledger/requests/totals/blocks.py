@@ -24,15 +24,14 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, sele
 from ledger.columns import EPOCH
 from ledger.pricing.prices import PriceBook
 from ledger.request_tables import request_callers, request_changes, request_hourly, request_rows
-from ledger.requests import grouping
-from ledger.requests.covers import DAY, HOUR, SLOT, Block, cover, length, runs
+from ledger.requests.days.kept_days import Days, Place, What
 from ledger.requests.filter import Dimension, RequestFilter, of_rows_alone, texts_meeting
-from ledger.requests.grouping import Measure, Run
-from ledger.requests.kept_days import Days, Place, What
 from ledger.requests.limits import stop_if_over
-from ledger.requests.plan import Span
-from ledger.requests.rollups import DAY_HOURS
-from ledger.requests.sums import merged, outcome_vector, priced_vectors, total
+from ledger.requests.sums import grouping
+from ledger.requests.sums.grouping import Measure, Run
+from ledger.requests.sums.rollups import DAY_HOURS
+from ledger.requests.sums.vectors import merged, outcome_vector, priced_vectors, total
+from ledger.requests.totals.plan import DAY, HOUR, SLOT, Block, Span, cover, length, runs
 
 DAYS_AT_ONCE = 16
 """Days as arrays that are summed up in one go: they need not lie in memory all at once."""
@@ -272,7 +271,7 @@ class _Reader:
     def _of_days(
         self, of_day: Mapping[int, Sequence[int] | int], by_hour: bool, few: Sequence[ColumnElement[bool]]
     ) -> Iterator[tuple[int, Content]]:
-        from ledger.requests import tallies  # takes a tenth of a second: short questions do without
+        from ledger.requests.days import tallies
 
         spans, what, question = [], _what(self._question), self._question
         for day, blocks in of_day.items():

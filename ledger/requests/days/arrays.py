@@ -24,9 +24,9 @@ from ledger.request_tables import (
     request_hourly,
     request_rows,
 )
-from ledger.requests.histogram import BOUNDS
-from ledger.requests.kept_days import What
-from ledger.requests.rollups import DAY_HOURS, HOUR
+from ledger.requests.days.kept_days import What
+from ledger.requests.sums.histogram import BOUNDS
+from ledger.requests.sums.rollups import DAY_HOURS, HOUR
 
 Array = NDArray[Any]
 """Whole numbers, in as few bytes as they fit into."""

@@ -13,14 +13,11 @@ from sqlalchemy import Connection
 from ledger.columns import EPOCH
 from ledger.errors import FilterError
 from ledger.pricing.prices import PriceBook
-from ledger.requests import blocks
 from ledger.requests.answers import Breakdown, Concentration, Group, Line, Point, Totals
-from ledger.requests.blocks import Question
 from ledger.requests.filter import Dimension, RequestFilter
-from ledger.requests.grouping import Measure, duration_rows, outcome_rows, priced_rows
-from ledger.requests.horizons import REQUESTS, since
-from ledger.requests.plan import Plan, plan
-from ledger.requests.sums import (
+from ledger.requests.sums.grouping import Measure, duration_rows, outcome_rows, priced_rows
+from ledger.requests.sums.horizons import REQUESTS, since
+from ledger.requests.sums.vectors import (
     NO_SUMS,
     Vector,
     merged,
@@ -29,6 +26,9 @@ from ledger.requests.sums import (
     total,
     totals_of,
 )
+from ledger.requests.totals import blocks
+from ledger.requests.totals.blocks import Question
+from ledger.requests.totals.plan import Plan, plan
 
 _MEASURES: tuple[Measure, ...] = ("latency", "first_token")
 Period = tuple[datetime, datetime]

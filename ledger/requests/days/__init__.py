@@ -1,0 +1,1 @@
+"""Finished UTC days as arrays of numbers."""

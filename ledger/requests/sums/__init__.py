@@ -1,0 +1,1 @@
+"""Requests added up: sums by hour in the database, and sums as numbers to work with."""
