@@ -7,7 +7,10 @@ import asyncio
 import json
 import os
 import pty
+import signal
+import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -30,13 +33,21 @@ A_SECOND, SECONDS = 500, 20
 WATCHED = 25
 """Answers of one `--watch`."""
 
-ONELINE = ("-m", "console", "status", "--oneline")
+STATUS = ("-m", "console", "status")
 COMMANDS: dict[str, Sequence[str]] = {
     "`python -c pass`": ("-c", "pass"),
     "`python -c 'import sqlalchemy, pydantic'`": ("-c", "import sqlalchemy, pydantic.main"),
-    "`status --oneline`": ONELINE,
-    "`status --format '{5h_used}'`": ("-m", "console", "status", "--format", "{5h_used}"),
-    "`status --json`": ("-m", "console", "status", "--json"),
+    **{
+        f"`status {' '.join(shape)}`{', the first' if alone else ''}": (
+            "-m",
+            "console",
+            "status",
+            *shape,
+            *alone,
+        )
+        for shape in (("--oneline",), ("--format", "{5h_used}"), (), ("--json",))
+        for alone in ("--stay 0", "")
+    },
 }
 
 
@@ -61,35 +72,63 @@ def measure(ledger: Path | None, rows: int) -> Iterator[tuple[str, str]]:
 
 
 def starts(path: Path) -> Iterator[tuple[str, str]]:
-    """Each command from its start to its end: medians of interleaved runs, and times Python's own."""
+    """Each command from its start to its end: medians of interleaved runs, and times Python's own. What the
+    process takes that has stayed, and answers, counts; the first two runs are those that make it stay."""
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in COMMANDS}
-    for _ in range(RUNS):
-        for name, arguments in COMMANDS.items():
-            found[name].append(_run(arguments, path))
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(RUNS + 2):
+            for name, arguments in COMMANDS.items():
+                took = _run(arguments, path, folder)
+                found[name] += [took] if number > 1 else []
+        for pid in _stayed(folder):
+            os.kill(pid, signal.SIGTERM)
     bare = median(cpu for cpu, _ in found["`python -c pass`"])
     for name, times in found.items():
         cpu, clock = (median(column) for column in zip(*times, strict=True))
         yield name, f"{cpu:.0f} ms of CPU, {clock:.0f} by the clock, {cpu / bare:.1f} x Python's start"
 
 
-def _environ(path: Path) -> dict[str, str]:
-    """As users have it: Python keeps what it compiled."""
+def _environ(path: Path, folder: str = "") -> dict[str, str]:
+    """As users have it: Python keeps what it compiled.
+
+    Args:
+        folder: where processes that stay listen.
+    """
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**kept, "CODEX_USAGE_DB_PATH": str(path), "TERM": "xterm-256color"}
+    return {**kept, "CODEX_USAGE_DB_PATH": str(path), "TERM": "xterm-256color", "XDG_RUNTIME_DIR": folder}
 
 
-def _run(arguments: Sequence[str], path: Path) -> tuple[float, float]:
-    """Milliseconds of CPU and by the clock."""
+def _run(arguments: Sequence[str], path: Path, folder: str) -> tuple[float, float]:
+    """Milliseconds of CPU, also of processes that stay, and by the clock."""
+    stayed = _stayed(folder)
     before, began = getrusage(RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(python(*arguments), env=_environ(path), stdout=subprocess.DEVNULL, check=True)
+    beside = sum(map(_nanoseconds, stayed))
+    subprocess.run(python(*arguments), env=_environ(path, folder), stdout=subprocess.DEVNULL, check=True)
     clock, after = time.perf_counter() - began, getrusage(RUSAGE_CHILDREN)
+    beside = sum(map(_nanoseconds, stayed)) - beside
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return cpu * 1e3, clock * 1e3
+    return cpu * 1e3 + beside / 1e6, clock * 1e3
+
+
+def _stayed(folder: str) -> list[int]:
+    """The processes that have stayed, by the sockets that they listen on."""
+    found = []
+    for place in Path(folder).glob("quotascope/status-*"):
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(place))
+            told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            found.append(int.from_bytes(told[:4], sys.byteorder))
+    return found
+
+
+def _nanoseconds(pid: int) -> int:
+    """Of CPU that a process has had."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
 
 
 def _watched(path: Path) -> float:
     """Milliseconds of CPU of each further line of a status line that goes on by itself."""
-    command = python(*ONELINE, "--watch", "0.2")
+    command = python(*STATUS, "--oneline", "--watch", "0.2")
     with subprocess.Popen(command, env=_environ(path), stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         program = Program("status", 0, process)
@@ -123,7 +162,7 @@ def _truth(origin: str, path: Path, sent: int) -> str:
     deadline, found = time.monotonic() + 30, dict[str, Any]()
     while found.get("requests") != sent and time.monotonic() < deadline:
         done = subprocess.run(
-            python("-m", "console", "status", "--json"), env=_environ(path), capture_output=True, check=True
+            python(*STATUS, "--json", "--stay", "0"), env=_environ(path), capture_output=True, check=True
         )
         found = json.loads(done.stdout)["periods"][0]
     with urllib.request.urlopen(f"{origin}/metrics", timeout=30) as answer:

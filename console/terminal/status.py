@@ -12,24 +12,26 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TextIO
 
 from sqlalchemy import Connection
 
 from console.errors import ConsoleError
 from console.snapshot import NAMES, Name, Snapshot, snapshot
-from console.terminal import lines
-from console.terminal.once import answer
+from console.terminal import lines, ready
+from console.terminal.once import Ledger
 from console.terminal.words import signs
 from ledger.errors import LedgerError, UnknownAccount
 from ledger.pricing.prices import PriceBook
 from settings.arguments import OneLineParser
+from settings.console import LOCALTIME
 from settings.errors import SettingsError
 from settings.load import Brief, brief
 
 EXIT = {"ok": 0, "warn": 1, "crit": 2}
 UNKNOWN = 3
+STAY = 300.0
 CLEAR = "\x1b[H\x1b[2J"
 
 EPILOG = """\
@@ -45,23 +47,37 @@ or the configuration cannot be read, or bad arguments
 """
 
 
-def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
-    """Run the command; returns the exit code."""
+def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ, *, stays: bool = False) -> int:
+    """Run the command; returns the exit code.
+
+    Args:
+        stays: a process may be left behind that answers the same command the next time.
+    """
     asked = _parser().parse_args(argv)
     try:
         settings = brief(asked.config, environ)
         lines.names_in(asked.format or "")
     except (SettingsError, ConsoleError) as error:
         return _failed(str(error), asked)
+    ledger = Ledger(settings)
     with suppress(KeyboardInterrupt):
         try:
-            return _repeated(settings, asked) if asked.watch else _once(settings, asked)
+            if asked.watch:
+                return _repeated(ledger, settings, asked)
+            code = _once(ledger, settings, asked)
+            if stays and asked.stay and code != UNKNOWN and ledger.identity():
+                again, state = (
+                    partial(_again, ledger, settings, asked, environ),
+                    partial(_state, ledger, _files()),
+                )
+                ready.stay(argv, environ, asked.stay, again, state)
+            return code
         except BrokenPipeError:  # nobody reads any more
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
-def _repeated(settings: Brief, asked: argparse.Namespace) -> int:
+def _repeated(ledger: Ledger, settings: Brief, asked: argparse.Namespace) -> int:
     """Until Ctrl-C; what cannot be read is said, and tried again."""
     gc.enable()
     clear = CLEAR if sys.stdout.isatty() and not (asked.json or asked.oneline or asked.format) else ""
@@ -75,20 +91,54 @@ def _repeated(settings: Brief, asked: argparse.Namespace) -> int:
     signal.signal(signal.SIGINT, stop)
     while not stopped:
         print(clear, end="")
-        _once(settings, asked)
+        _once(ledger, settings, asked)
         time.sleep(0 if stopped else asked.watch)
     return 0
 
 
-def _once(settings: Brief, asked: argparse.Namespace) -> int:
-    now = datetime.now(UTC)
+def _once(ledger: Ledger, settings: Brief, asked: argparse.Namespace) -> int:
     try:
-        found = answer(settings, lambda c, book: _snapshot(c, book, now, settings, asked))
+        code, text = _answer(ledger, settings, asked)
     except (LedgerError, ConsoleError) as error:
         return _failed(str(error), asked)
+    print(text, flush=True)
+    return code
+
+
+def _answer(ledger: Ledger, settings: Brief, asked: argparse.Namespace) -> ready.Answer:
+    now = datetime.now(UTC)
+    found = ledger.answer(lambda c, book: _snapshot(c, book, now, settings, asked))
     reached = lines.level(found, asked.warn, asked.crit)
-    print(_text(found, reached, asked, sys.stdout), flush=True)
-    return EXIT[reached]
+    return EXIT[reached], _text(found, reached, asked)
+
+
+def _again(
+    ledger: Ledger, settings: Brief, asked: argparse.Namespace, environ: Mapping[str, str]
+) -> ready.Answer | None:
+    """The next answer. What is wrong, and what a changed configuration says, a new process finds out."""
+    try:
+        unchanged = brief(asked.config, environ) == settings
+        return _answer(ledger, settings, asked) if unchanged else None
+    except (SettingsError, LedgerError, ConsoleError):
+        return None
+
+
+def _state(ledger: Ledger, files: Sequence[str]) -> object:
+    """What an answer depends on beside the ledger's content: which file that is, and what is in others."""
+    return ledger.identity(), [_stamp(Path(file)) for file in files]
+
+
+def _files() -> list[str]:
+    """What this program is made of, and the machine's time zone."""
+    loaded = (getattr(module, "__file__", None) for module in sys.modules.values())
+    return [str(LOCALTIME), *filter(None, loaded)]
+
+
+def _stamp(file: Path) -> object:
+    with suppress(OSError):
+        found = file.stat()
+        return found.st_ino, found.st_size, found.st_mtime_ns
+    return None
 
 
 def _snapshot(
@@ -112,8 +162,8 @@ def _needed(asked: argparse.Namespace) -> tuple[Sequence[Name], bool]:
     return (("today",), False) if asked.oneline else (NAMES, True)
 
 
-def _text(found: Snapshot, reached: lines.Level, asked: argparse.Namespace, output: TextIO) -> str:
-    drawn = signs(output.encoding, ascii_only=asked.ascii)
+def _text(found: Snapshot, reached: lines.Level, asked: argparse.Namespace) -> str:
+    drawn = signs(sys.stdout.encoding, ascii_only=asked.ascii)
     if asked.json:
         return lines.json_line(lines.document(found, reached))
     if asked.format:
@@ -160,6 +210,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--watch", metavar="SECONDS", type=_seconds, help="repeat until Ctrl-C")
     parser.add_argument(
+        "--stay",
+        metavar="SECONDS",
+        type=_stay,
+        default=STAY,
+        help=f"keep what was read in memory as long for the same command (default: {STAY:g}; 0: never)",
+    )
+    parser.add_argument(
         "--ascii", action="store_true", help="use plain ASCII even if the terminal supports more"
     )
     return parser
@@ -176,4 +233,11 @@ def _seconds(text: str) -> float:
     value = float(text)
     if not 0.2 <= value <= 86_400:
         raise argparse.ArgumentTypeError(f"{text!r}: allowed: 0.2 to 86400")
+    return value
+
+
+def _stay(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed: 0 to 86400")
     return value
