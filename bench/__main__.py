@@ -29,9 +29,10 @@ Measure = Callable[[Path | None, int], Iterator[tuple[str, str]]]
 
 
 def _relay(options: argparse.Namespace) -> None:
-    for title, rows in relay.compare(options.rounds, options.seconds, options.connections).items():
+    rounds, seconds, against = options.rounds, options.seconds, options.against
+    for title, rows in relay.compare(rounds, seconds, options.connections, against).items():
         print(relay.table(title, rows), end="\n\n", flush=True)
-    print(relay.tail_table(relay.tails(options.rounds, options.seconds)), flush=True)
+    print(relay.tail_table(relay.tails(rounds, seconds, against)), flush=True)
 
 
 def _soak(options: argparse.Namespace) -> None:
@@ -124,6 +125,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--ledger", type=Path, metavar="FILE", help="console, ledger, terminal: a ledger that is there"
     )
+    parser.add_argument(
+        "--against", type=_checkout, metavar="FOLDER", help="relay: another checkout, measured beside"
+    )
     parser.add_argument("--plot", type=Path, metavar="PNG", help="quota: draw what it finds")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.what if name not in BENCHES]
@@ -133,6 +137,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in options.what or BENCHES:
         BENCHES[name][1](options)
     return 0
+
+
+def _checkout(text: str) -> Path:
+    folder = Path(text).resolve()
+    if not (folder / "proxy" / "__main__.py").is_file():
+        raise argparse.ArgumentTypeError(f"{text!r} is no checkout of Quotascope")
+    return folder
 
 
 def machine() -> str:

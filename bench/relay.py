@@ -7,6 +7,7 @@ import statistics
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.scenes.configured import routed
@@ -70,14 +71,17 @@ def bare(folder: Path, origin: str, *more: str) -> Program:
     return start("aiohttp, bare", command, port, cpu=SUBJECT_CPU)
 
 
-def quotascope(folder: Path, origin: str) -> Program:
+def quotascope(folder: Path, origin: str, checkout: Path | None = None) -> Program:
+    """The proxy of this checkout, or of another one."""
     port = free_port()
+    name = "Quotascope" if checkout is None else f"Quotascope, {checkout.name}"
     env = {
         "CODEX_USAGE_LISTEN_ADDR": f"127.0.0.1:{port}",
         "CODEX_USAGE_UPSTREAM_BASE_URL": origin,
-        "CODEX_USAGE_DB_PATH": str(folder / "usage.db"),
+        "CODEX_USAGE_DB_PATH": str(folder / f"{port}.db"),
+        "PYTHONPATH": str(checkout or Path.cwd()),
     }
-    return start("Quotascope", python("-m", "proxy"), port, env=env, cpu=SUBJECT_CPU, cwd=folder)
+    return start(name, python("-m", "proxy"), port, env=env, cpu=SUBJECT_CPU, cwd=folder)
 
 
 def twenty_accounts(folder: Path, origin: str) -> Program:
@@ -104,14 +108,22 @@ def litellm(folder: Path, origin: str) -> Program:
     return start("LiteLLM", command, port, env=env, cpu=SUBJECT_CPU)
 
 
-def subjects() -> list[Callable[[Path, str], Program]]:
+Make = Callable[[Path, str], Program]
+
+
+def subjects(against: Path | None) -> list[Make]:
     """The programs that can be measured here."""
-    found: list[Callable[[Path, str], Program]] = [bare, quotascope, twenty_accounts]
+    found: list[Make] = [bare, *ours(against), twenty_accounts]
     if shutil.which("nginx"):
         found.insert(0, nginx)
     if shutil.which("litellm"):
         found.append(litellm)
     return found
+
+
+def ours(against: Path | None) -> list[Make]:
+    """The proxy, and that of another checkout."""
+    return [quotascope] if against is None else [quotascope, partial(quotascope, checkout=against)]
 
 
 def measure(program: Program, body: str, connections: int, seconds: int) -> Round:
@@ -121,14 +133,18 @@ def measure(program: Program, body: str, connections: int, seconds: int) -> Roun
     return Round(load, cpu, program.rss_mib())
 
 
-def compare(rounds: int, seconds: int, connections: int) -> dict[str, list[Row]]:
-    """All programs, unary and streams, in interleaved rounds."""
+def compare(rounds: int, seconds: int, connections: int, against: Path | None = None) -> dict[str, list[Row]]:
+    """All programs, unary and streams, in interleaved rounds.
+
+    Args:
+        against: another checkout of Quotascope, which is measured beside.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         provider = upstream(folder)
         programs = [provider]
         try:
-            programs += [make(folder, provider.origin) for make in subjects()]
+            programs += [make(folder, provider.origin) for make in subjects(against)]
             tables = {}
             for kind, body in (("unary", UNARY), ("stream of 200 events", STREAM)):
                 _warm(programs, body, connections)
@@ -156,19 +172,21 @@ class Tail:
     ratio: float
 
 
-def tails(rounds: int, seconds: int) -> list[Tail]:
+def tails(rounds: int, seconds: int, against: Path | None = None) -> list[Tail]:
     """Latencies of unary requests from bare pass-through and proxy, at few and at many connections."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         programs = [upstream(folder)]
         try:
-            pair = [make(folder, programs[0].origin) for make in (bare, quotascope)]
-            programs += pair
+            compared = [make(folder, programs[0].origin) for make in (bare, *ours(against))]
+            programs += compared
             found: list[Tail] = []
             for connections in CONNECTIONS:
-                _warm(pair, UNARY, connections)
-                taken = [[measure(p, UNARY, connections, seconds).load for p in pair] for _ in range(rounds)]
-                found += [_tail(p.name, connections, i, taken) for i, p in enumerate(pair)]
+                _warm(compared, UNARY, connections)
+                taken = [
+                    [measure(p, UNARY, connections, seconds).load for p in compared] for _ in range(rounds)
+                ]
+                found += [_tail(p.name, connections, i, taken) for i, p in enumerate(compared)]
             return found
         finally:
             for program in reversed(programs):
