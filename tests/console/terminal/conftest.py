@@ -90,9 +90,12 @@ class Done:
 
 @pytest.fixture
 def status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """Runs `python -m console status` on a ledger."""
+    """Runs `python -m console status` on a ledger, in a zone in which it is noon unless told otherwise: so a
+    minute ago is today."""
+    hours = datetime.now(UTC).hour - 12
+    noon = f'[console]\ntime_zone = "Etc/GMT{hours:+d}"'
 
-    def run(path: Path, *arguments: str, config: str = "") -> Done:
+    def run(path: Path, *arguments: str, config: str = noon) -> Done:
         file = tmp_path / "status.toml"
         file.write_text(f'[storage]\ndatabase_path = "{path}"\n{config}\n')
         try:
