@@ -116,7 +116,8 @@ _TEMPLATES = {
 """Known paths; a trailing * stands for one more segment, with or without others behind it."""
 
 _RESPONSE = "/responses/{id}"
-_BATCH_OUTPUTS = ("/files/{id}/content", "/messages/batches/{id}/results")
+_BATCH = "/batches/{id}"
+_BATCH_OUTPUTS = ("/files/{id}/content", "/messages/batches/{id}/results", "/files/{id}:download")
 _MORE_TEMPLATES = {
     **{path: path for path in (*_NATIVE, "/realtime", "/rerank", "/ocr", "/moderations", "/videos")},
     "/messages/count_tokens": "/messages/count_tokens",
@@ -124,6 +125,7 @@ _MORE_TEMPLATES = {
     "/responses/input_tokens": "/responses/input_tokens",
     "/files/*/content": _BATCH_OUTPUTS[0],
     "/messages/batches/*/results": _BATCH_OUTPUTS[1],
+    "*/files/*:download": _BATCH_OUTPUTS[2],
     "/models/*:generatecontent": "/models/{id}:generateContent",
     "/models/*:streamgeneratecontent": "/models/{id}:streamGenerateContent",
     "/models/*:counttokens": "/models/{id}:countTokens",
@@ -180,6 +182,11 @@ class Route:
     def batch_output(self) -> bool:
         """Whether the answers of a batch may be read here."""
         return self.work == "reads" and self.template.endswith(_BATCH_OUTPUTS)
+
+    @property
+    def batch(self) -> bool:
+        """Whether a batch itself is read; Gemini's may hold its answers."""
+        return self.work == "reads" and self.template.endswith(_BATCH)
 
     @property
     def speaks(self) -> bool:

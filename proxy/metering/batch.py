@@ -1,15 +1,18 @@
-"""The output of a batch as it is read: a line for each answer, of OpenAI's shape or of Anthropic's. Each has
-its own model and counts; they are metered as the lines pass."""
+"""The output of a batch as it is read: a line for each answer, of OpenAI's shape, Anthropic's or Gemini's, or
+Gemini's batch itself with its answers inside. Each has its own model and counts; lines are metered as they
+pass."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import msgspec
 
 from proxy.http.decode import Decoder, Undecodable
 from proxy.metering.framing import Blocks, after_lines, lines
+from proxy.metering.numbers import text
 from proxy.metering.usage import NOTHING, UNREADABLE, Report, read_answer
 
 MAX_LINE = 16 * 1024 * 1024
@@ -19,9 +22,9 @@ _APIS = {"response": "responses", "chat.completion": "chat_completions", "text_c
 
 
 class _Response(msgspec.Struct):
-    status_code: Any = None
     request_id: Any = None
     body: msgspec.Raw = msgspec.Raw(b"")
+    responseId: Any = None
 
 
 class _Result(msgspec.Struct):
@@ -32,8 +35,26 @@ class _Result(msgspec.Struct):
 class _Line(msgspec.Struct):
     id: Any = None
     custom_id: Any = None
-    response: _Response | None = None
+    response: msgspec.Raw = msgspec.Raw(b"")
     result: _Result | None = None
+
+
+class _Inlined(msgspec.Struct):
+    inlinedResponses: list[msgspec.Raw] = []
+
+
+class _Output(msgspec.Struct):
+    inlinedResponses: _Inlined | None = None
+
+
+class _Metadata(msgspec.Struct):
+    output: _Output | None = None
+
+
+class _Batch(msgspec.Struct):
+    name: Any = None
+    response: _Output | None = None
+    metadata: _Metadata | None = None
 
 
 class _Kind(msgspec.Struct):
@@ -42,6 +63,8 @@ class _Kind(msgspec.Struct):
 
 
 _line = msgspec.json.Decoder(_Line)
+_response = msgspec.json.Decoder(_Response)
+_batch = msgspec.json.Decoder(_Batch)
 _kind = msgspec.json.Decoder(_Kind)
 
 
@@ -58,15 +81,17 @@ class BatchTap:
 
     Args:
         hear: takes each answer that reports its usage.
+        whole: it is one document, and not lines of them.
     """
 
     streams = False
     first_token_seen = False
 
-    def __init__(self, decode: Decoder, hear: Callable[[BatchAnswer], None]) -> None:
+    def __init__(self, decode: Decoder, hear: Callable[[BatchAnswer], None], *, whole: bool = False) -> None:
         self._decode: Decoder | None = decode
         self._hear = hear
-        self._blocks = Blocks(self._take, after_lines)
+        self._read = read_batch if whole else _read_lines
+        self._blocks = Blocks(self._take, _nowhere if whole else after_lines)
         self.quota_events: list[bytes] = []
 
     def feed(self, chunk: bytes) -> None:
@@ -86,24 +111,51 @@ class BatchTap:
         return NOTHING
 
     def _take(self, block: bytes) -> None:
-        if b'"usage"' not in block:
-            return
-        for line in lines(block):
-            answer = read_line(line)
-            if answer is not None:
+        if b'"usage' in block:
+            for answer in self._read(block):
                 self._hear(answer)
 
 
-def read_line(line: bytes) -> BatchAnswer | None:
-    """The answer in a line; None for a line of anything else, and for an answer without counts."""
+def _nowhere(data: bytes) -> int:
+    return 0
+
+
+def _read_lines(block: bytes) -> Iterator[BatchAnswer]:
+    return (answer for line in lines(block) if (answer := read_line(line)) is not None)
+
+
+def read_batch(document: bytes) -> Iterator[BatchAnswer]:
+    """The answers in a batch of Gemini's that was asked without a file; none in one of others."""
+    try:
+        found = _batch.decode(document)
+    except UNREADABLE:
+        return
+    for output in (found.response, found.metadata and found.metadata.output):
+        if output and output.inlinedResponses and output.inlinedResponses.inlinedResponses:
+            for number, raw in enumerate(output.inlinedResponses.inlinedResponses):
+                if (answer := read_line(bytes(raw), f"{found.name}/{number}")) is not None:
+                    yield answer
+            return
+
+
+def read_line(line: bytes, place: str | None = None) -> BatchAnswer | None:
+    """The answer in a line; None for a line of anything else, and for an answer without counts.
+
+    Args:
+        place: what an answer is known by that has no name of its own; without it, by what the line says.
+    """
     try:
         found = _line.decode(line)
+        if found.result is not None and found.result.message:
+            return _answer(bytes(found.result.message), None, "messages")
+        inner = _response.decode(found.response)
     except UNREADABLE:
         return None
-    if found.response is not None and found.response.body:
-        return _answer(bytes(found.response.body), found.id or found.response.request_id, None)
-    if found.result is not None and found.result.message:
-        return _answer(bytes(found.result.message), None, "messages")
+    if inner.body:
+        return _answer(bytes(inner.body), found.id or inner.request_id, None)
+    if b'"usageMetadata"' in bytes(found.response):
+        name = text(inner.responseId) or place or sha256(line.strip()).hexdigest()
+        return _answer(bytes(found.response), name, "other")
     return None
 
 

@@ -3,6 +3,7 @@ but for the clock and the ids."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 from collections.abc import Mapping
@@ -136,31 +137,57 @@ def request_event(
 def batch_event(caller: Caller, account_id: str, answer: BatchAnswer, secrets: Secrets) -> RequestEvent:
     """The event of one answer in the output of a batch."""
     report = answer.report
+    event = _event_beside(caller, account_id, once_id("batch", answer.id), answer.api, report, secrets)
+    code = safe_code(report.error_code, secrets()) if report.error_code else None
+    return dataclasses.replace(
+        event,
+        status="error" if report.error_code else "success",
+        service_tier=TIER,
+        error_code=code,
+        requested_service_tier=TIER,
+        streamed=False,
+    )
+
+
+UNNAMED_DRAWER = "image_generation"
+"""The model of images whose response does not say which drew them: it has no price, and is listed so."""
+
+
+def drawing_event(caller: Caller, account_id: str, report: Report, secrets: Secrets) -> RequestEvent:
+    """The event of what a response drew with its tool. A stored response that is read again has the same."""
+    drawn = Report(
+        said=report.drawn, model=report.drawn_by or UNNAMED_DRAWER, service_tier=report.service_tier
+    )
+    name = once_id("drawn", report.response_id) if report.response_id else new_id()
+    return _event_beside(caller, account_id, name, "images", drawn, secrets)
+
+
+def _event_beside(
+    caller: Caller, account_id: str, name: str, api: str, report: Report, secrets: Secrets
+) -> RequestEvent:
+    """An event that is no exchange of its own: how long it took is not known."""
     model = secrets.hide(report.model)
-    is_plausible = plausible(report.usage, model, answer.api)
+    is_plausible = plausible(report.usage, model, api)
     return RequestEvent(
-        id=once_id("batch", answer.id),
+        id=name,
         account_id=account_id,
         api_key_id=caller.api_key_id,
         request_id=caller.request_id,
         requested_at=datetime.now(UTC),
         method=caller.method,
         route=caller.route.template,
-        api=answer.api,
+        api=api,
         model=model,
         usage=report.usage if is_plausible else NO_USAGE,
-        status="error" if report.error_code else "success",
+        status="success",
         http_status=200,
         end_reason="done",
         latency_ms=0.0,
-        service_tier=TIER,
-        error_code=safe_code(report.error_code, secrets()) if report.error_code else None,
+        service_tier=secrets.hide(report.service_tier),
         session_id=caller.session_id,
         user_agent=caller.user_agent,
         provider=_provider(caller, model),
-        requested_service_tier=TIER,
         login=caller.login,
-        streamed=False,
         project=caller.project,
         trace_id=caller.trace_id,
         provider_cost_usd=report.cost,

@@ -15,7 +15,7 @@ from proxy.http.decode import decoder
 from proxy.metering import quota, shapes
 from proxy.metering.asked import NOTHING_ASKED, Asked
 from proxy.metering.batch import BatchAnswer, BatchTap
-from proxy.metering.event import Caller, End, batch_event, request_event
+from proxy.metering.event import Caller, End, batch_event, drawing_event, request_event
 from proxy.metering.statement import Statement
 from proxy.metering.taps import FailureTap, NoTap, Tap, tap
 from proxy.metering.usage import NOTHING, Report
@@ -118,8 +118,8 @@ class Meter:
             self._tap = tap(route.api, headers.get("Content-Type", ""), headers.get("Content-Encoding", ""))
             if self._caller.keeps_failures and (keeps := _failure_tap(self._tap, status, headers)):
                 self._tap = self._kept = keeps
-        elif route.batch_output and (decode := decoder(headers.get("Content-Encoding", ""))):
-            self._tap = BatchTap(decode, self._batched)
+        elif (route.batch_output or route.batch) and (decode := decoder(headers.get("Content-Encoding", ""))):
+            self._tap = BatchTap(decode, self._batched, whole=route.batch)
 
     def listen(self, status: int, tap: Tap) -> None:
         """The provider's answer begins, on a connection without heads of its own."""
@@ -191,6 +191,8 @@ class Meter:
             body=self._kept.body() if self._kept else b"",
             passed=self._passed * (PACKED if self._packed else 1),
         )
+        if report.drawn is not None and (self._caller.route.work != "reads" or report.background):
+            self._emit(drawing_event(self._caller, self.account_id, report, self._secrets))
         self._emit(request_event(self._caller, self.account_id, self.asked, report, ended, self._secrets))
 
     def _batched(self, answer: BatchAnswer) -> None:

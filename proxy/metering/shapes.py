@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.metering.numbers import Numbers, fields, get
+from proxy.metering.numbers import Numbers, fields, get, text
 from proxy.metering.statement import Statement
 
 Fields = Mapping[str, Any]
@@ -255,6 +255,7 @@ _BILLED = {"web_search_call": "web_search", "file_search_call": "file_search"}
 class _Item(msgspec.Struct):
     type: Any = None
     action: Any = None
+    model: Any = None
 
 
 _items = msgspec.json.Decoder(list[_Item])
@@ -290,3 +291,19 @@ def _counted(output: msgspec.Raw) -> dict[str, Decimal]:
         if name and get(item.action, "type") in (None, "search"):
             found[name] = found.get(name, Decimal(0)) + 1
     return found
+
+
+def drawn(tool_usage: object, numbers: Numbers) -> Statement | None:
+    """What the images came to that a response drew with its tool: beside its own counts, of another model."""
+    told = get(tool_usage, "image_gen")
+    said = statement(told, "images", numbers) if isinstance(told, dict) else None
+    return said if said and (said.input or said.output) else None
+
+
+def drawing_model(tools: msgspec.Raw) -> str | None:
+    """The model that draws, as a response's list of tools names it."""
+    try:
+        found = _items.decode(tools)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return next((text(tool.model) for tool in found if tool.type == "image_generation"), None)

@@ -44,6 +44,7 @@ class _Answer(msgspec.Struct):
     error: Any = None
     code: Any = None
     tool_usage: Any = None
+    tools: msgspec.Raw = msgspec.Raw(b"")
     output: msgspec.Raw = msgspec.Raw(b"")
     choices: msgspec.Raw = msgspec.Raw(b"")
     data: msgspec.Raw = msgspec.Raw(b"")
@@ -84,6 +85,7 @@ class Report(msgspec.Struct, frozen=True):
         resets_in: the same in seconds from then.
         final: the document closes its stream by the protocol's own rule.
         response_id: of the stored response that this is; `background`: it was not waited for.
+        drawn: token counts of the images that a tool of the response drew; `drawn_by`: with which model.
     """
 
     said: Statement | None = None
@@ -100,6 +102,8 @@ class Report(msgspec.Struct, frozen=True):
     final: bool = False
     response_id: str | None = None
     background: bool = False
+    drawn: Statement | None = None
+    drawn_by: str | None = None
 
     @property
     def usage(self) -> Usage:
@@ -167,6 +171,8 @@ def report_over(newer: Report, older: Report) -> Report:
         final=newer.final or older.final,
         response_id=newer.response_id or older.response_id,
         background=newer.background or older.background,
+        drawn=newer.drawn or older.drawn,
+        drawn_by=newer.drawn_by or older.drawn_by,
     )
 
 
@@ -189,6 +195,7 @@ def _report(top: _Answer, api: str) -> Report:
         error = get(inner.status_details, "error")
     code, message = _error(top, error)
     said = _said(inner, usage, api, numbers)
+    drawn = shapes.drawn(inner.tool_usage, numbers) if inner.tool_usage else None
     return Report(
         said=None if said == _UNSAID else said,
         model=text(inner.model) or text(top.model) or text(inner.modelVersion),
@@ -204,6 +211,8 @@ def _report(top: _Answer, api: str) -> Report:
         final=_is_final(top),
         response_id=text(inner.id) if inner.object == "response" else None,
         background=inner.background is True,
+        drawn=drawn,
+        drawn_by=shapes.drawing_model(inner.tools) if drawn else None,
     )
 
 

@@ -23,8 +23,14 @@ USAGE = {
 }
 
 
-def response(status: str, *, background: bool = True) -> dict[str, Any]:
+DRAWN = {"image_gen": {"input_tokens": 7, "output_tokens": 196}, "web_search": {"num_requests": 0}}
+
+
+def response(status: str, *, background: bool = True, draws: bool = False) -> dict[str, Any]:
     usage = USAGE if status == "completed" else None
+    if usage and draws:
+        tools = [{"type": "image_generation", "model": "gpt-image-1"}]
+        return {**response(status, background=background), "tools": tools, "tool_usage": DRAWN}
     return {
         "id": "resp_b",
         "object": "response",
@@ -70,12 +76,46 @@ RESULTS = [
 ]
 
 
+def gemini(number: int, **changed: Any) -> dict[str, Any]:
+    counts = {"promptTokenCount": number, "candidatesTokenCount": 4, "totalTokenCount": number + 9}
+    answer = {"candidates": [], "usageMetadata": {**counts, "thoughtsTokenCount": 5}}
+    return {**answer, "modelVersion": "gemini-2.5-flash", **changed}
+
+
+GEMINI_LINES = [
+    {"key": "request-1", "response": gemini(1, responseId="AbC1")},
+    {"key": "request-2", "response": gemini(2)},
+    {"key": "request-3", "response": gemini(2)},
+    {"key": "request-4", "error": {"code": 3, "message": "no such model"}},
+]
+
+
+def gemini_batch(place: str) -> bytes:
+    """Google writes its documents over several lines."""
+    answers = [
+        {"response": gemini(8), "metadata": {"key": "a"}},
+        {"response": gemini(8)},
+        {"error": {"code": 8}},
+    ]
+    output = {"inlinedResponses": {"inlinedResponses": answers}}
+    metadata = {"state": "BATCH_STATE_SUCCEEDED", "batchStats": {"requestCount": "3"}}
+    held = {"metadata": {**metadata, "output": output}, "response": output}
+    kept = (
+        held
+        if place == "both"
+        else {"metadata": held["metadata"]}
+        if place == "metadata"
+        else {**held, "metadata": metadata}
+    )
+    return json.dumps({"name": "batches/tti3", "done": True, **kept}, indent=2).encode()
+
+
 def written(lines: list[dict[str, Any]]) -> bytes:
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
 @asynccontextmanager
-async def provider(*, polls: int = 2, background: bool = True) -> AsyncIterator[str]:
+async def provider(*, polls: int = 2, background: bool = True, draws: bool = False) -> AsyncIterator[str]:
     """A response that is done after some polls; an output of a batch."""
     asked = 0
 
@@ -85,7 +125,8 @@ async def provider(*, polls: int = 2, background: bool = True) -> AsyncIterator[
     async def poll(request: web.Request) -> web.StreamResponse:
         nonlocal asked
         asked += 1
-        answer = response("completed" if asked > polls else "in_progress", background=background)
+        status = "completed" if asked > polls else "in_progress"
+        answer = response(status, background=background, draws=draws)
         if request.query.get("stream") != "true":
             return web.json_response(answer)
         event = json.dumps({"type": f"response.{answer['status']}", "response": answer})
@@ -95,12 +136,20 @@ async def provider(*, polls: int = 2, background: bool = True) -> AsyncIterator[
         lines = RESULTS if request.path.endswith("results") else LINES
         return web.Response(body=written(lines), content_type="application/octet-stream")
 
+    async def gemini_output(request: web.Request) -> web.Response:
+        return web.Response(body=written(GEMINI_LINES), content_type="application/octet-stream")
+
+    async def gemini_batches(request: web.Request) -> web.Response:
+        return web.Response(body=gemini_batch(request.match_info["place"]), content_type="application/json")
+
     application = web.Application()
     application.router.add_post("/v1/responses", create)
     application.router.add_post("/v1/responses/resp_b/cancel", poll)
     application.router.add_get("/v1/responses/resp_b", poll)
     application.router.add_get("/v1/files/file-1/content", output)
     application.router.add_get("/v1/messages/batches/b/results", output)
+    application.router.add_get("/v1/download/v1beta/files/batch-tti3:download", gemini_output)
+    application.router.add_get("/v1/v1beta/batches/{place}", gemini_batches)
     runner = web.AppRunner(application)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -140,6 +189,18 @@ async def test_a_background_response_is_counted_once(start_proxy: StartProxy, qu
         (row,) = [row for row in proxy.rows() if row["input_tokens"]]
         assert (row["response_id"], row["request_kind"]) == ("resp_b", "normal")
         assert not [v for k, v in proxy.samples().items() if k.startswith("codex_lb_proxy_unmetered") and v]
+
+
+@pytest.mark.parametrize("background", [True, False])
+async def test_what_a_background_response_draws_is_counted_once(
+    start_proxy: StartProxy, background: bool
+) -> None:
+    async with provider(polls=1, draws=True, background=background) as origin:
+        one, other = await start_proxy(origin), await start_proxy(origin)
+        for proxy in (one, one, other):
+            await ask(proxy, "GET", "/responses/resp_b")
+        expected = [("gpt-image-1", 7), ("gpt-5.5", 100)] if background else []
+        assert counted(one) == counted(other) == expected
 
 
 async def test_the_answer_to_a_cancellation_shows_the_counts_too(start_proxy: StartProxy) -> None:
@@ -190,3 +251,21 @@ async def test_the_results_of_a_batch_of_messages(start_proxy: StartProxy) -> No
         await ask(proxy, "GET", "/messages/batches/b/results", times=2)
         assert counted(proxy) == [("claude-opus-4-6", 8), ("claude-opus-4-6", 9)]
         assert {row["cached_input_tokens"] for row in proxy.rows() if row["input_tokens"]} == {7}
+
+
+async def test_the_output_of_a_batch_of_gemini(start_proxy: StartProxy) -> None:
+    """Each answer once, also one without an id of its own."""
+    async with provider() as origin:
+        proxy = await start_proxy(origin)
+        await ask(proxy, "GET", "/download/v1beta/files/batch-tti3:download?alt=media", times=2)
+        assert counted(proxy) == [("gemini-2.5-flash", 1), ("gemini-2.5-flash", 2), ("gemini-2.5-flash", 2)]
+        said = {(row["output_tokens"], row["service_tier"]) for row in proxy.rows() if row["input_tokens"]}
+        assert said == {(9, "batch")}
+
+
+@pytest.mark.parametrize("place", ["both", "response", "metadata"])
+async def test_the_answers_inside_a_batch_of_gemini(start_proxy: StartProxy, place: str) -> None:
+    async with provider() as origin:
+        proxy = await start_proxy(origin)
+        await ask(proxy, "GET", f"/v1beta/batches/{place}", times=3)
+        assert counted(proxy) == [("gemini-2.5-flash", 8), ("gemini-2.5-flash", 8)]

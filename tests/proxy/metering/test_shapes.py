@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -49,7 +49,7 @@ COUNTS = {
 
 
 def metered(shape: Shape, chunks: list[bytes], content: str | None = None) -> RequestEvent:
-    """The event of an answer that comes in these chunks."""
+    """The event of an answer that comes in these chunks; of what its tools drew there is one before it."""
     found: list[RequestEvent] = []
     path = shape.path.partition("?")[0]
     caller = Caller("POST", route("POST", path), "k", "r", None, None, model=model_in_target(shape.path))
@@ -61,17 +61,25 @@ def metered(shape: Shape, chunks: list[bytes], content: str | None = None) -> Re
     for chunk in chunks:
         meter.feed(chunk)
     meter.finish("done")
-    (event,) = found
+    *drawn, event = found
+    assert len(drawn) == ("drawn" in shape.counts)
+    for one in drawn:
+        check_counts(shape.counts["drawn"], one)
+        assert (one.batched, one.billable, one.request_id) == (True, True, event.request_id)
     return event
 
 
-def check(shape: Shape, event: RequestEvent) -> None:
-    expected = shape.counts
+def check_counts(expected: Mapping[str, Any], event: RequestEvent) -> None:
     for name, attribute in COUNTS.items():
         assert getattr(event.usage, attribute) == expected.get(name), name
     assert event.model == expected["model"]
     assert event.api == expected["api"]
     assert event.service_tier == expected.get("tier")
+
+
+def check(shape: Shape, event: RequestEvent) -> None:
+    expected = shape.counts
+    check_counts(expected, event)
     assert event.status == expected.get("status", "success")
     assert event.streamed is expected.get("streamed", False)
     units = expected.get("units")
@@ -134,11 +142,12 @@ async def test_every_shape_through_a_real_proxy(start_proxy: StartProxy) -> None
                 assert await answer.read() == shape.body
             await asyncio.sleep(0)
         rows, samples = proxy.rows(), proxy.samples()
-    assert len(rows) == len(SHAPES)
-    for shape, row in zip(SHAPES, rows, strict=True):
+    counts = [c for s in SHAPES for c in (s.counts.get("drawn"), s.counts) if c]
+    assert len(rows) == len(counts)
+    for expected, row in zip(counts, rows, strict=True):
         for name, column in COUNTS.items():
-            assert row[column] == shape.counts.get(name), (shape.name, name)
-        assert row["model"] == shape.counts["model"], shape.name
+            assert row[column] == expected.get(name), (expected, name)
+        assert row["model"] == expected["model"], expected
     kinds = {
         "input": ("input",),
         "output": ("output",),
@@ -151,7 +160,7 @@ async def test_every_shape_through_a_real_proxy(start_proxy: StartProxy) -> None
         total = sum(
             v for k, v in samples.items() if k.startswith("codex_lb_proxy_tokens_total") and label in k
         )
-        assert total == sum(s.counts.get(name, 0) for s in SHAPES for name in names), kind
+        assert total == sum(c.get(name, 0) for c in counts for name in names), kind
     assert not [k for k, v in samples.items() if v and k.startswith("codex_lb_proxy_unmetered")]
     costs = [s.counts["cost"] for s in SHAPES if "cost" in s.counts]
     assert sum(row["provider_cost_usd"] or 0 for row in rows) == sum(map(Decimal, costs))
