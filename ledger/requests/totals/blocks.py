@@ -138,7 +138,7 @@ def _kept_of(engine: Engine) -> _Kept:
     return kept if kept is not None else _ledgers.setdefault(engine, _Kept())
 
 
-class _Stamps:
+class Stamps:
     """When blocks last changed."""
 
     def __init__(self, connection: Connection, wanted: Sequence[Block]) -> None:
@@ -202,7 +202,7 @@ class _Reader:
 
     def load(self, wanted: Sequence[Block]) -> None:
         """Find what blocks hold."""
-        self._stamps = _Stamps(self._connection, wanted)
+        self._stamps = Stamps(self._connection, wanted)
         missing = self._look_up(wanted)
         self._load(self._few(missing))
         others = [block for block in missing if block not in self._found]

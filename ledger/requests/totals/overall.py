@@ -3,25 +3,34 @@ which are far fewer than those by hour. What is left of a day at either end is a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Engine, func, select
 
 from ledger.columns import EPOCH
 from ledger.pricing.prices import PriceBook
-from ledger.request_tables import COUNT_COLUMNS
+from ledger.request_tables import COUNT_COLUMNS, request_changes
 from ledger.requests.answers import Totals
 from ledger.requests.filter import RequestFilter
 from ledger.requests.sums.grouping import Priced, interval_column
 from ledger.requests.sums.periods import steps
-from ledger.requests.sums.vectors import Vector, priced_vectors, total, totals_of
+from ledger.requests.sums.vectors import NO_SUMS, Vector, priced_vectors, total, totals_of
+from ledger.requests.totals.blocks import Stamps
+from ledger.requests.totals.plan import DAY as SLOTS_OF_A_DAY
 from ledger.requests.totals.summaries import Period, price_changes, totals
 from ledger.schema import daily_stats
 
 DAY = timedelta(days=1)
 _OUTCOMES = ("requests", "successes", "errors", "cancelled", "metered", "unmetered_successes")
 """The columns of the first fields of `Totals`, in their order; then come the reasoning tokens."""
+
+_Remembered = tuple[PriceBook, Mapping[Period, tuple[int, Vector]]]
+_remembered: WeakKeyDictionary[Engine, _Remembered] = WeakKeyDictionary()
+"""By ledger the pieces of the last question, priced by a book, with their stamps: who asks again does not
+read a year's days each time."""
 
 
 def totals_of_all(connection: Connection, periods: Sequence[Period], book: PriceBook) -> tuple[Totals, ...]:
@@ -50,22 +59,43 @@ def _is_whole(piece: Period) -> bool:
 
 
 def _of_days(connection: Connection, wanted: Sequence[Period], book: PriceBook) -> dict[Period, Totals]:
-    """Each stretch of whole days by itself; no price changes within one of the groups that are read."""
+    """Each stretch of whole days by itself, of pieces within which no price changes."""
     if not wanted:
         return {}
     low, high = min(since for since, _ in wanted), max(until for _, until in wanted)
     inner = {at for piece in wanted for at in piece} | set(price_changes(book, RequestFilter(low, high)))
-    cuts = sorted(at for at in inner if low < at < high)
-    begins = [low, *cuts]
-    groups = _groups(connection, low, high, cuts)
-    vectors = priced_vectors(groups, book, lambda number: (begins[number] - EPOCH) // DAY)
+    newest = select(func.max(request_changes.c.number)).where(request_changes.c.minutes == 60)
+    inner.add(EPOCH + (connection.execute(newest).scalar() or 0) // 24 * DAY)  # it changes all the time
+    edges = [low, *sorted(at for at in inner if low < at < high), high]
+    vectors = _vectors(connection, list(pairwise(edges)), book)
     found: dict[Period, Totals] = {}
     for since, until in wanted:
-        inside: list[Vector] = [
-            vector for (number, _), vector in vectors.items() if since <= begins[number] < until
-        ]
-        found[since, until] = totals_of(total(inside), {}, {}) if inside else Totals()
+        inside = [vector for (begin, _), vector in vectors.items() if since <= begin < until]
+        found[since, until] = totals_of(total(inside), {}, {})
     return found
+
+
+def _vectors(connection: Connection, pieces: Sequence[Period], book: PriceBook) -> dict[Period, Vector]:
+    """What pieces hold that follow each other. Those alone are read that changed since the last question."""
+    blocks = [(_slot(begin), _slot(end)) for begin, end in pieces]
+    stamped = Stamps(connection, blocks)
+    stamps = dict(zip(pieces, map(stamped.of, blocks), strict=True))
+    of, known = _remembered.get(connection.engine, (book, {}))
+    found = {p: kept for p, kept in known.items() if of is book and kept[0] == stamps.get(p)}
+    missing = [number for number, piece in enumerate(pieces) if piece not in found]
+    if missing:
+        begins = [begin for begin, _ in pieces[missing[0] : missing[-1] + 1]]
+        groups = _groups(connection, begins[0], pieces[missing[-1]][1], begins[1:])
+        read = priced_vectors(groups, book, lambda number: (begins[number] - EPOCH) // DAY)
+        for number in missing:
+            piece = pieces[number]
+            found[piece] = (stamps[piece], read.get((number - missing[0], ()), NO_SUMS))
+    _remembered[connection.engine] = (book, found)
+    return {piece: found[piece][1] for piece in pieces}
+
+
+def _slot(midnight: datetime) -> int:
+    return (midnight - EPOCH) // DAY * SLOTS_OF_A_DAY
 
 
 def _groups(
