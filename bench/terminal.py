@@ -38,15 +38,9 @@ COMMANDS: dict[str, Sequence[str]] = {
     "`python -c pass`": ("-c", "pass"),
     "`python -c 'import sqlalchemy, pydantic'`": ("-c", "import sqlalchemy, pydantic.main"),
     **{
-        f"`status {' '.join(shape)}`{', the first' if alone else ''}": (
-            "-m",
-            "console",
-            "status",
-            *shape,
-            *alone,
-        )
+        f"`status {' '.join((*shape, *stay))}`": (*STATUS, *shape, *stay)
         for shape in (("--oneline",), ("--format", "{5h_used}"), (), ("--json",))
-        for alone in ("--stay 0", "")
+        for stay in ((), ("--stay", "300"))
     },
 }
 
@@ -161,9 +155,7 @@ def _loaded(path: Path, watching: Sequence[Sequence[str]]) -> tuple[str, float, 
 def _truth(origin: str, path: Path, sent: int) -> str:
     deadline, found = time.monotonic() + 30, dict[str, Any]()
     while found.get("requests") != sent and time.monotonic() < deadline:
-        done = subprocess.run(
-            python(*STATUS, "--json", "--stay", "0"), env=_environ(path), capture_output=True, check=True
-        )
+        done = subprocess.run(python(*STATUS, "--json"), env=_environ(path), capture_output=True, check=True)
         found = json.loads(done.stdout)["periods"][0]
     with urllib.request.urlopen(f"{origin}/metrics", timeout=30) as answer:
         lines = answer.read().decode().splitlines()

@@ -1,8 +1,9 @@
-"""A command that is given again and again is answered by the process that answered it before.
+"""`--stay`: a command that is given again and again is answered by the process that answered it before.
 
-To import what reads a ledger takes Python a quarter of a second; to ask it, some milliseconds. So a process
-that has answered the same command twice within some minutes stays, and listens on a socket that its user
-alone can reach. Whatever it cannot answer as it did before, the next process answers by itself.
+To import what reads a ledger takes Python a quarter of a second; to ask it, some milliseconds. So where its
+user asks for it, a process that has answered the same command twice stays for a while, and listens on a
+socket that this user alone can reach. Whatever it cannot answer as it did before, the next process answers by
+itself.
 """
 
 from __future__ import annotations

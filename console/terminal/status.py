@@ -31,7 +31,6 @@ from settings.load import Brief, brief
 
 EXIT = {"ok": 0, "warn": 1, "crit": 2}
 UNKNOWN = 3
-STAY = 300.0
 CLEAR = "\x1b[H\x1b[2J"
 
 EPILOG = """\
@@ -213,8 +212,8 @@ def _parser() -> argparse.ArgumentParser:
         "--stay",
         metavar="SECONDS",
         type=_stay,
-        default=STAY,
-        help=f"keep what was read in memory as long for the same command (default: {STAY:g}; 0: never)",
+        default=0.0,
+        help="for a prompt: leave a process behind for as long, which answers the same command quickly",
     )
     parser.add_argument(
         "--ascii", action="store_true", help="use plain ASCII even if the terminal supports more"

@@ -110,7 +110,7 @@ def status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., 
 def as_a_process(path: Path, *arguments: str, **environ: str) -> Done:
     """The same as its users run it."""
     done = subprocess.run(
-        [sys.executable, "-m", "console", "status", "--stay", "0", *arguments],
+        [sys.executable, "-m", "console", "status", *arguments],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], "CODEX_USAGE_DB_PATH": str(path), **environ},
         capture_output=True,
