@@ -1,14 +1,16 @@
 """What may be stored of a secret and of a provider's text. Pure, and bounded in time.
 
-Three sieves, one after the other: the secrets that are known at that moment go by their value, in whatever
-way they are spelled; what looks like chance goes, since nobody writes like that; and what is known by its
-name or its shape goes: header lines, query parameters, keys of known providers, e-mail addresses.
+Texts are read as they look, however their letters are encoded. Then three sieves follow: the secrets that are
+known at that moment go by their value, in whatever way they are spelled; what looks like chance goes, since
+nobody writes like that; and what is known by its name or its shape goes: header lines, query parameters, keys
+of known providers, e-mail addresses.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Callable, Iterable
 from urllib.parse import quote
 
 MAX_MESSAGE = 300
@@ -70,6 +72,10 @@ _NAMED_IN_JSON = re.compile(
 _SEGMENT = re.compile(r"[A-Za-z0-9]+")
 _TURNS = re.compile(r"(?<=[0-9])(?=[A-Za-z])|(?<=[A-Za-z])(?=[0-9])")
 _WORDED = re.compile(r"(?=.{1,40}$)[a-z]+(?:_[a-z]+)*(?:_\d{1,3})?")
+_BLANK = dict.fromkeys([0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800])
+"""Letters that show nothing; what else does not is told by its category."""
+
+_ESCAPED = re.compile(r"(?<!\\)((?:\\\\)*)\\u([0-9a-fA-F]{4})")
 _MASKED = re.compile(r"\*{3,}|•{3,}")
 
 
@@ -92,18 +98,48 @@ def safe_message(text: object, secrets: Iterable[str] = ()) -> str | None:
     if not isinstance(text, str) or not text:
         return None
     secrets = tuple(secrets)
-    text = without(text[: MAX_EXAMINED + max(map(len, secrets), default=0)], secrets)[:MAX_EXAMINED]
+    found = plain(text[: MAX_EXAMINED + max(map(len, secrets), default=0)])
+    return _undisguised(found, lambda text: _sieved(text, secrets))
+
+
+def _undisguised(text: str, sieve: Callable[[str], str]) -> str:
+    """What a sieve leaves of a text, or of its bare letters where there is a key in them."""
+    kept, bare = sieve(text), unaccented(text)
+    if bare != text and (barer := sieve(bare)).count(GONE) > kept.count(GONE):
+        return barer
+    return kept
+
+
+def _sieved(text: str, secrets: tuple[str, ...]) -> str:
+    text = without(text, secrets)[:MAX_EXAMINED]
     quotes = _QUOTE.search(text)
     if quotes:
         text = text[: quotes.start()] + GONE
     return " ".join(without_likely(text).split())[:MAX_MESSAGE]
 
 
+def plain(text: str) -> str:
+    """A text as it looks: no characters that show nothing, and letters of other widths and styles as what
+    they are."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = unicodedata.normalize("NFKC", text).translate(_BLANK)
+    return "".join(c for c in text if c in "\t\r\n" or unicodedata.category(c) not in ("Cc", "Cf"))
+
+
+def unaccented(text: str) -> str:
+    """The same without accents, and other marks on letters."""
+    if text.isascii():
+        return text
+    apart = unicodedata.normalize("NFKD", text)
+    return "".join(c for c in apart if unicodedata.category(c) not in ("Mn", "Me"))
+
+
 def safe_code(code: str | None, secrets: Iterable[str] = ()) -> str | None:
     """A provider's error code; `redacted` for one that holds what a message may not."""
     if not code:
         return None
-    if len(code) > MAX_CODE or "[" in code:
+    if len(code) > MAX_CODE or "[" in code or unaccented(plain(code)) != code:
         return "redacted"
     return code if safe_message(code, secrets) == code else "redacted"
 
@@ -118,11 +154,16 @@ def raw_body(body: bytes, secrets: Iterable[str] = ()) -> str | None:
     """The beginning of a provider's answer as it wrote it, but for keys: those that are known by their value,
     and what is one by its name or its shape."""
     secrets = tuple(secrets)
-    text = body[: 4 * MAX_BODY].decode("utf-8", "replace").replace("\x00", "\ufffd")
-    text = without(text[: MAX_BODY + max(map(len, secrets), default=0)], secrets)[:MAX_BODY]
+    text = body[: 4 * MAX_BODY].decode("utf-8", "replace")
+    text = plain(_ESCAPED.sub(_unescaped, text))
+    text = text[: MAX_BODY + max(map(len, secrets), default=0)]
+    return _undisguised(text, lambda text: _without_keys(text, secrets)).strip() or None
+
+
+def _without_keys(text: str, secrets: tuple[str, ...]) -> str:
+    text = without(text, secrets)[:MAX_BODY]
     text = _NAMED_IN_JSON.sub(lambda found: f'{found[1]}"{GONE}"', text)
-    text = _KEYS_ALONE.sub(GONE, _NAMED.sub(_name_alone, text))
-    return text.strip() or None
+    return _KEYS_ALONE.sub(GONE, _NAMED.sub(_name_alone, text))
 
 
 def without_likely(text: str) -> str:
@@ -160,6 +201,13 @@ def _without(text: str, secret: str, instead: str) -> str:
         kept += [text[copied:at], instead]
         at = copied = end
     return "".join((*kept, text[copied:]))
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    """A character that JSON need not escape, as itself."""
+    character = chr(int(found[2], 16))
+    needed = character in '"\\' or "\ud800" <= character <= "\udfff" or character in "\t\r\n"
+    return found[0] if needed else found[1] + character
 
 
 def _name_alone(found: re.Match[str]) -> str:

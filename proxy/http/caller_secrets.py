@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from urllib.parse import unquote_plus
 
-from ledger.privacy import GONE, MIN_PART, MIN_SECRET, without
+from ledger.privacy import GONE, MIN_PART, MIN_SECRET, plain, unaccented, without
 
 HIDDEN = "[redacted]"
 INSECURE_KEY = "openai-insecure-api-key."
@@ -85,7 +85,11 @@ class Secrets:
     def hide(self, text: str | None) -> str | None:
         """A short value that a caller or a provider chose, without keys: in any letters' case, or as a URL
         spells them. Cookies are none: some hold what is no secret elsewhere, as a session's id."""
-        if text is None or len(text) < MIN_SECRET or not self._is_in(text):
+        if text is None or len(text) < MIN_SECRET:
+            return text
+        if not (text.isascii() and text.isprintable()) and self._is_in(unaccented(plain(text))):
+            return GONE
+        if not self._is_in(text):
             return text
         shorter = without(text, (*self(), self._key or ""))
         return GONE if shorter == text else shorter

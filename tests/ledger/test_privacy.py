@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import timeit
+import unicodedata
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -10,7 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.privacy import GONE, MAX_MESSAGE, mask_key, safe_code, safe_message, without, worded_code
+from ledger.privacy import (
+    GONE,
+    MAX_MESSAGE,
+    mask_key,
+    raw_body,
+    safe_code,
+    safe_message,
+    unaccented,
+    without,
+    worded_code,
+)
 from tests.support.cases import each
 
 
@@ -203,6 +215,53 @@ def test_so_does_a_part_of_one(secret: str, data: st.DataObject) -> None:
     end = data.draw(st.integers(begin + 12, len(secret)))
     found = without(f"it begins like <{secret[begin:end]}>", (secret,))
     assert secret[begin:end] not in found
+
+
+DISGUISES: dict[str, Callable[[str], str]] = {
+    "NUL between letters": "\0".join,
+    "zero width": "\u200b".join,
+    "soft hyphens": "\xad".join,
+    "direction marks": lambda key: f"\u202e{key[:7]}\u2066{key[7:]}",
+    "variation selectors": "\ufe0f".join,
+    "letters that show nothing": "\u3164".join,
+    "full width": lambda key: "".join(chr(ord(c) + 0xFEE0) for c in key),
+    "mathematical": lambda key: "".join(chr(0x1D5BA + ord(c) - 97) if c.islower() else c for c in key),
+    "accents": lambda key: "\u0301".join(key) + "\u0301",
+    "several at once": lambda key: "\u200d\u0327".join(chr(ord(c) + 0xFEE0) for c in key),
+}
+KNOWN = "team-password-of-anna"
+KEYS = ["sk-proj-Zt4QpWm8", "gsk_kdkdkdkdkdkd", KNOWN]
+
+
+@each("disguise", DISGUISES)
+@each("key", KEYS)
+def test_a_disguised_key_does_not_get_through(key: str, disguise: str) -> None:
+    hidden = DISGUISES[disguise](key)
+    text = f"Incorrect key {hidden} for this caf\u00e9"
+    found = safe_message(text, [KNOWN]) or ""
+    assert found.startswith("Incorrect key [...]")
+    assert all(
+        letter not in found for letter in hidden if letter not in "Incorrect key [...] for this caf\u00e9"
+    )
+    assert safe_code(f"bad_{hidden}", [KNOWN]) == "redacted"
+    for raw in (json.dumps({"error": text}), json.dumps({"error": text}, ensure_ascii=False)):
+        body = raw_body(raw.encode(), [KNOWN]) or ""
+        assert (key in unaccented(body)) is False
+
+
+@each(
+    "text",
+    ["Modèle inconnu : écrivez-le autrement", "模型不存在", "모델을 찾을 수 없습니다", "naïve Ωmega ½"],
+)
+def test_texts_of_other_languages_stay(text: str) -> None:
+    assert unicodedata.normalize("NFKC", text) == safe_message(text)
+
+
+@each("escaped", [r"sk-\u0070roj-Zt4QpWm8", r"\u0073k-proj-Zt4QpWm8", r"\u200bsk\u200b-proj-Zt4QpWm8"])
+def test_a_key_in_escapes_is_not_kept_with_an_answer(escaped: str) -> None:
+    raw = f'{{"error": {{"message": "key {escaped}", "param": "a\\\\u0062\\u0022\\ud83d\\ude00"}}}}'
+    kept = raw_body(raw.encode()) or ""
+    assert json.loads(kept) == {"error": {"message": f"key {GONE}", "param": 'a\\u0062"\U0001f600'}}
 
 
 def test_a_secret_across_the_end_of_what_is_examined_goes_as_well() -> None:

@@ -212,6 +212,13 @@ def test_a_key_goes_from_values_that_are_stored() -> None:
     assert secrets.hide("agent my-own-key-of-words") == "agent [...]"
     assert secrets.hide("agent/1") == "agent/1"
     assert secrets.hide(None) is None
+    for disguised in (
+        "\u200b".join("my-own-key-of-words"),
+        "my-own-k\u00e9y-of-words",
+        "my-own-\0key-of-words",
+    ):
+        assert secrets.hide(f"agent {disguised}") == "[...]"
+    assert secrets.hide("agent of Zo\u00eb") == "agent of Zo\u00eb"
     assert Secrets(key="short").hide("a short agent") == "a short agent"
 
 
