@@ -95,6 +95,8 @@ def lint(sources: Sequence[Source], world: World) -> list[Finding]:
 
 
 def _unreadable(source: Source) -> Complaint:
+    if source.template:
+        return Complaint("unreadable-file", f"{source.error}; a template", "render it first", "hint")
     return Complaint("unreadable-file", source.error, "name a dashboard, a rule file or a page")
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from prometheus.lint.finding import Place
+
+TEMPLATE = re.compile(r"<%|\{%-? |^[^#\n]*: *\{\{", re.MULTILINE)
+"""What stands in files that Helm, Jinja or ERB completes, and in none that Prometheus or Grafana reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class Source:
     Attributes:
         kind: what a file of this kind does with its queries.
         error: why it cannot be read; "" where it can.
+        template: it is to be rendered before it can.
     """
 
     file: str
@@ -72,3 +77,4 @@ class Source:
     queries: tuple[Query, ...]
     ours: bool = field(default=False)
     error: str = ""
+    template: bool = False

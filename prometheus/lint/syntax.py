@@ -17,7 +17,7 @@ import yaml
 
 from prometheus.lint import variables
 from prometheus.lint.finding import Complaint
-from prometheus.lint.query import Query
+from prometheus.lint.query import TEMPLATE, Query
 
 _METRICSQL = re.compile(
     r"\bWITH\s*\(|\b(?:default|ifnot|if)\b\s*[\w(\[]|\bkeep_metric_names\b|\blimit\s+\d+\s*$|\[\d+i\]"
@@ -35,6 +35,7 @@ _LOGQL = re.compile(
     |![=~]\s*["`])""",
     re.VERBOSE,
 )
+_OLD = re.compile(r"\bholt_winters\s*\(")
 _STEP = timedelta(minutes=1)
 
 EXPERIMENTAL = (
@@ -71,6 +72,13 @@ def complaint(query: Query, among_metricsql: bool = False, victoria: bool = Fals
         return _foreign(
             "it is MetricsQL, which VictoriaMetrics speaks; it was not checked",
             "nothing, or run vmalert -dryRun",
+        )
+    if TEMPLATE.search(query.expr):
+        return _foreign("it is part of a template; it was not checked", "render it first")
+    if _OLD.search(query.expr):
+        return _foreign(
+            "Prometheus 2 knows holt_winters, and Prometheus 3 no more; it was not checked",
+            "write double_exponential_smoothing from Prometheus 3 on",
         )
     accepted, version = _promtool(text)
     if accepted:

@@ -23,6 +23,8 @@ def constant_comparison(question: Question) -> Iterator[Complaint]:
             continue
         if node.modifier is not None and node.modifier.return_bool:
             continue
+        if _leaves_out_nan(node) and question.query.alert is None:
+            continue
         outcome = _outcome(node)
         if outcome:
             yield Complaint(
@@ -45,6 +47,14 @@ def _outcome(node: Expr) -> str:
     if (str(node.op) == ">=" and bound.val <= 0) or (str(node.op) == ">" and bound.val < 0):
         return f"it is never negative, so {node.op} {bound.val:g} is always true"
     return ""
+
+
+def _leaves_out_nan(node: promql.BinaryExpr) -> bool:
+    """`>= 0` is how others do that; a count is never NaN."""
+    left, bound = tree.bare(node.lhs), tree.bare(node.rhs)
+    counts = isinstance(left, promql.AggregateExpr) and str(left.op) == "count"
+    zero = isinstance(bound, promql.NumberLiteral) and bound.val == 0
+    return str(node.op) == ">=" and zero and not counts
 
 
 def _is_never_negative(expr: Expr) -> bool:

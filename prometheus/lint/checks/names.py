@@ -32,18 +32,21 @@ def unknown_metric(question: Question) -> Iterator[Complaint]:
 
 
 def unknown_label(question: Question) -> Iterator[Complaint]:
-    """Every matcher is on a label that the series may have."""
+    """Every matcher is on a label that the series may have. To what others record a federation, or external
+    labels, may have added some."""
     for selector, _ in tree.selectors(question.tree):
         series = question.schema.find(selector.name)
         if series is None or series.labels is None:
             continue
+        there = ", ".join(sorted(series.labels)) or "none"
         for matcher in selector.matchers.matchers:
             absence = matcher.op == promql.MatchOp.Equal and not matcher.value
             if matcher.name not in series.labels and not absence:
                 yield Complaint(
                     "unknown-label",
                     f"{selector.name} has no label {matcher.name}, so this matcher can match nothing",
-                    _near(matcher.name, series.labels, f"it has {', '.join(sorted(series.labels))}"),
+                    _near(matcher.name, series.labels, f"it has {there}"),
+                    "hint" if ":" in selector.name and not question.query.ours else None,
                 )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from prometheus.errors import SourceError
-from prometheus.lint.query import Source
+from prometheus.lint.query import TEMPLATE, Source
 from prometheus.lint.sources import dashboards, pages, rule_files
 
 LOADERS: Mapping[str, Callable[[str, str], Source]] = {
@@ -36,12 +36,15 @@ def _sources(path: Path) -> Iterator[Source]:
 
 
 def _one(path: Path) -> Source:
+    text = ""
     try:
         if path.suffix not in LOADERS:
             raise SourceError(f"{path}: allowed: a folder, or a file ending in {', '.join(LOADERS)}")
-        return LOADERS[path.suffix](str(path), _read(path))
+        text = _read(path)
+        return LOADERS[path.suffix](str(path), text)
     except SourceError as error:
-        return Source(str(path), "unreadable", (), error=str(error).removeprefix(f"{path}: "))
+        reason = str(error).removeprefix(f"{path}: ")
+        return Source(str(path), "unreadable", (), error=reason, template=bool(TEMPLATE.search(text)))
 
 
 def _read(path: Path) -> str:

@@ -131,6 +131,7 @@ def test_a_counter_is_seen_in_every_form_of_file(tmp_path: Path, document: objec
         pytest.param(classic(panel("orders_total > bool 0")), id="true or false"),
         pytest.param(classic(panel("sum(rate(x_total{path=~`/v\\d+/.*`}[5m]))")), id="raw string"),
         pytest.param(classic(panel("avg(avg_over_time(memory_bytes[$__interval]))")), id="one sample"),
+        pytest.param(classic(panel("sum(rate(latency:quantile[5m]) >= 0)")), id="without NaN"),
         pytest.param(
             classic(panel('sum(allocators{usage="block"}) / sum(allocators{usage="carrier"})')), id="gauges"
         ),
@@ -262,6 +263,8 @@ OFFSET = "sum(orders) offset 5m"
         pytest.param(classic(panel(OFFSET, VICTORIA)), id="a datasource that says so"),
         pytest.param(classic(panel(OFFSET), panel("a default 0")), id="other queries of the file"),
         pytest.param(classic(panel("sum(vm_rows[5m])")), id="metrics of VictoriaMetrics itself"),
+        pytest.param({"groups": [rule_group({"record": "a:b", "expr": "up > <%= p('least') %>"})]}, id="ERB"),
+        pytest.param(classic(panel("holt_winters(up[1d], 0.1, 0.9)")), id="a function of Prometheus 2"),
         pytest.param(
             {"groups": [rule_group({"record": "a:b", "expr": 'sum(rate({app="x"} |= "error" [5m]))'})]},
             id="LogQL",
@@ -299,12 +302,47 @@ def test_a_file_without_any_variable_may_be_a_part_of_something(
     assert found(tmp_path, document) == [("undefined-variable", severity)]
 
 
+def test_an_export_without_its_inputs_may_be_completed_by_somebody(tmp_path: Path) -> None:
+    variables = {"list": [{"name": "other", "type": "custom"}]}
+    document = classic(panel("up", {"type": "prometheus", "uid": "${DS_PROMETHEUS}"}), templating=variables)
+    assert found(tmp_path, document) == [("undefined-variable", "warning")]
+
+
 def test_sides_that_differ_in_one_branch_alone_may_meet(tmp_path: Path) -> None:
     """The other branch has what the right side has."""
     expr = "(sum by (a, b) (x) or sum by (a) (y)) + sum by (a) (z)"
     assert found(tmp_path, classic(panel(expr))) == []
     never = "sum by (a, b) (x) + sum by (a) (z)"
     assert found(tmp_path, classic(panel(never))) == [("never-matches", None)]
+
+
+def test_a_federation_may_add_labels_to_what_is_recorded(tmp_path: Path) -> None:
+    """Or external labels do: the dashboard looks at another Prometheus than the one with the rules."""
+    (tmp_path / "rules.yml").write_text(
+        yaml.safe_dump({"groups": [rule_group({"record": "seed:nodes:sum", "expr": "sum(nodes)"})]})
+    )
+    (tmp_path / "d.json").write_text(json.dumps(classic(panel('seed:nodes:sum{seed="one"}'))))
+    findings = lint(sources([tmp_path]), world(RuleConfig()))
+    assert [(f.complaint.rule, f.complaint.severity) for f in findings] == [("unknown-label", "hint")]
+
+
+def test_a_count_is_never_below_nothing(tmp_path: Path) -> None:
+    assert found(tmp_path, classic(panel("count(up) >= 0"))) == [("constant-comparison", None)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "severity"),
+    [
+        ("helm.yml", "groups:\n  - name: {{ .Release.Name }}: x\n", "hint"),
+        ("erb.yml", 'groups:\n  - name: a\n  <% if_p("a") do %>\n', "hint"),
+        ("jinja.json", "{% raw %}\n{}\n{% endraw %}", "hint"),
+        ("broken.yml", 'groups: [\nsummary: "{{ $value }}"', None),
+    ],
+)
+def test_a_template_is_not_broken(tmp_path: Path, name: str, text: str, severity: str | None) -> None:
+    (tmp_path / name).write_text(text)
+    (finding,) = lint(sources([tmp_path / name]), world(RuleConfig()))
+    assert (finding.complaint.rule, finding.complaint.severity) == ("unreadable-file", severity)
 
 
 def test_braces_that_nobody_opened_are_a_text(tmp_path: Path) -> None:
