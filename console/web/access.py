@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -37,7 +38,7 @@ class Access:
         console = settings.console
         self.settings = settings
         self.sessions = Sessions(console.session_hours * 3600, clock)
-        self.attempts = Attempts(clock)
+        self._attempts = Attempts(clock)
         self.secure = console.address.startswith("https://")
         self.cookie_name = f"quotascope-{split_address(console.listen_addr)[1]}"
         self._guard = guard(settings, console.listen_addr)
@@ -76,13 +77,21 @@ class Access:
             return Visitor("local", "operate")
         return None
 
-    def peer(self, request: web.Request) -> str:
+    def _peer(self, request: web.Request) -> str:
         """The address that an attempt is counted for: behind a reverse proxy, the one it names last."""
         if self._is_proxy(request.remote):
             passed_on = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
             if passed_on:
                 return passed_on[:_MAX_NAME]
         return request.remote or "socket"
+
+    def turn(self, request: web.Request) -> AbstractAsyncContextManager[int]:
+        """An attempt to log in; gives the seconds that it has to wait, 0 for none."""
+        return self._attempts.turn(self._peer(request), local=self._is_local(request))
+
+    def failed(self, request: web.Request) -> None:
+        """An attempt was wrong."""
+        self._attempts.failed(self._peer(request), local=self._is_local(request))
 
     def token(self, request: web.Request) -> str:
         """What a form of this page has to carry."""
@@ -132,6 +141,11 @@ class Access:
         name = names[0].strip()[:_MAX_NAME]
         return Visitor(name, "operate" if name in self.settings.console.operators else "view")
 
+    def _is_local(self, request: web.Request) -> bool:
+        """Whether somebody on this machine sent it."""
+        address = _address(request.remote)
+        return (address is None or address.is_loopback) and not self._is_passed_on(request)
+
     def _is_passed_on(self, request: web.Request) -> bool:
         """Whether somebody else than this machine may have sent it."""
         return self._is_proxy(request.remote) or any(
@@ -139,12 +153,17 @@ class Access:
         )
 
     def _is_proxy(self, peer: str | None) -> bool:
-        try:
-            address = ipaddress.ip_address(peer or "")
-        except ValueError:
-            return False
-        address = getattr(address, "ipv4_mapped", None) or address
-        return any(address in network for network in self._proxies)
+        address = _address(peer)
+        return address is not None and any(address in network for network in self._proxies)
+
+
+def _address(peer: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """None for a peer without one."""
+    try:
+        address = ipaddress.ip_address(peer or "")
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def is_navigation(request: web.Request) -> bool:

@@ -3,11 +3,13 @@ every login."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +24,13 @@ ATTEMPTS = 5
 
 ATTEMPTS_OF_ALL = 50
 WINDOW_SECONDS = 300.0
+
+SLOW_SECONDS = 2.0
+"""Between attempts from this machine, once so many have failed: all who work on it have one address, and to
+lock that would lock out everybody."""
+
+MAX_SLOW = 8
+"""Attempts from this machine that wait for their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,35 +92,55 @@ class Sessions:
 
 
 class Attempts:
-    """Failed logins: so many from one address, so many from all, then one has to wait."""
+    """Failed logins: so many from one address, so many from all, then one has to wait. From this machine each
+    may still try, but one after the other and slowly."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, clock: Callable[[], float], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
         self._clock = clock
+        self._sleep = sleep
         self._of: OrderedDict[str, deque[float]] = OrderedDict()
-        self._all: deque[float] = deque()
+        self._all: deque[float] = deque(maxlen=ATTEMPTS_OF_ALL)
+        self._slow = asyncio.Lock()
+        self._waiting = 0
 
-    def wait(self, peer: str) -> int:
-        """Seconds until this address may try again; 0: now."""
-        now = self._clock()
-        mine = self._of.get(peer, deque())
-        waits = [
-            times[-most] + WINDOW_SECONDS - now
-            for times, most in ((mine, ATTEMPTS), (self._all, ATTEMPTS_OF_ALL))
-            if len(times) >= most
-        ]
-        return max(0, *(int(wait) + 1 if wait > 0 else 0 for wait in waits)) if waits else 0
+    @asynccontextmanager
+    async def turn(self, peer: str, *, local: bool) -> AsyncIterator[int]:
+        """One attempt. Gives the seconds until this address may try again; 0: now.
 
-    def failed(self, peer: str) -> None:
+        Args:
+            local: it comes from this machine.
+        """
+        if not local:
+            yield self._wait(peer)
+        elif self._waiting >= MAX_SLOW:
+            yield int(MAX_SLOW * SLOW_SECONDS)
+        else:
+            self._waiting += 1
+            try:
+                async with self._slow:
+                    if self._wait(peer):
+                        await self._sleep(SLOW_SECONDS)
+                    yield 0
+            finally:
+                self._waiting -= 1
+
+    def failed(self, peer: str, *, local: bool) -> None:
         """An attempt that was wrong."""
         now = self._clock()
-        mine = self._of.setdefault(peer, deque(maxlen=ATTEMPTS))
+        self._of.setdefault(peer, deque(maxlen=ATTEMPTS)).append(now)
         self._of.move_to_end(peer)
-        mine.append(now)
-        self._all.append(now)
-        while len(self._of) > MAX_PEERS:
+        if len(self._of) > MAX_PEERS:
             self._of.popitem(last=False)
-        while len(self._all) > ATTEMPTS_OF_ALL:
-            self._all.popleft()
+        if not local:
+            self._all.append(now)
+
+    def _wait(self, peer: str) -> int:
+        now, mine = self._clock(), self._of.get(peer, deque())
+        limits = ((mine, ATTEMPTS), (self._all, ATTEMPTS_OF_ALL))
+        ends = [times[-most] + WINDOW_SECONDS for times, most in limits if len(times) >= most]
+        return max((int(end - now) + 1 for end in ends if end > now), default=0)
 
 
 def _digest(cookie: str) -> bytes:

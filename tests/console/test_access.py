@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,14 @@ from datetime import UTC, datetime
 import pytest
 
 from console.web.passwords import hashed
+from console.web.sessions import (
+    ATTEMPTS,
+    ATTEMPTS_OF_ALL,
+    MAX_SLOW,
+    SLOW_SECONDS,
+    WINDOW_SECONDS,
+    Attempts,
+)
 from ledger.accounts import changes
 from ledger.accounts.configured import Description
 from ledger.accounts.pool import read_fleet
@@ -109,11 +118,72 @@ def test_a_login_leads_nowhere_else(books: Books, serve: Serve, login: str, next
     assert answer.headers["location"] == "/"
 
 
-def test_attempts_are_limited(books: Books, serve: Serve, login: str) -> None:
+def test_nobody_on_this_machine_locks_the_others_out(books: Books, serve: Serve, login: str) -> None:
     console = serve(console=login)
+    assert [console.post("/login", password=f"guess {n}").status for n in range(5)] == [403] * 5
+    assert console.post("/usage", key="guess").status == 403
+    assert console.post("/login", password=PASSWORD).status == 303
+
+
+def test_other_addresses_are_locked_out(books: Books, serve: Serve, login: str) -> None:
+    console = serve('[callers]\nproxies = ["127.0.0.1"]', login)
+    console.headers = {"X-Forwarded-For": "192.0.2.7"}
     said = [console.post("/login", password=f"guess {n}").status for n in range(7)]
     assert said == [403] * 5 + [429] * 2
     assert console.post("/login", password=PASSWORD).status == 429
+    console.headers = {"X-Forwarded-For": "192.0.2.8"}
+    assert console.post("/login", password=PASSWORD).status == 303
+
+
+class Clock:
+    """A clock that stands still, and a sleep that somebody else ends."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.slept: list[float] = []
+        self.go = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await self.go.wait()
+
+
+async def attempt(attempts: Attempts, peer: str = "127.0.0.1", *, local: bool = True) -> int:
+    async with attempts.turn(peer, local=local) as wait:
+        if not wait:
+            attempts.failed(peer, local=local)
+        return wait
+
+
+async def test_attempts_from_this_machine_take_turns() -> None:
+    clock = Clock()
+    attempts = Attempts(lambda: clock.now, clock.sleep)
+    assert [await attempt(attempts) for _ in range(ATTEMPTS)] == [0] * ATTEMPTS
+    assert clock.slept == []
+    waiting = [asyncio.create_task(attempt(attempts)) for _ in range(MAX_SLOW + 2)]
+    done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    assert [task.result() for task in done] == [int(MAX_SLOW * SLOW_SECONDS)] * 2
+    assert clock.slept == [SLOW_SECONDS]
+    clock.go.set()
+    assert sorted(await asyncio.gather(*waiting)) == [0] * MAX_SLOW + [int(MAX_SLOW * SLOW_SECONDS)] * 2
+    assert clock.slept == [SLOW_SECONDS] * MAX_SLOW
+    clock.now += WINDOW_SECONDS + 1
+    assert await attempt(attempts) == 0
+    assert len(clock.slept) == MAX_SLOW
+
+
+async def test_others_wait_whoever_else_tries() -> None:
+    clock = Clock()
+    attempts = Attempts(lambda: clock.now, clock.sleep)
+    for number in range(ATTEMPTS_OF_ALL):
+        assert await attempt(attempts, f"192.0.2.{number}", local=False) == 0
+    assert await attempt(attempts, "198.51.100.1", local=False) == WINDOW_SECONDS + 1
+    clock.go.set()
+    assert await attempt(attempts) == 0
+    clock.now += WINDOW_SECONDS
+    for _ in range(ATTEMPTS_OF_ALL):
+        assert await attempt(attempts) == 0
+    assert await attempt(attempts, "198.51.100.1", local=False) == 0
 
 
 def test_a_name_of_the_reverse_proxy_is_believed_of_it_alone(books: Books, serve: Serve) -> None:

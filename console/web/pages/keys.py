@@ -41,7 +41,7 @@ class KeyPages:
         visitor = request.get(VISITOR)
         brings = "Authorization" in request.headers
         if brings and (visitor is None or visitor.role != "key"):
-            self._context.access.attempts.failed(self._context.access.peer(request))
+            self._context.access.failed(request)
             raise PageError(401, "this is no key of this proxy")
         if visitor is None or visitor.role != "key":
             return self._ask(request, "")
@@ -58,14 +58,14 @@ class KeyPages:
 
     async def enter(self, request: web.Request) -> web.StreamResponse:
         """Log in with a key alone."""
-        access = self._context.access
-        peer = access.peer(request)
-        if wait := access.attempts.wait(peer):
-            return self._ask(request, f"Too many attempts; wait {wait} s.", status=429)
-        holder = holder_of_key(self._keys, str((await request.post()).get("key", "")).strip())
-        if holder is None:
-            access.attempts.failed(peer)
-            return self._ask(request, "Unknown key.", status=403)
+        access, form = self._context.access, await request.post()
+        async with access.turn(request) as wait:
+            if wait:
+                return self._ask(request, f"Too many attempts; wait {wait} s.", status=429)
+            holder = holder_of_key(self._keys, str(form.get("key", "")).strip())
+            if holder is None:
+                access.failed(request)
+                return self._ask(request, "Unknown key.", status=403)
         response = web.HTTPSeeOther("/usage")
         access.give_cookie(response, access.sessions.begin(holder))
         return response

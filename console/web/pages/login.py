@@ -32,14 +32,13 @@ class LoginPages:
         """Log in, unless too many have tried. A password costs a core some 50 ms: one at a time."""
         access, form = self._context.access, await request.post()
         following = own_path(str(form.get("next", "/")))
-        peer = access.peer(request)
-        async with self._one_at_a_time:
-            if wait := access.attempts.wait(peer):
+        async with access.turn(request) as wait, self._one_at_a_time:
+            if wait:
                 return self._ask(request, following, f"Too many attempts; wait {wait} s.", 429)
             password = str(form.get("password", ""))
             visitor = await asyncio.to_thread(visitor_of_password, self._context.settings, password)
             if visitor is None:
-                access.attempts.failed(peer)
+                access.failed(request)
                 return self._ask(request, following, "Wrong password.", 403)
         response = web.HTTPSeeOther(following)
         access.sessions.end(request[COOKIE])
