@@ -6,7 +6,6 @@ import argparse
 import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 from bench import (
@@ -24,87 +23,87 @@ from bench import (
     upkeep,
 )
 
-Measure = Callable[[Path | None, int], Iterator[tuple[str, str]]]
-"""What is measured of a ledger that is there, or of one with so many rows: names and figures."""
+
+def _relay(options: argparse.Namespace) -> Iterator[str]:
+    for title, rows in relay.compare(options.rounds, options.seconds, options.connections).items():
+        yield relay.table(title, rows) + "\n"
+    yield relay.tail_table(relay.tails(options.rounds, options.seconds))
 
 
-def _relay(options: argparse.Namespace) -> None:
-    rounds, seconds, against = options.rounds, options.seconds, options.against
-    for title, rows in relay.compare(rounds, seconds, options.connections, against).items():
-        print(relay.table(title, rows), end="\n\n", flush=True)
-    print(relay.tail_table(relay.tails(rounds, seconds, against)), flush=True)
-
-
-def _soak(options: argparse.Namespace) -> None:
-    print(soak.table(soak.findings()), flush=True)
-
-
-def _exporter(options: argparse.Namespace) -> None:
-    print(exporter.table(exporter.compare(exporter.SCRAPES)), flush=True)
-
-
-def _quota(options: argparse.Namespace) -> None:
+def _quota(options: argparse.Namespace) -> Iterator[str]:
     results = quota.compare()
-    print(quota.table(results), flush=True)
+    yield quota.table(results)
     if options.plot:
         quota.plot(results, options.plot)
 
 
-def _dashboards(_: argparse.Namespace) -> None:
+def _dashboards(_: argparse.Namespace) -> Iterator[str]:
     costs = dashboards.measure()
-    print(dashboards.table(costs), flush=True)
+    yield dashboards.table(costs)
     if over := dashboards.over_budget(costs):
         raise SystemExit(f"more than {dashboards.MOST:,} samples at 7 days: {', '.join(over)}")
 
 
-def _fleet(options: argparse.Namespace) -> None:
-    print(fleet.table(fleet.findings()), flush=True)
+def _whole(table: Callable[[], str]) -> Callable[[argparse.Namespace], Iterator[str]]:
+    """One that has nothing to choose."""
+    return lambda _: iter([table()])
 
 
-def _collector(_: argparse.Namespace) -> None:
-    print(collector.table(collector.findings()), flush=True)
+def _figures(
+    measure: Callable[[Path | None, int], Iterator[tuple[str, str]]],
+) -> Callable[[argparse.Namespace], Iterator[str]]:
+    """One of a ledger that is there, or that is made with so many rows: names and figures as they come."""
+
+    def found(options: argparse.Namespace) -> Iterator[str]:
+        yield "| | measured |\n|---|--:|"
+        for name, figure in measure(options.ledger, options.rows):
+            yield f"| {name} | {figure} |"
+
+    return found
 
 
-def _figures(options: argparse.Namespace, measure: Measure) -> None:
-    print("| | measured |", "|---|--:|", sep="\n")
-    for name, figure in measure(options.ledger, options.rows):
-        print(f"| {name} | {figure} |", flush=True)
-
-
-def _outbox(_: argparse.Namespace) -> None:
-    print(outbox.table(outbox.measure()), flush=True)
-
-
-BENCHES: dict[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
+BENCHES: dict[str, tuple[str, Callable[[argparse.Namespace], Iterator[str]]]] = {
     "relay": ("the proxy against a bare pass-through, nginx, no proxy at all", _relay),
-    "fleet": ("50,000 requests over 20 accounts in every trouble, judged by the provider's log", _fleet),
-    "soak": ("1,000 streams at once, 200,000 requests in a row, scrapes under load", _soak),
-    "exporter": ("a scrape of 1,000 accounts at 100,000 and at 10 million stored requests", _exporter),
+    "fleet": (
+        "50,000 requests over 20 accounts in every trouble, judged by the provider's log",
+        _whole(lambda: fleet.table(fleet.findings())),
+    ),
+    "soak": (
+        "1,000 streams at once, 200,000 requests in a row, scrapes under load",
+        _whole(lambda: soak.table(soak.findings())),
+    ),
+    "exporter": (
+        "a scrape of 1,000 accounts at 100,000 and at 10 million stored requests",
+        _whole(lambda: exporter.table(exporter.compare(exporter.SCRAPES))),
+    ),
     "ledger": (
         "insertion, size and the questions of the monitoring page, beside a naive GROUP BY",
-        partial(_figures, measure=ledger.measure),
+        _figures(ledger.measure),
     ),
     "upkeep": (
         "backup, export, check and forgetting, and how long a writer waits meanwhile",
-        partial(_figures, measure=upkeep.measure),
+        _figures(upkeep.measure),
     ),
     "console": (
         "the monitoring page on a large ledger, its open pages, its live rows",
-        partial(_figures, measure=console.measure),
+        _figures(console.measure),
     ),
     "terminal": (
         "a status line beside Python's own start, and the screen beside a proxy that writes",
-        partial(_figures, measure=terminal.measure),
+        _figures(terminal.measure),
     ),
-    "outbox": ("PostgreSQL away for the events of ten minutes at 500 a second, and back again", _outbox),
+    "outbox": (
+        "PostgreSQL away for the events of ten minutes at 500 a second, and back again",
+        _whole(lambda: outbox.table(outbox.measure())),
+    ),
     "quota": ("the quota estimate on 1,000 accounts whose true quotas are known", _quota),
-    "collector": ("200,000 events that wait in a gateway's queue, and 500 a second", _collector),
-    "dashboards": (
-        "samples that opening each dashboard loads, with and without rules",
-        _dashboards,
+    "collector": (
+        "200,000 events that wait in a gateway's queue, and 500 a second",
+        _whole(lambda: collector.table(collector.findings())),
     ),
+    "dashboards": ("samples that opening each dashboard loads, with and without rules", _dashboards),
 }
-"""What can be measured: a line of help and what to run."""
+"""What can be measured: a line of help and what to run, which gives its tables."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -135,7 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"no benchmark {unknown[0]!r}; there are: {', '.join(BENCHES)}")
     print(machine(), end="\n\n")
     for name in options.what or BENCHES:
-        BENCHES[name][1](options)
+        for text in BENCHES[name][1](options):
+            print(text, flush=True)
     return 0
 
 

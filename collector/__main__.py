@@ -16,7 +16,7 @@ from collector.service import Service
 from ledger import process_log
 from ledger.cli.moments import moment
 from ledger.errors import LedgerError
-from settings.arguments import OneLineParser
+from settings.arguments import OneLineParser, add_config
 from settings.errors import SettingsError
 from settings.gateways import GATEWAY_NAME
 from settings.lifetime import end_with_parent, set_limits, stopping_signals
@@ -108,12 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     config = OneLineParser(add_help=False)
-    config.add_argument(
-        "--config",
-        metavar="FILE",
-        type=Path,
-        help="configuration file (default: codex-usage.toml, if it exists)",
-    )
+    add_config(config)
     parser.add_argument("--config", metavar="FILE", type=Path, help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("replay", help="retry undecodable items", parents=[config])

@@ -18,7 +18,7 @@ from dashboards.preview.grafana_time import View
 from dashboards.preview.source import fetch
 from prometheus.errors import WatchroomError as PrometheusError
 from prometheus.http_api import checked
-from settings.arguments import OneLineParser
+from settings.arguments import OneLineParser, add_config
 from settings.errors import SettingsError
 
 BUILD = """\
@@ -129,12 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     diff = _command(choices, "diff", "show what a deployment would change", DIFF)
     deploy = _command(choices, "deploy", "deploy the dashboards to a Grafana", DEPLOY)
     for each in (build, preview, diff, deploy):
-        each.add_argument(
-            "--config",
-            metavar="FILE",
-            type=Path,
-            help="configuration file with [rules] (default: codex-usage.toml, if it exists)",
-        )
+        add_config(each)
     for each in (diff, deploy):
         each.add_argument("--grafana", metavar="URL", help=f"default: {URL} of the environment")
     deploy.add_argument("--keep", action="store_true", help="do not remove dashboards")

@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
 
 from aiohttp import web
 
@@ -23,7 +22,7 @@ from exporter.stores import source
 from ledger import process_log
 from ledger.errors import LedgerError
 from serving.service import listening
-from settings.arguments import OneLineParser
+from settings.arguments import OneLineParser, add_config
 from settings.errors import SettingsError
 from settings.lifetime import end_with_parent, set_limits, stopping_signals
 from settings.load import load
@@ -129,12 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        type=Path,
-        help="configuration file (default: codex-usage.toml, if it exists)",
-    )
+    add_config(parser)
     parser.add_argument(
         "--store",
         metavar="STORE",

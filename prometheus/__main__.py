@@ -20,7 +20,7 @@ from prometheus.lint import command as lint_command
 from prometheus.relabel import Relabel, cap_label, drop_label, drop_model
 from prometheus.remote_write import RemoteWrite
 from prometheus.scrape import NATIVE_HISTOGRAMS, START_TIMESTAMPS
-from settings.arguments import OneLineParser
+from settings.arguments import OneLineParser, add_config
 from settings.errors import SettingsError
 from settings.load import load
 
@@ -112,9 +112,7 @@ def add(commands: argparse._SubParsersAction[OneLineParser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     build.add_argument("--out", metavar="DIR", type=Path, default=Path("build"), help="default: build")
-    build.add_argument(
-        "--config", metavar="FILE", type=Path, help="TOML file; without it codex-usage.toml, if there is one"
-    )
+    add_config(build)
     build.add_argument(
         "--prometheus-version",
         metavar="X.Y.Z",

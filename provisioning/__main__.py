@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from prometheus.errors import WatchroomError
 from provisioning.build import Values, files, write
-from settings.arguments import OneLineParser
+from settings.arguments import OneLineParser, add_config
 from settings.errors import SettingsError
 from settings.load import load
 
@@ -65,12 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     build.add_argument("--out", metavar="DIR", type=Path, default=Path("build"), help="default: build")
-    build.add_argument(
-        "--config",
-        metavar="FILE",
-        type=Path,
-        help="TOML file with [rules]; without it codex-usage.toml, if there is one",
-    )
+    add_config(build)
     build.add_argument(
         "--prometheus-url",
         metavar="URL",

@@ -8,7 +8,6 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import uvloop
 
@@ -17,7 +16,7 @@ from ledger.errors import LedgerError, StoreUnavailable
 from proxy.errors import AddressTaken, BodyLogError, CredentialError
 from proxy.service import serving
 from proxy.workers import WORKER, supervise
-from settings.arguments import OneLineParser
+from settings.arguments import OneLineParser, add_config
 from settings.errors import SettingsError
 from settings.lifetime import end_with_parent, set_limits, stopping_signals
 from settings.load import load
@@ -33,13 +32,7 @@ def parser() -> argparse.ArgumentParser:
         "Ctrl-C stops it; running requests may finish. "
         "Exit codes: 0 stopped, 1 the ledger is currently unavailable, 2 bad input.",
     )
-    made.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="configuration file (default: codex-usage.toml, if it exists); "
-        "docs/configuration.md lists every key",
-    )
+    add_config(made)
     return made
 
 

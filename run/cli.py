@@ -13,7 +13,7 @@ from run.demo_folder import DemoFolder
 from run.errors import RunError
 from run.signals import run_until_signal
 from run.up import up
-from settings.arguments import OneLineParser
+from settings.arguments import OneLineParser, add_config
 from settings.errors import SettingsError
 from settings.load import load
 
@@ -69,12 +69,7 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
         "127.0.0.1:8788, with the ledger in usage.db. "
         "No configuration is needed; docs/configuration.md lists what can be set."
     )
-    parser.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="configuration file (default: codex-usage.toml, if it exists)",
-    )
+    add_config(parser)
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import ClassVar, NoReturn
 
 
@@ -13,3 +14,9 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(self.exit_code, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """The option that all commands have."""
+    about = "configuration file (default: codex-usage.toml, if it exists)"
+    parser.add_argument("--config", metavar="FILE", type=Path, help=about)

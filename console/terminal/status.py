@@ -24,7 +24,7 @@ from console.terminal.once import Ledger
 from console.terminal.words import signs
 from ledger.errors import LedgerError, UnknownAccount
 from ledger.pricing.prices import PriceBook
-from settings.arguments import OneLineParser
+from settings.arguments import OneLineParser, add_config
 from settings.console import LOCALTIME
 from settings.errors import SettingsError
 from settings.load import Brief, brief
@@ -190,12 +190,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        type=Path,
-        help="configuration file (default: codex-usage.toml, if it exists)",
-    )
+    add_config(parser)
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="one line of JSON; see docs/terminal.md")
     shape.add_argument("--oneline", action="store_true", help="one short line for a status bar")

@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from console.errors import ConsoleError
 from console.terminal.app import Top
@@ -14,7 +13,7 @@ from console.terminal.source import Source
 from console.terminal.view import Look
 from console.terminal.words import signs
 from ledger.errors import LedgerError
-from settings.arguments import OneLineParser
+from settings.arguments import OneLineParser, add_config
 from settings.errors import SettingsError
 from settings.load import load
 
@@ -53,12 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        type=Path,
-        help="configuration file (default: codex-usage.toml, if it exists)",
-    )
+    add_config(parser)
     parser.add_argument(
         "--ascii", action="store_true", help="use plain ASCII even if the terminal supports more"
     )

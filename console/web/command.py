@@ -8,7 +8,6 @@ import getpass
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from console.errors import ConsoleError
 from console.store import Ledger
@@ -17,7 +16,7 @@ from console.web.passwords import hashed
 from ledger import process_log
 from ledger.errors import LedgerError
 from serving.service import listening
-from settings.arguments import OneLineParser
+from settings.arguments import OneLineParser, add_config
 from settings.errors import SettingsError
 from settings.lifetime import end_with_parent, set_limits, stopping_signals
 from settings.load import load
@@ -98,12 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        type=Path,
-        help="configuration file (default: codex-usage.toml, if it exists)",
-    )
+    add_config(parser)
     parser.add_argument(
         "--hash-password", action="store_true", help="prompt for a password, print its hash and exit"
     )

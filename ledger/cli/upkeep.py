@@ -31,17 +31,6 @@ REPORT_SECONDS = 2.0
 NONE = "(none)"
 """Stands for requests that have no such value."""
 
-COMMANDS = {
-    "backup": "copy the ledger, also while it is in use, and verify the copy",
-    "restore": "replace the ledger with a backup",
-    "check": "verify the file and all aggregates; --repair rebuilds wrong aggregates",
-    "vacuum": "return free space to the file system",
-    "prune": "delete data past storage.retention; running proxies do this every hour",
-    "export": "export requests as JSON lines, CSV or Parquet",
-    "stats": "show the ledger's contents and size",
-    "migrate": "migrate the ledger to this version's schema; starting a proxy does too",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
@@ -61,7 +50,7 @@ class Ledger:
 def add_upkeep(subjects: Any, config: Callable[[argparse.ArgumentParser], None]) -> None:
     """The arguments of all these commands."""
     made = {}
-    for name, help_text in COMMANDS.items():
+    for name, (_, help_text) in COMMANDS.items():
         made[name] = subjects.add_parser(name, help=help_text, description=help_text)
         config(made[name])
     file = "the copy (default: next to the ledger, with a timestamp)"
@@ -96,17 +85,8 @@ def _add_export(sub: argparse.ArgumentParser) -> None:
 
 def run(asked: argparse.Namespace, ledger: Ledger, now: datetime) -> str:
     """Run one of the commands; what it has to say. Raises: LedgerError."""
-    made: Mapping[str, Callable[[argparse.Namespace, Ledger, datetime], str]] = {
-        "backup": _backup,
-        "restore": _restore,
-        "check": _check,
-        "vacuum": _vacuum,
-        "prune": _prune,
-        "export": _export,
-        "stats": _stats,
-        "migrate": _migrate,
-    }
-    return made[asked.subject](asked, ledger, now)
+    command, _ = COMMANDS[asked.subject]
+    return command(asked, ledger, now)
 
 
 def _backup(asked: argparse.Namespace, ledger: Ledger, now: datetime) -> str:
@@ -212,6 +192,19 @@ def _stats(asked: argparse.Namespace, ledger: Ledger, now: datetime) -> str:
 def _migrate(asked: argparse.Namespace, ledger: Ledger, now: datetime) -> str:
     with _opened(ledger.url) as engine:
         return f"{name_of(ledger.url)} has schema {space.stats(engine, '').schema}"
+
+
+COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace, Ledger, datetime], str], str]] = {
+    "backup": (_backup, "copy the ledger, also while it is in use, and verify the copy"),
+    "restore": (_restore, "replace the ledger with a backup"),
+    "check": (_check, "verify the file and all aggregates; --repair rebuilds wrong aggregates"),
+    "vacuum": (_vacuum, "return free space to the file system"),
+    "prune": (_prune, "delete data past storage.retention; running proxies do this every hour"),
+    "export": (_export, "export requests as JSON lines, CSV or Parquet"),
+    "stats": (_stats, "show the ledger's contents and size"),
+    "migrate": (_migrate, "migrate the ledger to this version's schema; starting a proxy does too"),
+}
+"""What runs a command, and what it is for."""
 
 
 @contextmanager
