@@ -29,7 +29,7 @@ async def ask(port: int, *headers: str, path: str = "/metrics") -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write("\r\n".join((f"GET {path} HTTP/1.0", *headers, "", "")).encode("latin-1"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return await reader.read()
     finally:
         writer.close()

@@ -232,7 +232,7 @@ class Asking:
                 data=b'{"model":"gpt-5.4","input":"hi"}',
                 headers={"Content-Type": "application/json"},
             )
-            with suppress(OSError), urllib.request.urlopen(asked, timeout=5) as answer:
+            with suppress(OSError), urllib.request.urlopen(asked, timeout=20) as answer:
                 answer.read()
 
 

@@ -158,7 +158,7 @@ def prometheus(program: str, config: Path, port: int) -> Iterator[str]:
 def ask(url: str, query: str) -> list[dict[str, str]]:
     """The labels of the series that an instant query answers with; none while Prometheus starts."""
     try:
-        with urllib.request.urlopen(f"{url}/api/v1/query?{urlencode({'query': query})}", timeout=5) as answer:
+        with urllib.request.urlopen(f"{url}/api/v1/query?{urlencode({'query': query})}", timeout=9) as answer:
             return [series["metric"] for series in json.load(answer)["data"]["result"]]
     except OSError:
         return []

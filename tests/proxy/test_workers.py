@@ -24,7 +24,7 @@ REQUESTS = 24
 
 def get(url: str) -> str:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=20) as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:  # the upstream is not there: a 502 is an answer too
         return str(error.read().decode())

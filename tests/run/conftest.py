@@ -58,7 +58,7 @@ class Journal:
 
     async def until(self, line: str) -> None:
         """Wait until a line is there."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while line not in self.lines():  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 

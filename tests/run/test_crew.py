@@ -94,7 +94,7 @@ async def test_a_program_that_refuses_its_input_ends_the_wait_at_once(
 ) -> None:
     refusing = script("proxy", "raise SystemExit(2)")
     waiting = Program("proxy", refusing.argv, ready_url="http://127.0.0.1:9/")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         with pytest.raises(ProgramError, match="proxy ended with exit code 2") as caught:
             async with together(environ, Limits(ready=60, stop=5)) as crew:
                 await crew.add(waiting)

@@ -21,7 +21,7 @@ async def test_it_waits_for_200() -> None:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         host, port = runner.addresses[0][:2]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await answers(f"http://{host}:{port}/readyz")
     finally:
         await runner.cleanup()

@@ -140,7 +140,7 @@ def is_refused(url: str) -> bool:
 
 
 def get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as response:
+    with urllib.request.urlopen(url, timeout=30) as response:
         return str(response.read().decode())
 
 

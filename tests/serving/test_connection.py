@@ -49,12 +49,12 @@ async def connect(stack: AsyncExitStack, port: int, *said: bytes) -> Ends:
 
 async def answered(ends: Ends) -> bytes:
     ends[1].write(ASK)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         return (await ends[0].readuntil(b"ok"))[:15]
 
 
 async def closed(ends: Ends) -> bool:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         return await ends[0].read() == b""
 
 
@@ -72,7 +72,7 @@ async def test_who_has_been_silent_for_longest_gives_way() -> None:
 async def test_who_is_answered_gives_way_to_nobody() -> None:
     async with connecting() as (stack, port, go_on, started):
         busy = [await connect(stack, port, ASK.replace(b"/ ", b"/wait ")) for _ in range(MOST)]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             for _ in range(MOST):
                 await started.acquire()
         assert await closed(await connect(stack, port))

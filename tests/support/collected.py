@@ -116,7 +116,7 @@ class Campaign:
         if found is None:
             return False
         try:
-            with urlopen(f"{found[0]}/readyz", timeout=5) as answer:
+            with urlopen(f"{found[0]}/readyz", timeout=20) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False

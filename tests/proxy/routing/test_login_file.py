@@ -142,7 +142,7 @@ async def test_a_process_that_never_lets_go_does_not_hold_up_this_one(
     with login.with_name(".auth.json.lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(TokenUnavailable, match=r"another process holds the lock") as caught:
-            async with asyncio.timeout(5), locked("anna", login):
+            async with asyncio.timeout(20), locked("anna", login):
                 pytest.fail("it was locked")
         assert caught.value.status == 0
     async with locked("anna", login):

@@ -153,16 +153,16 @@ async def connect() -> AsyncIterator[Connect]:
 async def turn(ws: aiohttp.ClientWebSocketResponse) -> Event:
     """Ask for a turn; the event that ends it."""
     await ws.send_json(CREATE)
-    assert await ws.receive_json(timeout=5) == DELTA
-    event: Event = await ws.receive_json(timeout=5)
+    assert await ws.receive_json(timeout=20) == DELTA
+    event: Event = await ws.receive_json(timeout=20)
     return event
 
 
 async def end_of(ws: aiohttp.ClientWebSocketResponse) -> tuple[int | None, str]:
     """With what the proxy closes."""
-    message = await ws.receive(timeout=5)
+    message = await ws.receive(timeout=20)
     assert message.type is WSMsgType.CLOSE, message
-    await ws.receive(timeout=5)  # answers it
+    await ws.receive(timeout=20)  # answers it
     return message.data, message.extra or ""
 
 
@@ -332,7 +332,7 @@ async def test_a_turn_that_the_provider_cuts_is_a_failure_of_the_account(
     ws = await connect(proxy)
     provider.cut = True
     await ws.send_json(CREATE)
-    while (await ws.receive(timeout=5)).type is WSMsgType.TEXT:
+    while (await ws.receive(timeout=20)).type is WSMsgType.TEXT:
         pass
     await asyncio.sleep(0.5)  # and the end of the connection does not count as a success
     assert member(proxy, "aaaa").errors == 1
@@ -346,7 +346,7 @@ async def test_running_turns_of_a_paused_account_end_well_and_no_other_begins(
     ws, mine, other = await first_account(proxy, connect, provider)
     provider.go_on.clear()
     await ws.send_json(CREATE)
-    assert await ws.receive_json(timeout=5) == DELTA
+    assert await ws.receive_json(timeout=20) == DELTA
     change(proxy, accounts.pause, mine)
     await asyncio.sleep(1.5)
     await ws.send_json(CREATE)
@@ -354,7 +354,7 @@ async def test_running_turns_of_a_paused_account_end_well_and_no_other_begins(
     with pytest.raises(TimeoutError):
         await ws.receive(timeout=0.3)
     provider.go_on.set()
-    assert await ws.receive_json(timeout=5) == COMPLETED
+    assert await ws.receive_json(timeout=20) == COMPLETED
     assert await end_of(ws) == (1013, "no_account_paused: this account is not available now (paused)")
     assert [(key, message["type"]) for key, message in provider.asked] == [
         (mine, "response.create"),
@@ -439,7 +439,7 @@ async def test_a_client_that_never_closes_is_not_waited_for(
             sent = monotonic()
             await ws.send_json(CREATE)
             await ws.send_json(CREATE)
-            message = await ws.receive(timeout=5)
+            message = await ws.receive(timeout=20)
             assert (message.type, message.data) == (WSMsgType.CLOSE, 1013)
             await until(lambda: provider.closed)
             assert 0.2 < monotonic() - sent < 20
@@ -463,7 +463,7 @@ async def ends_unanswered(ws: aiohttp.ClientWebSocketResponse, *before: Event) -
     """Ask for a turn of whose answer nothing comes but what is told before it; why the proxy closes."""
     await ws.send_json(CREATE)
     for event in before:
-        assert await ws.receive_json(timeout=5) == event
+        assert await ws.receive_json(timeout=20) == event
     code, reason = await end_of(ws)
     assert code == 1013
     assert len(reason.encode()) <= 123
@@ -538,7 +538,7 @@ async def test_without_another_account_the_error_is_the_clients(
     provider.begins[mine] = []
     event = provider.ends[mine] = limited(resets_in_seconds=3_000)
     await ws.send_json(CREATE)
-    assert await ws.receive_json(timeout=5) == event
+    assert await ws.receive_json(timeout=20) == event
     await ws.close()
     assert retries(proxy) == {}
 
@@ -552,7 +552,7 @@ async def test_an_error_of_the_request_itself_passes_as_the_first_message_too(
     provider.begins[mine] = []
     provider.ends[mine] = event
     await ws.send_json(CREATE)
-    assert await ws.receive_json(timeout=5) == event
+    assert await ws.receive_json(timeout=20) == event
     del provider.begins[mine], provider.ends[mine]
     assert await turn(ws) == COMPLETED
 
@@ -571,7 +571,7 @@ async def test_a_login_whose_token_is_refused_is_told_so_as_it_is_not_marked(
     provider.begins[mine] = []
     event = provider.ends[mine] = {"type": "error", "status": 401, "error": {"code": "token_expired"}}
     await ws.send_json(CREATE)
-    assert await ws.receive_json(timeout=5) == event
+    assert await ws.receive_json(timeout=20) == event
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.7])
@@ -589,12 +589,12 @@ async def test_a_client_that_connects_again_and_again_comes_to_an_end(
     for _ in range(10):
         ws = await connect(proxy)
         await ws.send_json(CREATE)
-        message = await ws.receive(timeout=5)
+        message = await ws.receive(timeout=20)
         if message.type is WSMsgType.TEXT:
             await ws.close()
             break
         reasons.append(message.data)
-        await ws.receive(timeout=5)
+        await ws.receive(timeout=20)
         await asyncio.sleep(pause)
     assert reasons == [1013, 1013], "three accounts in all, as with any request"
     assert set(provider.turns().values()) == {1}, "none of them twice"
@@ -613,7 +613,7 @@ async def test_a_conversation_does_not_come_back_to_an_account_that_it_left(
     for _ in range(3):
         ws = await connect(proxy)
         await ws.send_json(CREATE)
-        assert await ws.receive_json(timeout=5) == DELTA
+        assert await ws.receive_json(timeout=20) == DELTA
         await ws.close()
     assert provider.turns() == {mine: 2, other: 3}
 
@@ -628,14 +628,14 @@ async def test_turns_of_other_streams_come_to_their_end_first(
     provider.at_once = {"lost"}
     provider.go_on.clear()
     await ws.send_json(CREATE | {"stream_id": "kept"})
-    assert await ws.receive_json(timeout=5) == DELTA | {"stream_id": "kept"}
+    assert await ws.receive_json(timeout=20) == DELTA | {"stream_id": "kept"}
     await ws.send_json(CREATE | {"stream_id": "lost"})
     await until(lambda: member(proxy, mine).status == "quota_exceeded")
     await ws.send_json(CREATE | {"stream_id": "late"})
     with pytest.raises(TimeoutError):
         await ws.receive(timeout=0.3)
     provider.go_on.set()
-    assert await ws.receive_json(timeout=5) == COMPLETED | {"stream_id": "kept"}
+    assert await ws.receive_json(timeout=20) == COMPLETED | {"stream_id": "kept"}
     code, reason = await end_of(ws)
     assert code == 1013
     assert reason.endswith(ANOTHER)
@@ -665,7 +665,7 @@ async def test_a_turn_that_another_waits_behind_is_told_its_error(
     await until(lambda: provider.turns()[mine] == 3)
     await asyncio.sleep(0.2)  # the second is under way as well
     provider.go_on.set()
-    assert await ws.receive_json(timeout=5) == event
+    assert await ws.receive_json(timeout=20) == event
     code, reason = await end_of(ws)
     assert (code, reason.endswith(ANOTHER)) == (1013, True)
     assert [row["error_code"] for row in proxy.rows()][1:] == ["usage_limit_reached"] * 2

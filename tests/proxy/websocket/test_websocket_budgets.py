@@ -94,7 +94,7 @@ async def clients(start_proxy: Any, provider: Provider) -> AsyncIterator[Callabl
 
 async def end_of(ws: aiohttp.ClientWebSocketResponse) -> tuple[int, str]:
     """The code and the reason with which a connection ends."""
-    message = await ws.receive(timeout=5)
+    message = await ws.receive(timeout=20)
     assert message.type is WSMsgType.CLOSE, message
     return int(message.data), str(message.extra)
 
@@ -111,7 +111,7 @@ async def test_each_turn_is_charged_until_nothing_is_left(clients: Any, provider
     ws = await connect()
     for number in range(3):
         await ws.send_json(CREATE)
-        assert (await ws.receive_json(timeout=5))["type"] == "response.completed"
+        assert (await ws.receive_json(timeout=20))["type"] == "response.completed"
         assert charged(proxy) == (round(0.01 * (number + 1), 9), 0.0)
     await ws.send_json(CREATE)
     code, reason = await end_of(ws)
@@ -137,7 +137,7 @@ async def test_what_a_turn_has_reserved_no_other_connection_gets(clients: Any, p
     assert (code, reason.partition(":")[0]) == (1013, "budget_reserved")
     assert provider.asked == 1
     provider.go_on.set()
-    assert (await first.receive_json(timeout=5))["type"] == "response.completed"
+    assert (await first.receive_json(timeout=20))["type"] == "response.completed"
 
 
 async def test_a_turn_without_counts_is_charged_by_estimate(clients: Any, provider: Provider) -> None:
@@ -145,7 +145,7 @@ async def test_a_turn_without_counts_is_charged_by_estimate(clients: Any, provid
     proxy, connect = await clients("0.01")
     ws = await connect()
     await ws.send_json(CREATE)
-    await ws.receive_json(timeout=5)
+    await ws.receive_json(timeout=20)
     assert charged(proxy) == (0.0, 0.01)
     await ws.send_json(CREATE)
     assert (await end_of(ws))[0] == 1013
@@ -183,7 +183,7 @@ async def test_a_turn_that_is_asked_for_in_another_way_is_none(clients: Any, pro
     _, connect = await clients("1")
     ws = await connect()
     await ws.send_json(CREATE)
-    assert (await ws.receive_json(timeout=5))["type"] == "response.completed"
+    assert (await ws.receive_json(timeout=20))["type"] == "response.completed"
     await ws.send_bytes(json.dumps(CREATE).encode())
     await ws.send_json(CREATE)
     code, reason = await end_of(ws)
@@ -209,7 +209,7 @@ async def test_a_turn_that_its_provider_alone_understands_is_charged(
     provider.lenient = True
     ws = await connect()
     await ws.send_str(asked)
-    assert (await ws.receive_json(timeout=5))["type"] == "response.completed"
+    assert (await ws.receive_json(timeout=20))["type"] == "response.completed"
     deadline = monotonic() + 5
     while not charged(proxy)[0]:
         assert monotonic() < deadline
