@@ -23,6 +23,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from ledger.store import parse_url
+from tests.support import examples
 
 PACKAGES = {
     "prometheus": "prometheus",
@@ -42,9 +43,9 @@ PACKAGES = {
 _OUTSIDE = {"socket.bind", "socket.connect", "subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"}
 """What a unit test does not do, by the names of Python's audit events."""
 
-_PROGRAMS = {"binary", "free_port", "chromium"}
-"""Fixtures of tests that need a program or a port: they are not even begun, for what a library has half
-started when it is stopped (Playwright's loop) would stay."""
+_PROGRAMS = {"binary", "free_port", "start_proxy", "program", "gateway", "local", "any_grafana", "http"}
+"""Fixtures of tests that need a program or a port: they are not even begun, for it takes long to build what
+is then not used, and what a library has half started when it is stopped (Playwright's loop) would stay."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -55,6 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes seconds even alone; left out by --unit")
+    examples.set_up(unit=config.getoption("--unit"))
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup, what tests start would ignore it
     if config.getoption("--unit"):
         config.pluginmanager.register(_Inside())

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, func, select
 
@@ -26,6 +26,7 @@ from ledger.accounts.allowances import (
 )
 from ledger.accounts.budgets import LoggedDay
 from ledger.schema import key_holds, key_spend
+from tests.support.examples import examples
 
 FRIDAY = datetime(2026, 11, 27, 15, tzinfo=UTC)
 DOLLAR = nano_usd(Decimal(1))
@@ -152,7 +153,7 @@ def test_keys_and_their_budgets_are_apart(ledger: Engine) -> None:
     assert ask(ledger, "one", 1, limits=Limits()).granted == 1
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40)
 @given(data=st.data())
 def test_no_order_of_settling_overspends_by_more_than_one_request(
     ledger: Engine, data: st.DataObject

@@ -78,7 +78,10 @@ def readers(file: Path) -> Iterator[Engine]:
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_it_holds_no_old_state(file: Path, readers: Engine, name: str) -> None:
     """Before the caller has let go of its connection, all that was written can be put into the file."""
-    with asking(readers) as connection, closing(sqlite3.connect(file, isolation_level=None)) as store:
+    with (
+        asking(readers, Limit(60)) as connection,
+        closing(sqlite3.connect(file, isolation_level=None)) as store,
+    ):
         QUESTIONS[name](connection)
         store.execute("UPDATE versions SET version = version + 1")
         busy, pages, done = store.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -104,10 +107,10 @@ def test_it_ends_in_time(readers: Engine, name: str) -> None:
 
 def test_groups_are_bounded(readers: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grouping, "MAX_GROUPS", 50)
-    with pytest.raises(TooSlow, match="more than 50 groups"), asking(readers) as connection:
+    with pytest.raises(TooSlow, match="more than 50 groups"), asking(readers, Limit(60)) as connection:
         queries.by(connection, ALL, "session_id", BOOK)
 
 
 def test_pages_are_bounded(readers: Engine) -> None:
-    with pytest.raises(FilterError, match="allowed: 1 to 1000"), asking(readers) as connection:
+    with pytest.raises(FilterError, match="allowed: 1 to 1000"), asking(readers, Limit(60)) as connection:
         queries.page(connection, ALL, BOOK, size=1_001)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
@@ -17,6 +17,7 @@ from ledger.pricing.files import load_seed
 from ledger.pricing.prices import PriceBook
 from ledger.requests.writes import record
 from ledger.values import RequestEvent, Usage
+from tests.support.examples import examples
 
 EventFactory = Callable[..., RequestEvent]
 BOOK = PriceBook(load_seed())
@@ -53,7 +54,7 @@ def test_the_days_of_this_week_of_each_key(ledger: Engine, make_event: EventFact
     }
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(25)
 @given(data=st.data())
 def test_a_day_is_the_sum_of_its_requests(
     ledger: Engine, make_event: EventFactory, usages: st.SearchStrategy[Usage], data: st.DataObject

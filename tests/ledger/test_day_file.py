@@ -16,7 +16,7 @@ from threading import Thread
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, select
 
@@ -35,12 +35,11 @@ from ledger.store import migrate, reader, sqlite_url, writer
 from ledger.values import RequestEvent, Usage
 from tests.ledger.test_request_queries import DAY, SEEDED, expected, refill
 from tests.support.corrections import remove, replace_event
+from tests.support.examples import examples
 from tests.support.ledgers import place_migrated
 
 EventFactory = Callable[..., RequestEvent]
-SEVERAL = settings(
-    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+SEVERAL = examples(25)
 WEEK = RequestFilter(DAY - timedelta(days=3), DAY + timedelta(days=6))
 LATER = DAY + timedelta(days=9)
 
@@ -92,6 +91,7 @@ def is_right(found: Breakdown, events: list[RequestEvent], prices: PriceBook = S
 
 @SEVERAL
 @given(data=st.data())
+@pytest.mark.slow
 def test_a_new_process_answers_what_the_ledger_says_now(
     ledger: Engine,
     path: Path,

@@ -32,6 +32,7 @@ from ledger.reader.requests import RequestRows
 from ledger.requests.writes import record
 from ledger.store import migrate, parse_url, sqlite_url, writer
 from ledger.values import Usage
+from tests.support.examples import examples
 
 pytestmark = pytest.mark.slow
 
@@ -257,7 +258,7 @@ class FollowingIsReadingAnew(RuleBasedStateMachine):
         return current(cycles_of(Reading(micros(at), used, reset, 10_080) for at, used, reset, _ in good))
 
 
-FollowingIsReadingAnew.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+FollowingIsReadingAnew.TestCase.settings = settings(examples(60), stateful_step_count=40)
 TestFollowingIsReadingAnew = FollowingIsReadingAnew.TestCase
 
 

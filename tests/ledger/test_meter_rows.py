@@ -5,7 +5,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
@@ -13,6 +13,7 @@ from sqlalchemy.pool import StaticPool
 from ledger.reader import meter_rows
 from ledger.reader.foreign import micros
 from ledger.reader.meter_rows import MeterRows
+from tests.support.examples import examples
 
 BEGIN = datetime(2026, 9, 1, 12, tzinfo=UTC)
 END = BEGIN + timedelta(hours=2)
@@ -29,7 +30,7 @@ ROWS = st.lists(
 
 
 @pytest.mark.parametrize("index", INDEXES)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(rows=ROWS)
 def test_an_account_s_rows_are_all_there_once_whatever_the_index(
     index: str, rows: list[tuple[str, int, tuple[str | None, int]]]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.privacy import (
@@ -41,7 +41,6 @@ def test_mask_key(key: str | None, shown: str) -> None:
 
 
 @given(st.text(min_size=9))
-@settings(deadline=None)
 def test_a_mask_holds_eight_characters_of_the_key_at_most(key: str) -> None:
     assert len(mask_key(key)) == 11
     assert key not in mask_key(key)
@@ -73,7 +72,6 @@ SECRET = st.text(alphabet="abcdefgh XYZ.,-_!?", min_size=12, max_size=60).filter
 
 
 @given(SECRET, st.sampled_from(['"{}"', "`{}`", "'{}'", "\u201c{}\u201d"]))
-@settings(deadline=None)
 def test_what_a_provider_quotes_is_not_kept(secret: str, quotes: str) -> None:
     found = safe_message(f"Invalid value: {quotes.format(secret)}. Supported values are other ones.")
     assert found == "Invalid value: [...]"
@@ -201,7 +199,6 @@ ANY_SECRET = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_siz
 
 
 @given(ANY_SECRET, st.sampled_from(FRAMES), st.sampled_from([str, str.upper, str.lower, quote]))
-@settings(deadline=None)
 def test_a_known_secret_goes_by_its_value(secret: str, frame: str, spell: Callable[[str], str]) -> None:
     found = without(frame.format(spell(secret)), (secret,))
     assert secret.lower() not in found.lower()
@@ -209,7 +206,6 @@ def test_a_known_secret_goes_by_its_value(secret: str, frame: str, spell: Callab
 
 
 @given(ANY_SECRET.filter(lambda s: len(s) >= 12), st.data())
-@settings(deadline=None)
 def test_so_does_a_part_of_one(secret: str, data: st.DataObject) -> None:
     begin = data.draw(st.integers(0, len(secret) - 12))
     end = data.draw(st.integers(begin + 12, len(secret)))
@@ -306,7 +302,6 @@ def test_other_codes_do_not(code: str) -> None:
 
 
 @given(st.one_of(st.none(), st.integers(), st.lists(st.text()), st.text(), st.text(alphabet="'\"`a. @sk-")))
-@settings(deadline=None)
 def test_whatever_comes_it_is_short_or_nothing(text: object) -> None:
     found = safe_message(text)
     assert found is None or (isinstance(text, str) and len(found) <= MAX_MESSAGE)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, delete
 from sqlalchemy.event import listen
@@ -22,6 +22,7 @@ from ledger.schema import daily_stats, request_durations, request_hourly, reques
 from ledger.store import migrate, sqlite_url, writer
 from ledger.values import RequestEvent, Usage
 from tests.support.corrections import hide
+from tests.support.examples import examples
 from tests.support.sums import price_sums
 
 EventFactory = Callable[..., RequestEvent]
@@ -31,9 +32,7 @@ MOMENTS = st.one_of(
     st.sampled_from([datetime(2026, 8, day, tzinfo=UTC) for day in (20, 21, 22, 23)]),
     st.datetimes(FIRST.replace(tzinfo=None), LAST.replace(tzinfo=None), timezones=st.just(UTC)),
 )
-EACH_EXAMPLE_EMPTIES_THE_LEDGER = settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+EACH_EXAMPLE_EMPTIES_THE_LEDGER = examples(40)
 
 
 def refill(engine: Engine, events: list[RequestEvent]) -> None:

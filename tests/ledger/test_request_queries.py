@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, delete, select, text
 
@@ -39,15 +39,14 @@ from ledger.schema import (
 from ledger.store import reader
 from ledger.values import RequestEvent, Usage
 from tests.support.corrections import hide
+from tests.support.examples import examples
 from tests.support.sums import histogram_of
 
 EventFactory = Callable[..., RequestEvent]
 SEEDED = book(load_seed())
 DAY = datetime(2026, 8, 21, tzinfo=UTC)
 ALL = RequestFilter()
-SEVERAL = settings(
-    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+SEVERAL = examples(30)
 
 
 def refill(engine: Engine, events: list[RequestEvent]) -> None:
@@ -76,7 +75,7 @@ def ask(readers: Engine) -> Callable[..., Any]:
     """Asks a question."""
 
     def ask(question: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        with asking(readers) as connection:
+        with asking(readers, Limit(60)) as connection:
             return question(connection, *arguments, **named)
 
     return ask

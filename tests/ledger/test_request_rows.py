@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
@@ -16,6 +16,7 @@ from ledger.reader.foreign import micros
 from ledger.reader.readonly import Reader
 from ledger.reader.requests import MAX_SUMMED, RequestRows, digest_of, first_id
 from ledger.store import sqlite_url
+from tests.support.examples import examples
 
 BEGIN = datetime(2026, 9, 1, 12, tzinfo=UTC)
 INDEXES = {
@@ -28,7 +29,7 @@ ROWS = st.lists(st.tuples(st.sampled_from(["a", "b", "c", None]), st.integers(-6
 
 
 @pytest.mark.parametrize("index", INDEXES)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(rows=ROWS)
 def test_the_first_row_of_a_time_is_found_whatever_the_order_and_the_index(
     index: str, rows: list[tuple[str | None, int]]

@@ -44,6 +44,7 @@ from ledger.schema import (
 )
 from ledger.values import RequestEvent
 from tests.support.corrections import hide, remove, replace_event
+from tests.support.examples import examples
 
 EventFactory = Callable[..., RequestEvent]
 SUMS = ("requests", "metered", "unmetered", "reasoning_tokens", *COUNT_COLUMNS.values())
@@ -227,8 +228,7 @@ def test_sums_are_the_rows_counted_again_whatever_happened(
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            deadline=None,
-            max_examples=25,
+            examples(25),
             stateful_step_count=12,
             suppress_health_check=list(HealthCheck),
         ),

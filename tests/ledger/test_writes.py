@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, inspect, select, text
 from sqlalchemy.exc import IntegrityError
@@ -21,6 +21,7 @@ from ledger.requests.writes import ensure_account, record
 from ledger.schema import daily_stats, request_durations, request_hourly, request_logs, request_rows
 from ledger.values import RequestEvent, Usage
 from tests.support.corrections import hide
+from tests.support.examples import examples
 
 EventFactory = Callable[..., RequestEvent]
 DayKey = tuple[str, str, str, str, int]
@@ -51,9 +52,7 @@ EVENT_LOG = [
     "cache_write_prompt_tokens",
 ]
 SUMS = tuple(column.name for column in daily_stats.columns if not column.primary_key)
-EACH_EXAMPLE_EMPTIES_THE_LEDGER = settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+EACH_EXAMPLE_EMPTIES_THE_LEDGER = examples(40)
 
 
 def store(engine: Engine, *batches: list[RequestEvent]) -> None:

@@ -148,6 +148,7 @@ def differing(tried: Iterable[Case], book: PriceBook = BOOK) -> tuple[int, list[
     return compared, wrong
 
 
+@pytest.mark.slow
 def test_500_models_and_20_usages_each_cost_what_the_library_says() -> None:
     tried = list(cases())
     assert len(tried) == 10_000

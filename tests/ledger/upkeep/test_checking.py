@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select, text
 
@@ -18,6 +18,7 @@ from ledger.upkeep.checking import check
 from ledger.values import RequestEvent, Usage
 from tests.ledger.conftest import NOON
 from tests.support.corrections import hide, remove
+from tests.support.examples import examples
 
 SUMS = (request_hourly, request_durations, daily_stats)
 
@@ -92,7 +93,7 @@ def test_requests_whose_texts_are_lost_are_told(filled: Engine) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(15)
 @pytest.mark.slow
 def test_counting_again_says_what_writing_counted(
     ledger: Engine, data: st.DataObject, events: st.SearchStrategy[RequestEvent]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select
 
@@ -40,6 +40,7 @@ from ledger.upkeep.retention import Keep, Upkeep, prune
 from ledger.values import RequestEvent
 from tests.ledger.conftest import NOON
 from tests.support.corrections import remove
+from tests.support.examples import examples
 
 ROOT = Path(__file__).parents[3]
 BOOK = current_book({})
@@ -88,7 +89,7 @@ def answers(ledger: Engine, bounds: list[datetime]) -> list[Any]:
 
 
 @given(data=st.data())
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(6)
 @pytest.mark.slow
 def test_totals_before_and_after_are_equal(
     ledger: Engine, data: st.DataObject, events: st.SearchStrategy[RequestEvent]
@@ -230,6 +231,7 @@ def test_space_is_given_back_and_writers_go_on(
     assert check(engine, mend=False).sound
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_it_goes_on(grown: Engine) -> None:
     before = answers(grown, [NOON + timedelta(days=n) for n in range(-40, 2)])
     script = (

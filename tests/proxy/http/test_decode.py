@@ -10,7 +10,7 @@ from typing import Any
 import brotli
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.http.decode import MAX_STEP, Undecodable, decoder
@@ -36,7 +36,6 @@ ENCODERS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 
 
 @given(st.sampled_from(sorted(ENCODERS)), st.binary(max_size=2_000), st.integers(1, 50))
-@settings(deadline=None)
 def test_chunks_of_any_size_give_the_bytes_back(name: str, data: bytes, size: int) -> None:
     coding, compress = ENCODERS[name]
     encoded = compress(data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.http.routes import APIS, Route, backend_route, route
@@ -87,7 +87,6 @@ TEMPLATES |= {f"/v1/{{prefix}}{template.removeprefix('/v1')}" for template in TE
 
 
 @given(st.lists(SEGMENT, max_size=6), st.sampled_from(["GET", "POST"]))
-@settings(deadline=None)
 def test_labels_come_from_a_closed_list(segments: list[str], method: str) -> None:
     found = route(method, "/" + "/".join(segments))
     assert found.api in APIS

@@ -7,7 +7,7 @@ import tracemalloc
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.metering.asked import NOTHING_ASKED, Asked, RequestReader, read_body, read_request
@@ -44,7 +44,6 @@ def test_a_form(body: bytes) -> None:
 
 
 @given(st.lists(st.integers(0, len(TRANSCRIPTION)), max_size=12))
-@settings(deadline=None)
 def test_a_form_in_pieces(cuts: list[int]) -> None:
     reader = RequestReader(FORM, "")
     for a, b in pairwise([0, *sorted(cuts), len(TRANSCRIPTION)]):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 from aiohttp import web
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
@@ -97,7 +97,6 @@ def test_a_shape_is_counted(shape: Shape) -> None:
 
 
 @given(st.sampled_from(SHAPES), st.lists(st.integers(0, 4_000), max_size=10))
-@settings(deadline=None)
 def test_a_shape_is_counted_however_it_is_cut(shape: Shape, cuts: list[int]) -> None:
     edges = [0, *sorted(cut % (len(shape.body) + 1) for cut in cuts), len(shape.body)]
     check(shape, metered(shape, [shape.body[a:b] for a, b in pairwise(edges)]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.metering.framing import events
@@ -39,13 +39,11 @@ LINES = st.lists(st.binary(max_size=12).filter(lambda b: not set(b) & set(b"\r\n
 
 
 @given(st.lists(LINES, max_size=5), st.sampled_from([b"\n", b"\r\n", b"\r"]))
-@settings(deadline=None)
 def test_what_is_framed_is_read_back(written: list[list[bytes]], end: bytes) -> None:
     block = b"".join(b"".join(b"data: " + line + end for line in lines) + end for lines in written)
     assert list(events(block)) == [b"\n".join(lines) for lines in written]
 
 
 @given(st.binary(max_size=200))
-@settings(deadline=None)
 def test_any_bytes_are_read_without_complaint(block: bytes) -> None:
     assert all(isinstance(data, bytes) for data in events(block))

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.values import NO_USAGE, Usage
@@ -62,7 +62,6 @@ def test_one_byte_at_a_time(path: str) -> None:
 
 
 @given(st.sampled_from(STREAMED), st.lists(st.integers(0, 4_000), max_size=12), st.integers(0, 60))
-@settings(deadline=None)
 def test_any_chunks_give_the_report_of_the_whole(path: str, cuts: list[int], events: int) -> None:
     whole = stream(path, events=events)
     edges = [0, *sorted(cut % (len(whole) + 1) for cut in cuts), len(whole)]
@@ -72,7 +71,6 @@ def test_any_chunks_give_the_report_of_the_whole(path: str, cuts: list[int], eve
 
 
 @given(st.sampled_from(["gzip", "deflate", "br", "zstd"]), st.lists(st.integers(0, 4_000), max_size=8))
-@settings(deadline=None)
 def test_any_chunks_of_a_compressed_stream(coding: Any, cuts: list[int]) -> None:
     state = encoder(coding)
     whole = state.push(stream("/v1/responses")) + state.end()
@@ -177,7 +175,6 @@ def test_a_whole_document_in_pieces(path: str, coding: Any) -> None:
 
 
 @given(st.lists(st.binary(max_size=40), max_size=10), st.sampled_from(["", "gzip", "br", "zstd", "deflate"]))
-@settings(deadline=None)
 def test_junk_says_nothing_and_never_raises(chunks: list[bytes], coding: str) -> None:
     for content in (EVENTS, "application/json"):
         found = report("/v1/responses", [c.replace(b"\xff", b"") for c in chunks], coding, content)

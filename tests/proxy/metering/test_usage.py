@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.values import NO_USAGE, Usage
@@ -35,7 +35,6 @@ APIS = st.sampled_from(["responses", "chat_completions", "messages", "embeddings
 
 
 @given(JUNK, APIS)
-@settings(deadline=None)
 def test_json_of_any_shape_never_raises(document: object, api: str) -> None:
     body = json.dumps(document).encode()
     report = read_answer(body, api)
@@ -51,7 +50,6 @@ def test_json_of_any_shape_never_raises(document: object, api: str) -> None:
 
 
 @given(st.binary(max_size=60).filter(bytes.isascii))
-@settings(deadline=None)
 def test_ascii_that_is_no_json_says_nothing(body: bytes) -> None:
     assert read_request(b"{" + body) == NOTHING_ASKED or body.strip().endswith(b"}")
 

@@ -8,7 +8,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ledger.values import NO_USAGE
@@ -40,7 +40,6 @@ def test_no_content_and_no_message(make_event: MakeEvent) -> None:
 @given(st.text(max_size=200), st.text(max_size=200))
 @example("", "'\"")
 @example("\x7f\\", "a\nb")
-@settings(deadline=None)
 def test_whatever_callers_send_it_stays_one_line_of_fields(
     make_event: MakeEvent, model: str, code: str
 ) -> None:

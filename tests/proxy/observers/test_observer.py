@@ -192,6 +192,7 @@ def test_histograms_equal_a_plain_recount_without_cancelled_requests(
     assert found == pytest.approx({series: value for series, value in expected.items() if value})
 
 
+@pytest.mark.slow
 def test_a_flood_of_a_hundred_thousand_names_leaves_a_bounded_number_of_series(
     make_event: MakeEvent, book: PriceBook
 ) -> None:

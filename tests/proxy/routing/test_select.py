@@ -11,7 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -21,6 +21,7 @@ from proxy.routing.router import Router
 from proxy.routing.score import Weights, score, share, tier_of
 from proxy.routing.selection import Selection, select, spread
 from proxy.routing.snapshot import snapshot
+from tests.support.examples import examples
 
 if TYPE_CHECKING:
     from tests.proxy.routing.conftest import Stand
@@ -76,7 +77,7 @@ DRAWS = st.floats(0, 1, exclude_max=True)
 SOME = st.sets(st.integers(0, 13).map(lambda n: f"a{n}"), max_size=3)
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(
     accounts=fleets(), draw=DRAWS, tried=SOME, sticky=st.none() | st.integers(0, 13).map(lambda n: f"a{n}")
 )
@@ -102,7 +103,7 @@ def test_an_account_that_is_out_is_never_chosen_and_one_that_is_in_always(
         assert found.account == sticky
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(accounts=fleets(), draw=DRAWS, tried=SOME, seed=st.integers())
 def test_the_order_of_the_accounts_does_not_matter(
     accounts: list[Candidate], draw: float, tried: set[str], seed: int
@@ -112,7 +113,7 @@ def test_the_order_of_the_accounts_does_not_matter(
     assert first == second
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(accounts=fleets(), start=st.integers(0, 10**6), tried=SOME)
 def test_the_load_follows_the_shares(accounts: list[Candidate], start: int, tried: set[str]) -> None:
     taken = snapshot(accounts, WEIGHTS, NOW)
@@ -276,6 +277,7 @@ def crowd(stand: Stand) -> Router:
         pytest.param(repeat("talk"), {"a5", "a500"}, id="a retry"),
     ],
 )
+@pytest.mark.slow
 def test_choosing_among_a_thousand_costs_under_50_microseconds(
     crowd: Router, benchmark: BenchmarkFixture, conversations: Iterator[str | None], tried: set[str]
 ) -> None:

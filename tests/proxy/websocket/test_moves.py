@@ -162,6 +162,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(NAMES), st.floats(0.01, 20)), min_size=60, max_size=60))
+@pytest.mark.slow
 def test_no_client_moves_for_ever(fails: list[tuple[str, float]]) -> None:
     """Whatever account a client comes to and however fast it is: of three failures it hears of one."""
     fleet = Fleeting()
