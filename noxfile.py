@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
 import signal
+import sys
+from collections.abc import Callable
 from ctypes.util import find_library
 from pathlib import Path
 from types import FrameType
@@ -39,6 +42,9 @@ LIBRARIES = {"atomic": "libatomic1"}
 
 HTMX = "2.0.11"
 """The library of the monitoring page; a copy lies in console/web/static."""
+
+CHECKS = Path(".nox/checks")
+"""The environment of types and tests: what both need is installed once."""
 
 CODEX = "0.169.0"
 """The Codex CLI that is tried against the proxy; it comes from npm."""
@@ -90,49 +96,42 @@ def lint(session: nox.Session) -> None:
     session.run("git", "grep", "-nwiEf", ".ci/paraphrases", "--", *files, external=True, success_codes=[1])
 
 
-@nox.session
+@nox.session(python=False)
 def types(session: nox.Session) -> None:
     """Check types, strictly."""
-    _install(session, "types")
-    session.run("mypy", *_python_files())
+    _check(session, "mypy", *_python_files())
 
 
-@nox.session
+@nox.session(python=False)
 def tests(session: nox.Session) -> None:
     """Run the tests on all cores; what follows -- goes to one pytest instead."""
     _system_packages(session)
     _codex(session)
-    _install(session, "tests")
-    pytest = ("python", "-m", "pytest")
     if session.posargs:
-        session.run(*pytest, *session.posargs)
+        _check(session, "pytest", *session.posargs)
         return
     # What is measured is measured alone: beside other tests a median says little.
-    session.run(*pytest, "-m", "benchmark", "-q")
+    _check(session, "pytest", "-m", "benchmark", "-q")
     # Many tests wait for a process or a clock: one worker more than there are cores.
     workers = str((os.cpu_count() or 1) + 1)
     parallel = ("-n", workers, "--dist", "worksteal", "--benchmark-disable")
-    session.run(*pytest, "-m", "not benchmark", *parallel)
+    _check(session, "pytest", "-m", "not benchmark", *parallel)
 
 
-@nox.session
+@nox.session(python=False)
 def unit(session: nox.Session) -> None:
     """Run the tests without sockets and processes, in seconds; what follows -- goes to pytest."""
-    _install(session, "tests")
     # What is skipped in the middle leaves its sockets to the garbage collector.
     quiet = ("--unit", "--benchmark-disable", "-W", "ignore::pytest.PytestUnraisableExceptionWarning")
-    session.run("python", "-m", "pytest", "-q", *quiet, *(session.posargs or ("-n", "auto")))
+    _check(session, "pytest", "-q", *quiet, *(session.posargs or ("-n", "auto")))
 
 
-@nox.session
+@nox.session(python=False)
 def coverage(session: nox.Session) -> None:
     """Run the tests and print which lines none of them reaches; what follows -- goes to pytest."""
     _system_packages(session)
-    _install(session, "tests")
     report = ("--cov", "--cov-report=term-missing:skip-covered")
-    session.run(
-        "python", "-m", "pytest", *report, *(session.posargs or ("-n", "auto", "--benchmark-disable"))
-    )
+    _check(session, "pytest", *report, *(session.posargs or ("-n", "auto", "--benchmark-disable")))
 
 
 @nox.session
@@ -218,14 +217,31 @@ def bench(session: nox.Session) -> None:
 
 def _install(session: nox.Session, *groups: str, project: bool = True) -> None:
     """Bring the environment to what pyproject.toml says, or leave it alone when it is already there."""
-    wanted = [
-        *(PROJECT["project"]["dependencies"] if project else ()),
-        *nox.project.dependency_groups(PROJECT, *groups),
-    ]
-    stamp = Path(session.virtualenv.location, "installed.txt")
-    text = "\n".join(wanted)
+    _bring(Path(session.virtualenv.location), _wanted(*groups, project=project), session.install)
+
+
+def _check(session: nox.Session, module: str, *arguments: str) -> None:
+    """Run a module in the environment of the checks, which is made when it is not there."""
+    programs = CHECKS.absolute() / "bin"
+    python = str(programs / "python")
+    environ = {"PATH": os.pathsep.join((str(programs), os.environ["PATH"]))}
+    run = functools.partial(session.run, external=True, env=environ)
+    if not Path(python).exists():
+        run(sys.executable, "-m", "virtualenv", "--quiet", str(CHECKS))
+    _bring(CHECKS, _wanted("types"), functools.partial(run, python, "-m", "pip", "install", "--quiet"))
+    run(python, "-m", module, *arguments)
+
+
+def _wanted(*groups: str, project: bool = True) -> list[str]:
+    dependencies = PROJECT["project"]["dependencies"] if project else ()
+    return [*dependencies, *nox.project.dependency_groups(PROJECT, *groups)]
+
+
+def _bring(environment: Path, wanted: list[str], install: Callable[..., object]) -> None:
+    """Install into an environment, unless that was done with the same list."""
+    stamp, text = environment / "installed.txt", "\n".join(wanted)
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != text:
-        session.install(*wanted)
+        install(*wanted)
         stamp.write_text(text, encoding="utf-8")
 
 

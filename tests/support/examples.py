@@ -22,6 +22,4 @@ def set_up(*, unit: bool) -> None:
 def examples(number: int) -> settings:
     """So many, each of which leaves a test's fixtures as it found them."""
     kept = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-    return settings(
-        max_examples=max(2, number * settings().max_examples // 100), suppress_health_check=kept
-    )
+    return settings(max_examples=max(2, number * settings().max_examples // 100), suppress_health_check=kept)
