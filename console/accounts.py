@@ -24,6 +24,9 @@ from ledger.requests.answers import RequestRow, Totals
 from ledger.requests.filter import RequestFilter
 from ledger.schema import accounts
 
+EVERY = 2**31
+"""Of all accounts; one that is left out would be shown without requests."""
+
 WEEK = timedelta(days=7)
 DAY = timedelta(days=1)
 
@@ -54,7 +57,8 @@ class AccountView:
 class AccountList:
     views: tuple[AccountView, ...]
     queue: tuple[Candidate, ...]
-    unlisted: tuple[tuple[str, Totals], ...]
+    unlisted: tuple[tuple[str, Totals, Totals], ...]
+    """Accounts that have requests alone: their week and their day."""
 
 
 def account_list(connection: Connection, book: PriceBook, now: datetime, *, emails: bool) -> AccountList:
@@ -82,15 +86,25 @@ def account_list(connection: Connection, book: PriceBook, now: datetime, *, emai
         )
         for row in here
     )
-    others = tuple((name, sums) for name, sums in week.items() if name is not None and name not in rows)
+    others = tuple(
+        (name, sums, day.get(name, Totals()))
+        for name, sums in week.items()
+        if name is not None and name not in rows
+    )
     return AccountList(views, candidates(connection, now), others)
 
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """One account's page."""
+    """One account's page.
+
+    Attributes:
+        view: None for an account that was removed, or that has requests alone.
+        known: it is, or was, listed, or a request names it.
+    """
 
     view: AccountView | None
+    known: bool
     history: Sequence[audit.Entry]
     failures: Sequence[RequestRow]
     models: Sequence[tuple[str | None, Totals]]
@@ -109,9 +123,13 @@ def account_detail(
     mine = RequestFilter(now - DAY, now, account_id=(name,))
     failed = queries.page(connection, mine.having("status", "error"), book, size=10).rows
     models = queries.by(connection, mine.between(now - WEEK, now), "model", book, top=10).groups
+    view = next((view for view in found if view.id == name), None)
+    history = audit.entries(connection, name, most=50)
+    ever = RequestFilter(account_id=(name,))
     return Detail(
-        next((view for view in found if view.id == name), None),
-        audit.entries(connection, name, most=50),
+        view,
+        bool(view or history or models) or bool(queries.page(connection, ever, book, size=1).rows),
+        history,
         failed,
         [(group.value, group.totals) for group in models],
     )
@@ -167,7 +185,7 @@ def usd(value: float | None) -> Decimal | None:
 def _by_account(
     connection: Connection, book: PriceBook, since: datetime, until: datetime
 ) -> Mapping[str | None, Totals]:
-    found = queries.by(connection, RequestFilter(since, until), "account_id", book, top=1_000)
+    found = queries.by(connection, RequestFilter(since, until), "account_id", book, top=EVERY)
     return {group.value: group.totals for group in found.groups}
 
 

@@ -110,7 +110,7 @@ class Selection:
         found = [("from", start), ("to", end)] if (start, end) != (DEFAULT_FROM, DEFAULT_TO) else []
         if self.range.zone.key != self.default_zone:
             found.append(("zone", self.range.zone.key))
-        return "?" + urlencode([*found, *pairs], quote_via=quote, safe="/:+,@")
+        return "?" + urlencode([*found, *pairs], quote_via=quote, safe="/:,@")  # a + would be read as a blank
 
 
 def selection(pairs: Sequence[tuple[str, str]], now: datetime, default_zone: str = "UTC") -> Selection:

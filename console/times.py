@@ -26,7 +26,13 @@ PRESETS: tuple[tuple[str, str, str], ...] = (
 )
 """What can be chosen by one click: label, from, to."""
 
-ALLOWED = "allowed: now, now-15m, now-24h, now-7d, now/d, 2026-11-28T09:00, or milliseconds since 1970"
+FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+"""Between these moments every question can be asked: of each the time before it, too, and in every zone."""
+
+ALLOWED = (
+    "allowed: now, now-15m, now-24h, now-7d, now/d, 2026-11-28T09:00, or milliseconds since 1970; "
+    "in the years 1970 to 2199"
+)
 
 _RELATIVE = re.compile(r"now(?:-(\d{1,4})([mhdwM]))?(?:/([hdwM]))?", re.ASCII)
 _EPOCH = re.compile(r"\d{1,14}", re.ASCII)
@@ -70,6 +76,9 @@ def range_of(start: str, end: str, now: datetime, zone: ZoneInfo) -> Range:
     """The time between two words. Raises: ChoiceError naming the parameter."""
     since = _moment("from", start, now, zone, up=False)
     until = _moment("to", end, now, zone, up=True)
+    for name, text, at in (("from", start, since), ("to", end, until)):
+        if not FIRST <= at <= LAST:
+            raise ChoiceError(f"{name} = {text[:40]!r}: {ALLOWED}")
     if not since < until:
         raise ChoiceError(f"from = {start[:40]!r} is not before to = {end[:40]!r}")
     return Range(start, end, since, until, zone)

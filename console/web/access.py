@@ -6,10 +6,12 @@ import ipaddress
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
-from typing import Final
-from urllib.parse import quote, urlsplit
+from typing import Any, Final
+from urllib.parse import quote
 
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage
+from multidict import MultiDictProxy
 
 from console.errors import PageError
 from console.web.passwords import holder_of_key
@@ -121,7 +123,7 @@ class Access:
         """An action comes from a form of our own."""
         given = request.headers.get("X-CSRF-Token", "")
         if not given and request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
-            given = str((await request.post()).get("csrf", ""))
+            given = str((await form_of(request)).get("csrf", ""))
         if request[NEW_COOKIE] or not self.sessions.is_token(request[COOKIE], given):
             raise PageError(403, "this form is too old, or of another page: open the page again")
 
@@ -130,7 +132,7 @@ class Access:
         if request.headers.get("HX-Request") or request.method != "GET" or _wants_data(request):
             raise PageError(401, "log in first")
         if is_navigation(request) and request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
-            headers = {"Refresh": f"0;url={request.path_qs}"}
+            headers = {"Refresh": f"0;url={own_path(request.path_qs)}"}
             return web.Response(text="Redirecting ...\n", headers=headers)
         raise web.HTTPSeeOther(f"/login?next={quote(request.path_qs, safe='')}")
 
@@ -187,9 +189,16 @@ def operator(request: web.Request) -> Visitor:
 
 def own_path(text: str) -> str:
     """A path of this server to go on to; `/` for anything else."""
-    parts = urlsplit(text)
-    odd = parts.scheme or parts.netloc or "\\" in text or not text.isprintable()
-    return text if text.startswith("/") and not text.startswith("//") and not odd else "/"
+    odd = not text.startswith("/") or text.startswith("//") or "\\" in text or not text.isprintable()
+    return "/" if odd else text
+
+
+async def form_of(request: web.Request) -> MultiDictProxy[Any]:
+    """The fields of a form. Raises: PageError for a body that is none."""
+    try:
+        return await request.post()
+    except (ValueError, LookupError, RuntimeError, BadHttpMessage, web.RequestPayloadError) as error:
+        raise PageError(400, "the body of this request cannot be read as a form") from error
 
 
 def _is_open(path: str) -> bool:

@@ -25,7 +25,11 @@ WEEK = timedelta(days=7)
 REFUSED = "budget_exceeded"
 """The code of requests that the proxy refuses because their key's budget is spent."""
 
-MAX_KEYS = 200
+MAX_OTHERS = 200
+"""Keys that are shown besides the configured ones."""
+
+EVERY = 2**31
+"""Of all keys; one that is left out would be shown without requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +65,16 @@ class KeyView:
 
 
 def key_list(
-    connection: Connection, book: PriceBook, keys: Mapping[str, ProxyKey], now: datetime
+    connection: Connection, book: PriceBook, keys: Mapping[str, ProxyKey], now: datetime, chosen: str = ""
 ) -> tuple[KeyView, ...]:
-    """All configured keys, then what others present, the most expensive first."""
+    """All configured keys, then what others present, the most expensive first, and one that is chosen."""
     day = _by_key(connection, book, RequestFilter(now - DAY, now))
     week = _by_key(connection, book, RequestFilter(now - WEEK, now))
     refused = _by_key(connection, book, RequestFilter(now - WEEK, now, error_code=(REFUSED,)))
     spent = _spent(connection, book, keys, now)
-    others = [name for name in week if name and name not in keys]
+    others = [name for name in week if name and name not in keys][:MAX_OTHERS]
+    if chosen and chosen not in (*keys, *others):
+        others.append(chosen)
     return tuple(
         KeyView(
             name,
@@ -132,7 +138,7 @@ def own_usage(
 
 
 def _by_key(connection: Connection, book: PriceBook, where: RequestFilter) -> dict[str | None, Totals]:
-    found = queries.by(connection, where, "api_key_id", book, top=MAX_KEYS)
+    found = queries.by(connection, where, "api_key_id", book, top=EVERY)
     return {group.value: group.totals for group in found.groups}
 
 

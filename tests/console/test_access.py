@@ -112,7 +112,34 @@ def test_two_roles(books: Books, serve: Serve, login: str) -> None:
     assert console.get("/accounts").status == 303
 
 
-@pytest.mark.parametrize("next_page", ["//evil.example", "https://evil.example", "/\\evil.example", "x"])
+def test_a_link_from_elsewhere_leads_to_this_server_alone(books: Books, serve: Serve, login: str) -> None:
+    console = serve(console=login)
+    followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert console.get("/?model=a", **followed).headers["refresh"] == "0;url=/?model=a"
+    assert console.get("//evil.example/", **followed).headers["refresh"] == "0;url=/"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/x-www-form-urlencoded", b"\xff\xfe=1"),
+        ("application/x-www-form-urlencoded; charset=none-such", b"a=b"),
+        ("multipart/form-data", b"a"),
+        ("multipart/form-data; boundary=a", b"a"),
+    ],
+)
+def test_a_body_that_is_no_form_is_answered_for_a_person(
+    books: Books, serve: Serve, kind: str, body: bytes
+) -> None:
+    console = serve()
+    for path in ("/login", "/usage", "/columns", "/accounts"):
+        answer = console.ask("POST", path, body, {"Content-Type": kind})
+        assert answer.status == 400 and "cannot be read as a form" in answer.text, (path, answer)
+
+
+@pytest.mark.parametrize(
+    "next_page", ["//evil.example", "//[", "https://evil.example", "/\\evil.example", "x"]
+)
 def test_a_login_leads_nowhere_else(books: Books, serve: Serve, login: str, next_page: str) -> None:
     answer = serve(console=login).post("/login", password=PASSWORD, next=next_page)
     assert answer.headers["location"] == "/"

@@ -8,24 +8,28 @@ import json
 import re
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from sqlalchemy import URL, update
 
+from console.web.keys import key_list
 from console.web.pages.documents import DASHBOARDS
 from dashboards.build import dashboards
 from ledger.accounts import candidates, changes
 from ledger.accounts.configured import Description
 from ledger.accounts.pool import read_fleet
+from ledger.pricing.files import current_book
 from ledger.schema import request_rows
 from ledger.store import migrate, writer
 from ledger.values import Usage
 from prometheus.alerts import alerts
 from prometheus.config import RuleConfig
+from settings.model import ProxyKey
 from tests.console.conftest import NOW, ROOT, Books, Console
 
 Serve = Callable[..., Console]
@@ -199,6 +203,9 @@ def test_a_cell_is_no_formula(books: Books, serve: Serve) -> None:
         ("modle=x", "is not a filter"),
         ("from=yesterday", "allowed: now"),
         ("from=now&to=now-1h", "is not before"),
+        ("from=0001-01-01", "1970 to 2199"),
+        ("from=now-9999M", "1970 to 2199"),
+        ("to=9999-12-31T23:59:59&zone=Asia/Tokyo", "1970 to 2199"),
         ("zone=../../etc/passwd", "allowed: a name like"),
         ("status=bad", "allowed: success, error, cancelled"),
         ("http_status=4x9", "a number like 429"),
@@ -303,6 +310,55 @@ def test_every_link_of_every_page_leads_somewhere(books: Books, serve: Serve) ->
             waiting += [link for link in links if not link.startswith(("/live", "/part/values"))]
 
 
+def test_links_and_forms_ask_for_what_the_page_was_asked_for(books: Books, serve: Serve) -> None:
+    books.add(2, model="a+b")
+    books.add(1)
+    since = (NOW - timedelta(days=1)).astimezone(timezone(timedelta(hours=1))).isoformat()
+    console = serve()
+    page = console.get("/?" + urlencode({"zone": "Etc/GMT+5", "model": "a+b", "from": since}))
+    links = re.findall(r'href="(/[^"]*zone=[^"]*model=[^"]*)"', page.text)
+    assert len(links) > 10
+    for link in (links[0], next(link for link in links if "status=success" in link)):
+        assert len(re.findall("<tr data-id", console.get(link.replace("&amp;", "&")).text)) == 2, link
+    assert page.text.count('<input type="hidden" name="zone" value="Etc/GMT+5">') == 1
+
+
+def test_an_account_that_only_requests_name_is_neither_removed_nor_unknown(
+    books: Books, serve: Serve
+) -> None:
+    books.add(1, timedelta(days=20), account_id="old")
+    books.fail(3, timedelta(days=3), account_id="quiet")
+    console = serve()
+    for name in ("old", "quiet"):
+        page = console.get(f"/accounts/{name}")
+        assert (page.status, "No account of this name is configured" in page.text) == (200, True)
+    row = console.get("/accounts").text.partition("account_id=quiet")[2].partition("</tr>")[0]
+    assert re.findall('<td class="n">(.*?)</td>', row)[1:] == ["0", "0"]  # of the last 24 hours
+    assert console.get("/accounts/nobody").status == 404
+
+
+def test_a_failure_without_a_code_leads_to_failures_of_its_class(books: Books, serve: Serve) -> None:
+    books.fail(2, error_code=None)
+    books.add(2)
+    console = serve()
+    link = re.findall(r'<a class="bad" href="(/\?[^"]*error_class=[^"]*)"', console.get("/").text)[0]
+    assert len(re.findall("<tr data-id", console.get(link.replace("&amp;", "&")).text)) == 2
+
+
+def test_no_key_is_shown_without_its_requests_because_others_cost_more(books: Books) -> None:
+    """Two hundred and fifty others, each dearer than the configured one."""
+    now = datetime.now(UTC)
+    books.add(1, api_key_id="team-a", usage=Usage(10, 0, 1, 0))
+    for number in range(250):
+        books.add(1, api_key_id=f"key-{number}", account_id=f"account-{number}")
+    book = current_book({})
+    with books.engine.connect() as connection:
+        keys = {"team-a": ProxyKey(sha256="0" * 64)}
+        found = key_list(connection, book, keys, now, "key-0")
+        assert found[0].week.requests == 1
+        assert found[-1].week.requests == 1 and "key-0" in {one.name for one in found}
+
+
 def test_nothing_on_the_page_is_loaded_from_elsewhere() -> None:
     for path in (ROOT / "console/web/templates").glob("*.html"):
         text = path.read_text(encoding="utf-8")
@@ -343,7 +399,7 @@ def test_wrong_input_is_answered_for_a_person(
     books: Books, serve: Serve, path: str, status: int, says: str
 ) -> None:
     answer = serve().get(path)
-    assert (answer.status, "This part failed" in answer.text) == (status, False)
+    assert (answer.status, "Unexpected error" in answer.text) == (status, False)
     assert says in answer.text
 
 

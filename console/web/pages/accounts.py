@@ -11,7 +11,7 @@ from aiohttp import web
 from console import accounts as views
 from console.actions import ACTIONS, ORIGIN, WORDS
 from console.errors import PageError
-from console.web.access import operator
+from console.web.access import form_of, operator
 from console.web.context import Context
 from console.web.sessions import Visitor
 from ledger.accounts import candidates, changes
@@ -72,8 +72,8 @@ class AccountPages:
         found = await self._context.ledger.ask(
             lambda c, book: views.account_detail(c, book, name, now, emails=self._emails)
         )
-        if found.view is None and not found.history and not found.models:
-            raise PageError(404, "there is no such account, and never was")
+        if not found.known:
+            raise PageError(404, "no account and no request has this name")
         values: dict[str, Any] = {
             "detail": found,
             "name": name,
@@ -112,7 +112,7 @@ class AccountPages:
 
     async def add(self, request: web.Request) -> web.StreamResponse:
         """Add an account; what is wrong with it is said above the form."""
-        who, form = operator(request), await request.post()
+        who, form = operator(request), await form_of(request)
         given = {name: str(form.get(name, "")).strip() for name in FORM}
         name, now = given.pop("id"), datetime.now(UTC)
         try:
@@ -129,7 +129,7 @@ class AccountPages:
 
     async def decide(self, request: web.Request) -> web.StreamResponse:
         """What a person says of a proposal."""
-        who, form, now = operator(request), await request.post(), datetime.now(UTC)
+        who, form, now = operator(request), await form_of(request), datetime.now(UTC)
         name, kind, decision = request.match_info["id"], str(form.get("kind")), str(form.get("decision"))
         await self._context.ledger.change(
             lambda c: candidates.decide(c, name, kind, decision, now, _actor(who))

@@ -24,7 +24,7 @@ def frame(
     """
     names = {name for name, _, _ in FIELDS}
     hidden = [(k, v) for k, v in chosen.pairs if k in names]
-    times = {"from": chosen.range.start, "to": chosen.range.end}
+    times = {"from": chosen.range.start, "to": chosen.range.end, "zone": chosen.range.zone.key}
     text = context.pages.fragment(
         request,
         "overview.html",

@@ -10,7 +10,7 @@ from aiohttp import web
 from console.errors import PageError
 from console.export import money
 from console.web import keys
-from console.web.access import VISITOR
+from console.web.access import VISITOR, form_of
 from console.web.context import Context
 from console.web.passwords import holder_of_key
 from console.web.sessions import Visitor
@@ -31,9 +31,11 @@ class KeyPages:
 
     async def list(self, request: web.Request) -> web.Response:
         """Every key with its spend and its budgets."""
-        now = datetime.now(UTC)
-        found = await self._context.ledger.ask(lambda c, book: keys.key_list(c, book, self._keys, now))
-        values: dict[str, Any] = {"keys": found, "chosen": request.query.get("name", "")}
+        now, chosen = datetime.now(UTC), request.query.get("name", "")
+        found = await self._context.ledger.ask(
+            lambda c, book: keys.key_list(c, book, self._keys, now, chosen)
+        )
+        values: dict[str, Any] = {"keys": found, "chosen": chosen}
         return self._context.pages.page(request, "keys.html", **values)
 
     async def usage(self, request: web.Request) -> web.StreamResponse:
@@ -58,7 +60,7 @@ class KeyPages:
 
     async def enter(self, request: web.Request) -> web.StreamResponse:
         """Log in with a key alone."""
-        access, form = self._context.access, await request.post()
+        access, form = self._context.access, await form_of(request)
         async with access.turn(request) as wait:
             if wait:
                 return self._ask(request, f"Too many attempts; wait {wait} s.", status=429)

@@ -6,7 +6,7 @@ import asyncio
 
 from aiohttp import web
 
-from console.web.access import COOKIE, own_path
+from console.web.access import COOKIE, form_of, own_path
 from console.web.context import Context
 from console.web.passwords import visitor_of_password
 
@@ -30,7 +30,7 @@ class LoginPages:
 
     async def enter(self, request: web.Request) -> web.StreamResponse:
         """Log in, unless too many have tried. A password costs a core some 50 ms: one at a time."""
-        access, form = self._context.access, await request.post()
+        access, form = self._context.access, await form_of(request)
         following = own_path(str(form.get("next", "/")))
         async with access.turn(request) as wait, self._one_at_a_time:
             if wait:

@@ -16,7 +16,7 @@ from console.errors import ChoiceError, PageError
 from console.formats import short
 from console.request import reason, taken_apart, tokens
 from console.web import columns, overview
-from console.web.access import own_path
+from console.web.access import form_of, own_path
 from console.web.context import Context
 from console.web.pages.frame import frame
 from console.web.pages.health import empty_view
@@ -229,7 +229,7 @@ class RequestPages:
 
     async def columns(self, request: web.Request) -> web.Response:
         """Remember which columns this browser shows."""
-        form = await request.post()
+        form = await form_of(request)
         wanted = columns.ordered(str(name) for name in form.getall("column", []))
         response = web.HTTPSeeOther(own_path(str(form.get("next", "/"))))
         value = "" if form.get("usual") else ".".join(column.name for column in wanted)
