@@ -91,8 +91,10 @@ class KeyAllowance:
         week, today = last.this_week + unsettled, last.today + unsettled
         if week < (limits.weekly or NO_LIMIT) and today < (limits.daily or NO_LIMIT):
             return None
-        week -= last.this_week if week_start(at) != week_start(now) else 0
-        today -= last.today if day_start(at) != day_start(now) else 0
+        week = self._unsettled_since(week_start(now))
+        week += last.this_week if week_start(at) == week_start(now) else 0
+        today = self._unsettled_since(day_start(now))
+        today += last.today if day_start(at) == day_start(now) else 0
         if limits.weekly is not None and week >= limits.weekly:
             return self._spent("weekly", now)
         if limits.daily is not None and today >= limits.daily:
@@ -124,7 +126,7 @@ class KeyAllowance:
         return Settlement(self.key.name, self.limits, self._sent, keep, wanted, spare=bool(wanted))
 
     def settled(self, allowance: Allowance, at: datetime) -> None:
-        """The ledger took it, and what was owed before."""
+        """The ledger took it, and what was owed before. `at` is the moment whose day and week it says it of."""
         self._sent, self._owed = {}, {}
         self._booked, self._held = allowance.booked, allowance.held
         self._expires_at = allowance.expires_at
@@ -144,6 +146,12 @@ class KeyAllowance:
     def _unsettled(self) -> int:
         """What was spent since the ledger was last told."""
         return _sum(self._charges) + _sum(self._sent) + _sum(self._owed)
+
+    def _unsettled_since(self, begin: datetime) -> int:
+        """The same of the days since a midnight: what the ledger has not taken may be of days before."""
+        first = utc_day(begin)
+        days = (self._charges, self._sent, self._owed)
+        return sum(_sum({day: one for day, one in some.items() if day >= first}) for some in days)
 
     def _idle(self, now: float) -> bool:
         unused = self._booked - self.reserved - self._unsettled()
@@ -182,6 +190,12 @@ class Waiting:
         self.nano = nano
         self.reserves = reserves
         self.granted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    @property
+    def reserved(self) -> int:
+        """What it was granted, for who gives up at that very moment."""
+        done = self.granted.done() and not self.granted.cancelled() and not self.granted.exception()
+        return self.nano if self.reserves and done and self.granted.result() else 0
 
 
 def limits(key: Key) -> Limits:

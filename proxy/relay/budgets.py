@@ -218,7 +218,11 @@ class Budgets:
             self._settle_soon()
             async with asyncio.timeout(ANSWER_SECONDS):
                 granted = await waiting.granted
+        except asyncio.CancelledError:
+            one.reserved -= waiting.reserved
+            raise
         except (LedgerError, TimeoutError) as error:
+            one.reserved -= waiting.reserved
             self._gave_up = self._asked_at is not None
             if not self._open:
                 raise BudgetUnavailable from error
@@ -236,8 +240,8 @@ class Budgets:
         while batch := self._batch():
             self._asked_at = monotonic()
             try:
-                found = await self._in_thread(partial(self._write, [one for one, _ in batch.values()]))
-                self._settled(batch, found)
+                found, at = await self._in_thread(partial(self._write, [one for one, _ in batch.values()]))
+                self._settled(batch, found, at)
                 self._tell(None)
             except LedgerError as error:
                 self._not_settled(batch, error)
@@ -260,11 +264,10 @@ class Budgets:
                 batch[name] = one.settlement([w.nano for w in waiting], now), waiting
         return batch
 
-    def _settled(self, batch: _Batch, found: Mapping[str, Allowance]) -> None:
-        now = datetime.now(UTC)
+    def _settled(self, batch: _Batch, found: Mapping[str, Allowance], at: datetime) -> None:
         for name, (_, waiting) in batch.items():
             one, allowance = self._keys[name], found[name]
-            one.settled(allowance, now)
+            one.settled(allowance, at)
             if allowance.granted < len(waiting):
                 self._refused_at[name] = monotonic()
             for number, request in enumerate(waiting):
@@ -289,16 +292,18 @@ class Budgets:
     async def _in_thread(self, do: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, do)
 
-    def _write(self, settlements: Sequence[Settlement]) -> dict[str, Allowance]:
+    def _write(self, settlements: Sequence[Settlement]) -> tuple[dict[str, Allowance], datetime]:
+        """What the ledger says, and the moment that it says it of: its day may be over when that is heard."""
         now = datetime.now(UTC)
         try:
             if self._kept is not None:
                 self._catch_up()
             with self._ledger.writing() as connection:
-                return {
+                found = {
                     one.key: allowances.settle(connection, self._holder, one, now)
                     for one in sorted(settlements, key=lambda one: one.key)
                 }
+            return found, now
         except LedgerError as error:
             self._owe(settlements, error)
             raise

@@ -92,6 +92,19 @@ def test_a_budget_is_known_to_be_spent_until_its_reset() -> None:
     assert one.refusal(NOW + timedelta(days=1)) is None
 
 
+def test_what_was_spent_before_a_reset_says_nothing_against_what_comes_after_it() -> None:
+    """Though the ledger is away, and has not taken it yet."""
+    one = holding(0, today=10**9 - 1)
+    one.charge("m", Charge(10**9, 0, 1), NOW)
+    one.settlement([], AT)
+    one.failed(owed=True)
+    assert one.refusal(NOW) is not None
+    tomorrow = NOW + timedelta(days=1)
+    assert one.refusal(tomorrow) is None
+    one.charge("m", Charge(10**9, 0, 1), tomorrow)
+    assert one.refusal(tomorrow) is not None
+
+
 def test_the_usual_cost_follows_upwards_at_once_and_downwards_slowly() -> None:
     one = holding(0)
     assert one.usual("m") is None
