@@ -109,17 +109,26 @@ def _range(engine: Engine) -> tuple[int, int, int]:
 
 def _check_hours(engine: Engine, report: Report, first: int, last: int) -> None:
     with _reading(engine) as connection:
+        first = min(last, _whole_from(connection, REQUESTS, first))
         report.requests += _number(connection, first, last)
         report.lost += _lost(connection, first, last)
         wrong = _differing(connection, first, last)
     if report.mended and wrong:
         with _writing(engine) as connection:
+            whole = _whole_from(connection, REQUESTS, first)
+            wrong = [hour for hour in wrong if hour >= whole]
             for table in recount.TABLES:
                 for hour in wrong:
                     sums = recount.recounted(connection, table, hour, hour + 1)
                     recount.replace(connection, table, hour, sums)
             mark_changed(connection, [hour * SLOTS for hour in wrong])
     report.hours += wrong
+
+
+def _whole_from(connection: Connection, name: str, first: int) -> int:
+    """The first hour of some that is not forgotten by now: what is left of others says nothing of their sums,
+    and retention may have begun since the check did."""
+    return max(first, horizon(connection, name) or 0)
 
 
 def _differing(connection: Connection, first: int, last: int) -> list[int]:
@@ -135,12 +144,20 @@ def _check_day(engine: Engine, report: Report, number: int) -> None:
     """Days are made of the sums of hours, which may reach back further than the requests."""
     day, hours = recount.day_name(number), (number * DAY_HOURS, (number + 1) * DAY_HOURS)
     with _reading(engine) as connection:
-        if recount.stored_days(connection, day, day) == recount.days_of_hours(connection, *hours):
+        if not _day_differs(connection, day, hours):
             return
-    report.days.append(day)
     if report.mended:
         with _writing(engine) as connection:
+            if not _day_differs(connection, day, hours):
+                return
             recount.replace_day(connection, day, recount.days_of_hours(connection, *hours))
+    report.days.append(day)
+
+
+def _day_differs(connection: Connection, day: str, hours: tuple[int, int]) -> bool:
+    if _whole_from(connection, HOURLY, hours[0]) > hours[0]:
+        return False
+    return recount.stored_days(connection, day, day) != recount.days_of_hours(connection, *hours)
 
 
 def _number(connection: Connection, first: int, last: int) -> int:

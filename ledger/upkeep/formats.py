@@ -23,6 +23,9 @@ FIELDS = (
 )
 """Every field of a row, in the order of the columns. `unpriced`: it should have a cost, and has none."""
 
+_PLACES = 18
+"""Digits after the point of what a provider said it cost: floating point numbers, added up, have more."""
+
 _FORMULA = frozenset("=+-@\t\r")
 _json = json.JSONEncoder(ensure_ascii=False).encode
 _quoted: Callable[[str], str] = json.encoder.encode_basestring  # what the encoder itself takes for texts
@@ -136,7 +139,7 @@ class Parquet:
             "http_status": arrow.int32(),
             "streamed": arrow.bool_(),
             "unpriced": arrow.bool_(),
-            "provider_cost_usd": arrow.decimal128(38, 18),
+            "provider_cost_usd": arrow.decimal128(38, _PLACES),
             "cost_usd": arrow.decimal128(38, 12),
             **dict.fromkeys(COUNTS, arrow.int64()),
             **dict.fromkeys(TIMES, arrow.float64()),
@@ -155,7 +158,7 @@ class Parquet:
                 *details[row.numbers[2]],
                 *row.rest,
                 row.error_message,
-                None if row.provider_cost_usd is None else Decimal(row.provider_cost_usd),
+                None if row.provider_cost_usd is None else round(Decimal(row.provider_cost_usd), _PLACES),
                 row.extra_units,
                 None if row.pico < 0 else Decimal(row.pico).scaleb(-12),
                 row.pico == UNPRICED,

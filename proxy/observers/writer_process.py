@@ -105,12 +105,12 @@ class WriterProcess:
     def _store(self, kind: Kind, items: Sequence[bytes], again: bool) -> None:
         head = Batch(kind, len(items), again, self._identity())
         with self._lock:
-            line = self._line or self._start()
             try:
+                line = self._line or self._start()
                 messages.send(line, messages.encode(head), messages.packed(items))
                 outcome = messages.read_outcome(messages.receive(line))
             except (OSError, EOFError) as error:
-                raise StoreUnavailable(self._ended()) from error
+                raise StoreUnavailable(self._ended(error)) from error
         self.outbox = outcome.outbox
         if outcome.unavailable is not None:
             raise StoreUnavailable(outcome.unavailable)
@@ -125,25 +125,32 @@ class WriterProcess:
         if self._closed or monotonic() < self._starts_at:
             raise StoreUnavailable("the writer process is started again soon")
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-m", "proxy.writer", str(theirs.fileno())],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                process_group=0,  # Ctrl-C is for the proxy, which then lets it end
-            )
+        try:
+            with theirs:
+                self._process = subprocess.Popen(  # noqa: S603 - our own program
+                    [sys.executable, "-m", "proxy.writer", str(theirs.fileno())],
+                    pass_fds=(theirs.fileno(),),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    process_group=0,  # Ctrl-C is for the proxy, which then lets it end
+                )
+        except OSError:
+            ours.close()
+            raise
         self._began, self._line = monotonic(), ours
         with suppress(OSError):  # that it ended at once is noticed by whoever waits for its answer
             messages.send(ours, self._task)
         return ours
 
-    def _ended(self) -> str:
-        """Clear away a process that does not answer any more; what is to be said of it."""
+    def _ended(self, error: Exception) -> str:
+        """Clear away a process that does not answer any more, or could not be started; what is to be said."""
         steady = monotonic() - self._began > STEADY_SECONDS
         self._pause = FIRST_PAUSE if steady else min(LONGEST_PAUSE, 2 * self._pause)
         self._starts_at = monotonic() + self._pause
         code = self._end()
+        if code is None:
+            why = getattr(error, "strerror", None) or type(error).__name__
+            return f"the writer process cannot be started: {why}; it is tried again"
         return f"the writer process ended with {code}; it is started again, and given the requests again"
 
     def _end(self) -> int | None:

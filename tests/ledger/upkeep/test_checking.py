@@ -14,7 +14,9 @@ from sqlalchemy import Engine, select, text
 from ledger.requests.writes import record
 from ledger.schema import daily_stats, request_durations, request_hourly, request_rows
 from ledger.store import migrate, sqlite_url, writer
+from ledger.upkeep import retention
 from ledger.upkeep.checking import check
+from ledger.upkeep.retention import Keep, prune
 from ledger.values import RequestEvent, Usage
 from tests.ledger.conftest import NOON
 from tests.support.corrections import hide, remove
@@ -53,6 +55,26 @@ def test_a_sound_ledger(filled: Engine) -> None:
     assert report.sound
     assert (report.requests, report.hours, report.days) == (30, [], [])
     assert sums(filled) == before
+
+
+def test_what_is_forgotten_meanwhile_is_not_taken_out_of_the_sums(
+    ledger: Engine, make_event: Callable[..., RequestEvent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retention runs beside it: requests, and sums of hours, go after it has begun."""
+    monkeypatch.setattr(retention, "SETTLE_SECONDS", 0.0)
+    with ledger.begin() as connection:
+        record(connection, [make_event(requested_at=NOON + timedelta(days=n)) for n in range(6)])
+    before, now, kept = sums(ledger), NOON + timedelta(days=6), []
+
+    def progress(done: int, of: int) -> None:
+        if not kept:
+            kept.append(Keep(3, 4))
+            prune(ledger, kept[0], now)
+
+    report = check(ledger, mend=True, progress=progress)
+    assert (report.hours, report.days) == ([], [])
+    assert sums(ledger)[2] == before[2]
+    assert len(sums(ledger)[0]) == 4
 
 
 PLANTED = {

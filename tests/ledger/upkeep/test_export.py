@@ -111,6 +111,18 @@ def test_csv_is_a_table_that_no_spreadsheet_computes(filled: Engine) -> None:
     assert rows[1][FIELDS.index("cost_usd")] == str(lines[1]["cost_usd"])
 
 
+def test_a_cost_of_more_digits_than_a_column_has_is_rounded_to_them(
+    ledger: Engine, make_event: Callable[..., RequestEvent]
+) -> None:
+    """Providers add up floating point numbers."""
+    told = ("0.00014850000000000003", "1.2345678901234567E-10", "999999.99999999999")
+    with ledger.begin() as connection:
+        record(connection, [make_event(requested_at=NOON, provider_cost_usd=Decimal(cost)) for cost in told])
+    table = pyarrow.parquet.read_table(io.BytesIO(exported(ledger, "parquet")))
+    found = table.column("provider_cost_usd").to_pylist()
+    assert found == [Decimal("0.000148500000000000"), Decimal("1.23456789E-10"), Decimal(told[2])]
+
+
 def test_parquet_has_types(filled: Engine) -> None:
     table = pyarrow.parquet.read_table(io.BytesIO(exported(filled, "parquet")))
     lines = objects(exported(filled, "jsonl"))

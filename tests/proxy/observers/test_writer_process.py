@@ -153,6 +153,21 @@ def test_a_batch_whose_answer_is_lost_is_not_stored_twice(
     assert desk.ids() == ["one"]
 
 
+def test_a_process_that_cannot_be_started_is_waited_for(
+    desk: Desk, make_event: MakeEvent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where no memory or no descriptor is left, or Python is being replaced: no request is at fault."""
+    with monkeypatch.context() as changed:
+        changed.setattr(sys, "executable", "/no/such/python")
+        desk.take([make_event(request_id=f"{n}") for n in range(3)])
+        desk.writer.flush()
+        assert (desk.writer.healthy, desk.writer.waiting, desk.writer.dropped) == (False, 3, 0)
+        desk.process.look()  # a thread that this ends stores nothing any more
+    assert "cannot be started: No such file or directory" in caplog.text
+    desk.flush()
+    assert desk.ids() == ["0", "1", "2"]
+
+
 def test_an_item_that_no_store_takes_costs_only_itself(
     desk: Desk, make_event: MakeEvent, caplog: pytest.LogCaptureFixture
 ) -> None:
