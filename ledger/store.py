@@ -175,7 +175,7 @@ def translated(url: URL, doing: str) -> Iterator[None]:
     StoreUnavailable, those of a value that is never stored StoreRefused."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:  # the latter where the driver is used by itself
         cause = getattr(error, "orig", None) or error
         where = url.database if url.get_backend_name() == "sqlite" else url.render_as_string()
         reason = str(cause).partition("\n")[0] or type(cause).__name__

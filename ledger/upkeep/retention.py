@@ -85,7 +85,7 @@ def prune(engine: Engine, keep: Keep, now: datetime, *, stopped: Stopped = lambd
     requests = hours = 0
     with translated(engine.url, "cannot prune"):
         if keep.requests is not None:
-            hour = _move(engine, REQUESTS, _midnight(now, keep.requests), stopped)
+            hour = _move(engine, REQUESTS, keep.requests, now, stopped)
             at = type_coerce(request_rows.c.at, BigInteger)
             requests = _in_steps(engine, partial(_delete_rows, at < hour * HOUR), stopped)
             with engine.begin() as connection:  # of five minutes that nobody can ask for any more
@@ -93,7 +93,7 @@ def prune(engine: Engine, keep: Keep, now: datetime, *, stopped: Stopped = lambd
                 old = (stamps.minutes == 5, stamps.number < hour * SLOTS)
                 connection.execute(delete(request_changes).where(*old))
         if keep.hourly is not None:
-            hour = _move(engine, HOURLY, _midnight(now, keep.hourly), stopped)
+            hour = _move(engine, HOURLY, keep.hourly, now, stopped)
             for table in (request_hourly, request_durations):
                 hours += _in_steps(engine, partial(_delete_hour, table, hour), stopped)
     freed = give_back(engine, stopped=stopped) if requests or hours else 0
@@ -105,11 +105,18 @@ def _midnight(now: datetime, days: int) -> int:
     return (micros(now) // HOUR // DAY_HOURS - days) * DAY_HOURS
 
 
-def _move(engine: Engine, name: str, hour: int, stopped: Stopped) -> int:
-    """Move a horizon, never back; where it is. Questions that began before are over when this returns."""
+def _move(engine: Engine, name: str, days: int, now: datetime, stopped: Stopped) -> int:
+    """Move a horizon, never back; where it is. Questions that began before are over when this returns.
+
+    Only one that lies ahead, where no request can be by now, comes back to where it would be no further: a
+    clock that has been set back since has moved it, and all that comes would be forgotten at once.
+    """
+    hour = _midnight(now, days)
     with engine.begin() as connection:
-        before = horizon(connection, name)
-        if before is not None and before >= hour:
+        before, ahead = horizon(connection, name), micros(now) // HOUR + 1
+        if before is not None and before > ahead:
+            hour = ahead
+        elif before is not None and before >= hour:
             return before
         upsert(connection, versions, ["name"], [{"name": name, "version": hour}])
     deadline = monotonic() + SETTLE_SECONDS
@@ -174,6 +181,8 @@ class Upkeep:
                 self._prune()
             except StoreError as error:  # a full disk, a server that is away: the next time
                 log.warning("what is old could not be forgotten: %s", error)
+            except Exception:  # a fault of ours must not keep everything for ever
+                log.exception("what is old could not be forgotten")
 
     def _prune(self) -> None:
         if not is_there(self._url):
@@ -193,7 +202,9 @@ class Upkeep:
 def _take_turn(connection: Connection) -> bool:
     """Whether it is this process's turn: nobody else has begun within the hour."""
     now = micros(datetime.now(UTC))
-    turn = update(versions).where(versions.c.name == TURN, versions.c.version <= now)
+    until = versions.c.version  # further ahead than one of us can say: the clock has been set back since
+    over = (until <= now) | (until > now + TURN_MICROS)
+    turn = update(versions).where(versions.c.name == TURN, over)
     if connection.execute(turn.values(version=now + TURN_MICROS)).rowcount:
         return True
     if connection.execute(select(versions.c.name).where(versions.c.name == TURN)).first():

@@ -126,7 +126,7 @@ class KeyAllowance:
         return Settlement(self.key.name, self.limits, self._sent, keep, wanted, spare=bool(wanted))
 
     def settled(self, allowance: Allowance, at: datetime) -> None:
-        """The ledger took it, and what was owed before. `at` is the moment whose day and week it says it of."""
+        """The ledger took it, and what was owed before; `at`: of whose day and week it speaks."""
         self._sent, self._owed = {}, {}
         self._booked, self._held = allowance.booked, allowance.held
         self._expires_at = allowance.expires_at

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -58,6 +59,19 @@ def test_an_empty_update_keeps_the_last_good_prices(ledger: Engine) -> None:
         store(ledger, [])
     with ledger.connect() as connection:
         assert price_book(connection).prices == (SPECIAL,)
+
+
+def test_two_that_start_at_once_with_new_prices_both_start(ledger: Engine) -> None:
+    """The one that comes second waits, and finds what the first has stored."""
+    if ledger.dialect.name == "sqlite":
+        return  # it lets only one write at all
+    prices = [flat("gpt-5", DAWN, Decimal(1), Decimal(2)), CONFIGURED]
+    with ThreadPoolExecutor(1) as other:
+        with ledger.begin() as connection:
+            assert replace_prices(connection, prices)
+            waiting = other.submit(store, ledger, prices)
+            assert not wait([waiting], timeout=0.3).done
+        assert waiting.result(timeout=30) is False
 
 
 class TestFollowing:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, delete, func, select
 
 from ledger.columns import micros
+from ledger.errors import StoreUnavailable
 from ledger.pricing.files import current_book
 from ledger.requests import queries
 from ledger.requests.filter import Dimension, RequestFilter
@@ -33,10 +36,11 @@ from ledger.schema import (
     request_rows,
     versions,
 )
-from ledger.store import reader, sqlite_url
+from ledger.store import reader, sqlite_url, upsert, writer
 from ledger.upkeep import retention
 from ledger.upkeep.checking import check
 from ledger.upkeep.retention import Keep, Upkeep, prune
+from ledger.upkeep.space import give_back
 from ledger.values import RequestEvent
 from tests.ledger.conftest import NOON
 from tests.support.corrections import remove
@@ -275,6 +279,65 @@ def test_of_two_processes_one_does_it_in_the_background(
     assert number(grown) < 4_000  # they are of August
     with grown.begin() as connection:
         assert not retention._take_turn(connection)
+
+
+def test_a_clock_that_was_set_back_does_not_end_it_for_years(ledger: Engine) -> None:
+    """Whoever began while it was ahead has left a time that would be waited for."""
+    ahead = micros(datetime.now(UTC) + timedelta(days=3_650))
+    with ledger.begin() as connection:
+        upsert(connection, versions, ["name"], [{"name": retention.TURN, "version": ahead}])
+        assert retention._take_turn(connection)
+        assert not retention._take_turn(connection)
+
+
+def test_a_fault_does_not_end_it_either(
+    grown: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(retention, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(retention, "EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(retention, "prune", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(retention, "_take_turn", lambda _: True)
+    upkeep = Upkeep(grown.url, Keep(requests=14))
+    upkeep.start()
+    deadline = time.monotonic() + 60
+    while caplog.text.count("ZeroDivisionError") < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    upkeep.close()
+    assert caplog.text.count("ZeroDivisionError") >= 2
+
+
+def test_what_comes_after_a_clock_was_set_back_is_kept(
+    ledger: Engine, make_event: Callable[..., RequestEvent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "SETTLE_SECONDS", 0.0)
+    with ledger.begin() as connection:
+        record(connection, [make_event(requested_at=NOON)])
+    assert prune(ledger, Keep(14, 30), NOON + timedelta(days=3_650)).requests == 1
+    later = NOON + timedelta(days=1)
+    prune(ledger, Keep(14, 30), later)
+    with ledger.begin() as connection:
+        record(connection, [make_event(requested_at=later + timedelta(hours=2))])
+    assert prune(ledger, Keep(14, 30), later + timedelta(days=1)).requests == 0
+    assert number(ledger) == 1
+    assert check(ledger, mend=False).sound
+
+
+def test_a_lock_of_others_is_an_error_in_one_line(
+    ledger: Engine, make_event: Callable[..., RequestEvent]
+) -> None:
+    """Space is given back by the driver itself, whose errors are its own."""
+    if ledger.dialect.name != "sqlite":
+        return
+    with ledger.begin() as connection:
+        record(connection, [make_event(error_message="x" * 4_000) for _ in range(50)])
+        connection.execute(delete(request_rows))
+    engine = writer(ledger.url, busy_timeout_seconds=0.01)
+    with closing(sqlite3.connect(str(ledger.url.database), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match=r"cannot give space back .*: database is locked"):
+            give_back(engine)
+    engine.dispose()
+    assert give_back(ledger) > 0
 
 
 def test_what_keeps_all_starts_nothing(tmp_path: Path) -> None:

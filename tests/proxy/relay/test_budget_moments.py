@@ -1,5 +1,5 @@
-"""Budgets at moments that hardly ever come: a reset, or a client that leaves, between a word of the ledger and
-whoever waits for it."""
+"""Budgets at moments that hardly ever come: a reset, or a client that leaves, between a word of the ledger
+and whoever waits for it."""
 
 from __future__ import annotations
 
