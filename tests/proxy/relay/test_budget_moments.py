@@ -4,7 +4,7 @@ and whoever waits for it."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -33,7 +33,7 @@ class Ledger:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.then = lambda: None
+        self.then: Callable[[], None] = lambda: None
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -62,7 +62,7 @@ async def test_a_word_from_before_the_reset_is_not_taken_for_one_of_after_it(
 
     class Clock(datetime):
         @classmethod
-        def now(cls, tz: Any = None) -> datetime:
+        def now(cls, tz: Any = None) -> Any:
             return clock[0]
 
     monkeypatch.setattr(module, "datetime", Clock)
