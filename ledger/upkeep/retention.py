@@ -113,7 +113,7 @@ def _move(engine: Engine, name: str, days: int, now: datetime, stopped: Stopped)
     """
     hour = _midnight(now, days)
     with engine.begin() as connection:
-        before, ahead = horizon(connection, name), micros(now) // HOUR + 1
+        before, ahead = horizon(connection, name), _midnight(now, -1)
         if before is not None and before > ahead:
             hour = ahead
         elif before is not None and before >= hour:
