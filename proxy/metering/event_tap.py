@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from proxy.metering.framing import Blocks, after_events, after_lines, events, lines, newest_first, with_match
+from proxy.metering.framing import (
+    Blocks,
+    after_events,
+    after_lines,
+    events,
+    newest_first,
+    with_match,
+    with_plain_ends,
+)
 from proxy.metering.quota import MARK
 from proxy.metering.sieve import Sieve, token_pattern
 from proxy.metering.usage import NOTHING, Report, read_answer, report_over
@@ -15,6 +23,9 @@ from proxy.metering.usage import NOTHING, Report, read_answer, report_over
 HEAD_KEPT = 16 * 1024
 TAIL_KEPT = 16 * 1024
 """Bytes of a stream's beginning and end that are kept; the end is longer where its last event is."""
+
+CHUNK_KEPT = 64 * 1024
+"""Bytes of one chunk of that beginning, and of those in which the first token is looked for."""
 
 MAX_EVENT = 16 * 1024 * 1024
 """Bytes of one event that are kept; a longer one is sieved."""
@@ -27,6 +38,7 @@ _FIRST_EVENTS = 3
 
 _MARKER = b'"usage'
 _COUNTS = re.compile(rb'"usage\w*"\s*:\s*\{')
+_QUOTA = re.compile(re.escape(MARK))
 _DONE = b"[DONE]"
 _SEAM = 200
 """Bytes in which the first token may be cut."""
@@ -44,6 +56,7 @@ class EventTap:
     def __init__(self, api: str, *, lines: bool = False) -> None:
         self._api = api
         self._lines = lines
+        self._between = b"\n" if lines else b"\n\n"
         self._blocks = Blocks(self._take, after_lines if lines else after_events)
         self._head: list[bytes] = []
         self._head_size = 0
@@ -60,7 +73,7 @@ class EventTap:
         if not self.first_token_seen:
             self._look_for_token(chunk)
         if self._head_size < HEAD_KEPT:
-            self._head.append(chunk)
+            self._head.append(chunk[:CHUNK_KEPT])
             self._head_size += len(chunk)
         blocks = self._blocks
         if not blocks.rest and chunk.endswith(b"\n\n"):
@@ -89,16 +102,18 @@ class EventTap:
         return report
 
     def _look_for_token(self, chunk: bytes) -> None:
-        self.first_token_seen = self._token.search(self._edge + chunk) is not None
+        self.first_token_seen = self._token.search(self._edge + chunk[:CHUNK_KEPT]) is not None
         self._edge = (self._edge + chunk)[-_SEAM:]
 
     def _take(self, block: bytes) -> None:
         """A block of whole events."""
         if self._sieve:
             self._end_sieve()
+        block = with_plain_ends(block)
         if (at := block.find(_MARKER)) >= 0:
-            for data in lines(block) if self._lines else with_match(block, _COUNTS, at):
-                self._report = report_over(self._read(data), self._report)
+            for piece in with_match(block, _COUNTS, at, self._between):
+                for data in self._data(piece):
+                    self._report = report_over(self._read(data), self._report)
         self._last.append(block)
         self._last_size += len(block)
         while self._last_size - len(self._last[0]) >= TAIL_KEPT:
@@ -129,13 +144,20 @@ class EventTap:
 
     def _newest_first(self) -> Iterator[bytes]:
         for block in reversed(self._last):
-            yield from reversed(list(lines(block))) if self._lines else newest_first(block)
+            for piece in newest_first(block, self._between):
+                yield from self._data(piece)
+
+    def _data(self, piece: bytes) -> Iterable[bytes]:
+        if not self._lines:
+            return events(piece)
+        return (piece,) if piece.strip() else ()
 
     def _look_for_quota(self, head: bytes) -> None:
         """Only Codex' own streams tell of quota."""
         for part in (head, b"".join(self._last)):
             if MARK in part:
-                self.quota_events += [data for data in events(part) if MARK in data]
+                for piece in with_match(with_plain_ends(part), _QUOTA):
+                    self.quota_events += events(piece)
 
     def _read(self, data: bytes) -> Report:
         if data == _DONE:

@@ -19,6 +19,16 @@ _LINE = re.compile(rb"\r\n|\n|\r")
 _EDGE = 3
 """Bytes before a chunk that the end of an event may have begun in."""
 
+_BREAKS = (b"\n\n", b"\n\r\n", b"\r\r", b"\n\r")
+"""What an event may end with; with a CR in the end, an LF may follow."""
+
+MAX_READ = 64
+"""Pieces of one block that are read for what they match. A block may hold a million of them: of more, only
+those at its end are read as well."""
+
+END_READ = 16 * 1024
+"""Bytes of that end."""
+
 Block = Callable[[bytes], None]
 
 
@@ -35,27 +45,26 @@ def events(block: bytes) -> Iterator[bytes]:
             yield data[0] if len(data) == 1 else b"\n".join(data)
 
 
-def with_match(block: bytes, pattern: re.Pattern[bytes], at: int = 0) -> Iterator[bytes]:
-    """The data of the events of a block in which a pattern is found, from a place on."""
-    if b"\r" in block:
-        yield from (data for data in events(block) if pattern.search(data))
-        return
+def with_match(
+    block: bytes, pattern: re.Pattern[bytes], at: int = 0, between: bytes = b"\n\n"
+) -> Iterator[bytes]:
+    """The pieces of a block in which a pattern is found, from a place on; of many the first and the last."""
+    read = 0
     while match := pattern.search(block, at):
-        start = block.rfind(b"\n\n", 0, match.start())
-        end = block.find(b"\n\n", match.start())
+        start = block.rfind(between, 0, match.start())
+        end = block.find(between, match.start())
         at = len(block) if end < 0 else end
-        yield from events(block[start + 2 if start >= 0 else 0 : at])
+        yield block[start + len(between) if start >= 0 else 0 : at]
+        if (read := read + 1) == MAX_READ:
+            at = max(at, len(block) - END_READ)
 
 
-def newest_first(block: bytes) -> Iterator[bytes]:
-    """The data of a block's events, from the last one on."""
-    if b"\r" in block:
-        yield from reversed(list(events(block)))
-        return
+def newest_first(block: bytes, between: bytes = b"\n\n") -> Iterator[bytes]:
+    """The pieces of a block, from the last one on."""
     end = len(block)
     while end > 0:
-        start = block.rfind(b"\n\n", 0, end)
-        yield from events(block[start + 2 if start >= 0 else 0 : end])
+        start = block.rfind(between, 0, end)
+        yield block[start + len(between) if start >= 0 else 0 : end]
         end = start
 
 
@@ -71,7 +80,12 @@ def after_events(data: bytes) -> int:
         return end + 2
     if b"\r" not in data:
         return 0
-    return max((match.end() for match in _BLANK.finditer(data)), default=0)
+    return max((at + len(two) for two in _BREAKS if (at := data.rfind(two)) >= 0), default=0)
+
+
+def with_plain_ends(block: bytes) -> bytes:
+    """A block whose lines all end in LF. No JSON has a bare CR inside."""
+    return block.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in block else block
 
 
 def after_lines(data: bytes) -> int:

@@ -23,6 +23,9 @@ from proxy.metering.usage import NOTHING, UNREADABLE, Report, read_answer, repor
 MAX_KEPT = 16 * 1024 * 1024
 """Bytes of one JSON answer, or of one event, that are kept to be read; a longer one is sieved."""
 
+MAX_QUOTA_EVENTS = 16
+"""Of one turn, the newest: each says how it stands."""
+
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _SPACE = b" \t\r\n\xef\xbb\xbf"
 _LINES = frozenset({"application/x-ndjson", "application/jsonl", "application/x-jsonlines"})
@@ -122,6 +125,7 @@ class MessageTap:
             self.first_token_seen = self._token.search(chunk) is not None
         if MARK in chunk:
             self.quota_events.append(chunk)
+            del self.quota_events[:-MAX_QUOTA_EVENTS]
         elif b'"usage"' in chunk or b'"error"' in chunk:
             self._report = report_over(read_answer(chunk, self._api), self._report)
 
@@ -202,10 +206,9 @@ def _nothing(chunk: bytes) -> None:
 
 def _read_lines(whole: bytes, api: str) -> Report:
     """Newline-delimited JSON that is called JSON."""
-    report = NOTHING
-    for line in whole.splitlines():
-        report = report_over(read_answer(line, api), report)
-    return report
+    tap = EventTap(api, lines=True)
+    tap.feed(whole)
+    return tap.end()
 
 
 def tap(api: str, content_type: str, content_encoding: str) -> Tap:

@@ -25,6 +25,9 @@ MAX_SECONDS = 2**48
 MAX_ODD = 1024 * 1024
 """Bytes of a document that is read once more, slowly, where its numbers are beyond JSON's."""
 
+MAX_PIECES = 128
+"""Of either end of a stream that is one list: those between them say less."""
+
 _JUST_DATA = str | int | float | bool | list[Any] | None
 
 
@@ -70,7 +73,7 @@ class _Answer(msgspec.Struct):
 
 
 _answers = msgspec.json.Decoder(_Answer)
-_lists = msgspec.json.Decoder(list[_Answer])
+_lists = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -285,8 +288,9 @@ def _read_list(document: bytes, api: str) -> Report:
     """Gemini's streams without events: a list that is written piece by piece."""
     report = NOTHING
     try:
-        for one in _lists.decode(document):
-            report = report_over(_report(one, api), report)
+        pieces = _lists.decode(document)
+        for one in (*pieces[:MAX_PIECES], *pieces[MAX_PIECES:][-MAX_PIECES:]):
+            report = report_over(_report(_answers.decode(one), api), report)
     except UNREADABLE:
         return NOTHING
     return report

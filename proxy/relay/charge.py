@@ -34,8 +34,9 @@ UNKNOWN_REQUEST = nano_usd(Decimal("0.10"))
 HIDDEN_INPUT = 32_768
 """Tokens that are charged for input which the provider keeps or fetches, where no counts come."""
 
-BACKGROUND_OUTPUT = 4 * DEFAULT_OUTPUT
-"""Tokens of an answer without a limit that nobody waits for: it is never charged by its counts."""
+BACKGROUND_OUTPUT = 131_072
+"""Tokens of an answer without a limit that nobody waits for: as many as the longest has. It is never charged
+by its counts, which come with a later request."""
 
 BYTES_PASSED = 48
 """Of an answer that was cut, for a token: an event of a stream holds one, or a few dozen of them."""
@@ -203,7 +204,7 @@ def _uncounted(book: PriceBook, event: RequestEvent, work: Work, ask: Ask) -> in
     rates = _rates(book, model, ask.tier, context_step(tokens), event.requested_at.date()) if model else None
     if rates is None:
         return UNKNOWN_REQUEST
-    usual = BACKGROUND_OUTPUT if event.background else DEFAULT_OUTPUT
+    usual = min(BACKGROUND_OUTPUT, context_window(model)) if event.background else DEFAULT_OUTPUT
     passed = min(event.passed_bytes // BYTES_PASSED, context_window(model))
     output = ask.output if ask.output is not None else max(usual * ask.choices, passed)
     return ceil((tokens * rates[0] + output * rates[1]) / 1_000_000)

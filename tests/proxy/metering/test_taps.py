@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from ledger.values import NO_USAGE, Usage
 from proxy.http.decode import decoder
-from proxy.metering.taps import NoTap, tap
-from proxy.metering.usage import NOTHING, Report
+from proxy.metering import usage
+from proxy.metering.taps import MessageTap, NoTap, tap
+from proxy.metering.usage import NOTHING, Report, _Answer
 from simulator.provider.apis.call import Call
 from simulator.provider.apis.catalogue import APIS
 from simulator.provider.coding import encode, encoder
@@ -207,6 +208,69 @@ def test_a_long_stream_is_not_kept(pieces: tuple[bytes, ...]) -> None:
     kept = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert kept < 200_000
+
+
+TINY = [
+    *(f'{{"usage":{{"input_tokens":{number},"output_tokens":1}}}}' for number in range(1, 40_001)),
+    '{"model":"gpt-5.4","usage":{"input_tokens":7,"output_tokens":345}}',
+    '{"type":"response.completed"}',
+]
+QUOTAS = [
+    f'{{"type":"codex.rate_limits","rate_limits":{{"primary":{{"used_percent":{number % 100}}}}}}}'
+    for number in range(20_000)
+]
+
+
+def joined(documents: Sequence[str], form: str) -> bytes:
+    """As one of the ways to send many documents."""
+    if form == "list":
+        return f"[{','.join(documents)}]".encode()
+    if form == "lines":
+        return "\n".join([*documents, ""]).encode()
+    end = {"LF": "\n", "CRLF": "\r\n", "CR": "\r"}[form]
+    return "".join(f"data: {document}{end}{end}" for document in documents).encode()
+
+
+@pytest.mark.parametrize(
+    ("form", "content"),
+    [
+        ("LF", EVENTS),
+        ("CRLF", EVENTS),
+        ("CR", EVENTS),
+        ("lines", "application/x-ndjson"),
+        ("lines", "application/json"),
+        ("list", "application/json"),
+    ],
+)
+@pytest.mark.parametrize("coding", ["", "gzip"])
+def test_of_many_tiny_events_at_once_few_are_read(
+    form: str, content: str, coding: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a provider sends at once is read in one turn of the loop, for which all others wait."""
+    read = []
+
+    def counted(document: _Answer, api: str) -> Report:
+        read.append(document)
+        return make(document, api)
+
+    make = usage._report
+    monkeypatch.setattr(usage, "_report", counted)
+    whole = joined(TINY, form)
+    found = report("/v1/responses", [encode(coding, whole) if coding else whole], coding, content)
+    assert (found.usage.output_tokens, found.model) == (345, "gpt-5.4")
+    assert len(read) < 1_500
+
+
+def test_of_many_tiny_events_about_quota_few_are_read() -> None:
+    for chunks, made in (
+        ([joined([*QUOTAS, TINY[-2]], "LF")], tap("responses", EVENTS, "")),
+        ([*(one.encode() for one in QUOTAS), TINY[-2].encode()], MessageTap("responses")),
+    ):
+        for chunk in chunks:
+            made.feed(chunk)
+        assert made.end().usage.output_tokens == 345
+        assert 0 < len(made.quota_events) < 1_000
+        assert json.loads(made.quota_events[-1]) == json.loads(QUOTAS[-1])
 
 
 def test_an_answer_beyond_all_measure_is_not_kept() -> None:

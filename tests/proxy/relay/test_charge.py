@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ledger.accounts.allowances import Charge, nano_usd
 from ledger.pricing.ceilings import context_window
+from ledger.pricing.cost import price_event
 from ledger.pricing.files import configured, load_seed
 from ledger.pricing.prices import PriceBook
 from ledger.values import NO_USAGE, RequestEvent, Usage
@@ -229,6 +230,18 @@ def test_who_leaves_before_the_counts_pays_what_its_answer_may_have_come_to(
     for reserved in (1, least + 1):  # what is usual may be as little as the caller likes
         expected = max(reserved, least)
         assert charge(BOOK, event, "generates", ask, reserved) == Charge(expected, expected, 0)
+
+
+def test_no_background_answer_costs_more_than_is_charged_for_it(
+    make_event: Callable[..., RequestEvent],
+) -> None:
+    """The longest answers of today's models have 128,000 tokens."""
+    for model, most in (("gpt-5.5", 128_000), ("o3-deep-research", 100_000), ("gpt-4.1", 32_768)):
+        answered = make_event(model=model, usage=NO_USAGE, background=True)
+        charged = charge(BOOK, answered, "generates", Ask(model, 1_000, None, False), 1)
+        cost = price_event(BOOK, make_event(model=model, usage=Usage(1_000, most)))
+        assert isinstance(cost, Decimal), model
+        assert nano_usd(cost) <= charged.nano, model
 
 
 def test_what_cannot_be_priced_is_charged_as_an_unknown_request(
