@@ -18,7 +18,7 @@ from dashboards.preview.grafana_time import View
 from dashboards.preview.source import fetch
 from prometheus.errors import WatchroomError as PrometheusError
 from prometheus.http_api import checked
-from settings.arguments import OneLineParser, add_config
+from settings.arguments import OneLineParser, add_config, end_with
 from settings.errors import SettingsError
 
 BUILD = """\
@@ -152,4 +152,4 @@ COMMANDS = {"build": _build, "preview": _preview, "diff": commands.diff, "deploy
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

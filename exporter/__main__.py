@@ -22,7 +22,7 @@ from exporter.stores import source
 from ledger import process_log
 from ledger.errors import LedgerError
 from serving.service import listening
-from settings.arguments import OneLineParser, add_config
+from settings.arguments import OneLineParser, add_config, end_with
 from settings.errors import SettingsError
 from settings.lifetime import end_with_parent, set_limits, stopping_signals
 from settings.load import load
@@ -139,4 +139,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -30,7 +30,7 @@ from ledger.pricing.updates import changes, take
 from ledger.state import is_there
 from ledger.store import ledger_url, migrate, translated, writer
 from ledger.upkeep.retention import Keep
-from settings.arguments import OneLineParser
+from settings.arguments import OneLineParser, end_with
 from settings.errors import SettingsError
 from settings.load import account_table, load
 from settings.model import Settings
@@ -184,4 +184,4 @@ def _ledger(settings: Settings, *, make: bool = False) -> Iterator[Connection]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -20,7 +20,7 @@ from prometheus.lint import command as lint_command
 from prometheus.relabel import Relabel, cap_label, drop_label, drop_model
 from prometheus.remote_write import RemoteWrite
 from prometheus.scrape import NATIVE_HISTOGRAMS, START_TIMESTAMPS
-from settings.arguments import OneLineParser, add_config
+from settings.arguments import OneLineParser, add_config, end_with
 from settings.errors import SettingsError
 from settings.load import load
 
@@ -203,4 +203,4 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

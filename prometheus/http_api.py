@@ -8,9 +8,10 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from prometheus.errors import ApiError
+from settings.urls import is_http
 
 TIMEOUT_SECONDS = 120
 Labels = Mapping[str, str]
@@ -18,8 +19,7 @@ Labels = Mapping[str, str]
 
 def checked(url: str, option: str = "--prometheus") -> str:
     """An address that an option gives. Raises: ApiError where it is none."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not is_http(url):
         raise ApiError(f"{option} {url}: allowed: an address like http(s)://HOST:PORT")
     return url
 

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from prometheus.errors import ConfigError
+from settings.urls import is_http
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,7 @@ class RemoteWrite:
     recorded_only: bool = False
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        if not is_http(self.url) or urlsplit(self.url).username:
             raise ConfigError(f"remote_write {self.url}: allowed: http(s)://HOST/PATH, the token in a file")
 
     def document(self) -> dict[str, Any]:

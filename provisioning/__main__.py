@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from prometheus.errors import WatchroomError
 from provisioning.build import Values, files, write
-from settings.arguments import OneLineParser, add_config
+from settings.arguments import OneLineParser, add_config, end_with
 from settings.errors import SettingsError
 from settings.load import load
 
@@ -93,4 +93,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -7,12 +7,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from prometheus import build as prometheus_build
 from prometheus.errors import ConfigError, OutputError
+from settings.urls import is_http
 
 TEMPLATES = Path(__file__).with_name("templates")
 SUFFIX = ".j2"
@@ -44,8 +44,7 @@ class Values:
 
     def __post_init__(self) -> None:
         for option, url in (("prometheus-url", self.prometheus_url), ("webhook-url", self.webhook_url)):
-            parts = urlsplit(url or "http://none")
-            if parts.scheme not in ("http", "https") or not parts.hostname:
+            if url is not None and not is_http(url):
                 raise ConfigError(f"--{option} {url!r}; allowed: http(s)://HOST[:PORT]")
         if not re.fullmatch(r"\d+\.\d+\.\d+", self.prometheus_version):
             raise ConfigError(f"--prometheus-version {self.prometheus_version!r}; allowed: like 3.5.0")

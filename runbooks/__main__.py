@@ -9,7 +9,7 @@ from prometheus.errors import ApiError
 from runbooks import grafana_password
 from runbooks.cleanup import command as cleanup
 from runbooks.errors import TaskError
-from settings.arguments import OneLineParser
+from settings.arguments import OneLineParser, end_with
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,4 +37,4 @@ def _confirm(question: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -77,8 +77,12 @@ def read_password(stdin: TextIO) -> str:
     Raises: ContainerError where it is empty, or the two differ.
     """
     if stdin.isatty():
-        password = getpass.getpass("New password of admin: ")
-        if password != getpass.getpass("Once more: "):
+        try:
+            password = getpass.getpass("New password of admin: ")
+            again = getpass.getpass("Once more: ")
+        except EOFError:
+            password = again = ""
+        if password != again:
             raise ContainerError("the two passwords differ; nothing was changed")
     else:
         password = stdin.readline().rstrip("\r\n")

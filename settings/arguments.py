@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, NoReturn
 
@@ -20,3 +24,35 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     """The option that all commands have."""
     about = "configuration file (default: codex-usage.toml, if it exists)"
     parser.add_argument("--config", metavar="FILE", type=Path, help=about)
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    """The type of an option that takes a number within bounds. Of what is no number argparse itself would
+    say that it is no valid value of our function."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r}: allowed: {least:g} to {most:g}")
+        return value
+
+    return read
+
+
+def end_with(main: Callable[[], int]) -> NoReturn:
+    """Run a command that prints, and end with its exit code; as other programs do, without a word, when
+    whoever reads what it prints has enough (`| head`), and when a person ends it with Ctrl-C."""
+    try:
+        try:
+            code = main()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    sys.exit(code)

@@ -12,8 +12,11 @@ from pydantic import AfterValidator
 
 def _address(text: str) -> str:
     host, _, port = text.rpartition(":")
-    number = int(port) if port.isascii() and port.isdecimal() else -1
-    if not host or not host.isprintable() or " " in host or not 0 <= number <= 65535:
+    number = int(port) if len(port) < 6 and port.isascii() and port.isdecimal() else -1
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not (_is_ip(host) or _is_host(host.strip("[]") if bracketed else host, bracketed=bracketed)) or not (
+        0 <= number <= 65535
+    ):
         raise ValueError("allowed: HOST:PORT with a port from 0 to 65535, like 127.0.0.1:8787 or [::1]:8787")
     return text
 
@@ -72,6 +75,19 @@ def _split(text: str) -> SplitResult | None:
 def _is_plain(text: str) -> bool:
     """An empty query is one too; of line breaks `urlsplit` says nothing."""
     return text.isprintable() and not set(" ?#") & set(text)
+
+
+def is_http(text: str) -> bool:
+    """Whether a text is an http or https URL with a host, and where it names a port, with one that can be."""
+    parts = _split(text)
+    return parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(host))
+    except ValueError:
+        return False
 
 
 def _is_host(host: str, *, bracketed: bool) -> bool:

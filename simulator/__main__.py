@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from ledger.errors import LedgerError
+from settings.arguments import end_with
 from simulator.arguments import parser
 from simulator.commands import history, seeded, traffic, upstream
 from simulator.errors import SimulatorError
@@ -26,4 +27,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

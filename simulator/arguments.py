@@ -6,9 +6,9 @@ from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from settings.arguments import OneLineParser
+from settings.urls import is_http
 from simulator.provider.fixed import EVENTS_PER_WRITE
 
 Add = Callable[..., OneLineParser]
@@ -171,8 +171,7 @@ def address(text: str) -> tuple[str, int]:
 
 def base_url(text: str) -> str:
     """An http URL without a trailing slash."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not is_http(text):
         raise ArgumentTypeError(f"{text!r} is not a URL; allowed: one like http://127.0.0.1:8787/v1")
     return text.rstrip("/")
 

@@ -24,7 +24,7 @@ from console.terminal.once import Ledger
 from console.terminal.words import signs
 from ledger.errors import LedgerError, UnknownAccount
 from ledger.pricing.prices import PriceBook
-from settings.arguments import OneLineParser, add_config
+from settings.arguments import OneLineParser, add_config, number
 from settings.console import LOCALTIME
 from settings.errors import SettingsError
 from settings.load import Brief, brief
@@ -197,16 +197,16 @@ def _parser() -> argparse.ArgumentParser:
     shape.add_argument("--format", metavar="TEXT", help="a custom line with fields like {today_cost}")
     parser.add_argument("--account", metavar="ID", action="append", help="only this account; repeatable")
     parser.add_argument(
-        "--warn", metavar="PERCENT", type=_percent, help="exit with 1 if a window is at least this full"
+        "--warn", metavar="PERCENT", type=number(0, 100), help="exit with 1 if a window is at least this full"
     )
     parser.add_argument(
-        "--crit", metavar="PERCENT", type=_percent, help="exit with 2 if a window is at least this full"
+        "--crit", metavar="PERCENT", type=number(0, 100), help="exit with 2 if a window is at least this full"
     )
-    parser.add_argument("--watch", metavar="SECONDS", type=_seconds, help="repeat until Ctrl-C")
+    parser.add_argument("--watch", metavar="SECONDS", type=number(0.2, 86_400), help="repeat until Ctrl-C")
     parser.add_argument(
         "--stay",
         metavar="SECONDS",
-        type=_stay,
+        type=number(0, 86_400),
         default=0.0,
         help="for a prompt: leave a process behind for as long, which answers the same command quickly",
     )
@@ -214,24 +214,3 @@ def _parser() -> argparse.ArgumentParser:
         "--ascii", action="store_true", help="use plain ASCII even if the terminal supports more"
     )
     return parser
-
-
-def _percent(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed: 0 to 100")
-    return value
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0.2 <= value <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed: 0.2 to 86400")
-    return value
-
-
-def _stay(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed: 0 to 86400")
-    return value

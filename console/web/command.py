@@ -83,9 +83,13 @@ async def _serve(settings: Settings, ledger: Ledger) -> None:
 def _password() -> str:
     """Typed twice on a terminal, or the first line of what is piped in."""
     if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\n")
-    password = getpass.getpass("Password: ")
-    if getpass.getpass("Again: ") != password:
+        return sys.stdin.readline().rstrip("\r\n")
+    try:
+        password = getpass.getpass("Password: ")
+        again = getpass.getpass("Again: ")
+    except EOFError as error:
+        raise ConsoleError("no password was given") from error
+    if again != password:
         raise ConsoleError("the two are not the same")
     return password
 

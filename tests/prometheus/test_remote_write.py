@@ -24,7 +24,7 @@ def test_by_default_nothing_leaves_the_machine() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["metrics.example", "ftp://metrics.example/", "https://me:secret@metrics.example/"]
+    "url", ["metrics.example", "http://[", "ftp://metrics.example/", "https://me:secret@metrics.example/"]
 )
 def test_an_address_that_will_not_do(url: str) -> None:
     with pytest.raises(ConfigError, match="allowed: http"):

@@ -31,6 +31,11 @@ def test_build_writes_where_it_is_told(
     ("arguments", "message"),
     [
         (["build", "--prometheus-url", "nowhere"], "provisioning: --prometheus-url 'nowhere'; allowed: "),
+        (["build", "--prometheus-url", "http://["], "provisioning: --prometheus-url 'http://['; allowed: "),
+        (
+            ["build", "--webhook-url", "http://x:99999"],
+            "provisioning: --webhook-url 'http://x:99999'; allowed: ",
+        ),
         (["build", "--nonsense"], "python -m provisioning: unrecognized arguments: --nonsense"),
         ([], "python -m provisioning: the following arguments are required: COMMAND"),
     ],

@@ -192,7 +192,12 @@ BAD: dict[str, list[tuple[str, str]]] = {
     "storage.retention.requests": [('"13d"', "at least"), ('"90"', "days, like"), ("90", "text in quotes")],
     "storage.retention.hourly": [('"9y"', "forever"), ('"1d"', "at least")],
     "storage.buffer_size": [("99", "more"), ("5000001", "less"), ("1e3", "a whole number")],
-    "exporter.listen_addr": [('"x"', ADDRESS), ("1", "text in quotes")],
+    "exporter.listen_addr": [
+        ('"x"', ADDRESS),
+        ('"a..b:8789"', ADDRESS),
+        ('"[127.0.0.1:8789"', ADDRESS),
+        ("1", "text in quotes"),
+    ],
     "exporter.store": [("1", "text in quotes")],
     "quota.start_grace_minutes": [("-1", "more"), ("10081", "less"), ('"1"', "number")],
     "quota.start_percent": [("-0.1", "more"), ("100.1", "less")],

@@ -134,6 +134,7 @@ def test_history_fills_a_ledger_and_a_file(tmp_path: Path, capsys: pytest.Captur
         (["upstream", "--speed", "nan"], "'nan' is not a number above 0"),
         (["upstream", "--events-per-write", "-3"], "'-3' is not a whole number above 0"),
         (["traffic", "--base-url", "localhost:8787"], "is not a URL; allowed: one like http://"),
+        (["traffic", "--base-url", "http://["], "is not a URL; allowed: one like http://"),
         (["traffic", "--rate", "often"], "'often' is not a number above 0"),
         (["history", "--days", "1.5"], "'1.5' is not a whole number above 0"),
         (["history", "--until", "yesterday"], "'yesterday' is not a time"),
