@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pwd
 import shutil
@@ -55,7 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: takes seconds even alone; left out by --unit")
+    config.addinivalue_line("markers", "slow: takes a third of a second or more; left out by --unit")
     examples.set_up(unit=config.getoption("--unit"))
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup, what tests start would ignore it
     if config.getoption("--unit"):
@@ -81,6 +82,17 @@ class _Inside:
     def _refuse(self, event: str, _arguments: object) -> None:
         if self._testing and event in _OUTSIDE and threading.get_ident() == self._thread:
             pytest.skip(f"no unit test: {event}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """What was imported and collected stays to the end: the garbage collector need not look at it again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

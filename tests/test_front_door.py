@@ -32,7 +32,8 @@ def assigned(tree: ast.Module, name: str) -> Any:
 def programs_asked_for() -> Iterator[tuple[str, Path]]:
     """Every program that a test gets by the fixture `binary`."""
     for path in (ROOT / "tests").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        text = path.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)) if "binary(" in text else ():
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "binary":
                 for argument in node.args:
                     if isinstance(argument, ast.Constant):

@@ -6,6 +6,7 @@ import ast
 import graphlib
 import sys
 from collections.abc import Set
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -73,10 +74,16 @@ FORBIDDEN: dict[str, set[str]] = {
 }
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imports(path: Path) -> set[str]:
     """Every module that a file imports, `from a import b` as both `a` and `a.b`."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -149,7 +156,7 @@ def test_no_module_is_imported_while_it_is_imported() -> None:
 
 def at_the_top(path: Path) -> list[tuple[str, ast.alias]]:
     """What a module takes from others as it is imported, with the name of the other."""
-    body = ast.parse(path.read_text(encoding="utf-8")).body
+    body = parsed(path).body
     return [
         (node.module or "", alias)
         for node in body

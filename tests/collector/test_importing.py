@@ -94,6 +94,7 @@ def taken(scene: Scene, *files: str, bar: io.StringIO | None = None, **wish: Any
     return list(import_files(settings, Wish(files, **wish), bar))
 
 
+@pytest.mark.slow
 def test_an_export_is_imported_once(scene: Scene) -> None:
     rows = [cpamp_row(number) for number in range(PAGE + 5)]
     file = as_lines(scene.folder / "usage.jsonl", [*rows, rows[0]], "{broken", '{"event_hash":"x"}')
@@ -150,6 +151,7 @@ def test_what_a_gateways_event_says(scene: Scene) -> None:
           "input": {"total_tokens": 9}, "output": {"total_tokens": 8}}))}, (9, 8)),
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_counts_by_the_providers_custom(
     scene: Scene, changed: dict[str, Any], counts: tuple[int, int]
 ) -> None:
@@ -364,6 +366,7 @@ async def test_what_was_imported_is_no_second_request_when_it_is_collected(
         assert connection.execute(select(func.sum(request_hourly.c.requests))).scalar_one() == 14
 
 
+@pytest.mark.slow
 def test_how_far_it_is(scene: Scene) -> None:
     bar = io.StringIO()
     rows = [cpamp_row(number) for number in range(2 * PAGE)]
@@ -410,6 +413,7 @@ def test_the_command(
     assert main(["import", str(scene.folder / "absent")]) == 2
 
 
+@pytest.mark.slow
 def test_imported_requests_are_in_the_sums(scene: Scene) -> None:
     taken(scene, as_lines(scene.folder / "usage.jsonl", [cpamp_row(0)]))
     with sqlite3.connect(scene.ledger_path) as connection:

@@ -210,6 +210,7 @@ def strings(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "dashboards").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT))
 )
+@pytest.mark.slow
 def test_no_name_of_a_metric_is_written_as_a_text(path: Path) -> None:
     names = [name for name in (*LABELS, *(f.name for f in FAMILIES)) if name != "up"]
     pattern = re.compile(rf"(?<![\w:])({'|'.join(map(re.escape, names))})(?![\w:])|codex_lb_")

@@ -145,6 +145,7 @@ def test_requests_that_cannot_be_looked_at_do_not_keep_the_meters_from_it() -> N
     assert steps.meters == 1
 
 
+@pytest.mark.slow
 def test_damage_deep_in_a_store_that_has_been_read_is_reported_until_it_is_mended(
     usage_db: Path, write: Callable[..., None], make_event: Callable[..., RequestEvent]
 ) -> None:

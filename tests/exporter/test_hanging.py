@@ -127,6 +127,7 @@ def test_sigterm_ends_it_in_time_while_a_server_does_not_answer(
             assert seconds_to_end(process) < GRACE_SECONDS
 
 
+@pytest.mark.slow
 def test_sigterm_ends_it_in_time_while_a_large_store_is_read_for_the_first_time(
     tmp_path: Path, start: Start
 ) -> None:

@@ -30,6 +30,7 @@ def family() -> str:
     return "codex_lb_proxy_account_cost_usd_7d"
 
 
+@pytest.mark.slow
 def test_a_changed_price_holds_from_the_next_scrape_on_and_a_broken_table_changes_nothing(
     usage_db: Path, write: Any, taker: Callable[..., Any], values: Any, family: str
 ) -> None:

@@ -100,6 +100,7 @@ def test_spend_goes_back_seven_days(
         ("request_logs", {"spend", "freshness"}),
     ],
 )
+@pytest.mark.slow
 def test_a_collector_that_fails_leaves_the_others_standing(
     usage_db: Path,
     write: Write,
@@ -157,6 +158,7 @@ def a_folder(path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [missing, not_migrated, corrupt, a_folder])
+@pytest.mark.slow
 def test_what_cannot_be_read_is_told_and_read_again_as_soon_as_it_can(
     usage_db: Path,
     tmp_path: Path,
@@ -188,6 +190,7 @@ def test_what_cannot_be_read_is_told_and_read_again_as_soon_as_it_can(
     assert values(after).keys() == values(before).keys()
 
 
+@pytest.mark.slow
 def test_a_locked_ledger_is_told_and_read_again_when_it_is_free(usage_db: Path, taker: Taker) -> None:
     take = taker(usage_db)
     with closing(sqlite3.connect(usage_db, isolation_level=None)) as other:
@@ -216,6 +219,7 @@ def test_nothing_is_written(usage_db: Path, tmp_path: Path, taker: Taker) -> Non
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_where_identity_is_private_no_address_is_shown(
     usage_db: Path, write: Write, make_event: EventFactory, taker: Taker, values: Values
 ) -> None:

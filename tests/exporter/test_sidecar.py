@@ -374,6 +374,7 @@ def test_a_negative_stored_cost_is_none(new: Path, taker: Taker, values: Values)
     assert found["codex_lb_proxy_account_unpriced_requests_7d", "idle"] == 1
 
 
+@pytest.mark.slow
 def test_a_weekly_meter_without_a_length_says_why_there_is_no_estimate(
     new: Path, taker: Taker, values: Values
 ) -> None:

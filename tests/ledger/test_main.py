@@ -107,6 +107,7 @@ class TestAccountsOfTheFile:
         text = '[accounts.tom]\ncredential = "env:TOM_KEY"\nplan = "pro"\n'
         (tmp_path / "codex-usage.toml").write_text(text)
 
+    @pytest.mark.slow
     def test_they_are_listed(self, ask: Ask, tmp_path: Path) -> None:
         (row,) = ask("accounts", "list").out.splitlines()[1:]
         assert row.split()[:1] + row.split()[2:4] == ["tom", "pro", "full"]
@@ -171,6 +172,7 @@ B = ("accounts", "add", "b", "--credential", "env:B")
         (("accounts", "list", "--config", "no-such.toml"), 2, "no-such.toml: no such file"),
     ],
 )
+@pytest.mark.slow
 def test_bad_input_is_one_line_and_changes_nothing(
     ask: Ask, words: tuple[str, ...], code: int, says: str
 ) -> None:

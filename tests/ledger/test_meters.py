@@ -145,6 +145,7 @@ def test_a_reading_of_the_future_counts_when_its_time_has_come(store: Store) -> 
     assert percents(store.shown(NOW + timedelta(days=2))) == (5, 90)
 
 
+@pytest.mark.slow
 def test_a_limit_of_another_name_is_no_window_of_the_account(store: Store) -> None:
     store.followed()
     store.tell(10, timedelta(minutes=5))
@@ -172,6 +173,7 @@ def test_what_was_not_understood_is_told_and_over_when_it_is_gone(store: Store) 
 
 
 @pytest.mark.parametrize("rows", [3, 300])
+@pytest.mark.slow
 def test_a_store_that_was_put_in_place_of_another_is_read_anew(store: Store, rows: int) -> None:
     for number in range(rows):
         store.tell(60, timedelta(minutes=rows - number))

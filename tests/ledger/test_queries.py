@@ -111,6 +111,7 @@ class TestAccountSums:
         ],
         ids=str,
     )
+    @pytest.mark.slow
     def test_a_single_request_costs_what_it_costs_by_itself(
         self, ledger: Engine, make_event: EventFactory, changes: dict[str, Any]
     ) -> None:
@@ -151,6 +152,7 @@ class TestAccountSums:
     def test_nothing_stored_is_nothing_found(self, ledger: Engine) -> None:
         assert sums(ledger, FIRST, LAST) == {}
 
+    @pytest.mark.slow
     def test_a_deleted_request_is_gone(self, ledger: Engine, make_event: EventFactory) -> None:
         refill(ledger, [make_event(account_id="one"), make_event(account_id="two")])
         with ledger.begin() as connection:

@@ -206,6 +206,7 @@ class TestRareRows:
 
 class TestFilter:
     @pytest.mark.parametrize("dimension", DIMENSIONS)
+    @pytest.mark.slow
     def test_each_dimension_narrows_and_groups(
         self, ledger: Engine, ask: Callable[..., Any], make_event: EventFactory, dimension: Any
     ) -> None:

@@ -91,6 +91,7 @@ class TestMigrations:
         assert "add_index" in str(differences(ledger))
 
     @pytest.mark.parametrize("revision", _revisions())
+    @pytest.mark.slow
     def test_a_ledger_of_every_earlier_version_comes_along_with_its_rows(
         self, url: URL, revision: str
     ) -> None:

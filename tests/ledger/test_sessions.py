@@ -56,6 +56,7 @@ def pages(ledger: Engine, where: RequestFilter, size: int) -> list[Session]:
 
 @pytest.mark.parametrize("step", [7, 2_000])
 @pytest.mark.parametrize("size", [1, 10, 60])
+@pytest.mark.slow
 def test_each_is_there_once_the_newest_first(
     ledger: Engine, make_event: EventFactory, monkeypatch: pytest.MonkeyPatch, size: int, step: int
 ) -> None:

@@ -262,6 +262,7 @@ class TestReader:
         assert "file is not a database" in failure(url, reader(url))
 
     @pytest.mark.parametrize("name", ["a b.db", "50%20.db", "who?.db", "no#1.db", "höhe&x=1.db"])
+    @pytest.mark.slow
     def test_any_file_name_is_the_same_file_for_reader_and_writer(
         self, tmp_path: Path, name: str, make_event: EventFactory
     ) -> None:

@@ -34,6 +34,7 @@ def manifests(tmp_path: Path) -> dict[str, dict[str, Any]]:
     return {file.stem: yaml.safe_load(file.read_text(encoding="utf-8")) for file in found}
 
 
+@pytest.mark.slow
 def test_names_and_labels_are_as_kubernetes_wants_them(
     manifests: dict[str, dict[str, Any]],
 ) -> None:
@@ -63,6 +64,7 @@ def test_the_rules_are_the_same_and_promtool_accepts_them(
     assert result.returncode == 0, result.stdout
 
 
+@pytest.mark.slow
 def test_each_dashboard_is_in_a_config_map_that_the_sidecar_collects(
     manifests: dict[str, dict[str, Any]],
 ) -> None:

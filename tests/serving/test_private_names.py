@@ -47,6 +47,7 @@ def names_in(path: Path) -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_they_are_used_in_four_modules_alone() -> None:
     private = set().union(*PLACES.values()) - OURS_TOO
     found = {

@@ -24,6 +24,7 @@ def final(counted: Counted) -> dict[Key, float]:
     return {key: float(series.values[-1]) for key, series in counted.series.items()}
 
 
+@pytest.mark.slow
 def test_it_counts_what_the_proxy_counts(history: History, book: PriceBook) -> None:
     metrics = Metrics(m.FAMILIES)
     observe = MetricsObserver(metrics, CurrentPrices(book), max_models=100, max_keys=100, max_codes=100)

@@ -18,6 +18,7 @@ from simulator.history.plan import days
 SHORT = days(date(2026, 9, 1), 2)
 
 
+@pytest.mark.slow
 def test_the_same_plan_gives_the_same_history(book: PriceBook) -> None:
     assert generate(SHORT, book) == generate(SHORT, book)
     assert generate(SHORT, book).events != generate(replace(SHORT, seed=2), book).events

@@ -99,6 +99,7 @@ def test_traffic_says_when_nobody_answers(
     assert f"nothing answers at {url}: Cannot connect" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_history_fills_a_ledger_and_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     database, samples = tmp_path / "usage.db", tmp_path / "samples.txt"
     asked = ["history", "--database", str(database), "--openmetrics", str(samples), "--days", "2"]

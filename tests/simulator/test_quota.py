@@ -69,6 +69,7 @@ def test_samples_keep_their_distance(event: Callable[..., RequestEvent], book: P
     assert [s.used_percent for s in found[1::2]] == [10, 40, 60]
 
 
+@pytest.mark.slow
 def test_every_weekly_sample_is_the_spend_of_its_cycle(history: History, book: PriceBook) -> None:
     accounts = {a.id: a for a in history.plan.accounts}
     weekly = [s for s in history.samples if s.window == "secondary"]

@@ -35,6 +35,7 @@ def ledger(history: History, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     reading.dispose()
 
 
+@pytest.mark.slow
 def test_cost_per_day(ledger: Engine, history: History, book: PriceBook) -> None:
     with ledger.connect() as connection:
         found = day_sums(connection, "2026-09-01", "2026-09-14")
@@ -72,6 +73,7 @@ def test_accounts_and_the_newest_request(ledger: Engine, history: History) -> No
     assert newest == history.events[-1].requested_at
 
 
+@pytest.mark.slow
 def test_usage_samples(ledger: Engine, history: History) -> None:
     with ledger.connect() as connection:
         rows = connection.execute(select(usage_history).order_by(usage_history.c.id)).mappings().all()
@@ -93,6 +95,7 @@ def test_all_of_it_or_nothing(tmp_path: Path, book: PriceBook) -> None:
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_the_same_history_is_refused_and_another_is_added(tmp_path: Path, book: PriceBook) -> None:
     engine = writer(sqlite_url(tmp_path / "usage.db"))
     migrate(engine)

@@ -105,6 +105,7 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+@pytest.mark.slow
 def test_every_period_is_what_the_simulator_counted(told: Told, status: Status, book: PriceBook) -> None:
     found = parsed(status(told.path, "--json", config='[console]\ntime_zone = "Asia/Kolkata"').out)
     fits(found, SCHEMA)
@@ -150,6 +151,7 @@ def test_a_line_for_a_status_bar(books: Books, windows: Callable[..., None], sta
     assert plain.out == done.out.replace("·", "|")
 
 
+@pytest.mark.slow
 def test_a_line_names_the_fullest_of_several_accounts_and_what_has_no_price(
     books: Books, windows: Callable[..., None], status: Status
 ) -> None:
@@ -178,6 +180,7 @@ def test_a_line_names_the_fullest_of_several_accounts_and_what_has_no_price(
         (10, 100, 2, "crit"),
     ],
 )
+@pytest.mark.slow
 def test_thresholds_decide_on_the_exit_code(
     short: float,
     week: float,
@@ -209,6 +212,7 @@ def test_a_format_of_ones_own(books: Books, windows: Callable[..., None], status
     assert "'{today_cost.__class__}' is not a field; allowed: hour_cost" in refused.err
 
 
+@pytest.mark.slow
 def test_one_line_says_what_the_json_says(told: Told, status: Status) -> None:
     for zone in ("UTC", "Asia/Kolkata", "America/St_Johns"):
         config = f'[console]\ntime_zone = "{zone}"'
@@ -225,6 +229,7 @@ def test_one_line_says_what_the_json_says(told: Told, status: Status) -> None:
         assert own == f"{today['requests']} {today['errors']} {cost}\n"
 
 
+@pytest.mark.slow
 def test_a_table_fits_eighty_columns(told: Told, status: Status) -> None:
     done = status(told.path)
     shown = done.out.splitlines()

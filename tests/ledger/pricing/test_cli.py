@@ -89,6 +89,7 @@ class TestPrice:
         assert found["price"]["effective_from"] == "2026-07-30"
         assert (found["tier"], found["context_above"]) == ("flex", 272_000)
 
+    @pytest.mark.slow
     def test_what_has_no_price_says_so(self, ask: Ask) -> None:
         words = ("--model", "gpt-5.9", "--input", "1", "--output", "1")
         assert ask("price", *words).out == "gpt-5.9: no price (unknown_pricing)\n"
@@ -136,6 +137,7 @@ class TestList:
 
 
 class TestUnpriced:
+    @pytest.mark.slow
     def test_what_was_used_without_a_price_with_the_lines_to_paste(
         self, ask: Ask, ledger: Any, make_event: Any, tmp_path: Path
     ) -> None:
@@ -255,6 +257,7 @@ def test_the_services_never_import_the_library() -> None:
     assert run.stdout == "False\n"
 
 
+@pytest.mark.slow
 def test_apply_hands_prices_to_the_ledger_once(ask: Ask, ledger: Any) -> None:
     assert ask("prices", "apply").out == "no ledger yet; the proxy applies these prices when it starts\n"
     ledger(lambda connection: None)

@@ -37,6 +37,7 @@ def change(statement: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["backup", "check", "vacuum", "export", "stats", "migrate"])
+@pytest.mark.slow
 def test_without_a_ledger_each_says_so_and_makes_none(ask: Ask, command: str) -> None:
     done = ask(command)
     assert (done.code, done.out) == (2, "")

@@ -144,6 +144,7 @@ def test_parquet_has_types(filled: Engine) -> None:
         RequestFilter(model=("nobody",)),
     ],
 )
+@pytest.mark.slow
 def test_every_filter(filled: Engine, where: RequestFilter) -> None:
     engine = reader(filled.url)
     with asking(engine) as connection:

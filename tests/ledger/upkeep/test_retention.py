@@ -205,6 +205,7 @@ def grown(ledger: Engine, make_event: Callable[..., RequestEvent]) -> Engine:
     return ledger
 
 
+@pytest.mark.slow
 def test_space_is_given_back_and_writers_go_on(
     grown: Engine, make_event: Callable[..., RequestEvent], monkeypatch: pytest.MonkeyPatch
 ) -> None:

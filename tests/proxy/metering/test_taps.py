@@ -49,6 +49,7 @@ def expected(path: str) -> Usage:
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"], ids=["LF", "CRLF", "CR"])
 @pytest.mark.parametrize("path", STREAMED)
+@pytest.mark.slow
 def test_a_cut_at_every_offset(path: str, line_end: bytes) -> None:
     whole = stream(path, events=1).replace(b"\n", line_end)
     for offset in range(len(whole) + 1):
@@ -103,6 +104,7 @@ def test_pings_may_follow_the_counts(path: str) -> None:
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
 @pytest.mark.parametrize("chunk", [1_000, 16_384, 65_536])
 @pytest.mark.parametrize("size", [5_000, 200_000, 5_000_000])
+@pytest.mark.slow
 def test_a_last_event_that_repeats_the_whole_answer(size: int, chunk: int, line_end: bytes) -> None:
     """`response.completed` carries all of the output, and instructions and tools besides."""
     whole = stream("/v1/responses", events=3, word="x" * (size // 3)).replace(b"\n", line_end)

@@ -90,6 +90,7 @@ def test_asking_for_counts_builds_nothing_of_the_rest(shape: str) -> None:
 
 
 @pytest.mark.parametrize("coding", PACKERS)
+@pytest.mark.slow
 def test_a_bomb_is_not_unpacked_to_its_end(coding: str) -> None:
     bomb = PACKERS[coding](b'{"model":' + SHAPES["objects"](64 * 2**20) + b"}")
     assert peak(lambda: read_body(bomb, "", coding)) < 100 * 2**20
@@ -142,6 +143,7 @@ def test_an_outline_is_the_same_document_with_long_texts_emptied(
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.slow
 def test_a_long_document_is_outlined_or_given_up(shape: str) -> None:
     assert len(outline(body("input", shape))) <= LONG
     assert len(outline(body("input", shape)[:-1] + b"\\" * 2**20)) <= LONG
