@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from sqlalchemy import Connection
+
 from collector.accounts import ORIGIN, Directory
 from collector.decoding.fields import Undecodable, text
 from collector.importing.files import File, Kind, Page, look
@@ -18,7 +20,7 @@ from ledger import store
 from ledger.pricing.files import current_book
 from ledger.pricing.table import CurrentPrices
 from ledger.requests import collected, writes
-from ledger.requests.collected import Seen
+from ledger.requests.collected import Forgotten, Seen
 from ledger.state import is_there
 from ledger.values import RequestEvent
 from settings.model import Settings
@@ -37,7 +39,10 @@ class Summary:
     """What became of a file's rows.
 
     Attributes:
-        left_out: deleted by their owner, or outside of the time that was asked for.
+        known: in the ledger already; or in its sums, with all others of their hour, where it has forgotten
+            the requests.
+        left_out: deleted by their owner, outside of the time that was asked for, or from before the ledger
+            can tell what it has counted.
         collected: in the ledger already, because the collector had them from the gateway itself.
         problems: how many rows could not be read, by what is wrong with them.
     """
@@ -96,6 +101,8 @@ class Ledger:
     def __init__(self, settings: Settings) -> None:
         prices = CurrentPrices(current_book(settings.pricing.models))
         self._ledger = open_ledger(settings, Directory(), prices)
+        with self._ledger.writing() as connection:
+            self.forgotten = collected.forgotten(connection)
 
     def take(
         self, events: Sequence[RequestEvent], accounts: Sequence[Mapping[str, Any]], seen: Seen
@@ -104,10 +111,14 @@ class Ledger:
         with self._ledger.writing() as connection:
             for account in accounts:
                 writes.ensure_account(connection, **account)
-            fresh = writes.missing(connection, events)
+            fresh = self._unknown(connection, events)
             new = collected.without(connection, fresh, seen)
             writes.record(connection, new)
             return len(new), len(fresh) - len(new)
+
+    def _unknown(self, connection: Connection, events: Sequence[RequestEvent]) -> list[RequestEvent]:
+        found = writes.missing(connection, events)
+        return [event for event in found if not self.forgotten.is_counted(event)]
 
     def close(self) -> None:
         """Close it."""
@@ -123,6 +134,10 @@ class Look:
         self._engine = store.reader(self._url, busy_timeout_seconds=5)
         self._there = is_there(self._url)
         self._seen: set[str] = set()
+        self.forgotten = Forgotten()
+        if self._there:
+            with store.translated(self._url, "cannot read"), self._engine.connect() as connection:
+                self.forgotten = collected.forgotten(connection)
 
     def take(
         self, events: Sequence[RequestEvent], accounts: Sequence[Mapping[str, Any]], seen: Seen
@@ -131,7 +146,8 @@ class Look:
         fresh = new = [event for event in events if event.id not in self._seen]
         if self._there:
             with store.translated(self._url, "cannot read"), self._engine.connect() as connection:
-                fresh = writes.missing(connection, fresh)
+                missing = writes.missing(connection, fresh)
+                fresh = [event for event in missing if not self.forgotten.is_counted(event)]
                 new = collected.without(connection, fresh, seen)
         self._seen.update(event.id for event in fresh)
         return len(new), len(fresh) - len(new)
@@ -200,7 +216,8 @@ class _Import:
         except Exception as error:  # a shape nobody thought of: it must not hold up the others
             self._summary.problems[f"{type(error).__name__} while decoding"] += 1
             return None
-        if event is None or (self._wish.until is not None and event.requested_at >= self._wish.until):
+        late = self._wish.until is not None and event is not None and event.requested_at >= self._wish.until
+        if event is None or late or self._ledger.forgotten.may_be_counted(event):
             self._summary.left_out += 1
             return None
         return event

@@ -5,12 +5,32 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    and_,
+    func,
+    literal_column,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 
 from ledger.columns import micros
-from ledger.request_tables import request_callers, request_logs, request_rows
+from ledger.request_tables import (
+    request_callers,
+    request_hourly,
+    request_kinds,
+    request_logs,
+    request_rows,
+)
+from ledger.requests.sums.horizons import HOURLY, REQUESTS, horizon
+from ledger.requests.sums.rollups import HOUR
 from ledger.values import UNKNOWN_MODEL, RequestEvent
 
 Key = tuple[int, int, str, int | None, int]
@@ -57,6 +77,57 @@ def adopted(connection: Connection, events: Sequence[RequestEvent]) -> list[Requ
     for id, number in found.items():
         connection.execute(update(request_rows).where(request_rows.c.id == number).values(event_id=id))
     return [event for event in events if event.id in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What came from elsewhere and is there in sums alone: retention has taken the rows, by which a request
+    is known when it comes again.
+
+    Attributes:
+        requests, hours: since 1970, before which there are no rows, and no sums by hour either.
+        counted: hour, account, gateway and model of the sums that there are.
+    """
+
+    requests: int = 0
+    hours: int = 0
+    counted: frozenset[tuple[int, str | None, str | None, str]] = frozenset()
+
+    def is_counted(self, event: RequestEvent) -> bool:
+        """Whether a request was counted, as far as sums can tell: with all others of its hour."""
+        hour = micros(event.requested_at) // HOUR
+        if hour >= self.requests:
+            return False
+        return (hour, event.account_id, event.gateway, event.model or UNKNOWN_MODEL) in self.counted
+
+    def may_be_counted(self, event: RequestEvent) -> bool:
+        """Whether nobody can tell any more."""
+        return micros(event.requested_at) // HOUR < self.hours
+
+
+def forgotten(connection: Connection) -> Forgotten:
+    """As it is now: before anything is imported, which would be taken for counted."""
+    requests, hours = (horizon(connection, name) or 0 for name in (REQUESTS, HOURLY))
+    if not requests:
+        return Forgotten(0, hours)
+    t, row, by, what = request_hourly.c, request_rows.c, request_callers.c, request_kinds.c
+    mine, hour = by.source.in_(("import", "collector")), literal_column(f"request_rows.at / {HOUR}")
+    left = (
+        select(hour, row.caller_id, row.kind_id, func.count())
+        .join(request_callers, by.id == row.caller_id)
+        .where(type_coerce(row.at, BigInteger) < requests * HOUR, row.deleted_at.is_(None), mine)
+        .group_by(hour, row.caller_id, row.kind_id)
+    )
+    there = {(hour, *kind): number for hour, *kind, number in connection.execute(left)}
+    sums = (
+        select(t.hour, t.caller_id, t.kind_id, t.requests, by.account_id, by.gateway, what.model)
+        .join_from(request_hourly, request_callers, by.id == t.caller_id)
+        .join(request_kinds, what.id == t.kind_id)
+        .where(t.hour < requests, mine)
+    )
+    found = connection.execute(sums)
+    counted = ((h, *said) for h, caller, kind, n, *said in found if n > there.get((h, caller, kind), 0))
+    return Forgotten(requests, hours, frozenset(counted))
 
 
 def _stored(

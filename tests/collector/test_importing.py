@@ -20,7 +20,9 @@ from collector.errors import ImportFailed
 from collector.importing.files import PAGE, look
 from collector.importing.run import Summary, Wish, import_files
 from ledger.request_tables import request_hourly
-from ledger.schema import accounts
+from ledger.schema import accounts, daily_stats
+from ledger.upkeep import retention
+from ledger.upkeep.retention import Keep
 from settings.model import Settings
 from tests.collector.conftest import Scene, until
 from tests.support.gateway.records import encoded, record
@@ -420,3 +422,36 @@ def test_imported_requests_are_in_the_sums(scene: Scene) -> None:
         found = connection.execute("SELECT requests, input_tokens FROM daily_stats").fetchall()
     connection.close()
     assert found == [(1, 12_755)]
+
+
+def test_what_was_imported_and_then_forgotten_is_not_counted_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retention takes the rows, by which a request is known; their sums stay."""
+    monkeypatch.setattr(retention, "SETTLE_SECONDS", 0.0)
+    file = as_lines(scene.folder / "usage.jsonl", [cpamp_row(number) for number in range(3)])
+    other = as_lines(scene.folder / "other.jsonl", [cpamp_row(number) for number in range(3, 5)])
+    (first,) = taken(scene, file)
+    assert first.new == 3
+    ledger = migrated(scene.ledger_path)
+
+    def number() -> int:
+        with ledger.connect() as connection:
+            return int(connection.execute(select(func.sum(daily_stats.c.requests))).scalar() or 0)
+
+    def kept(days: int, hours: int | None) -> None:
+        assert retention.prune(ledger, Keep(days, hours), BEGAN + timedelta(days=days + 2)) is not None
+
+    kept(30, None)
+    for dry in (True, False):
+        (again,) = taken(scene, file, dry=dry)
+        assert (again.new, again.known, number()) == (0, 3, 3), f"dry: {dry}"
+    (late,) = taken(scene, other, gateway="another")  # it is older, too, but nobody has counted it
+    assert (late.new, number()) == (2, 5)
+    more = as_lines(scene.folder / "more.jsonl", [cpamp_row(number) for number in range(3, 7)])
+    (rest,) = taken(scene, more, gateway="another")  # as after an import that was interrupted
+    assert (rest.new, rest.known, number()) == (2, 2, 7)
+    kept(30, 30)  # from now on the sums of hours are gone as well: it cannot be told any more
+    (last,) = taken(scene, file)
+    assert (last.new, last.left_out, number()) == (0, 3, 7)
+    ledger.dispose()
