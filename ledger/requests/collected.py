@@ -111,7 +111,8 @@ def forgotten(connection: Connection) -> Forgotten:
     if not requests:
         return Forgotten(0, hours)
     t, row, by, what = request_hourly.c, request_rows.c, request_callers.c, request_kinds.c
-    mine, hour = by.source.in_(("import", "collector")), literal_column(f"request_rows.at / {HOUR}")
+    mine = by.source.in_(("import", "collector"))
+    hour: ColumnElement[int] = literal_column(f"request_rows.at / {HOUR}")
     left = (
         select(hour, row.caller_id, row.kind_id, func.count())
         .join(request_callers, by.id == row.caller_id)
