@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -143,6 +143,27 @@ def test_what_is_held_to_spare_is_a_small_part_of_what_is_left(ledger: Engine) -
     second = ask(ledger, "two", 1, spare=True, cost=DOLLAR * 9 // 10)
     assert second.granted == 1
     assert second.held <= 1 + DOLLAR // 10 // 16
+
+
+def test_what_a_process_keeps_is_not_there_for_what_waits(ledger: Engine) -> None:
+    found = ask(ledger, "one", DOLLAR // 20, DOLLAR // 10, 1, keep=DOLLAR * 9 // 10)
+    assert (found.granted, found.exhausted) == (2, "daily")
+
+
+def test_what_others_hold_counts_for_the_week_too(ledger: Engine) -> None:
+    weekly = Limits(weekly=DOLLAR)
+    ask(ledger, "one", DOLLAR, limits=weekly)
+    found = ask(ledger, "two", 1, limits=weekly)
+    assert (found.granted, found.exhausted) == (0, "weekly")
+
+
+def test_who_settles_waits_for_whoever_is_settling(ledger: Engine) -> None:
+    with ThreadPoolExecutor(1) as other:
+        with ledger.begin() as connection:
+            first = settle(connection, "one", Settlement("team", DAILY, wanted=(DOLLAR,)), FRIDAY)
+            waiting = other.submit(ask, ledger, "two", 1)
+            wait([waiting], timeout=0.3)  # it has looked by then, if it does not wait
+        assert (first.granted, waiting.result(timeout=30).granted) == (1, 0)
 
 
 def test_keys_and_their_budgets_are_apart(ledger: Engine) -> None:
