@@ -38,6 +38,7 @@ def _names(*sides: str) -> tuple[str, ...]:
 _INPUT_DETAILS = _names("input", "prompt")
 _OUTPUT_DETAILS = _names("output", "completion")
 _NO_DETAILS: Fields = {}
+_REASONING = ("reasoning_tokens", "thinking_tokens")
 _FOUND = ("connector_tokens", "citation_tokens")
 """What Mistral's and Perplexity's searches found is input."""
 
@@ -47,8 +48,9 @@ def statement(usage: Fields, api: str, numbers: Numbers) -> Statement:
     if "inputTokens" in usage or "inputTokenCount" in usage:
         usage = {**{_SEVERAL_NAMES.get(name, name): value for name, value in usage.items()}, **_hours(usage)}
     elif "billed_units" in usage:  # Cohere
-        usage = fields(usage["billed_units"])
-    ins = _details(usage, _INPUT_DETAILS)
+        usage = {**fields(usage["billed_units"]), "cached_tokens": usage.get("cached_tokens")}
+    heard = _heard(usage)
+    ins = _NO_DETAILS if heard else _details(usage, _INPUT_DETAILS)  # sound is beside the input there
     outs = _details(usage, _OUTPUT_DETAILS)
     said = numbers.first(usage.get("input_tokens"), usage.get("prompt_tokens"))
     for more in _FOUND:
@@ -71,8 +73,8 @@ def statement(usage: Fields, api: str, numbers: Numbers) -> Statement:
         read=read,
         written=written,
         written_1h=written_1h,
-        reasoning=numbers.first(outs.get("reasoning_tokens"), usage.get("reasoning_tokens")),
-        total=None if _heard(usage) else numbers.count(usage.get("total_tokens")),
+        reasoning=numbers.first(*(outs.get(name) for name in _REASONING), usage.get("reasoning_tokens")),
+        total=None if heard else numbers.count(usage.get("total_tokens")),
         audio_input=_uncached(ins, "audio_tokens", numbers) if "audio_tokens" in ins else None,
         audio_output=numbers.count(outs.get("audio_tokens")) or None,
         image_input=_uncached(ins, "image_tokens", numbers) if "image_tokens" in ins else None,
@@ -119,8 +121,8 @@ def gemini(usage: Fields, numbers: Numbers) -> Statement:
     total = numbers.count(usage.get("totalTokenCount"))
     whole = None if prompt is None else prompt + (tools or 0)
     output = None if candidates is None and thoughts is None else (candidates or 0) + (thoughts or 0)
-    if output is None and whole is not None and total is not None:
-        output = max(0, total - whole)
+    if output is None and whole is not None:  # an answer of nothing, or an embedding
+        output = max(0, (total or 0) - whole)
     ins, outs = usage.get("promptTokensDetails"), usage.get("candidatesTokensDetails")
     cached = usage.get("cacheTokensDetails")
     return Statement(
@@ -187,8 +189,9 @@ def cost(usage: Fields, numbers: Numbers) -> Decimal | None:
 
 
 def _heard(usage: Fields) -> bool:
-    """Whether Mistral counts seconds of sound, whose tokens are in the total alone; `{}` is none."""
-    return isinstance(usage.get("prompt_audio_seconds"), int | float)
+    """Whether Mistral counts seconds of sound, whose tokens are in no other count; `{}` and 0 are none."""
+    seconds = usage.get("prompt_audio_seconds")
+    return isinstance(seconds, int | float) and seconds > 0
 
 
 def _details(usage: Fields, names: tuple[str, ...]) -> Fields:
@@ -196,6 +199,9 @@ def _details(usage: Fields, names: tuple[str, ...]) -> Fields:
         if found := usage.get(name):
             return fields(found)
     return _NO_DETAILS
+
+
+_CACHES = frozenset({"cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation"})
 
 
 def _cache(
@@ -209,7 +215,7 @@ def _cache(
         usage.get("num_cached_tokens"),
     )
     written = numbers.first(details.get("cache_write_tokens"), details.get("cache_creation_tokens")) or None
-    if "cache_read_input_tokens" not in usage and "cache_creation_input_tokens" not in usage:
+    if _CACHES.isdisjoint(usage):
         return False, inside, written, None
     read = numbers.count(usage.get("cache_read_input_tokens"))
     created = numbers.count(usage.get("cache_creation_input_tokens"))

@@ -40,6 +40,7 @@ class _Answer(msgspec.Struct):
     model: Any = None
     usage: Any = None
     service_tier: Any = None
+    serviceTier: Any = None
     reasoning: Any = None
     background: Any = None
     status: Any = None
@@ -135,6 +136,7 @@ _FINAL = frozenset(
         "image_generation.completed",
         "image_edit.completed",
         "transcript.text.done",
+        "transcription.done",
         "speech.audio.done",
         "error",
     }
@@ -211,7 +213,7 @@ def _report(top: _Answer, api: str) -> Report:
         error_message=message,
         resets_at=_seconds(get(error, "resets_at")),
         resets_in=_seconds(get(error, "resets_in_seconds")),
-        final=_is_final(top),
+        final=_is_final(top, inner),
         response_id=text(inner.id) if inner.object == "response" else None,
         background=inner.background is True,
         drawn=drawn,
@@ -238,6 +240,8 @@ def _usage_of(answer: _Answer) -> Mapping[str, Any]:
 
 def _said(answer: _Answer, usage: Mapping[str, Any], api: str, numbers: Numbers) -> Statement | None:
     if usage:
+        if (cached := get(answer.timings, "cache_n")) is not None:  # llama.cpp's, inside the prompt
+            usage = {"cached_tokens": cached, **usage}
         return shapes.statement(usage, api, numbers)
     if isinstance(answer.usageMetadata, dict):
         return shapes.gemini(answer.usageMetadata, numbers)
@@ -260,7 +264,7 @@ def _units(answer: _Answer, usage: Mapping[str, Any], api: str, numbers: Numbers
         found["pages"] = pages
     if api == "audio" and not usage and (seconds := numbers.units(answer.duration)) is not None:
         found["audio_seconds"] = seconds
-    if api == "images" and not usage and (count := _length(answer.data)):
+    if api == "images" and usage.keys() <= {"cost_in_usd_ticks"} and (count := _length(answer.data)):
         found["images"] = Decimal(count)
     return found
 
@@ -275,12 +279,13 @@ def _length(raw: msgspec.Raw) -> int:
 def _tier(answer: _Answer, usage: Mapping[str, Any]) -> str | None:
     if usage.get("speed") == "fast":  # Anthropic's fast mode
         return "fast"
-    return text(answer.service_tier) or text(usage.get("service_tier"))
+    named = get(answer.serviceTier, "type") or get(answer.usageMetadata, "serviceTier")  # Bedrock; Gemini
+    return text(answer.service_tier) or text(usage.get("service_tier")) or text(named)
 
 
-def _is_final(top: _Answer) -> bool:
-    if top.candidates:  # Gemini closes no stream; the last event says why it ends
-        return b'"finishReason"' in bytes(top.candidates)
+def _is_final(top: _Answer, inner: _Answer) -> bool:
+    if candidates := top.candidates or inner.candidates:  # Gemini closes no stream; the last says why it ends
+        return b'"finishReason"' in bytes(candidates)
     return text(top.type) in _FINAL or top.done is True or top.stop is True
 
 
@@ -315,15 +320,7 @@ def _loose(found: object) -> _Answer | None:
 
 
 _LOOSE = (
-    "id",
-    "type",
-    "object",
-    "model",
-    "usage",
-    "usageMetadata",
-    "service_tier",
-    "status",
-    "error",
+    *("id", "type", "object", "model", "usage", "usageMetadata", "service_tier", "status", "error"),
     "message",
 )
 
