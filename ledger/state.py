@@ -8,12 +8,7 @@ from pathlib import Path
 from sqlalchemy import URL, Connection, text
 
 from ledger.errors import StoreError, StoreUnavailable
-from ledger.store import MIGRATIONS
-
-
-def name_of(url: URL) -> str:
-    """A ledger's place as messages name it: a file's path, or a URL without its password."""
-    return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string()
+from ledger.store import MIGRATIONS, name_of
 
 
 def is_there(url: URL) -> bool:

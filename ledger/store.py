@@ -86,6 +86,15 @@ def parse_url(text: str, key: str = "database_url") -> URL:
     return url.set(drivername=DRIVERS[url.drivername])
 
 
+def name_of(url: URL) -> str:
+    """A ledger's place as messages name it: a file's path, or a URL without any password. PostgreSQL takes
+    one among the parameters, too."""
+    if url.get_backend_name() == "sqlite":
+        return url.database or ""
+    hidden = {name: "hidden" for name in url.query if "password" in name.lower()}
+    return url.update_query_dict(hidden).render_as_string()
+
+
 def create_private(path: str | Path) -> None:
     """Make an empty file that its owner alone can read, unless there is one; what SQLite puts beside it
     (`-wal`, `-shm`, `-journal`) gets the same mode. Where none can be made, SQLite says why."""
@@ -177,11 +186,10 @@ def translated(url: URL, doing: str) -> Iterator[None]:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:  # the latter where the driver is used by itself
         cause = getattr(error, "orig", None) or error
-        where = url.database if url.get_backend_name() == "sqlite" else url.render_as_string()
         reason = str(cause).partition("\n")[0] or type(cause).__name__
         if reason.startswith(("no such table", "no such column")) or type(cause).__name__ in _UNDEFINED:
             reason += "; an older version made it: start the proxy of this one, which brings it up to date"
-        text = f"{doing} {where}: {reason}"
+        text = f"{doing} {name_of(url)}: {reason}"
         if (code := refusal(cause)) is not None:
             raise StoreRefused(text, code) from error
         raise (StoreUnavailable if passes(cause) else StoreError)(text) from error

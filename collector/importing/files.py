@@ -71,7 +71,7 @@ def look(place: str) -> File:
             url = store.parse_url(place, "FILE")
         except StoreError as error:
             raise ImportFailed(str(error)) from error
-        return _database(url, url.render_as_string(hide_password=True))
+        return _database(url, store.name_of(url))
     path = Path(place)
     try:
         with path.open("rb") as file:

@@ -21,8 +21,8 @@ from ledger.errors import LedgerError, StoreError
 from ledger.outbox import contents
 from ledger.pricing.prices import PriceBook
 from ledger.requests.filter import DIMENSIONS, CacheState, RequestFilter
-from ledger.state import is_there, missing, name_of
-from ledger.store import migrate, reader, writer
+from ledger.state import is_there, missing
+from ledger.store import migrate, name_of, reader, writer
 from ledger.upkeep import checking, copies, retention, space
 from ledger.upkeep.exporting import Texts, batches
 from ledger.upkeep.formats import FORMATS

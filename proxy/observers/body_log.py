@@ -13,6 +13,7 @@ import os
 import queue
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,11 @@ MAX_BODY = 16 * 1024 * 1024
 
 MAX_WAITING = 1_000
 """Entries that wait to be written."""
+
+MAX_WAITING_BYTES = 256 * 1024 * 1024
+"""Of their bodies: a disk that is slow must not cost the memory of all requests."""
+
+CLOSE_SECONDS = 10.0
 
 Headers = Iterable[tuple[str, str]]
 
@@ -119,6 +125,7 @@ class BodyLog:
         self._thread.start()
         self.dropped = 0
         self._told = 0
+        self._taken = self._written = 0  # bytes of bodies, each counted by one thread alone
 
     def new_losses(self) -> int:
         """Entries dropped since this was last asked."""
@@ -131,16 +138,22 @@ class BodyLog:
 
     def put(self, entry: Entry) -> None:
         """Write an entry soon, or drop it."""
+        if self._taken - self._written + len(entry.body) > MAX_WAITING_BYTES:
+            self._drop()
+            return
         try:
             self._entries.put_nowait(entry)
+            self._taken += len(entry.body)
         except queue.Full:
             self._drop()
 
     def close(self) -> None:
-        """Write what waits and close the file."""
-        self._entries.put(None)
-        self._thread.join(10)
-        self._file.close()
+        """Write what waits and close the file; a disk that takes nothing more is not waited for."""
+        with suppress(queue.Full):
+            self._entries.put(None, timeout=CLOSE_SECONDS)
+        self._thread.join(CLOSE_SECONDS)
+        if not self._thread.is_alive():
+            self._file.close()
 
     def _run(self) -> None:
         while (entry := self._entries.get()) is not None:
@@ -149,6 +162,7 @@ class BodyLog:
                 self._file.flush()
             except (OSError, ValueError):
                 self._drop()
+            self._written += len(entry.body)
 
     def _drop(self) -> None:
         self.dropped += 1

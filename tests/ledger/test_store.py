@@ -51,6 +51,15 @@ def locked(url: URL, engine: Engine) -> Iterator[None]:
 
 
 class TestUrl:
+    @pytest.mark.parametrize("given", ["me:sekret@host/usage", "host/usage?user=me&password=sekret"])
+    def test_no_message_shows_a_password_wherever_it_stands(self, given: str) -> None:
+        url = parse_url(f"postgresql://{given}")
+        with pytest.raises(StoreError) as caught, translated(url, "cannot read"):
+            raise OperationalError("SELECT 1", None, Exception("gone"))
+        assert "sekret" not in str(caught.value)
+        assert "host/usage" in str(caught.value)
+        assert "sekret" in url.render_as_string(hide_password=False)
+
     @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
     def test_postgresql_gets_the_driver_that_is_installed(self, scheme: str) -> None:
         url = parse_url(f"{scheme}://me@host:5433/usage")

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +144,28 @@ async def test_so_is_an_account_s(start_proxy: Any, tmp_path: Path, monkeypatch:
         proxy.service.instruments.body_log.close()
     assert "a-secret-of-words" not in path.read_text(encoding="utf-8")
     assert "[redacted]" in path.read_text(encoding="utf-8")
+
+
+def test_bodies_that_a_slow_disk_keeps_waiting_are_bounded_and_nobody_waits_for_it_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body_log, "MAX_WAITING_BYTES", 250)
+    monkeypatch.setattr(body_log, "CLOSE_SECONDS", 0.05)
+    go_on, line = threading.Event(), Entry.line
+
+    def slowly(entry: Entry) -> str:
+        go_on.wait(30)
+        return line(entry)
+
+    monkeypatch.setattr(Entry, "line", slowly)
+    log = BodyLog(tmp_path / "bodies.ndjson")
+    for number in range(5):
+        log.put(Entry({"id": number}, b"x" * 100, 100))
+    assert log.dropped == 3
+    log.close()
+    go_on.set()
+    log._thread.join(30)
+    log.put(Entry({"id": 9}, b"x" * 100, 100))
+    assert log.dropped == 3, "what was written makes room"
+    log._file.close()
+    assert len((tmp_path / "bodies.ndjson").read_text().splitlines()) == 2

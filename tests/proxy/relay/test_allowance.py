@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import cast
 
 from ledger.accounts.allowances import HOLD_SECONDS, Allowance, Charge, Limits
 from proxy.relay.access import Key
-from proxy.relay.allowance import DECAY, IDLE_SECONDS, MAX_MODELS, KeyAllowance
+from proxy.relay.allowance import DECAY, IDLE_SECONDS, MAX_MODELS, KeyAllowance, Payer, Reservation
+from proxy.relay.charge import Ask
 
 NOW = datetime(2026, 11, 27, 15, tzinfo=UTC)
 AT = NOW.timestamp()
@@ -53,6 +55,15 @@ def test_what_others_have_overdrawn_is_given_back_too() -> None:
     assert (one.room(later), one.due(later), one.settlement([], later).keep) == (0, True, 0)
 
 
+def test_what_was_reserved_is_given_back_once() -> None:
+    one, payer = holding(100), cast(Payer, None)
+    one.reserved = 60
+    first = Reservation(payer, one, "generates", Ask(), 40)
+    for _ in range(2):
+        first.close()
+    assert (one.reserved, one.room(AT)) == (20, 80)
+
+
 def test_requests_that_wait_get_what_is_not_used() -> None:
     one = holding(100)
     one.reserved = 60
@@ -65,8 +76,8 @@ def test_it_is_renewed_long_before_it_expires_and_nothing_after_that() -> None:
     one.reserved = 100
     assert not one.due(AT + HOLD_SECONDS / 4)
     assert one.due(AT + HOLD_SECONDS / 2)
-    assert one.room(AT + HOLD_SECONDS) == 0
     one.reserved = 10
+    assert (one.room(AT + HOLD_SECONDS - 0.1), one.room(AT + HOLD_SECONDS)) == (90, 0)
     assert one.settlement([], AT + HOLD_SECONDS).keep == 10
 
 
