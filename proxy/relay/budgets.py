@@ -197,7 +197,9 @@ class Budgets:
         return estimate(self.prices.book, ask, one.usual(ask.model), now)
 
     def _check_price(self, key: Key, ask: Ask, now: datetime) -> None:
-        if ask.model is not None and not self._unpriced and not is_priced(self.prices.book, ask.model, now):
+        if ask.model is None or self._unpriced:
+            return
+        if not is_priced(self.prices.book, ask.model, now, ask.provider):
             text = (
                 f"the price of model {ask.model[:100]!r} is unknown, and the proxy key {key.name!r} has a "
                 "budget; set the price in [pricing.models]"

@@ -86,6 +86,7 @@ class Ask(msgspec.Struct, frozen=True):
         hidden: part of its input is kept or fetched by the provider, so its size is not known.
         tier: the service tier that it asks for.
         choices: answers that it asks for.
+        provider: whose host it goes to, where that is known.
     """
 
     model: str | None = None
@@ -94,20 +95,22 @@ class Ask(msgspec.Struct, frozen=True):
     hidden: bool = True
     tier: str | None = None
     choices: int = 1
+    provider: str | None = None
 
 
-def read_ask(body: bytes | None, size: int, api: str) -> Ask:
+def read_ask(body: bytes | None, size: int, api: str, provider: str | None = None) -> Ask:
     """What a request asks for.
 
     Args:
         body: decoded; None where it is not at hand.
         api: whose limits are its own.
         size: its bytes, as far as they are known.
+        provider: whose host it goes to.
     """
     try:
         found = _bodies.decode(brief(body or b""))
     except UNREADABLE:
-        return Ask(input=min(size // BYTES_PER_TOKEN, context_window(None)))
+        return Ask(input=min(size // BYTES_PER_TOKEN, context_window(None)), provider=provider)
     model = found.model if isinstance(found.model, str) and found.model else None
     window = context_window(model)
     limits = [getattr(found, name) for name in _LIMITS.get(api, ())]
@@ -123,6 +126,7 @@ def read_ask(body: bytes | None, size: int, api: str) -> Ask:
         hidden=_is_hidden(found, body or b""),
         tier=found.service_tier if isinstance(found.service_tier, str) else None,
         choices=choices,
+        provider=provider,
     )
 
 
@@ -152,24 +156,27 @@ def estimate(book: PriceBook, ask: Ask, usual: int | None, at: datetime) -> int:
     output = (
         ask.output if ask.output is not None else 0 if usual is not None else DEFAULT_OUTPUT * ask.choices
     )
-    rates = _rates(book, ask.model, ask.tier, context_step(ask.input), at.date()) if ask.model else None
+    what = (ask.provider, ask.tier, context_step(ask.input), at.date())
+    rates = _rates(book, ask.model, *what) if ask.model else None
     if rates is None:
         return UNKNOWN_REQUEST if usual is None else usual * ask.choices
     own = ceil((ask.input * rates[0] + output * rates[1]) / 1_000_000)
     return own if ask.output is not None and not ask.hidden else max(own, (usual or 0) * ask.choices)
 
 
-def is_priced(book: PriceBook, model: str, at: datetime) -> bool:
+def is_priced(book: PriceBook, model: str, at: datetime, provider: str | None = None) -> bool:
     """Whether it can be known what a model costs."""
-    return _rates(book, model, None, 0, at.date()) is not None
+    return _rates(book, model, provider, None, 0, at.date()) is not None
 
 
 @lru_cache(maxsize=1024)
 def _rates(
-    book: PriceBook, model: str, tier: str | None, step: int, day: date
+    book: PriceBook, model: str, provider: str | None, tier: str | None, step: int, day: date
 ) -> tuple[Decimal, Decimal] | None:
-    """What a million tokens of input and of output cost, in 10^-9 US dollars; None where it is not known."""
-    price = book.find(model, datetime.combine(day, time(), UTC))
+    """What a million tokens of input and of output cost, in 10^-9 US dollars; None where it is not known.
+    Where a provider has no price for a model its maker's is taken: better than none."""
+    at = datetime.combine(day, time(), UTC)
+    price = book.find(model, at, provider) or book.find(model, at)
     if price is None:
         return None
     rates = price.rates_for(tier, step)
@@ -201,7 +208,8 @@ def _uncounted(book: PriceBook, event: RequestEvent, work: Work, ask: Ask) -> in
         return 0
     model = ask.model or event.model
     tokens = ask.input + (HIDDEN_INPUT if ask.hidden else 0)
-    rates = _rates(book, model, ask.tier, context_step(tokens), event.requested_at.date()) if model else None
+    what = (event.provider or ask.provider, ask.tier, context_step(tokens), event.requested_at.date())
+    rates = _rates(book, model, *what) if model else None
     if rates is None:
         return UNKNOWN_REQUEST
     usual = min(BACKGROUND_OUTPUT, context_window(model)) if event.background else DEFAULT_OUTPUT

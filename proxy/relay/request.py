@@ -126,14 +126,14 @@ async def pay(passage: Passage, asked: Question, admission: Admission, key: Key)
         body = asked.body if isinstance(asked.body, bytes) else None
         encoded = any(line.lower().startswith(b"content-encoding:") for line in asked.lines)
         encoding = inbound.content_encoding(request) if body and encoded else ""
-        told, api = request.content_length or 0, passage.target.route.api
-        ask = await aside(len(body or b""), lambda: _ask(body, encoding, told, api), is_packed=bool(encoding))
+        what = (request.content_length or 0, passage.target.route.api, passage.attempts.caller.provider)
+        ask = await aside(len(body or b""), lambda: _ask(body, encoding, *what), is_packed=bool(encoding))
         passage.attempts.paid_from(await admission.reserve(key, work, ask))
 
 
-def _ask(body: bytes | None, content_encoding: str, told: int, api: str) -> Ask:
+def _ask(body: bytes | None, content_encoding: str, told: int, api: str, provider: str | None) -> Ask:
     plain = inbound.decoded(body, content_encoding) if body else body
-    return read_ask(outline(plain or b""), len(plain or body or b"") or told, api)
+    return read_ask(outline(plain or b""), len(plain or body or b"") or told, api, provider)
 
 
 async def _asking(body: bytes, content_encoding: str) -> bytes | None:

@@ -72,7 +72,7 @@ def terms(dispatch: Dispatch | None, host: Host, attempts: Attempts) -> Terms | 
         return None
     standing = partial(dispatch.standing, account, host, key)
     refused = dispatch.admission.refused
-    ready, reserve = _paid(dispatch, key)
+    ready, reserve = _paid(dispatch, key, attempts.caller.provider)
     if account is None:
         return Terms(standing, refused, ready=ready, reserve=reserve)
     move = partial(dispatch.moves.move, account, host, attempts)
@@ -81,14 +81,14 @@ def terms(dispatch: Dispatch | None, host: Host, attempts: Attempts) -> Terms | 
     return Terms(standing, refused, partial(dispatch.turned, account), leaving, ready, reserve)
 
 
-def _paid(dispatch: Dispatch, key: Key | None) -> tuple[Ready | None, Reserve | None]:
+def _paid(dispatch: Dispatch, key: Key | None, provider: str | None) -> tuple[Ready | None, Reserve | None]:
     """How the turns are paid."""
     if key is None or not key.periods:
         return None, None
     budgets = dispatch.admission.budgets
 
     def reserve(message: bytes | None) -> Reservation:
-        return budgets.take(key, read_ask(message, len(message or b""), "responses"))
+        return budgets.take(key, read_ask(message, len(message or b""), "responses", provider))
 
     return partial(budgets.ready, key), reserve
 

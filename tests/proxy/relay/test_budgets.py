@@ -265,6 +265,18 @@ async def test_a_model_without_a_price(scene: Any, wire: Any, policy: str, expec
         assert charged(scene) == (0.1, 0.1)
 
 
+async def test_a_price_of_one_provider_is_known_where_the_request_goes_to_it(
+    scene: Any, wire: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `ledger prices unpriced` writes it for a deployment of Azure's, of a name of one's own."""
+    monkeypatch.setattr("proxy.relay.request.provider_of_host", lambda host: "azure")
+    answer = wire.answer(json.dumps({"model": "mine", **CENT}).encode())
+    price = {"provider": "azure", "prompt_per_1m": 0, "completion_per_1m": 10}
+    await scene.begin(answer, **{**budget("1"), "pricing": {"models": {"mine": price}}})
+    message = await post(scene, wire, json.dumps({"model": "mine", "max_output_tokens": 1_000}).encode())
+    assert (status(message), charged(scene)) == (200, (0.01, 0.0))
+
+
 async def test_what_is_stored_may_be_read_and_costs_nothing(scene: Any, wire: Any) -> None:
     await scene.begin(cent(wire), **budget("0.01"))
     for path in ("/v1/responses/resp_1", "/v1/models"):

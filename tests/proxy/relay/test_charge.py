@@ -142,6 +142,11 @@ def test_no_estimate_is_less_than_the_size_of_the_body(
 
 def test_which_models_have_a_price() -> None:
     assert [is_priced(BOOK, name, NOW) for name in ("priced", "free", "other")] == [True, True, False]
+    of_azure = ModelPrice(provider="azure", prompt_per_1m=Decimal(1), completion_per_1m=Decimal(2))
+    book = PriceBook([*load_seed(), configured("mine", of_azure)])
+    assert [is_priced(book, "mine", NOW, at) for at in ("azure", None, "openai")] == [True, False, False]
+    assert estimate(book, Ask("mine", 0, 1_000, False, provider="azure"), None, NOW) == 2_000_000
+    assert is_priced(BOOK, "gpt-4o", NOW, "no-such-provider"), "the maker's price is better than none"
 
 
 ALL_WORK: tuple[Work, ...] = ("generates", "deferred", "free", "unknown", "reads")
