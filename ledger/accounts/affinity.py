@@ -30,9 +30,10 @@ def find(connection: Connection, key: str, since: datetime) -> str | None:
 
 
 def keep(connection: Connection, stays: Iterable[Stay]) -> None:
-    """Remember stays; of one conversation the latest holds."""
+    """Remember stays; of one conversation the latest holds. In the order of their keys: processes that keep
+    the same ones never wait for each other crosswise."""
     table = sticky_sessions.c
-    for stay in stays:
+    for stay in sorted(stays, key=lambda stay: (stay.key, stay.at)):
         values = {"account_id": stay.account_id, "updated_at": stay.at}
         statement = insert_into(connection, sticky_sessions).values(key=stay.key, **values)
         connection.execute(

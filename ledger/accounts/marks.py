@@ -69,6 +69,7 @@ def record_marks(connection: Connection, marks: Iterable[Mark], now: datetime | 
     """
     believed = _NEVER if now is None else now + AHEAD
     ordered = sorted(marks, key=lambda m: (m.account_id, m.at))
+    versions.hold(connection)  # before the accounts, as whoever else changes them: else two wait in a circle
     changed = [
         _store(connection, account_id, [m for m in group if m.at <= believed], believed)
         for account_id, group in groupby(ordered, lambda m: m.account_id)
@@ -83,6 +84,7 @@ def restore(connection: Connection, now: datetime) -> int:
     ended = (table.status.in_(PASSING), table.reset_at <= int(now.timestamp()))
     if connection.execute(select(table.id).where(*ended).limit(1)).first() is None:
         return 0  # a mere look must not wait for those who write
+    versions.hold(connection)
     limited, spent = (_end(connection, status, now) for status in PASSING)
     for account_id in spent:
         entry = Entry(account_id, now, "restore", "time", "quota_exceeded", "active")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -238,4 +239,22 @@ def test_what_a_person_decided_never_ends_by_itself(anna: Engine) -> None:
     with anna.begin() as connection:
         accounts.pause(connection, "anna", later(1))
         assert restore(connection, later(10**6)) == 0
+        assert read(connection).status == "paused"
+
+
+def test_marks_and_a_person_wait_for_each_other_and_never_crosswise(anna: Engine) -> None:
+    """Both change the account, and raise the version; a server ends one of two that wait in a circle."""
+
+    def note() -> None:
+        with anna.begin() as connection:
+            record_marks(connection, [quota(1)], NOON)
+
+    with ThreadPoolExecutor(1) as other:
+        with anna.begin() as connection:
+            versions.hold(connection)
+            waiting = other.submit(note)
+            wait([waiting], timeout=0.3)  # it has gone as far as it can by then
+            accounts.pause(connection, "anna", later(2))
+        waiting.result(timeout=30)
+    with anna.connect() as connection:
         assert read(connection).status == "paused"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -35,3 +37,22 @@ def test_old_conversations_are_forgotten(ledger: Engine) -> None:
         assert forget(connection, NOON + DAY) == 1
         assert find(connection, "old", NOON) is None
         assert find(connection, "new", NOON) == "one"
+
+
+def test_processes_that_keep_the_same_conversations_never_wait_crosswise(ledger: Engine) -> None:
+    """A server ends one of two that do."""
+    first, second = Stay("a", "one", NOON), Stay("b", "one", NOON)
+
+    def other_way() -> None:
+        with ledger.begin() as connection:
+            keep(connection, [replace(second, at=NOON + DAY), replace(first, at=NOON + DAY)])
+
+    with ThreadPoolExecutor(1) as other:
+        with ledger.begin() as connection:
+            keep(connection, [first])
+            waiting = other.submit(other_way)
+            wait([waiting], timeout=0.3)  # it has gone as far as it can by then
+            keep(connection, [second])
+        waiting.result(timeout=30)
+    with ledger.connect() as connection:
+        assert find(connection, "a", NOON + DAY) == find(connection, "b", NOON + DAY) == "one"
