@@ -27,7 +27,7 @@ from ledger.reader.day_file import SUFFIX, file_of
 from ledger.requests import queries
 from ledger.requests.filter import RequestFilter
 from ledger.requests.limits import Limit, asking
-from ledger.requests.totals.blocks import keep_days
+from ledger.requests.totals.remembered import keep_days
 from ledger.requests.writes import record
 from ledger.schema import request_logs, request_rows
 from ledger.store import migrate, parse_url, reader, sqlite_url, writer

@@ -15,7 +15,7 @@ from ledger.pricing.prices import PriceBook
 from ledger.pricing.table import CurrentPrices
 from ledger.requests.days.kept_days import Place
 from ledger.requests.limits import Limit, asking
-from ledger.requests.totals.blocks import keep_days
+from ledger.requests.totals.remembered import keep_days
 from ledger.state import check, is_there
 from ledger.store import ledger_url, migrate, reader, translated, writer
 from settings.model import Settings

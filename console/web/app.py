@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 from aiohttp import web
@@ -33,6 +34,7 @@ from console.web.static_files import serve, static_files
 from ledger.errors import AccountError, FilterError, LedgerError, TooSlow
 from ledger.pricing.prices import PriceBook
 from ledger.requests.filter import Dimension, RequestFilter
+from ledger.requests.totals.blocks import read_ahead
 from settings.model import Settings
 
 DAYS = (1, 7, 30, 365)
@@ -42,26 +44,42 @@ MAX_TRIES = 30
 PAUSE = 0.2
 """Seconds between two questions: visitors go first."""
 
+AGAIN = 3_600.0
+"""Seconds until it is looked whether another day is over."""
+
 DIMENSIONS: tuple[Dimension, ...] = ("model", "account_id", "api_key_id")
 Question = Callable[[Connection, PriceBook], Any]
 
 
 async def warm(ledger: Ledger) -> None:
-    """Ask everything once, one question at a time; what cannot be asked is left to the visitor."""
+    """Ask everything once, one question at a time, and read the rows of days that are over; what cannot be
+    asked is left to the visitor."""
     if not ledger.exists:
         return
     now = datetime.now(UTC)
-    for days in DAYS:
-        for question in _questions(RequestFilter(now - timedelta(days=days), now)):
-            for _ in range(MAX_TRIES):
-                try:
-                    await ledger.ask(question)
-                except TooSlow:
-                    continue
-                except LedgerError:
-                    return
-                break
-            await asyncio.sleep(PAUSE)
+    try:
+        for days in DAYS:
+            for question in _questions(RequestFilter(now - timedelta(days=days), now)):
+                await _answered(ledger, question)
+        while True:
+            for number in count():
+                if not await _answered(ledger, _ahead(number)):
+                    break
+            await asyncio.sleep(AGAIN)
+    except LedgerError:
+        return
+
+
+async def _answered(ledger: Ledger, question: Question) -> Any:
+    await asyncio.sleep(PAUSE)
+    for _ in range(MAX_TRIES):
+        with suppress(TooSlow):
+            return await ledger.ask(question)
+    return None
+
+
+def _ahead(number: int) -> Question:
+    return lambda c, _book: read_ahead(c, number)
 
 
 def _questions(where: RequestFilter) -> list[Question]:

@@ -144,6 +144,8 @@ class RequestFilter:
                 raise FilterError(f"{field.name} = {value}: give a time with its zone")
         if len(self.text) > MAX_TEXT:
             raise FilterError(f"text: {len(self.text)} characters; at most {MAX_TEXT} are allowed")
+        if "\0" in self.text:
+            raise FilterError(f"text = {self.text!r}: a character NUL is not allowed, and in no text")
         if self.since and self.until and self.until < self.since:
             raise FilterError(f"until = {self.until} is before since = {self.since}")
 
@@ -238,7 +240,7 @@ def _of_rows(where: RequestFilter, log: Any) -> list[ColumnElement[bool]]:
         if table_of(dimension) is None and (values := getattr(where, dimension))
     ]
     if where.cache:
-        found.append(or_(*(_cache(state, log) for state in where.cache)))
+        found.append(or_(*(cache_state(state, log) for state in where.cache)))
     for bound, limit in (("latency_ms", "latency"), ("latency_first_token_ms", "first_token")):
         low, high = getattr(where, f"min_{limit}_ms"), getattr(where, f"max_{limit}_ms")
         found += [log[bound] >= low] if low is not None else []
@@ -248,17 +250,25 @@ def _of_rows(where: RequestFilter, log: Any) -> list[ColumnElement[bool]]:
 
 def _searched(text: str, log: Any) -> Iterator[ColumnElement[bool]]:
     """Where a text is found: of texts that are stored once, each is looked at once and not for every row."""
-    pattern = literal("%" + re.sub("([/%_])", r"/\1", text) + "%")
     of_ids = id_has_text if re.fullmatch("[0-9a-fA-F]+", text) else plain_id_has_text
-    by_table: dict[Table | None, list[str]] = {}
     for name in SEARCHED:
-        by_table.setdefault(table_of(name), []).append(name)
-    for name in by_table.pop(None):
-        yield (of_ids if name in IDS else has_text)(log[name], pattern)
-    for table, names in by_table.items():
-        if table is not None:
-            met = or_(*(has_text(table.c[name], pattern) for name in names))
-            yield log[key_of(table)].in_(select(table.c.id).where(met))
+        if table_of(name) is None:
+            yield (of_ids if name in IDS else has_text)(log[name], _pattern(text))
+    for table, met in texts_having(text).items():
+        yield log[key_of(table)].in_(select(table.c.id).where(met))
+
+
+def texts_having(text: str) -> dict[Table, ColumnElement[bool]]:
+    """The conditions on texts that are stored once, to contain a text; by their tables."""
+    found: dict[Table, list[ColumnElement[bool]]] = {}
+    for name in SEARCHED:
+        if (table := table_of(name)) is not None:
+            found.setdefault(table, []).append(has_text(table.c[name], _pattern(text)))
+    return {table: or_(*met) for table, met in found.items()}
+
+
+def _pattern(text: str) -> ColumnElement[str]:
+    return literal("%" + re.sub("([/%_])", r"/\1", text) + "%")
 
 
 def of_rows_alone(where: RequestFilter) -> bool:
@@ -266,6 +276,12 @@ def of_rows_alone(where: RequestFilter) -> bool:
     if where.cache or where.text or any(getattr(where, name) is not None for name in _DURATIONS):
         return True
     return any(getattr(where, d) and not is_summed(d) for d in DIMENSIONS)
+
+
+def row_part(where: RequestFilter) -> RequestFilter:
+    """The conditions that the sums by hour cannot tell, without those of `is_rare`."""
+    names = (*_DURATIONS, "cache", "text", "user_agent", "reasoning_effort")
+    return RequestFilter(**{name: getattr(where, name) for name in names})
 
 
 def is_rare(where: RequestFilter) -> bool:
@@ -306,7 +322,8 @@ def _unusual(log: Any) -> ColumnElement[bool]:
     )
 
 
-def _cache(state: CacheState, log: Any) -> ColumnElement[bool]:
+def cache_state(state: CacheState, log: Any) -> ColumnElement[bool]:
+    """Whether the cache was in a state."""
     told: ColumnElement[bool] = log.input_tokens.is_not(None)
     if state == "unknown":
         return ~told

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-import sqlite3
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,25 +11,32 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from threading import Thread
+from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Engine, select
 
 from ledger.pricing.files import book
 from ledger.pricing.prices import PriceBook, flat
+from ledger.reader import day_file
 from ledger.reader.day_file import file_of, packed, unpacked
 from ledger.requests import queries
 from ledger.requests.answers import Breakdown
-from ledger.requests.days.arrays import Day, read_day
+from ledger.requests.days.arrays import Day
+from ledger.requests.days.kept_days import What
+from ledger.requests.days.reading import read_day
 from ledger.requests.filter import RequestFilter
 from ledger.requests.limits import asking
-from ledger.requests.totals.blocks import keep_days
+from ledger.requests.totals.plan import DAY as SLOTS
+from ledger.requests.totals.remembered import keep_days
 from ledger.requests.writes import record
 from ledger.schema import request_rows
 from ledger.store import migrate, reader, sqlite_url, writer
+from ledger.upkeep import retention
+from ledger.upkeep.retention import Keep, prune
 from ledger.values import RequestEvent, Usage
 from tests.ledger.test_request_queries import DAY, SEEDED, expected, refill
 from tests.support.corrections import remove, replace_event
@@ -73,12 +78,8 @@ def answer(
 
 
 def kept(path: Path) -> int:
-    """How many days the file has."""
-    file = sqlite3.connect(f"{path}.sums")
-    try:
-        return int(file.execute("SELECT count(*) FROM days").fetchone()[0])
-    finally:
-        file.close()
+    """How many files there are."""
+    return len(list(Path(f"{path}.sums").iterdir()))
 
 
 def is_right(found: Breakdown, events: list[RequestEvent], prices: PriceBook = SEEDED) -> None:
@@ -102,7 +103,7 @@ def test_a_new_process_answers_what_the_ledger_says_now(
     newest = make_event(requested_at=LATER, account_id="newest")  # so that the days before are over
     stored = [*data.draw(st.lists(events, min_size=1, max_size=10)), newest]
     refill(ledger, stored)
-    Path(f"{path}.sums").unlink(missing_ok=True)
+    shutil.rmtree(f"{path}.sums", ignore_errors=True)
     within = {event.id: event for event in stored if event is not newest}
     is_right(answer(path), list(within.values()))
     assert kept(path)
@@ -164,12 +165,14 @@ def test_units_beside_tokens_are_counted_and_priced(
     assert answer(path).groups[0].totals.counts.web_searches == 6
 
 
-def test_durations_of_callers_go_with_the_rows(ledger: Engine, path: Path, make_event: EventFactory) -> None:
+def test_durations_of_callers_go_with_the_rows(
+    ledger: Engine, path: Path, make_event: EventFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "SETTLE_SECONDS", 0.0)
     events = [make_event(requested_at=DAY + timedelta(hours=h)) for h in range(5)]
     refill(ledger, [*events, make_event(requested_at=LATER)])
     assert answer(path).groups[0].totals.latency.count == 5
-    with ledger.begin() as connection:  # as retention does: the sums stay
-        connection.execute(delete(request_rows).where(request_rows.c.at < DAY + timedelta(days=1)))
+    assert prune(ledger, Keep(requests=1), LATER).requests == 5
     totals = answer(path).groups[0].totals
     assert (totals.requests, totals.latency.count) == (5, 0)
 
@@ -190,32 +193,47 @@ def test_two_pages_may_start_at_once(ledger: Engine, path: Path, make_event: Eve
         is_right(one, events)
 
 
-@pytest.mark.parametrize("damage", ["no database", "another version", "cut", "a byte"])
-def test_a_damaged_file_costs_time_alone(
+@pytest.mark.parametrize("damage", ["no folder", "another form", "cut", "empty", "a byte"])
+def test_damaged_files_cost_time_alone(
     ledger: Engine, path: Path, make_event: EventFactory, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     events = [make_event(requested_at=DAY + timedelta(hours=h)) for h in range(30)]
     refill(ledger, [*events, make_event(requested_at=LATER)])
     is_right(answer(path), events)
-    file, before = Path(f"{path}.sums"), kept(path)
-    if damage == "no database":
-        file.write_bytes(b"nothing of the kind" * 500)
-    elif damage == "cut":
-        os.truncate(file, file.stat().st_size // 2)
-    else:
-        wrong = sqlite3.connect(file)
-        wrong.execute(
-            "PRAGMA user_version = 99"
-            if damage == "another version"
-            else "UPDATE days SET content = content || 'x'"
-        )
-        wrong.commit()
-        wrong.close()
+    folder, before = Path(f"{path}.sums"), kept(path)
+    for file in folder.iterdir():
+        content = file.read_bytes()
+        damaged = {
+            "another form": b"nothing of the kind" * 500,
+            "cut": content[: len(content) // 2],
+            "empty": b"",
+            "a byte": content[:20] + b"x" + content[21:],
+        }
+        file.write_bytes(damaged.get(damage, b""))
+    if damage == "no folder":
+        shutil.rmtree(folder)
+        folder.write_bytes(b"as it was at first")
     with caplog.at_level(logging.WARNING):
         is_right(answer(path), events)
         is_right(answer(path), events)
     assert kept(path) == before
-    assert sum("sums are not kept" in record.message for record in caplog.records) <= 1
+    assert not caplog.records
+
+
+def test_the_oldest_days_go_where_they_take_too_much(
+    ledger: Engine, path: Path, make_event: EventFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = [make_event(requested_at=DAY + timedelta(days=d)) for d in range(6)]
+    refill(ledger, [*events, make_event(requested_at=LATER)])
+    is_right(answer(path), events)
+    names = sorted(file.name for file in Path(f"{path}.sums").iterdir())
+    monkeypatch.setattr(day_file, "MIN_BYTES", 1_000)
+    monkeypatch.setattr(day_file, "MAX_SHARE", 0.0)
+    shutil.rmtree(f"{path}.sums")
+    is_right(answer(path), events)
+    left = sorted(file.name for file in Path(f"{path}.sums").iterdir())
+    assert left and len(left) < len(names)
+    assert left == names[-len(left) :]
 
 
 def test_where_nothing_can_be_written_it_is_said_once(
@@ -223,7 +241,7 @@ def test_where_nothing_can_be_written_it_is_said_once(
 ) -> None:
     events = [make_event(requested_at=DAY + timedelta(hours=9 * h)) for h in range(9)]
     refill(ledger, [*events, make_event(requested_at=LATER)])
-    Path(f"{path}.sums").mkdir()
+    Path(f"{path}.sums").symlink_to(path)  # neither a folder nor what is taken for the file of before
     with caplog.at_level(logging.WARNING):
         is_right(answer(path), events)
     assert [record.message.split(":")[0] for record in caplog.records] == [
@@ -259,20 +277,27 @@ def test_it_is_for_its_owner_alone_and_only_the_page_makes_it(
     answer(path, writes=False)
     assert not Path(f"{path}.sums").exists()
     answer(path)
-    assert stat.S_IMODE(Path(f"{path}.sums").stat().st_mode) == 0o600
+    folder = Path(f"{path}.sums")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
 
 
-def test_a_day_is_the_same_after_it_was_bytes(ledger: Engine, make_event: EventFactory) -> None:
-    refill(
-        ledger,
-        [make_event(requested_at=DAY + timedelta(hours=h), latency_first_token_ms=h) for h in range(5)],
-    )
+def test_a_day_is_the_same_after_it_was_a_file(
+    ledger: Engine, path: Path, make_event: EventFactory, tmp_path: Path
+) -> None:
+    hours = range(5)
+    events = [make_event(requested_at=DAY + timedelta(hours=h), latency_first_token_ms=h) for h in hours]
+    refill(ledger, events)
     day = (DAY - datetime(1970, 1, 1, tzinfo=DAY.tzinfo)).days
+    kinds: tuple[What, ...] = get_args(What)
     with ledger.connect() as connection:
-        for what in ("sums", "durations", "callers"):
-            before: Day = read_day(connection, what, day)
-            after = unpacked(packed(before))
+        for what in kinds:
+            before: Day = read_day(connection, what, (day * SLOTS, (day + 1) * SLOTS))
+            (tmp_path / what).write_bytes(packed(before, [1, "two"]))
+            after = unpacked(tmp_path / what, [1, "two"])
             assert len(after) == len(before) > 0
-            for name, key in before.keys.items():
-                assert np.array_equal(after.keys[name], key)
-            assert [some is None for some in after.numbers] == [some is None for some in before.numbers]
+            assert list(after.columns) == list(before.columns)
+            for name, some in before.columns.items():
+                assert np.array_equal(after.columns[name], some)
+            with pytest.raises(ValueError, match="another"):
+                unpacked(tmp_path / what, [2, "two"])

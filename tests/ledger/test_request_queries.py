@@ -287,6 +287,7 @@ class TestFilter:
             ({"since": DAY, "until": DAY - timedelta(1)}, "is before since"),
             ({"model": tuple(map(str, range(101)))}, "model: 101 values; at most 100"),
             ({"text": "x" * 201}, "text: 201 characters; at most 200"),
+            ({"text": "a\0"}, r"text = 'a\\x00': a character NUL is not allowed"),
         ],
     )
     def test_a_malformed_one_is_refused_by_name(self, given: dict[str, Any], message: str) -> None:

@@ -5,32 +5,40 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from sqlalchemy import ColumnElement, Connection
 
-if TYPE_CHECKING:
-    from ledger.requests.days.arrays import Day
+from ledger.requests.filter import RequestFilter
+from ledger.requests.sums.rollups import DAY_HOURS, SLOTS
 
-What = Literal["sums", "durations", "callers"]
-"""Of which table: `request_hourly`, `request_durations`, or durations with their callers, of rows."""
+if TYPE_CHECKING:
+    from ledger.requests.days.arrays import Array, Day, Grain
+    from ledger.requests.days.rows import Texts
+
+DAY = DAY_HOURS * SLOTS
+Piece = tuple[int, int]
+"""A UTC day, or an hour: [first, last) in slots since 1970."""
+
+What = Literal["sums", "durations", "callers", "rows", "texts"]
+"""Of which table: `request_hourly`, `request_durations`, or of rows: durations with their callers, the
+numbers of each, and the texts of each."""
 
 MAX_BYTES = 200_000_000
 """For one ledger; the days longest not asked for go. A day of 110,000 requests takes 0.3 MB, with its hours
 three times that."""
 
-_Key = tuple[What, int, bool]
-"""What, the day since 1970, and whether with its hours."""
+_Key = tuple[What | Literal["chosen"], Piece, "Grain", RequestFilter | None]
 
 
 class Place(Protocol):
     """Where days are kept beside the process."""
 
-    def get(self, connection: Connection, what: What, day: int, stamp: int) -> Day | None:
+    def get(self, what: What, day: int, stamp: int, grain: Grain) -> Day | None:
         """A day that is still as it was stored."""
 
-    def put(self, connection: Connection, what: What, day: int, stamp: int, content: Day) -> None:
+    def put(self, what: What, day: int, stamp: int, grain: Grain, content: Day) -> None:
         """Store a day that was read after its stamp."""
 
 
@@ -44,48 +52,105 @@ class Days:
 
     opened: Callable[[], Place | None] | None = None
     _place: Place | None = None
+    _texts: Texts | None = None
     _kept: OrderedDict[_Key, tuple[int, Day]] = field(default_factory=OrderedDict)
     _bytes: int = 0
     _lock: Lock = field(default_factory=Lock)
-    _reading: Lock = field(default_factory=Lock)
+    _reading: RLock = field(default_factory=RLock)
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether rows are kept, too: without a place they would take too much memory."""
+        return self.opened is not None and self._opened() is not None
 
     def get(
         self,
         connection: Connection,
         what: What,
-        day: int,
+        piece: Piece,
         stamp: int,
-        by_hour: bool,
+        grain: Grain,
+        of: RequestFilter | None = None,
         few: Sequence[ColumnElement[bool]] = (),
     ) -> Day:
-        """A day, read where it is not remembered or has changed since.
+        """A day or an hour, read where it is not remembered or has changed since.
 
         Args:
-            stamp: that of the day, read before.
+            stamp: that of the piece, read before.
+            of: the sums or callers of the rows alone that meet it.
             few: conditions that few callers meet: a day of `callers` that is not remembered has these alone.
         """
-        found = self._remembered((what, day, by_hour), stamp)
+        key: _Key = (what, piece, grain, of)
+        found = self._remembered(key, stamp)
         if found is None and few and what == "callers" and self.opened is None:
-            return _read_day(connection, what, day, few)
+            return _read_day(connection, what, piece, few)
         if found is None:
             with self._reading:  # many questions want the same days at the same time
-                found = self._remembered((what, day, by_hour), stamp)
-                found = found or self._read(connection, what, day, stamp, by_hour)
+                found = self._remembered(key, stamp)
+                if found is None:
+                    found = self._keep(key, stamp, self._found(connection, key, stamp))
         return found
 
-    def _read(self, connection: Connection, what: What, day: int, stamp: int, by_hour: bool) -> Day:
+    def chosen(
+        self, connection: Connection, piece: Piece, stamp: int, of: RequestFilter
+    ) -> tuple[Day, Array]:
+        """Rows, and the places of those that meet a filter."""
+        from ledger.requests.days.arrays import Day
+        from ledger.requests.days.rows import Texts, chosen
+
+        with self._reading:
+            rows = self.get(connection, "rows", piece, stamp, "slot")
+            key: _Key = ("chosen", piece, "slot", of)
+            known = self._remembered(key, stamp)
+            if known is None:
+                own = self.get(connection, "texts", piece, stamp, "slot") if of.text else None
+                self._texts = self._texts or Texts()
+                places = chosen(connection, self._texts, rows, own, of)
+                known = self._keep(key, stamp, Day({"places": places}))
+            return rows, known.columns["places"]
+
+    def between(
+        self,
+        connection: Connection,
+        what: What,
+        piece: Piece,
+        stamp: int,
+        of: RequestFilter,
+        time: tuple[int, int],
+    ) -> Day:
+        """The sums or callers of the rows that meet a filter within a time: [since, until), in microseconds
+        since the UTC day began."""
+        from ledger.requests.days.rows import between, tallied
+
+        rows, places = self.chosen(connection, piece, stamp, of)
+        return tallied(rows.columns, between(rows, places, *time), what)
+
+    def _found(self, connection: Connection, key: _Key, stamp: int) -> Day:
+        what, piece, grain, of = key
+        assert what != "chosen"
+        if of is not None:
+            from ledger.requests.days.rows import tallied
+
+            rows, places = self.chosen(connection, piece, stamp, of)
+            return tallied(rows.columns, places, what).by(grain)
+        place = self._opened() if piece[1] - piece[0] == DAY else None
+        day = piece[0] // DAY
+        if place is not None and (found := place.get(what, day, stamp, grain)) is not None:
+            return found
+        finest: Grain = "slot" if what in ("rows", "texts") else "hour"
+        if grain != finest:
+            found = self.get(connection, what, piece, stamp, finest).by(grain)
+        else:
+            found = _read_day(connection, what, piece)
+        if place is None or not len(found):
+            return found
+        place.put(what, day, stamp, grain, found)
+        return place.get(what, day, stamp, grain) or found  # from then on it takes no memory
+
+    def _opened(self) -> Place | None:
         if self._place is None and self.opened is not None:
             self._place = self.opened()
-        hours = self._remembered((what, day, True), stamp)
-        if hours is None and self._place is not None:
-            hours = self._place.get(connection, what, day, stamp)
-        if hours is None:
-            hours = _read_day(connection, what, day)
-            if self._place is not None and len(hours):
-                self._place.put(connection, what, day, stamp, hours)
-        if by_hour:
-            return self._keep((what, day, True), stamp, hours)
-        return self._keep((what, day, False), stamp, hours.as_a_whole())
+        return self._place
 
     def _remembered(self, key: _Key, stamp: int) -> Day | None:
         with self._lock:
@@ -106,7 +171,9 @@ class Days:
         return found
 
 
-def _read_day(connection: Connection, what: What, day: int, few: Sequence[ColumnElement[bool]] = ()) -> Day:
-    from ledger.requests.days.arrays import read_day  # takes a tenth of a second: short questions do without
+def _read_day(
+    connection: Connection, what: What, piece: Piece, few: Sequence[ColumnElement[bool]] = ()
+) -> Day:
+    from ledger.requests.days.reading import read_day  # takes a tenth of a second: short questions do without
 
-    return read_day(connection, what, day, few)
+    return read_day(connection, what, piece, few)

@@ -17,7 +17,7 @@ from ledger.pricing.rates import RateTable, RowRates, rate_table
 from ledger.pricing.steps import NO_TOKENS
 from ledger.request_tables import FIRST_TOKEN, LATENCY, request_callers, request_kinds
 from ledger.requests import billed
-from ledger.requests.days.arrays import NUMBERS, Array, Day, added, positions
+from ledger.requests.days.arrays import NUMBERS, Array, Day, added, distinct, positions
 from ledger.requests.filter import Dimension, RequestFilter, column, texts_meeting
 from ledger.requests.sources import table_of
 from ledger.requests.sums.grouping import OUTCOMES, STATUSES, Measure
@@ -37,8 +37,8 @@ Key = tuple[int, tuple[Any, ...]]
 
 
 class Span(NamedTuple):
-    """A day, and the index of the block that each of its hours is in, -1: in none that is wanted. Without
-    hours: of the block that the whole day is in."""
+    """A day or a part of it, and the index of the block that each hour or slot of the day is in, -1: in none
+    that is wanted. Without hours: of the block that the whole day is in."""
 
     day: int
     table: Day
@@ -104,7 +104,7 @@ def sums(
     spans: Sequence[Span],
 ) -> Iterator[tuple[Key, Sequence[Any]]]:
     """The vector of each group (see `ledger.requests.sums.vectors`)."""
-    rows = _rows(connection, where, by, spans, NUMBERS, {})
+    rows = _rows(connection, where, by, spans, ("caller", "kind", *NUMBERS), {})
     kind = request_kinds.c
     what = (kind.status, kind.model, kind.provider, billed.billed_tier(kind), kind.context_above)
     kinds = _texts(connection, request_kinds, (), what)
@@ -132,7 +132,14 @@ def durations(
     spans: Sequence[Span],
 ) -> Iterator[tuple[Key, int, int]]:
     """Block and values, bucket, and how many durations are in it."""
-    rows = _rows(connection, where, by, spans, ("number",), {"bucket": len(BOUNDS) + 1}, _MEASURES[measure])
+    names = (
+        "kind",
+        "measure",
+        "bucket",
+        "number",
+        *(("caller",) if "caller" in spans[0].table.columns else ()),
+    )
+    rows = _rows(connection, where, by, spans, names, {"bucket": len(BOUNDS) + 1}, _MEASURES[measure])
     numbers = rows.added(rows.columns["number"])
     there = np.flatnonzero(numbers)
     for (key, (bucket,)), number in zip(rows.keys(there), numbers[there].tolist(), strict=True):
@@ -174,7 +181,7 @@ def _rows(
     code, length = positions(keys)
     groups = None
     if length > max(_DENSE, 2 * len(code)):
-        groups, code = np.unique(code, return_inverse=True)
+        groups, code = distinct(code, length)
         length = len(groups)
     sizes = [size for _, size in keys]
     return _Rows(columns, code, length, groups, sizes, texts, [order.index(d) for d in by])
@@ -182,17 +189,13 @@ def _rows(
 
 def _columns(spans: Sequence[Span], names: Sequence[str]) -> dict[str, Array]:
     """The columns of all days, one after the other."""
-    tables, lengths = [span.table for span in spans], [len(span.table) for span in spans]
-    found = {n: np.concatenate([t.keys[n] for t in tables]) for n in tables[0].keys if n != "hour"}
-    found["block"] = np.concatenate([_blocks(span) for span in spans])
+    tables, lengths = [span.table.columns for span in spans], [len(span.table) for span in spans]
+    zeros = np.zeros(max(lengths), np.int8)
+    found = {"block": np.concatenate([_blocks(span) for span in spans])}
     found["day"] = np.repeat([span.day for span in spans], lengths)
-    for place, name in enumerate(names):
-        of_days = [table.numbers[place] for table in tables]
-        if all(some is None for some in of_days):
-            found[name] = np.zeros(sum(lengths), np.int8)
-            continue
+    for name in names:
         found[name] = np.concatenate(
-            [np.zeros(n, np.int8) if some is None else some for some, n in zip(of_days, lengths, strict=True)]
+            [table.get(name, zeros[: len(span.table)]) for table, span in zip(tables, spans, strict=True)]
         )
     return found
 
@@ -200,7 +203,8 @@ def _columns(spans: Sequence[Span], names: Sequence[str]) -> dict[str, Array]:
 def _blocks(span: Span) -> Array:
     if isinstance(span.blocks, int):
         return np.full(len(span.table), span.blocks)
-    found: Array = np.array(span.blocks)[span.table.keys["hour"]]
+    columns = span.table.columns
+    found: Array = np.array(span.blocks)[columns["slot" if "slot" in columns else "hour"]]
     return found
 
 

@@ -9,29 +9,32 @@ them in the same transaction, so an answer is always that of the ledger.
 from __future__ import annotations
 
 import sys
-from bisect import bisect_left
-from collections import Counter, OrderedDict
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import accumulate
-from threading import Lock
-from typing import Any
-from weakref import WeakKeyDictionary
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 
-from ledger.columns import EPOCH
-from ledger.pricing.prices import PriceBook
+from ledger.columns import EPOCH, micros
 from ledger.request_tables import request_callers, request_changes, request_hourly, request_rows
-from ledger.requests.days.kept_days import Days, Place, What
-from ledger.requests.filter import Dimension, RequestFilter, of_rows_alone, texts_meeting
+from ledger.requests.days.kept_days import What
+from ledger.requests.filter import is_rare, is_summed, of_rows_alone, row_part, texts_meeting
 from ledger.requests.limits import stop_if_over
 from ledger.requests.sums import grouping
-from ledger.requests.sums.grouping import Measure, Run
+from ledger.requests.sums.grouping import Run
+from ledger.requests.sums.horizons import HOURLY, REQUESTS, horizon
 from ledger.requests.sums.rollups import DAY_HOURS
+from ledger.requests.sums.rollups import HOUR as HOUR_MICROS
+from ledger.requests.sums.rollups import SLOT as SLOT_MICROS
 from ledger.requests.sums.vectors import merged, outcome_vector, priced_vectors, total
-from ledger.requests.totals.plan import DAY, HOUR, SLOT, Block, Span, cover, length, runs
+from ledger.requests.totals.plan import DAY, HOUR, SLOT, Block, Interval, Span, cover, length, runs
+from ledger.requests.totals.remembered import Content, Question, Stamps, kept_of
+
+if TYPE_CHECKING:
+    from ledger.requests.days.arrays import Day, Grain
 
 DAYS_AT_ONCE = 16
 """Days as arrays that are summed up in one go: they need not lie in memory all at once."""
@@ -39,143 +42,63 @@ DAYS_AT_ONCE = 16
 MAX_BLOCKS = 2_000
 """Of one question: two months of hours, and what came in between."""
 
-HISTOGRAM = 2
-"""It takes as much memory as so many vectors."""
-
 MIN_HOURS = 4
 """Of a day: of fewer, the sums by hour are read for one question alone."""
 
-MAX_QUESTIONS = 400
-"""A front page asks some twenty, for each set of filters."""
-
-MAX_VALUES = 250_000
-"""Sums remembered for a ledger, of all questions together: some 100 MB. The ones longest not asked for go."""
-
-MAX_SPANS, MANY = 200, 4
-"""Runs of many blocks that are remembered as one: an open page asks for the same ones again and again."""
+MANY = 4
+"""Longer blocks that are remembered as one: an open page asks for the same ones again and again."""
 
 FEW = 0.1
 """Of all callers: those of so many are read by their index."""
 
+_UNITS: Mapping[Grain, int] = {"slot": SLOT, "hour": HOUR, "day": DAY}
+DAY_MICROS = DAY_HOURS * HOUR_MICROS
 _t = request_changes.c
-
-Content = Mapping[tuple[Any, ...], Any]
-"""By values of the dimensions: a vector of sums, or how many durations are in each bucket."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked of each block: without times.
-
-    Attributes:
-        book: None: outcomes alone.
-        measure: None: sums, else durations.
-    """
-
-    where: RequestFilter
-    by: tuple[Dimension, ...]
-    book: PriceBook | None
-    measure: Measure | None = None
-
-
-@dataclass(slots=True)
-class _Kept:
-    """What is remembered of a ledger: answers, and days as arrays of which more are made."""
-
-    questions: OrderedDict[Question, dict[Block, tuple[int, Content]]] = field(default_factory=OrderedDict)
-    spans: OrderedDict[tuple[Question, tuple[Block, ...]], tuple[list[int], Content]] = field(
-        default_factory=OrderedDict
-    )
-    days: Days = field(default_factory=Days)
-    lock: Lock = field(default_factory=Lock)
-
-    def of(self, question: Question) -> dict[Block, tuple[int, Content]]:
-        with self.lock:
-            blocks = self.questions.setdefault(question, {})
-            self.questions.move_to_end(question)
-            return blocks
-
-    def together(
-        self, question: Question, blocks: Sequence[Block], stamps: list[int], added: Callable[[], Content]
-    ) -> Content:
-        """What several blocks hold together."""
-        key = (question, tuple(blocks))
-        known = self.spans.get(key)
-        content = known[1] if known and known[0] == stamps else added()
-        with self.lock:
-            self.spans[key] = (stamps, content)
-            self.spans.move_to_end(key)
-            while len(self.spans) > MAX_SPANS:
-                self.spans.popitem(last=False)
-        return content
-
-    def shrink(self) -> None:
-        with self.lock:
-            sizes = [
-                sum(len(c) for _, c in list(blocks.values())) * (HISTOGRAM if question.measure else 1)
-                for question, blocks in self.questions.items()
-            ]
-            while self.questions and (len(sizes) > MAX_QUESTIONS or sum(sizes) > MAX_VALUES):
-                self.questions.popitem(last=False)
-                sizes.pop(0)
-
-
-_ledgers: WeakKeyDictionary[Engine, _Kept] = WeakKeyDictionary()
-
-
-def keep_days(engine: Engine, opened: Callable[[], Place | None]) -> None:
-    """Keep days that are over beside the process, too.
-
-    Args:
-        engine: of a reader.
-        opened: called when the first day is read.
-    """
-    _kept_of(engine).days.opened = opened
-
-
-def _kept_of(engine: Engine) -> _Kept:
-    kept = _ledgers.get(engine)
-    return kept if kept is not None else _ledgers.setdefault(engine, _Kept())
-
-
-class Stamps:
-    """When blocks last changed."""
-
-    def __init__(self, connection: Connection, wanted: Sequence[Block]) -> None:
-        longer = [block for block in wanted if length(block) != SLOT]
-        # Whole days: a stamp says, too, whether a day that is remembered as arrays is still true
-        low = min((first for first, _ in longer), default=0) // DAY * DAY_HOURS
-        high = -(-max((last for _, last in longer), default=0) // DAY) * DAY_HOURS
-        rows = _stamps(connection, 60, _t.number >= low, _t.number < high) if longer else []
-        self._hours = [hour for hour, _ in rows]
-        self._sums: list[int] = [0, *accumulate(changed for _, changed in rows)]
-        slots = sorted(first for first, last in wanted if last - first == SLOT)
-        self._slots: dict[int, int] = {}
-        for start in range(0, len(slots), 500):  # databases bound the number of parameters
-            self._slots.update(_stamps(connection, 5, _t.number.in_(slots[start : start + 500])))
-
-    def of(self, block: Block) -> int:
-        if length(block) == SLOT:
-            return self._slots.get(block[0], 0)
-        low, high = (bisect_left(self._hours, end // HOUR) for end in block)
-        return self._sums[high] - self._sums[low]
-
-
-def _stamps(connection: Connection, minutes: int, *where: ColumnElement[bool]) -> Sequence[tuple[int, int]]:
-    query = select(_t.number, _t.changed).where(_t.minutes == minutes, *where).order_by(_t.number)
-    return [(number, changed) for number, changed in connection.execute(query)]
 
 
 def read(connection: Connection, question: Question, spans: Sequence[Span]) -> Iterator[tuple[int, Content]]:
     """What each interval's whole slots hold, in pieces, each with the interval's index."""
-    closed, of_rows = _with_ends(connection, spans), of_rows_alone(question.where)
-    newest = connection.execute(select(func.max(_t.number)).where(_t.minutes == 5)).scalar()
-    covers = [(number, list(cover(first, last, newest, by_day=of_rows))) for number, first, last in closed]
-    reader = _Reader(connection, question, newest, of_rows)
+    closed, newest = _with_ends(connection, spans), newest_slot(connection)
+    reader = _Reader(connection, question, newest)
+    covers = [(n, list(cover(first, last, newest, by_day=reader.by_rows))) for n, first, last in closed]
     reader.load([block for _, blocks in covers for block in blocks])
     for number, blocks in covers:
         for content in reader.contents(blocks):
             yield number, content
+
+
+def read_rows(
+    connection: Connection, question: Question, intervals: Sequence[Interval], cuts: Sequence[datetime]
+) -> Iterator[tuple[int, Content]] | None:
+    """What intervals hold that do not begin and end with slots, each part with its index between the cuts;
+    None where they are to be read row by row."""
+    reader = _Reader(connection, question, newest_slot(connection))
+    if not reader.has_rows or any(None in interval for interval in intervals):
+        return None
+    return reader.of_rows([(since, until) for since, until in intervals if since and until], cuts)
+
+
+def read_ahead(connection: Connection, number: int) -> bool:
+    """Read the rows of a day that is over, before somebody asks for them: of the newest one, or so many days
+    before. Whether there may be such a day."""
+    kept, newest = kept_of(connection.engine), newest_slot(connection)
+    at = request_rows.c.at
+    ends = [found for f in (func.min, func.max) if (found := connection.execute(select(f(at))).scalar())]
+    if not kept.days.has_rows or not ends:
+        return False
+    first, last = (micros(end) // DAY_MICROS for end in ends)
+    day = (last if newest is None else min(last, newest // DAY - 1)) - number
+    piece = (day * DAY, (day + 1) * DAY)
+    stamp = Stamps(connection, [piece]).of(piece)
+    kinds: tuple[What, ...] = ("rows", "texts") if day >= first else ()
+    for what in kinds:
+        kept.days.get(connection, what, piece, stamp, "slot")
+    return day >= first
+
+
+def newest_slot(connection: Connection) -> int | None:
+    """The last slot that has changed; its day is not over."""
+    return connection.execute(select(func.max(_t.number)).where(_t.minutes == 5)).scalar()
 
 
 def _with_ends(connection: Connection, spans: Sequence[Span]) -> list[tuple[int, int, int]]:
@@ -191,24 +114,72 @@ def _with_ends(connection: Connection, spans: Sequence[Span]) -> list[tuple[int,
 
 
 class _Reader:
-    """Contents of blocks for one question, from what is remembered as far as it is still true."""
+    """Contents of blocks for one question, from what is remembered as far as it is still true.
 
-    def __init__(self, connection: Connection, question: Question, newest: int | None, of_rows: bool) -> None:
-        self._connection, self._question, self._newest = connection, question, newest
-        self._of_rows = of_rows
-        self._kept = _kept_of(connection.engine)
+    Attributes:
+        by_rows: only rows tell, and they are read one by one.
+    """
+
+    def __init__(self, connection: Connection, question: Question, newest: int | None) -> None:
+        self._connection, self._question = connection, question
+        self._today = None if newest is None else newest // DAY
+        self._kept = kept_of(connection.engine)
+        of_rows, of_arrays = of_rows_alone(question.where), all(map(is_summed, question.by))
+        of_arrays = of_arrays and not is_rare(question.where)
+        self._part = row_part(question.where) if of_rows and of_arrays and self._kept.days.has_rows else None
+        self.by_rows = of_rows and self._part is None
         self._blocks = self._kept.of(question)
         self._found: dict[Block, Content] = {}
 
+    @property
+    def has_rows(self) -> bool:
+        """Only rows tell, and they are read as arrays."""
+        return self._part is not None
+
+    def of_rows(
+        self, intervals: Sequence[tuple[datetime, datetime]], cuts: Sequence[datetime]
+    ) -> Iterator[tuple[int, Content]]:
+        """See `read_rows`."""
+        assert self._part is not None
+        times = [(micros(since), micros(until)) for since, until in intervals]
+        edges = [micros(cut) for cut in cuts]
+        wanted = [(since // SLOT_MICROS, -(-until // SLOT_MICROS)) for since, until in times]
+        self._stamps = Stamps(self._connection, wanted, by_hour=True)
+        parts = list[tuple[int, Block, Block]]()
+        for since, until in times:
+            ends = sorted({since, until, *(edge for edge in edges if since < edge < until)})
+            for begin, end in pairwise(ends):
+                parts += [(bisect_right(edges, begin), *part) for part in self._parts(begin, end)]
+        spans = []
+        for number, piece, time in parts:
+            stop_if_over(self._connection)
+            stamp = self._stamps.of(piece)
+            day = self._kept.days.between(self._connection, self._what, piece, stamp, self._part, time)
+            spans.append((piece[0] // DAY, day, number))
+        if spans:
+            yield from self._summed(spans)
+
+    def _parts(self, since: int, until: int) -> Iterator[tuple[Block, Block]]:
+        """The pieces that a time lies in, and the time within their days."""
+        first = self._first_day()
+        for day in range(max(first, since // DAY_MICROS), -(-until // DAY_MICROS)):
+            begin = day * DAY_MICROS
+            time = (max(0, since - begin), min(DAY_MICROS, until - begin))
+            hours = [
+                time[0] < (hour + 1) * HOUR_MICROS and hour * HOUR_MICROS < time[1]
+                for hour in range(DAY_HOURS)
+            ]
+            yield from ((piece, time) for piece in self._pieces(day, [h - 1 for h in hours]))
+
     def load(self, wanted: Sequence[Block]) -> None:
         """Find what blocks hold."""
-        self._stamps = Stamps(self._connection, wanted)
+        self._stamps = Stamps(self._connection, wanted, by_hour=self._part is not None)
         missing = self._look_up(wanted)
         self._load(self._few(missing))
         others = [block for block in missing if block not in self._found]
-        for is_hour in (True, False):
-            if some := [b for b in others if (length(b) == HOUR) == is_hour]:
-                self._load_of_days(some, is_hour)
+        for grain in _UNITS:
+            if some := [b for b in others if _grain(b) == grain]:
+                self._load_of_days(some, grain)
         if missing:
             self._kept.shrink()
 
@@ -235,59 +206,88 @@ class _Reader:
 
     def _few(self, missing: Sequence[Block]) -> list[Block]:
         """Those read for this question alone: few or changing hours of a day; all where only rows tell."""
-        if self._of_rows:
-            return list(missing)
+        if self.by_rows or self._part is not None:
+            return list(missing) if self.by_rows else []
         hours = Counter(block[0] // DAY for block in missing if length(block) == HOUR)
-        today = None if self._newest is None else self._newest // DAY
-        days = {day for day, number in hours.items() if number < MIN_HOURS or day == today}
+        days = {day for day, number in hours.items() if number < MIN_HOURS or day == self._today}
         return [b for b in missing if length(b) == SLOT or (length(b) == HOUR and b[0] // DAY in days)]
 
-    def _load_of_days(self, blocks: Sequence[Block], by_hour: bool) -> None:
+    def _load_of_days(self, blocks: Sequence[Block], grain: Grain) -> None:
         """The newest days first: where the time is over before the end, the next try finds them read."""
-        place = {first: index for index, (first, _) in enumerate(blocks)}
+        unit, place = _UNITS[grain], {first: index for index, (first, _) in enumerate(blocks)}
         of_day: dict[int, Sequence[int] | int] = {}
         for index, (first, last) in enumerate(blocks):
             for day in range(first // DAY, -(-last // DAY)):
-                hours = range(day * DAY, (day + 1) * DAY, HOUR)
-                of_day[day] = [place.get(hour, -1) for hour in hours] if by_hour else index
+                if unit == DAY:
+                    of_day[day] = index
+                elif day not in of_day:
+                    of_day[day] = [place.get(at, -1) for at in range(day * DAY, (day + 1) * DAY, unit)]
         found: list[list[Content]] = [[] for _ in blocks]
         oldest, few = self._first_day(), self._few_callers()
         days = sorted((day for day in of_day if day >= oldest), reverse=True)
         for start in range(0, len(days), DAYS_AT_ONCE):
             some = {day: of_day[day] for day in days[start : start + DAYS_AT_ONCE]}
-            for index, content in self._of_days(some, by_hour, few):
+            for index, content in self._of_days(some, grain, few):
                 found[index].append(content)
         for block, contents in zip(blocks, found, strict=True):
             self._keep(block, self._together(contents) if contents else {})
 
     def _first_day(self) -> int:
-        """The first day that there is anything of."""
-        if _what(self._question) == "callers":
-            at: datetime | None = self._connection.execute(select(func.min(request_rows.c.at))).scalar()
-            return sys.maxsize if at is None else (at - EPOCH).days
-        hour: int | None = self._connection.execute(select(func.min(request_hourly.c.hour))).scalar()
-        return sys.maxsize if hour is None else hour // DAY_HOURS
+        """The first day that there is anything of, and that is not forgotten."""
+        of_hours = self._what in ("sums", "durations") and self._part is None
+        name, column = (HOURLY, request_hourly.c.hour) if of_hours else (REQUESTS, request_rows.c.at)
+        first: int | datetime | None = self._connection.execute(select(func.min(column))).scalar()
+        if first is None:
+            return sys.maxsize
+        day = first // DAY_HOURS if isinstance(first, int) else (first - EPOCH).days
+        return max(day, (horizon(self._connection, name) or 0) // DAY_HOURS)
 
     def _of_days(
-        self, of_day: Mapping[int, Sequence[int] | int], by_hour: bool, few: Sequence[ColumnElement[bool]]
+        self,
+        of_day: Mapping[int, Sequence[int] | int],
+        grain: Grain,
+        few: Sequence[ColumnElement[bool]],
     ) -> Iterator[tuple[int, Content]]:
+        spans, what = [], self._what
+        for day, blocks in of_day.items():
+            for piece in self._pieces(day, blocks):
+                stop_if_over(self._connection)
+                wanted = (what, piece, self._stamps.of(piece), grain, self._part)
+                spans.append((day, self._kept.days.get(self._connection, *wanted, few), blocks))
+        yield from self._summed(spans)
+
+    def _summed(self, spans: Sequence[tuple[int, Day, Sequence[int] | int]]) -> Iterator[tuple[int, Content]]:
+        """Days as arrays, each with the index of what it counts for."""
         from ledger.requests.days import tallies
 
-        spans, what, question = [], _what(self._question), self._question
-        for day, blocks in of_day.items():
-            stop_if_over(self._connection)
-            stamp = self._stamps.of((day * DAY, (day + 1) * DAY))
-            table = self._kept.days.get(self._connection, what, day, stamp, by_hour, few)
-            spans.append(tallies.Span(day, table, blocks))
-        found: dict[int, dict[Any, Any]] = {}
+        question, found = self._question, dict[int, dict[Any, Any]]()
         asked = (self._connection, question.where, question.by)
+        days = [tallies.Span(*span) for span in spans]
         if question.measure:
-            for (index, values), bucket, number in tallies.durations(*asked, question.measure, spans):
+            for (index, values), bucket, number in tallies.durations(*asked, question.measure, days):
                 found.setdefault(index, {}).setdefault(values, {})[bucket] = number
         else:
-            for (index, values), vector in tallies.sums(*asked, question.book, spans):
+            for (index, values), vector in tallies.sums(*asked, question.book, days):
                 found.setdefault(index, {})[values] = vector
         yield from found.items()
+
+    def _pieces(self, day: int, blocks: Sequence[int] | int) -> Iterator[Block]:
+        """A day as a whole; the rows of the one that changes by hours, as far as they are wanted."""
+        if self._part is None or day != self._today or isinstance(blocks, int):
+            yield day * DAY, (day + 1) * DAY
+            return
+        size = len(blocks) // DAY_HOURS
+        for hour in range(DAY_HOURS):
+            if max(blocks[hour * size : (hour + 1) * size]) >= 0:
+                yield day * DAY + hour * HOUR, day * DAY + (hour + 1) * HOUR
+
+    @property
+    def _what(self) -> What:
+        question = self._question
+        if question.measure is None:
+            return "sums"
+        by_callers = self._part is not None or grouping.names_callers(question.where, question.by)
+        return "callers" if by_callers else "durations"
 
     def _few_callers(self) -> Sequence[ColumnElement[bool]]:
         """The conditions on callers, where few meet them."""
@@ -313,7 +313,7 @@ class _Reader:
         """The newest first: where the time is over before the end, it goes on from there the next time."""
         for run in runs(missing):
             size = length(run[0])
-            where = Run(run[-1][0], run[0][1], size, self._of_rows or size == SLOT)
+            where = Run(run[-1][0], run[0][1], size, self.by_rows or size == SLOT)
             for number, content in _contents(self._connection, self._question, where):
                 self._keep((number * size, (number + 1) * size), content)
 
@@ -325,10 +325,8 @@ class _Reader:
             self._blocks.pop(next(iter(self._blocks)), None)
 
 
-def _what(question: Question) -> What:
-    if question.measure is None:
-        return "sums"
-    return "callers" if grouping.names_callers(question.where, question.by) else "durations"
+def _grain(block: Block) -> Grain:
+    return next((grain for grain, unit in _UNITS.items() if unit == length(block)), "day")
 
 
 def _contents(connection: Connection, question: Question, run: Run) -> Iterator[tuple[int, Content]]:

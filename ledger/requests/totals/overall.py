@@ -18,8 +18,8 @@ from ledger.requests.filter import RequestFilter
 from ledger.requests.sums.grouping import Priced, interval_column
 from ledger.requests.sums.periods import steps
 from ledger.requests.sums.vectors import NO_SUMS, Vector, priced_vectors, total, totals_of
-from ledger.requests.totals.blocks import Stamps
 from ledger.requests.totals.plan import DAY as SLOTS_OF_A_DAY
+from ledger.requests.totals.remembered import Stamps
 from ledger.requests.totals.summaries import Period, price_changes, totals
 from ledger.schema import daily_stats
 

@@ -27,8 +27,8 @@ from ledger.requests.sums.vectors import (
     totals_of,
 )
 from ledger.requests.totals import blocks
-from ledger.requests.totals.blocks import Question
 from ledger.requests.totals.plan import Plan, plan
+from ledger.requests.totals.remembered import Question
 
 _MEASURES: tuple[Measure, ...] = ("latency", "first_token")
 Period = tuple[datetime, datetime]
@@ -198,7 +198,11 @@ def _summed(
     for number, content in blocks.read(connection, asked, parts.spans):
         for values, vector in content.items():
             found.setdefault((number, values), []).append(vector)
-    for interval in parts.rows:
+    of_rows = blocks.read_rows(connection, asked, parts.rows, cuts)
+    for number, content in of_rows or ():
+        for values, vector in content.items():
+            found.setdefault((number, values), []).append(vector)
+    for interval in parts.rows if of_rows is None else ():
         for key, vector in _of_rows(connection, where.between(*interval), keys, book, cuts):
             found.setdefault(key, []).append(vector)
     spread = {m: _durations(connection, where, keys, cuts, m, parts) for m in _MEASURES if durations}
@@ -242,7 +246,11 @@ def _durations(
     for number, content in blocks.read(connection, asked, parts.spans):
         for values, buckets in content.items():
             found.setdefault((number, values), []).append(buckets)
-    for interval in parts.rows:
+    of_rows = blocks.read_rows(connection, asked, parts.rows, cuts)
+    for number, content in of_rows or ():
+        for values, buckets in content.items():
+            found.setdefault((number, values), []).append(buckets)
+    for interval in parts.rows if of_rows is None else ():
         for part in duration_rows(connection, where.between(*interval), by, cuts, measure):
             found.setdefault((part.interval, part.values), []).append({part.bucket: part.number})
     return {key: merged(some) for key, some in found.items()}
