@@ -35,8 +35,8 @@ SEVERAL = settings(
 )
 HEX = "0123456789abcdef" * 2
 LATER = DAY + timedelta(days=9)
-DURATIONS = [None, 0.5, 1.0, 999.9999, 1_000.0, 1_000.0001, 20_000.0]
-TEXTS = {
+DURATIONS: list[float | None] = [None, 0.5, 1.0, 999.9999, 1_000.0, 1_000.0001, 20_000.0]
+TEXTS: dict[str, list[str | None]] = {
     "request_id": ["r-1", HEX, HEX.upper(), "f" * 32],
     "upstream_request_id": [None, "req_Ab%1", "up"],
     "response_id": [None, "resp_ab/c"],
@@ -46,7 +46,7 @@ TEXTS = {
     "user_agent": [None, "Codex/1", ""],
     "project": [None, "abc"],
 }
-WANTED = [
+WANTED: list[str] = [
     *(
         "",
         "codex",
