@@ -13,6 +13,12 @@ from proxy.metering.usage import UNREADABLE
 
 APIS = frozenset({"chat_completions", "completions"})
 
+MAX_HELD = 64 * 1024
+"""Bytes of an event that are held until it is complete; counts take a few hundred."""
+
+_EDGE = 3
+"""Bytes in which the end of an event may be cut."""
+
 _BLANK = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 
 
@@ -56,29 +62,50 @@ def _added(body: bytes) -> bytes:
 
 class Strip:
     """Takes the event that carries nothing but the counts out of a stream; all other bytes pass as
-    they came, each event as soon as it is complete."""
+    they came, each event as soon as it is complete, or longer than counts are."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._parts: list[bytes] = []  # of the event that is not complete
+        self._size = 0
+        self._edge = b""  # the last bytes, in which the end of an event may have begun
+        self._is_long = False
 
     def __call__(self, chunk: bytes) -> bytes:
         """What goes on to the client of the bytes so far."""
-        data = self._rest + chunk
+        seam = self._edge + chunk
+        self._keep(chunk)
+        if _BLANK.search(seam) is None:
+            return self._released() if self._is_long or self._size > MAX_HELD else b""
+        data = b"".join(self._parts)
         out, start = [], 0
         for match in _BLANK.finditer(data):
             if match.end() == len(data) and data.endswith(b"\r"):
                 break  # the line ending may not be complete
             event = data[start : match.end()]
             start = match.end()
-            if not _only_usage(event):
+            if self._is_long or not _only_usage(event):
                 out.append(event)
-        self._rest = data[start:]
+            self._is_long = False
+        self._parts, self._size = [], 0
+        self._keep(data[start:])
         return b"".join(out)
 
     def end(self) -> bytes:
         """What is left at the stream's end."""
-        rest, self._rest = self._rest, b""
-        return b"" if _only_usage(rest) else rest
+        rest = b"".join(self._parts)
+        return b"" if not self._is_long and _only_usage(rest) else rest
+
+    def _keep(self, data: bytes) -> None:
+        self._parts.append(data)
+        self._size += len(data)
+        self._edge = (self._edge + data)[-_EDGE:] if len(data) < _EDGE else data[-_EDGE:]
+
+    def _released(self) -> bytes:
+        """What is known of an event that is too long to be the added one, but for its last bytes."""
+        data = b"".join(self._parts)
+        self._parts, self._size, self._is_long = [], 0, True
+        self._keep(data[-_EDGE:])
+        return data[:-_EDGE]
 
 
 def _only_usage(event: bytes) -> bool:

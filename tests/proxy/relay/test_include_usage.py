@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ledger.values import Usage
 from proxy.errors import Refused
-from proxy.relay.include_usage import Strip, asking
+from proxy.relay.include_usage import MAX_HELD, Strip, asking
 from simulator.provider.script import Answer, Script
 from simulator.provider.upstream import serve
 
@@ -32,6 +32,18 @@ def test_only_the_added_event_is_taken_out_however_it_is_cut(cuts: list[int], cr
     bounds = [0, *[c for c in cuts if c < len(stream)], len(stream)]
     out = b"".join(strip(stream[a:b]) for a, b in pairwise(bounds)) + strip.end()
     assert out == ended(CHUNK * 2 + DONE)
+
+
+def test_a_long_event_is_not_held_until_its_end_and_is_looked_through_once() -> None:
+    """As one that carries an image; counts are short."""
+    long = b"data: " + b"x" * (4 * MAX_HELD) + b"\n\n"
+    stream, strip = long + ADDED + long + CHUNK + ADDED + DONE, Strip()
+    out, held = b"", 0
+    for start in range(0, len(stream), 1_000):
+        out += strip(stream[start : start + 1_000])
+        held = max(held, start + 1_000 - len(out))
+    assert held <= MAX_HELD + 1_000 + len(ADDED)
+    assert out + strip.end() == long + long + CHUNK + DONE
 
 
 def test_the_clients_own_stream_options_stay() -> None:
