@@ -73,7 +73,7 @@ class EventTap:
         if not self.first_token_seen:
             self._look_for_token(chunk)
         if self._head_size < HEAD_KEPT:
-            self._head.append(chunk[:CHUNK_KEPT])
+            self._head.append(chunk)
             self._head_size += len(chunk)
         blocks = self._blocks
         if not blocks.rest and chunk.endswith(b"\n\n"):
@@ -93,7 +93,7 @@ class EventTap:
         elif self._sieve:
             self._end_sieve()
         report = self._read_last(self._report)
-        head = b"".join(self._head)
+        head = b"".join([chunk[:CHUNK_KEPT] for chunk in self._head])
         if self._api == "responses":
             self._look_for_quota(head)
             if report.response_id is None:  # cut before its end, it may be read again by its id
@@ -109,9 +109,9 @@ class EventTap:
         """A block of whole events."""
         if self._sieve:
             self._end_sieve()
-        block = with_plain_ends(block)
         if (at := block.find(_MARKER)) >= 0:
-            for piece in with_match(block, _COUNTS, at, self._between):
+            plain = with_plain_ends(block)
+            for piece in with_match(plain, _COUNTS, at if plain is block else 0, self._between):
                 for data in self._data(piece):
                     self._report = report_over(self._read(data), self._report)
         self._last.append(block)
@@ -144,7 +144,7 @@ class EventTap:
 
     def _newest_first(self) -> Iterator[bytes]:
         for block in reversed(self._last):
-            for piece in newest_first(block, self._between):
+            for piece in newest_first(with_plain_ends(block), self._between):
                 yield from self._data(piece)
 
     def _data(self, piece: bytes) -> Iterable[bytes]:

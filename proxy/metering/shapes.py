@@ -38,7 +38,6 @@ def _names(*sides: str) -> tuple[str, ...]:
 _INPUT_DETAILS = _names("input", "prompt")
 _OUTPUT_DETAILS = _names("output", "completion")
 _NO_DETAILS: Fields = {}
-_REASONING = ("reasoning_tokens", "thinking_tokens")
 _FOUND = ("connector_tokens", "citation_tokens")
 """What Mistral's and Perplexity's searches found is input."""
 
@@ -73,7 +72,9 @@ def statement(usage: Fields, api: str, numbers: Numbers) -> Statement:
         read=read,
         written=written,
         written_1h=written_1h,
-        reasoning=numbers.first(*(outs.get(name) for name in _REASONING), usage.get("reasoning_tokens")),
+        reasoning=numbers.first(
+            outs.get("reasoning_tokens"), outs.get("thinking_tokens"), usage.get("reasoning_tokens")
+        ),
         total=None if heard else numbers.count(usage.get("total_tokens")),
         audio_input=_uncached(ins, "audio_tokens", numbers) if "audio_tokens" in ins else None,
         audio_output=numbers.count(outs.get("audio_tokens")) or None,
@@ -201,9 +202,6 @@ def _details(usage: Fields, names: tuple[str, ...]) -> Fields:
     return _NO_DETAILS
 
 
-_CACHES = frozenset({"cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation"})
-
-
 def _cache(
     usage: Fields, details: Fields, numbers: Numbers
 ) -> tuple[bool, int | None, int | None, int | None]:
@@ -215,7 +213,11 @@ def _cache(
         usage.get("num_cached_tokens"),
     )
     written = numbers.first(details.get("cache_write_tokens"), details.get("cache_creation_tokens")) or None
-    if _CACHES.isdisjoint(usage):
+    if (
+        "cache_read_input_tokens" not in usage
+        and "cache_creation_input_tokens" not in usage
+        and "cache_creation" not in usage
+    ):
         return False, inside, written, None
     read = numbers.count(usage.get("cache_read_input_tokens"))
     created = numbers.count(usage.get("cache_creation_input_tokens"))

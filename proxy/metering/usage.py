@@ -240,7 +240,7 @@ def _usage_of(answer: _Answer) -> Mapping[str, Any]:
 
 def _said(answer: _Answer, usage: Mapping[str, Any], api: str, numbers: Numbers) -> Statement | None:
     if usage:
-        if (cached := get(answer.timings, "cache_n")) is not None:  # llama.cpp's, inside the prompt
+        if answer.timings and (cached := get(answer.timings, "cache_n")) is not None:  # inside the prompt
             usage = {"cached_tokens": cached, **usage}
         return shapes.statement(usage, api, numbers)
     if isinstance(answer.usageMetadata, dict):
@@ -279,8 +279,11 @@ def _length(raw: msgspec.Raw) -> int:
 def _tier(answer: _Answer, usage: Mapping[str, Any]) -> str | None:
     if usage.get("speed") == "fast":  # Anthropic's fast mode
         return "fast"
-    named = get(answer.serviceTier, "type") or get(answer.usageMetadata, "serviceTier")  # Bedrock; Gemini
-    return text(answer.service_tier) or text(usage.get("service_tier")) or text(named)
+    if found := text(answer.service_tier) or text(usage.get("service_tier")):
+        return found
+    return text(
+        get(answer.serviceTier, "type") or get(answer.usageMetadata, "serviceTier")
+    )  # Bedrock; Gemini
 
 
 def _is_final(top: _Answer, inner: _Answer) -> bool:
