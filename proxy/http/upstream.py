@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -13,9 +14,38 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from proxy.errors import ProxyError, UpstreamError, UpstreamTimeout
-from proxy.http.idle import IdleLife
 from proxy.http.wire import Body, RelayProtocol, RelayRequest, pool
 from serving.service import system_reason
+
+SHARE = 0.5
+"""Of the age at which a connection was ended, up to which others are used."""
+
+BELIEVED_SECONDS = 60.0
+"""How long one end is believed: a provider that was just restarted ends all of any age."""
+
+
+class IdleLife:
+    """What was seen of one provider.
+
+    Args:
+        clock: seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._most = 0.0
+        self._until = 0.0
+
+    def ended(self, idle: float) -> None:
+        """The provider ended a connection that had been idle for so many seconds, without a word before."""
+        now = self._clock()
+        if now >= self._until or idle * SHARE <= self._most:
+            self._most, self._until = idle * SHARE, now + BELIEVED_SECONDS
+
+    def allows(self, idle: float) -> bool:
+        """Whether a connection that has been idle for so long may be used."""
+        return idle < self._most or self._clock() >= self._until
+
 
 _MAX_HEADER = 64 * 1024
 _READ_SIZE = 64 * 1024

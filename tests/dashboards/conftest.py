@@ -18,13 +18,13 @@ from ledger.pricing.files import book, load_seed
 from ledger.pricing.prices import PriceBook
 from ledger.values import RequestEvent
 from prometheus.config import RuleConfig
-from simulator.history.backfill import backfill
 from simulator.history.exporting import Exporter
 from simulator.history.history import History, generate
 from simulator.history.plan import days
 from simulator.history.scrapes import Scrapes
 from simulator.history.seeded import everything, record
 from simulator.history.totals import Totals, totals
+from simulator.serving import backfill
 
 FIRST = datetime(2026, 8, 30, 0, 0, 17, tzinfo=UTC)
 """The first scrape. As in life, none falls on a midnight."""

@@ -26,12 +26,12 @@ from dashboards.preview.source import Series, fetch
 from ledger.pricing.prices import PriceBook
 from metrics.proxy import COST, REQUESTS
 from prometheus.rules import by_the_minute
-from simulator.history.backfill import backfill
 from simulator.history.counting import count
 from simulator.history.history import History, generate
 from simulator.history.plan import days
 from simulator.history.scrapes import Scrapes
 from simulator.history.totals import spend_of
+from simulator.serving import backfill
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from exporter.scrape import Scrape
-from exporter.unreadable import Unreadable
+from exporter.scrape import Scrape, Unreadable
 
 Take = Callable[[], Scrape]
 Taker = Callable[..., Take]

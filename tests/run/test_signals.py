@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 WORK = """
 import asyncio
-from run.signals import run_until_signal
+from run.cli import run_until_signal
 
 async def work():
     try:

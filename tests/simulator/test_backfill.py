@@ -17,12 +17,12 @@ from ledger.pricing.prices import PriceBook
 from metrics import proxy as m
 from metrics.family import MetricFamily
 from simulator.errors import OutputError
-from simulator.history.backfill import backfill, blocks
 from simulator.history.counting import count
 from simulator.history.history import History, generate
 from simulator.history.plan import days
 from simulator.history.scrapes import Scrapes
 from simulator.history.totals import KINDS
+from simulator.serving import backfill, blocks
 
 DAYS = ("2026-03-02", "2026-03-03", "2026-03-04")
 RESTART = datetime(2026, 3, 3, 10, 21, 45, tzinfo=UTC)

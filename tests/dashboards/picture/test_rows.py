@@ -6,8 +6,8 @@ from dashboards.kit.parts import About
 from dashboards.kit.tables import Column, table
 from dashboards.preview.answered import Answered
 from dashboards.preview.grafana_time import Ask, Range
-from dashboards.preview.rows import rows
 from dashboards.preview.source import Series
+from dashboards.preview.tiles import rows
 from dashboards.queries.query import Query
 
 NOW = datetime(2026, 9, 1, tzinfo=UTC)

@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import UpstreamError
-from proxy.http.idle import BELIEVED_SECONDS, IdleLife
-from proxy.http.upstream import Limits, Upstream
+from proxy.http.upstream import BELIEVED_SECONDS, IdleLife, Limits, Upstream
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 EMPTY = ANSWER[:-2]
