@@ -6,9 +6,10 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import URL, Connection
+from sqlalchemy import Connection
 
 from ledger.pricing.files import current_book
 from ledger.pricing.prices import PriceBook
@@ -46,7 +47,7 @@ class Ledger:
         storage = settings.storage
         self.url = ledger_url(storage.database_url, storage.database_path)
         self._reader = reader(self.url)
-        keep_days(self._reader, lambda: _day_file(self.url, writes=not checked))
+        keep_days(self._reader, lambda: self._day_file(storage.database_path, writes=not checked))
         self._prices = CurrentPrices(current_book(settings.pricing.models))
         self._prices_at = float("-inf")
         self._threads = ThreadPoolExecutor(THREADS, "ledger")
@@ -119,8 +120,7 @@ class Ledger:
             self._prices_at = now
             self._prices.follow(connection)
 
+    def _day_file(self, beside: Path, *, writes: bool) -> Place | None:
+        from ledger.reader.day_file import file_of  # takes a tenth of a second: a status line does without
 
-def _day_file(url: URL, *, writes: bool) -> Place | None:
-    from ledger.reader.day_file import file_of  # takes a tenth of a second: a status line does without
-
-    return file_of(url, writes)
+        return file_of(self.url, writes, beside=beside, engine=self._reader)

@@ -1,6 +1,7 @@
 """Days as arrays in a folder beside the ledger, `usage.db.sums`: a process that starts need not read again
-what an earlier one has. Each file is mapped into memory: only what a question looks at is read. Nothing is
-only there; it may be removed at any time, and a fault in it costs time alone.
+what an earlier one has. Of a ledger on a server it lies where a file would, on this machine. Each file is
+mapped into memory: only what a question looks at is read. Nothing is only there; it may be removed at any
+time, and a fault in it costs time alone.
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ import mmap
 import os
 import stat
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
+from functools import cache, partial
 from pathlib import Path
 from threading import Lock
 
 import numpy as np
-from sqlalchemy import URL
+from sqlalchemy import URL, Engine, text
 
+from ledger.errors import StoreError
 from ledger.reader.sqlite_file import born
 from ledger.requests.days.arrays import Day, Grain
 from ledger.requests.days.kept_days import What
-from ledger.store import create_private
+from ledger.store import create_private, translated
 
 log = logging.getLogger("quotascope.ledger")
 
@@ -36,16 +40,27 @@ _ALIGNED, _HEAD = 64, 12
 _PART = ".part"
 
 
+_SERVER = text(
+    "SELECT (SELECT system_identifier::text FROM pg_control_system()), oid::text,"
+    " pg_relation_filenode('request_rows')::text, pg_database_size(oid)"
+    " FROM pg_database WHERE datname = current_database()"
+)
+
+Origin = tuple[list[object], int]
+"""What tells a ledger from every other one, also from what stood in its place before; and its bytes."""
+
+
 class DayFile:
-    """Of one SQLite ledger. Every method does without the files where they cannot be used.
+    """Of one ledger. Every method does without the files where they cannot be used.
 
     Args:
+        beside: the SQLite ledger; of one on a server, the file that it would be on this machine.
         writes: only the monitoring page does.
     """
 
-    def __init__(self, ledger: Path, *, writes: bool) -> None:
-        self._ledger, self._writes = ledger, writes
-        self._folder = ledger.with_name(ledger.name + SUFFIX)
+    def __init__(self, beside: Path, origin: Callable[[], Origin], *, writes: bool) -> None:
+        self._origin, self._writes = origin, writes
+        self._folder = beside.with_name(beside.name + SUFFIX)
         self._lock = Lock()
         self._said = False
 
@@ -100,7 +115,7 @@ class DayFile:
         for path in self._folder.iterdir():
             with suppress(FileNotFoundError):  # another page writes here, too
                 sizes[path.name] = path.stat().st_size
-        most, total = max(MIN_BYTES, MAX_SHARE * self._ledger.stat().st_size), sum(sizes.values())
+        most, total = max(MIN_BYTES, MAX_SHARE * self._origin()[1]), sum(sizes.values())
         for name in sorted(sizes):
             if total <= most:
                 return
@@ -109,16 +124,40 @@ class DayFile:
                 total -= sizes[name]
 
     def _told(self, stamp: int) -> list[object]:
-        """What a file has to say of itself; it says something else where the ledger's file was replaced."""
-        found = self._ledger.stat()
-        return [VERSION, found.st_dev, found.st_ino, born(self._ledger, found), stamp]
+        """What a file has to say of itself."""
+        return [VERSION, *self._origin()[0], stamp]
 
 
-def file_of(url: URL, writes: bool) -> DayFile | None:
-    """That of a ledger; None for one on a server."""
-    if url.get_backend_name() != "sqlite" or url.query or not url.database:
+def file_of(
+    url: URL, writes: bool, *, beside: Path | None = None, engine: Engine | None = None
+) -> DayFile | None:
+    """That of a ledger; None for one that has no place on this machine.
+
+    Args:
+        beside, engine: of one on a server: the file that it would be here, and a reader of it.
+    """
+    if url.get_backend_name() == "sqlite":
+        path = Path(url.database or "")
+        return None if url.query or not url.database else DayFile(path, partial(_file, path), writes=writes)
+    if beside is None or engine is None:
         return None
-    return DayFile(Path(url.database), writes=writes)
+    try:
+        with translated(url, "cannot tell apart"), engine.connect() as connection:
+            *names, size = connection.execute(_SERVER).one()
+    except StoreError as error:
+        _say(str(error))
+        return None
+    return DayFile(beside, lambda: (names, int(size)), writes=writes)
+
+
+@cache
+def _say(problem: str) -> None:
+    log.warning("sums are not kept: %s", problem)
+
+
+def _file(path: Path) -> Origin:
+    found = path.stat()
+    return [found.st_dev, found.st_ino, born(path, found)], found.st_size
 
 
 def packed(day: Day, told: list[object]) -> bytes:

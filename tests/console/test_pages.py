@@ -131,7 +131,8 @@ def test_the_ledger_may_be_a_postgresql(postgres_url: URL, tmp_path: Path, serve
         books.add(60, model="gpt-5.4")
         books.add(3, model="nobody-knows-me")
         books.fail(4, account_id="ben", http_status=401, error_code="invalid_api_key", error_class="auth")
-        console = serve(ledger=f'database_url = "{postgres_url.render_as_string(hide_password=False)}"')
+        here, url = tmp_path / "here.db", postgres_url.render_as_string(hide_password=False)
+        console = serve(ledger=f'database_url = "{url}"\ndatabase_path = "{here}"')
         pages = (
             "/",
             "/conversations",
