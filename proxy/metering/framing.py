@@ -144,6 +144,9 @@ class Blocks:
 
 
 _PRELUDE, _CHECKSUM = 12, 4
+MAX_FRAMES = 16_384
+"""Of one chunk; what holds more are no answers of a model."""
+
 MAX_FRAME = 16 * 1024 * 1024 + 512 * 1024
 """Bytes of a frame; what claims to be longer is none."""
 
@@ -177,17 +180,19 @@ class FrameTap:
         if not self._readable:
             return
         self._rest += chunk
-        while len(self._rest) >= _PRELUDE:
+        for _ in range(MAX_FRAMES):
+            if len(self._rest) < _PRELUDE:
+                return
             size = int.from_bytes(self._rest[:4], "big")
             headers = int.from_bytes(self._rest[4:8], "big")
             if not _PRELUDE + headers + _CHECKSUM <= size <= MAX_FRAME:
-                self._readable = False
-                self._rest.clear()
-                return
+                break
             if len(self._rest) < size:
                 return
             self._read(bytes(self._rest[_PRELUDE + headers : size - _CHECKSUM]))
             del self._rest[:size]
+        self._readable = False
+        self._rest.clear()
 
     def end(self) -> Report:
         return self._report

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import zlib
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.values import Usage
+from proxy.metering import framing
 from proxy.metering.taps import tap
-from proxy.metering.usage import Report
+from proxy.metering.usage import Report, read_answer
 
 CONTENT = "application/vnd.amazon.eventstream"
 
@@ -85,3 +88,21 @@ def test_junk_says_nothing(body: bytes) -> None:
 
 def test_what_was_read_before_the_stream_broke_still_counts() -> None:
     assert read(CONVERSE + b"\xff" * 100, [3, 50]).usage.output_tokens == 20
+
+
+def test_of_a_chunk_that_unpacks_to_very_many_frames_only_the_first_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = []
+
+    def counted(document: bytes, api: str) -> Report:
+        read.append(document)
+        return read_answer(document, api)
+
+    monkeypatch.setattr(framing, "read_answer", counted)
+    tiny = frame("metadata", b'{"usage":{"inputTokens":1,"outputTokens":2}}')
+    made = tap("other", CONTENT, "gzip")
+    made.feed(gzip.compress(tiny * (2 * framing.MAX_FRAMES)))
+    made.feed(b"more of what nobody reads")
+    assert len(read) == framing.MAX_FRAMES
+    assert made.end().usage == Usage(1, 2)
