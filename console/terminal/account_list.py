@@ -16,7 +16,7 @@ from console.quota import Pace
 from console.snapshot import OUT_OF_USE
 from console.terminal import words
 from console.terminal.listing import Cell, Column, Listing, Row
-from console.terminal.quotas import FULL, NEAR
+from console.terminal.overview import FULL, NEAR
 from console.terminal.view import Look, Part, View
 from ledger.pricing.prices import PriceBook
 
