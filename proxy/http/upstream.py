@@ -154,7 +154,11 @@ class Upstream:
         """A connection, kept or new. One that the provider has ended, or is about to end, is not used:
         nothing has been sent on it, so that is safe for every request."""
         while True:
-            connection = await self._connector.connect(request, traces=[], timeout=self._timeout)
+            try:
+                connection = await self._connector.connect(request, traces=[], timeout=self._timeout)
+            except TimeoutError as error:  # nothing was asked: it is no answer that did not come
+                text = f"cannot reach {self.host}: no connection in time"
+                raise UpstreamTimeout(text, "upstream_unreachable") from error
             protocol = connection.protocol
             assert isinstance(protocol, RelayProtocol)
             if not protocol.reused or (self._idle_life.allows(protocol.idle) and not protocol.is_stale):

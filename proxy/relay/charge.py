@@ -222,6 +222,8 @@ def _is_billed(event: RequestEvent, work: Work, ask: Ask) -> bool:
     """Whether the provider bills what it has not counted, as far as can be told."""
     if event.usage is not NO_USAGE:
         return True
+    if event.error_code == "upstream_unreachable":
+        return False
     if event.end_reason in ("client_gone", "timeout", "shutdown"):
         return True  # it may have gone on without us
     if event.end_reason == "refused" or event.http_status >= 400:

@@ -98,7 +98,7 @@ async def test_an_upstream_that_does_not_accept_is_a_timeout(scene: Scene, wire:
             one.close()
     assert answer.start == b"HTTP/1.1 504 Gateway Timeout"
     row = await scene.row()
-    assert (row["end_reason"], row["error_code"]) == ("timeout", "upstream_timeout")
+    assert (row["end_reason"], row["error_code"]) == ("timeout", "upstream_unreachable")
 
 
 async def test_a_host_that_does_not_exist_is_told_by_its_name(scene: Scene, wire: type[Wire]) -> None:

@@ -64,6 +64,13 @@ def test_what_was_reserved_is_given_back_once() -> None:
     assert (one.reserved, one.room(AT)) == (20, 80)
 
 
+def test_what_is_left_is_kept_where_a_key_is_in_use() -> None:
+    one = holding(100)
+    one.reserved = 10
+    one.charge("m", Charge(20, 0, 1), NOW)
+    assert one.settlement([], AT).keep == 80
+
+
 def test_requests_that_wait_get_what_is_not_used() -> None:
     one = holding(100)
     one.reserved = 60

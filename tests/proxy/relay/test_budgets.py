@@ -6,8 +6,10 @@ import asyncio
 import gzip
 import hashlib
 import json
+import socket
 import sqlite3
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -344,3 +346,22 @@ async def test_a_key_without_a_budget_never_asks_the_ledger(scene: Any, wire: An
     with sqlite3.connect(scene.database) as ledger:
         assert ledger.execute("SELECT count(*) FROM key_spend").fetchone() == (0,)
     ledger.close()
+
+
+async def test_a_provider_that_takes_no_connection_costs_nothing(scene: Any, wire: Any) -> None:
+    """Whoever waits for it to come back must not find the day's budget spent."""
+    with socket.socket() as full, ExitStack() as stack:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(8):
+            one = stack.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        server = {
+            "upstream_base_url": f"http://127.0.0.1:{full.getsockname()[1]}",
+            "connect_timeout_seconds": 0.3,
+        }
+        await scene.begin(cent(wire), server=server, **budget("1"))
+        for _ in range(2):
+            assert status(await post(scene, wire, body())) == 504
+    assert charged(scene) == (0.0, 0.0)
