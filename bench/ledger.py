@@ -6,6 +6,7 @@ Each question is asked of a memory that is empty at first, then again and again.
 
 from __future__ import annotations
 
+import shutil
 import statistics
 import subprocess
 from collections.abc import Callable, Iterator
@@ -77,8 +78,8 @@ def _asked(url: URL, where: str) -> Iterator[tuple[str, str]]:
     yield f"{where}: requests", f"{number:,}{size}"
     for name, question in _questions(newest).items():
         yield f"{where}: {name}", _figures(url, question, 0 if NAIVE in name else ROUNDS)
-    if where == "SQLite":
-        yield from _with_file(url, newest)
+    with TemporaryDirectory() as folder:
+        yield from _with_days(url, where, newest, Path(folder, "usage.db"))
 
 
 def _figures(url: URL, question: Question, rounds: int) -> str:
@@ -95,23 +96,27 @@ def _figures(url: URL, question: Question, rounds: int) -> str:
     return f"p50 {statistics.median(clock):.0f} ms, p95 {p95:.0f}, CPU {statistics.median(cpu):.0f}; {said}"
 
 
-def _with_file(url: URL, newest: datetime) -> Iterator[tuple[str, str]]:
-    """The first time of a process that finds the file which the page has made."""
-    file = Path(f"{url.database}{SUFFIX}")
-    was_there = file.exists()
+def _with_days(url: URL, where: str, newest: datetime, beside: Path) -> Iterator[tuple[str, str]]:
+    """The first time of a process that finds the days which the page has kept.
+
+    Args:
+        beside: where these of a ledger on a server are kept.
+    """
+    folder = Path(f"{beside if where == 'PostgreSQL' else url.database}{SUFFIX}")
+    was_there = folder.exists()
     try:
         for name, question in _questions(newest).items():
             if "top" in name and NAIVE not in name:
                 for writes in (True, False):
                     engine = reader(url)
-                    keep_days(engine, partial(file_of, url, writes))
+                    keep_days(engine, partial(file_of, url, writes, beside=beside, engine=engine))
                     taken = _seconds(engine, question)
                     engine.dispose()
                 figure = f"first {taken[0] * 1_000:,.0f} ms, CPU {taken[1] * 1_000:,.0f}"
-                yield f"SQLite: {name}, with the page's file", figure
+                yield f"{where}: {name}, with the page's days", figure
     finally:
         if not was_there:
-            file.unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _inserted(url: URL, where: str) -> Iterator[tuple[str, str]]:
