@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.pricing.cost import price_request
+from ledger.pricing.counts import count_values
 from ledger.pricing.files import book, load_seed
-from ledger.pricing.prices import DAWN, PriceBook, flat
+from ledger.pricing.prices import DAWN, Card, Price, PriceBook, Rates, flat
 from ledger.pricing.rates import RateTable
 from ledger.quota.running import PICO_PER_USD, SILENT, UNPRICED
 from ledger.reader.foreign import micros
@@ -93,3 +94,16 @@ def test_what_an_owner_stored_is_a_cost_only_if_it_is_an_amount(stored: object) 
 @pytest.mark.parametrize("tokens", [10**13, 2**62])
 def test_a_request_of_more_than_a_million_dollars_has_no_price(tokens: int) -> None:
     assert cost_of("gpt-5.5", input_tokens=tokens) == UNPRICED
+
+
+def test_a_sum_costs_what_its_requests_cost_fees_and_cache_writes_included() -> None:
+    """Of three alike, with what they wrote to a cache, and a fee for each."""
+    rates = Rates(Decimal(1), Decimal(2), Decimal("0.1"), Decimal("1.25"), Decimal(2), requests=Decimal(5))
+    given = PriceBook([Price("m", DAWN, Card(rates))])
+    usage, at = Usage(1_000, 100, 200, None, 300, 50), datetime(2026, 9, 30, tzinfo=UTC)
+    one = price_request(given, "m", usage, at)
+    assert one == Decimal("0.006145")
+    counts = [3 * value for value in count_values(usage)]
+    day = (at - datetime(1970, 1, 1, tzinfo=UTC)).days
+    pico, unpriced = RateTable(given).of_sum(day, "m", None, None, 0, 3, 1, counts)
+    assert (Decimal(pico) / PICO_PER_USD, unpriced) == (3 * one, 1)

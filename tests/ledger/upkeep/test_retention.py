@@ -13,6 +13,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import given
@@ -39,7 +40,7 @@ from ledger.schema import (
 from ledger.store import reader, sqlite_url, upsert, writer
 from ledger.upkeep import retention
 from ledger.upkeep.checking import check
-from ledger.upkeep.retention import Keep, Upkeep, prune
+from ledger.upkeep.retention import Keep, Pruned, Upkeep, prune
 from ledger.upkeep.space import give_back
 from ledger.values import RequestEvent
 from tests.ledger.conftest import NOON
@@ -339,6 +340,20 @@ def test_a_lock_of_others_is_an_error_in_one_line(
             give_back(engine)
     engine.dispose()
     assert give_back(ledger) > 0
+
+
+def test_the_midnight_itself_is_kept_and_the_moment_before_it_is_not(
+    ledger: Engine, make_event: Callable[..., RequestEvent]
+) -> None:
+    midnight = NOON.replace(hour=0)
+    moments = [midnight - timedelta(microseconds=1), midnight, midnight + timedelta(microseconds=1)]
+    with ledger.begin() as connection:
+        record(connection, [make_event(requested_at=at) for at in moments])
+    assert prune(ledger, Keep(14, 14), NOON + timedelta(days=14)) == Pruned(1, 2, ANY)
+    with ledger.connect() as connection:
+        assert connection.execute(select(func.min(request_rows.c.at))).scalar() == midnight
+        assert connection.execute(select(func.sum(daily_stats.c.requests))).scalar() == 3
+    assert number(ledger, request_hourly) == 1
 
 
 def test_what_keeps_all_starts_nothing(tmp_path: Path) -> None:
