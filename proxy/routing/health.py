@@ -41,17 +41,18 @@ def failed(
     marked = replace(account, errors=errors, marked_at=now, began_at=began_at)
     if verdict.status is not None:
         return replace(marked, status=verdict.status, reset_at=None)
+    known = (account.reset_at or 0) if again and account.status == "quota_exceeded" else 0
     if verdict.event == "quota_exceeded":
         wait = quota_rest if verdict.retry_after is None else verdict.retry_after
         future = verdict.resets_at is not None and verdict.resets_at > now
-        reset_at = verdict.resets_at if future else ceil(now + wait)
+        reset_at = verdict.resets_at if future else max(known, ceil(now + wait))
         return replace(marked, status="quota_exceeded", reset_at=reset_at)
     if verdict.event == "error" and not verdict.retry_after:
         rest = now + error_pause(errors, draw)
         return replace(marked, cooldown_until=max(account.cooldown_until, rest))
     wait = verdict.retry_after or backoff(errors, draw)
     marked = replace(marked, wait_until=max(account.wait_until, now + wait))
-    if verdict.event == "rate_limit" and wait >= NAMED_SECONDS:
+    if verdict.event == "rate_limit" and wait >= NAMED_SECONDS and known <= now + wait:
         return replace(marked, status="rate_limited", reset_at=ceil(now + wait))
     return marked
 

@@ -50,6 +50,27 @@ async def test_an_error_during_a_wait_neither_shortens_nor_lengthens_it(stand: S
     assert await stand.chosen() == {"anna": 200}
 
 
+@pytest.mark.parametrize(
+    "word",
+    [Failure(429, None, headers={"retry-after": "20"}), Failure(429, "usage_limit_reached")],
+    ids=["a rate limit", "a spent quota without its reset"],
+)
+async def test_what_was_under_way_does_not_shorten_the_wait_for_a_spent_quota(
+    stand: Stand, word: Failure
+) -> None:
+    """It was sent before the quota was known to be spent, and knows less."""
+    stand.load("anna")
+    sent, reset = stand.now, int(stand.now) + 86_400
+    stand.now += 1
+    stand.router.failed("anna", Failure(429, "usage_limit_reached", resets_at=reset), sent)
+    stand.now += 1
+    stand.router.failed("anna", word, sent)
+    stand.now = reset - 1.0
+    assert await stand.chosen() == {None: 200}
+    stand.now = reset + 1.0
+    assert await stand.chosen() == {"anna": 200}
+
+
 async def test_other_processes_are_told_both(stand: Stand) -> None:
     stand.load("anna")
     for _ in range(3):
