@@ -54,6 +54,7 @@ class _Known:
 
     numbers: dict[Values, int] = field(default_factory=dict)
     fresh: dict[Values, int] = field(default_factory=dict)
+    given: set[bytes] = field(default_factory=set)  # digests of what is fresh
     transaction: Any = None
 
 
@@ -83,6 +84,7 @@ class Dictionary:
         transaction = connection.get_transaction()
         if known.transaction is not transaction or transaction is None:
             known.fresh.clear()
+            known.given.clear()
             known.transaction = transaction
         if len(known.numbers) > MAX_KNOWN:
             known.numbers = {}  # not cleared: a caller may hold it
@@ -92,12 +94,15 @@ class Dictionary:
         clean = {values: self._clean(values) for values in missing}
         digests = {values: digest(clean[values]) for values in missing}
         stored = self._stored(connection, digests.values())
-        known.numbers.update({v: stored[d] for v, d in digests.items() if d in stored})
+        for values, found in digests.items():
+            if found in stored:
+                (known.fresh if found in known.given else known.numbers)[values] = stored[found]
         new = {digests[v]: clean[v] for v in missing if digests[v] not in stored}
         if new:
             self._insert(connection, new)
             stored = self._stored(connection, new)
             known.fresh.update({v: stored[d] for v, d in digests.items() if d in stored})
+            known.given.update(new)
 
     def _clean(self, values: Values) -> Values:
         """As every store takes them."""

@@ -14,8 +14,9 @@ from sqlalchemy.exc import IntegrityError
 
 from ledger.pricing.counts import counts_of, is_metered
 from ledger.pricing.steps import NO_TOKENS, context_step
-from ledger.request_tables import COUNT_COLUMNS
+from ledger.request_tables import COUNT_COLUMNS, request_sessions
 from ledger.requests.conversion import event_of
+from ledger.requests.dictionaries import SESSIONS
 from ledger.requests.queries import list_accounts
 from ledger.requests.writes import ensure_account, record
 from ledger.schema import daily_stats, request_durations, request_hourly, request_logs, request_rows
@@ -311,3 +312,18 @@ class TestAccounts:
             one, two = list_accounts(connection)
         assert (one.email, one.status) == ("a@example.com", "paused")
         assert (two.email, two.status, two.plan_type) == ("", "active", "unknown")
+
+
+def test_a_number_that_a_failed_transaction_gave_out_is_not_remembered(ledger: Engine) -> None:
+    """Also where it was found again within it, by another text that is stored alike: the number may be
+    somebody else's by then."""
+    with ledger.connect() as connection:
+        with connection.begin() as failing:
+            for length in (250, 240):
+                SESSIONS.numbers(connection, [("a" * length,)])
+            failing.rollback()
+        with connection.begin():
+            other = SESSIONS.numbers(connection, [("somebody else's",)])[("somebody else's",)]
+            again = SESSIONS.numbers(connection, [("a" * 240,)])[("a" * 240,)]
+            stored = connection.execute(select(request_sessions.c.id, request_sessions.c.session_id)).all()
+    assert dict(map(tuple, stored)) == {other: "somebody else's", again: "a" * 200}
