@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -74,6 +75,10 @@ def base_url(configured: str, *, exact: bool = False) -> str:
     configured = configured.rstrip("/")
     path = urlsplit(configured).path
     return configured if exact or _VERSION.search(path) else f"{configured}/v1"
+
+
+class LeftUnsent(asyncio.CancelledError):
+    """The caller left before there was a connection to the provider: nothing was asked."""
 
 
 class Upstream:
@@ -159,6 +164,8 @@ class Upstream:
             except TimeoutError as error:  # nothing was asked: it is no answer that did not come
                 text = f"cannot reach {self.host}: no connection in time"
                 raise UpstreamTimeout(text, "upstream_unreachable") from error
+            except asyncio.CancelledError as error:
+                raise LeftUnsent from error
             protocol = connection.protocol
             assert isinstance(protocol, RelayProtocol)
             if not protocol.reused or (self._idle_life.allows(protocol.idle) and not protocol.is_stale):

@@ -221,6 +221,9 @@ class Reservation:
         work: what the request makes the provider do.
         ask: what it asks for.
         nano: what is reserved, in 10^-9 US dollars.
+
+    Attributes:
+        unsent: the provider was not asked, so that the event to come costs nothing.
     """
 
     def __init__(self, payer: Payer, allowance: KeyAllowance, work: Work, ask: Ask, nano: int) -> None:
@@ -230,12 +233,14 @@ class Reservation:
         self._ask = ask
         self._nano = nano
         self._open = True
+        self.unsent = False
 
     def charging(self, emit: Emit, *, last: bool = False) -> Emit:
         """Charges each event, then passes it on; `last`: one will come, and ends it."""
 
         def charged(event: RequestEvent) -> None:
-            cost = charge(self._payer.prices.book, event, self._work, self._ask, self._nano)
+            book = self._payer.prices.book
+            cost = Charge() if self.unsent else charge(book, event, self._work, self._ask, self._nano)
             if cost.requests or cost.nano:
                 self._allowance.charge(event.model, cost, event.requested_at)
                 self._payer.charged(self._allowance.key.name, cost)

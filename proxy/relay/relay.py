@@ -11,6 +11,7 @@ from proxy.errors import ClientGone, Refused, UpstreamError
 from proxy.http.caller_secrets import Secrets
 from proxy.http.headers import credential
 from proxy.http.response_head import error_response
+from proxy.http.upstream import LeftUnsent
 from proxy.metering.meter import Emit, Tell
 from proxy.observers.body_log import BodyLog
 from proxy.relay.access import Key
@@ -75,7 +76,9 @@ class Relay:
         except ClientGone as error:
             attempts.meter.finish("client_gone")
             raise ConnectionResetError from error
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            if isinstance(error, LeftUnsent):
+                attempts.left_unsent()
             if self.stopping:
                 attempts.meter.finish("shutdown", error_code="shutting_down")
             attempts.meter.finish("client_gone")

@@ -70,6 +70,11 @@ class Attempts:
         self._emit = reservation.charging(self._emit)
         self.meter.emit_to(self._emit)
 
+    def left_unsent(self) -> None:
+        """The caller left before the attempt that runs was sent: it costs nothing."""
+        if self._reservation is not None:
+            self._reservation.unsent = True
+
     def end(self) -> None:
         """The request is over; what was reserved for it is free again."""
         if self._reservation is not None:

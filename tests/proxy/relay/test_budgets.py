@@ -9,7 +9,8 @@ import json
 import socket
 import sqlite3
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -348,20 +349,36 @@ async def test_a_key_without_a_budget_never_asks_the_ledger(scene: Any, wire: An
     ledger.close()
 
 
-async def test_a_provider_that_takes_no_connection_costs_nothing(scene: Any, wire: Any) -> None:
-    """Whoever waits for it to come back must not find the day's budget spent."""
+@contextmanager
+def full_backlog(seconds: float) -> Iterator[dict[str, Any]]:
+    """The settings of a server whose upstream neither makes nor refuses connections, for so long."""
     with socket.socket() as full, ExitStack() as stack:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
+        address = full.getsockname()
         for _ in range(8):
             one = stack.enter_context(socket.socket())
             one.setblocking(False)
-            one.connect_ex(full.getsockname())
-        server = {
-            "upstream_base_url": f"http://127.0.0.1:{full.getsockname()[1]}",
-            "connect_timeout_seconds": 0.3,
-        }
+            one.connect_ex(address)
+        yield {"upstream_base_url": f"http://127.0.0.1:{address[1]}", "connect_timeout_seconds": seconds}
+
+
+async def test_a_provider_that_takes_no_connection_costs_nothing(scene: Any, wire: Any) -> None:
+    """Whoever waits for it to come back must not find the day's budget spent."""
+    with full_backlog(0.3) as server:
         await scene.begin(cent(wire), server=server, **budget("1"))
         for _ in range(2):
             assert status(await post(scene, wire, body())) == 504
+    assert charged(scene) == (0.0, 0.0)
+
+
+async def test_who_leaves_before_there_is_a_connection_pays_nothing(scene: Any, wire: Any) -> None:
+    with full_backlog(60) as server:
+        await scene.begin(cent(wire), server=server, **budget("1"))
+        line = await scene.connect()
+        await line.send(wire.request(body(), MINE))
+        await asyncio.sleep(0.2)  # it waits for a connection by then, or it pays nothing anyway
+        await line.close()
+        row = await scene.row()
+    assert (row["status"], row["end_reason"]) == ("cancelled", "client_gone")
     assert charged(scene) == (0.0, 0.0)
