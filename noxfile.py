@@ -43,6 +43,9 @@ LIBRARIES = {"atomic": "libatomic1"}
 HTMX = "2.0.11"
 """The library of the monitoring page; a copy lies in console/web/static."""
 
+BENCHMARKS = "tests/proxy/routing/test_select.py"
+"""The tests that measure; no other file has to be read for them."""
+
 CHECKS = Path(".nox/checks")
 """The environment of types and tests: what both need is installed once."""
 
@@ -111,7 +114,7 @@ def tests(session: nox.Session) -> None:
         _check(session, "pytest", *session.posargs)
         return
     # What is measured is measured alone: beside other tests a median says little.
-    _check(session, "pytest", "-m", "benchmark", "-q")
+    _check(session, "pytest", "-m", "benchmark", "-q", BENCHMARKS)
     # Many tests wait for a process or a clock: one worker more than there are cores.
     workers = str((os.cpu_count() or 1) + 1)
     parallel = ("-n", workers, "--dist", "worksteal", "--benchmark-disable")
@@ -224,7 +227,10 @@ def _check(session: nox.Session, module: str, *arguments: str) -> None:
     """Run a module in the environment of the checks, which is made when it is not there."""
     programs = CHECKS.absolute() / "bin"
     python = str(programs / "python")
-    environ = {"PATH": os.pathsep.join((str(programs), os.environ["PATH"]))}
+    environ = {
+        "PATH": os.pathsep.join((str(programs), os.environ["PATH"])),
+        "PYTHONDONTWRITEBYTECODE": "",  # tests start hundreds of programs: what is compiled is kept
+    }
     run = functools.partial(session.run, external=True, env=environ)
     if not Path(python).exists():
         run(sys.executable, "-m", "virtualenv", "--quiet", str(CHECKS))

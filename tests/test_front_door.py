@@ -52,6 +52,12 @@ def test_the_tests_session_installs_every_program_that_tests_ask_for() -> None:
     assert missing == set()
 
 
+def test_the_tests_session_measures_whatever_measures() -> None:
+    mark = "mark." + "benchmark"
+    files = [path for path in (ROOT / "tests").rglob("*.py") if mark in path.read_text(encoding="utf-8")]
+    assert files == [ROOT / assigned(NOXFILE, "BENCHMARKS")]
+
+
 def test_programs_come_from_the_packages_that_skipped_tests_name() -> None:
     session = assigned(NOXFILE, "PROGRAMS")
     named = assigned(ast.parse((ROOT / "tests/conftest.py").read_text(encoding="utf-8")), "PACKAGES")
