@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from operator import add, attrgetter
 
 from ledger.values import Usage
@@ -122,4 +122,7 @@ def sensible(number: Decimal | None) -> bool:
 
 
 def _whole(number: Decimal | None, times: int = 1) -> int:
-    return round(number * times) if number is not None and sensible(number) else 0
+    """Halves go up, as databases round."""
+    if number is None or not sensible(number):
+        return 0
+    return int((number * times).to_integral_value(ROUND_HALF_UP))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Integer, case, cast, func, literal, null, or_
+from sqlalchemy import BigInteger, Boolean, ColumnElement, Integer, case, cast, func, literal, null, or_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import Numeric, Text
@@ -179,5 +179,6 @@ def _plain(count: ColumnElement[Any]) -> ColumnElement[int]:
 
 def _unit(log: Any, name: str, times: int = 1) -> ColumnElement[int]:
     number = json_number(log.extra_units, literal(name, Text))
-    whole = cast(func.round(number * times), Integer)
+    # Twice: SQLite's numbers are floating ones, in which 1.0005 times a thousand is less than a half
+    whole = cast(func.round(func.round(number * times, 6)), BigInteger)
     return case((log.extra_units.is_(null()), 0), (number.between(0, MAX_UNITS), whole), else_=0)

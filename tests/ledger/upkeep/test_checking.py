@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,19 @@ def test_what_is_forgotten_meanwhile_is_not_taken_out_of_the_sums(
     assert (report.hours, report.days) == ([], [])
     assert sums(ledger)[2] == before[2]
     assert len(sums(ledger)[0]) == 4
+
+
+def test_units_with_a_half_at_their_end_are_rounded_alike_everywhere(
+    ledger: Engine, make_event: Callable[..., RequestEvent]
+) -> None:
+    """Milliseconds of sound, and pages: in Python, and by the rows again in both databases."""
+    given = ("0.0005", "1.0005", "8.4705", "2.0015", "2.5", "0.00049999", "86400.1235", "0.1", "9999999.0025")
+    with ledger.begin() as connection:
+        for number, seconds in enumerate(given):
+            units = {"audio_seconds": Decimal(seconds), "pages": Decimal(seconds)}
+            at, nothing = NOON + timedelta(hours=number), Usage()
+            record(connection, [make_event(requested_at=at, usage=nothing, extra_units=units)])
+    assert check(ledger, mend=False).hours == []
 
 
 PLANTED = {
