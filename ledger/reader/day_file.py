@@ -29,7 +29,7 @@ from ledger.store import create_private, translated
 
 log = logging.getLogger("quotascope.ledger")
 
-VERSION = 2
+VERSION = 3
 """Of the form of these files; those of another version are not believed."""
 
 MAX_SHARE, MIN_BYTES = 0.5, 16_000_000
@@ -59,7 +59,7 @@ class DayFile:
     """
 
     def __init__(self, beside: Path, origin: Callable[[], Origin], *, writes: bool) -> None:
-        self._origin, self._writes = origin, writes
+        self._origin, self.writes = origin, writes
         self._folder = beside.with_name(beside.name + SUFFIX)
         self._lock = Lock()
         self._said = False
@@ -73,7 +73,7 @@ class DayFile:
 
     def put(self, what: What, day: int, stamp: int, grain: Grain, content: Day) -> None:
         """Store a day that was read after its stamp."""
-        if not self._writes:
+        if not self.writes:
             return
         try:
             with self._lock:

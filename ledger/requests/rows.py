@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -22,6 +22,7 @@ from ledger.requests.filter import RequestFilter, conditions, texts_meeting
 from ledger.requests.sources import key_of
 from ledger.requests.sums.histogram import bucket
 from ledger.requests.sums.rollups import HOUR
+from ledger.requests.totals.row_ids import newest_ids
 from ledger.schema import request_details, request_kinds, request_logs, request_rows, request_sessions
 from ledger.values import Usage
 
@@ -37,6 +38,8 @@ SAMPLE = 5_000
 
 MAX_SHARE = 0.2
 """Of the rows: where more of them meet a condition, its index takes longer than the rows in their order."""
+
+IDS_AT_ONCE = 100
 
 ATTEMPTS_WITHIN = timedelta(hours=6)
 """Attempts at one request end within so long of each other."""
@@ -86,6 +89,9 @@ def _newest(
         query = _select(where, unindexed).order_by(*newest_first()).limit(most)
         return query if older_than is None else query.where(beyond(older_than, newer=False))
 
+    until = None if older_than is None else older_than.at + 1
+    if (groups := newest_ids(connection, where, until, max(most, IDS_AT_ONCE))) is not None:
+        return _of_ids(connection, groups, book, older_than, most)
     query = query_of()
     if where.conditions_by_name() and (edge := _edge(connection, where, older_than)) is not None:
         recent = query.where(request_logs.c.requested_at >= edge)
@@ -97,6 +103,25 @@ def _newest(
         where = within
         query = query_of(_unindexed(connection, where))
     return [_row(row, book) for row in connection.execute(query)]
+
+
+def _of_ids(
+    connection: Connection,
+    groups: Iterable[Sequence[int]],
+    book: PriceBook,
+    older_than: Cursor | None,
+    most: int,
+) -> list[RequestRow]:
+    """Rows that are known to be meant, the newest first."""
+    found: list[RequestRow] = []
+    for ids in groups:
+        query = _select(RequestFilter()).where(request_logs.c.id.in_(ids)).order_by(*newest_first())
+        if older_than is not None:
+            query = query.where(beyond(older_than, newer=False))
+        found += [_row(row, book) for row in connection.execute(query.limit(most - len(found)))]
+        if len(found) == most:
+            break
+    return found
 
 
 def _with_durations(connection: Connection, where: RequestFilter) -> RequestFilter | None:

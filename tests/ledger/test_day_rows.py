@@ -31,7 +31,7 @@ from tests.support.ledgers import place_migrated
 EventFactory = Callable[..., RequestEvent]
 Ask = Callable[..., Any]
 SEVERAL = settings(
-    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 HEX = "0123456789abcdef" * 2
 LATER = DAY + timedelta(days=9)
@@ -111,14 +111,14 @@ def told(events: st.SearchStrategy[RequestEvent]) -> st.SearchStrategy[RequestEv
 
 @st.composite
 def filters(draw: st.DrawFn) -> RequestFilter:
-    """At least one condition that only rows can tell."""
+    """Mostly with a condition that only rows can tell."""
     minutes = st.one_of(st.integers(-2_000, 5_000), st.sampled_from([-1_440, 0, 5, 60, 1_440]))
     since, until = sorted(
         DAY + timedelta(minutes=draw(minutes), microseconds=draw(st.sampled_from([0, 1]))) for _ in range(2)
     )
     found: dict[str, Any] = {"account_id": draw(st.sampled_from([(), ("one",)]))}
     found["status"] = draw(st.sampled_from([(), ("error",)]))
-    for name in draw(st.sets(st.sampled_from(["text", "cache", "user_agent", "ms"]), min_size=1)):
+    for name in draw(st.sets(st.sampled_from(["text", "cache", "user_agent", "ms"]), max_size=3)):
         if name == "text":
             found["text"] = draw(st.sampled_from(WANTED[1:]))
         elif name == "cache":

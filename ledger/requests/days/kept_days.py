@@ -35,6 +35,10 @@ _Key = tuple[What | Literal["chosen"], Piece, "Grain", RequestFilter | None]
 class Place(Protocol):
     """Where days are kept beside the process."""
 
+    @property
+    def writes(self) -> bool:
+        """Whether it stores what it is given."""
+
     def get(self, what: What, day: int, stamp: int, grain: Grain) -> Day | None:
         """A day that is still as it was stored."""
 
@@ -62,6 +66,12 @@ class Days:
     def has_rows(self) -> bool:
         """Whether rows are kept, too: without a place they would take too much memory."""
         return self.opened is not None and self._opened() is not None
+
+    @property
+    def writes(self) -> bool:
+        """Whether what is read is kept for longer than the process lives."""
+        place = self._opened()
+        return place is not None and place.writes
 
     def get(
         self,

@@ -111,11 +111,11 @@ def _of_rows(
     piece: Piece,
     met: Sequence[ColumnElement[bool]] = (),
 ) -> Mapping[str, Array]:
-    query = select(*columns.values()).where(*_within(piece))
+    query = select(*columns.values()).where(*_within(piece)).order_by(request_rows.c.at, request_rows.c.id)
     if met:
         query = query.where(request_rows.c.caller_id.in_(select(request_callers.c.id).where(*met)))
     found = _read(connection, columns, query)
-    return _whole({**found, "slot": found["slot"] % DAY})
+    return {**_whole(found), "slot": (found["slot"] % DAY).astype(np.int16)}
 
 
 def _texts(connection: Connection, piece: Piece) -> Mapping[str, Array]:

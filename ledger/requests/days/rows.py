@@ -144,9 +144,12 @@ def _ids_with(digits: bytes, wanted: bytes) -> Iterator[int]:
 
 def between(rows: Day, places: Array, since: int, until: int) -> Array:
     """Of the places of some rows, those within a time of the day: [since, until) in microseconds."""
-    slot, within = (rows.columns[name][places] for name in ("slot", "within"))
-    at = slot.astype(np.int64) * SLOT + within
-    found: Array = places[(at >= since) & (at < until)]
+    slots = rows.columns["slot"]
+    first, last = (slots.dtype.type(at // SLOT) for at in (since, until - 1))
+    ends = np.searchsorted(slots, first, side="left"), np.searchsorted(slots, last, side="right")
+    some = places[slice(*np.searchsorted(places, np.array(ends, places.dtype)))]
+    at = slots[some].astype(np.int64) * SLOT + rows.columns["within"][some]
+    found: Array = some[(at >= since) & (at < until)]
     return found
 
 

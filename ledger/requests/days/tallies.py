@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, Table, select
+from sqlalchemy import ColumnElement, Connection, Engine, Table, func, select
 
 from ledger.columns import EPOCH
 from ledger.pricing.prices import PriceBook
@@ -29,6 +30,12 @@ _ROOM = 2.0**62
 _DENSE = 1_000_000
 """Places for groups; where there may be more, those that occur are looked for first."""
 
+ANY = RequestFilter()
+MAX_KNOWN = 200
+"""Readings of texts that are remembered for a ledger."""
+
+_known: WeakKeyDictionary[Engine, dict[Any, tuple[int, _Texts]]] = WeakKeyDictionary()
+_OF_KIND = ("status", "model", "provider", "billed tier", "context above")
 _RATES = ("input", "cached", "write", "write_1h", "output", "fee")
 _TOKENS = ("input", "cached_input", "cache_write", "cache_write_1h", "output")
 _COUNTS = NUMBERS[4:]
@@ -107,7 +114,7 @@ def sums(
     rows = _rows(connection, where, by, spans, ("caller", "kind", *NUMBERS), {})
     kind = request_kinds.c
     what = (kind.status, kind.model, kind.provider, billed.billed_tier(kind), kind.context_above)
-    kinds = _texts(connection, request_kinds, (), what)
+    kinds = texts_of(connection, request_kinds, dict(zip(_OF_KIND, what, strict=True)))
     of = rows.columns
     status = np.array([STATUSES.index(k[0]) if k[0] in STATUSES else -1 for k in (*kinds.values, ("",))])
     is_now = status[kinds.of(of["kind"])]
@@ -166,7 +173,8 @@ def _rows(
     for name, table in (("caller", request_callers), ("kind", request_kinds)):
         mine = [dimension for dimension in by if table_of(dimension) is table]
         if mine or table in met:
-            known = _texts(connection, table, met.get(table, ()), [column(d, table.c) for d in mine])
+            asked: dict[str, ColumnElement[Any]] = {d: column(d, table.c) for d in mine}
+            known = texts_of(connection, table, asked, met.get(table, ()), where)
             place = known.of(columns[name])
             keep &= place >= 0
             if mine:
@@ -208,19 +216,33 @@ def _blocks(span: Span) -> Array:
     return found
 
 
-def _texts(
+def texts_of(
     connection: Connection,
     table: Table,
-    met: Sequence[ColumnElement[bool]],
-    columns: Sequence[ColumnElement[Any]],
+    columns: Mapping[str, ColumnElement[Any]],
+    met: Sequence[ColumnElement[bool]] = (),
+    where: RequestFilter = ANY,
 ) -> _Texts:
-    """Texts that meet some conditions, and what is asked of them; those with the same values are one."""
-    found = connection.execute(select(table.c.id, *columns).where(*met)).fetchall()
+    """Texts that meet the conditions of a filter, and what is asked of them; those with the same values are
+    one. A text never changes: what was read is true until there is a new one."""
+    known = _known.setdefault(connection.engine, {})
+    key = (table.name, tuple(columns), where if met else ANY)
+    # A file of credentials may be another account's tomorrow, and a server's numbers come out of order
+    is_lasting = not where.auth_file and connection.dialect.name == "sqlite"
+    last = connection.execute(select(func.max(table.c.id))).scalar() if is_lasting else None
+    if last is not None and (before := known.get(key)) and before[0] == last:
+        return before[1]
+    found = connection.execute(select(table.c.id, *columns.values()).where(*met)).fetchall()
     places = np.full(max((row[0] for row in found), default=0) + 2, -1)
     values: dict[tuple[Any, ...], int] = {}
     for number, *of in found:
         places[number] = values.setdefault(tuple(of), len(values))
-    return _Texts(places, list(values) or [(None,) * len(columns)])
+    texts = _Texts(places, list(values) or [(None,) * len(columns)])
+    if last is not None:
+        while len(known) >= MAX_KNOWN:
+            known.pop(next(iter(known)), None)
+        known[key] = (last, texts)
+    return texts
 
 
 def _costs(rows: _Rows, kinds: _Texts, book: PriceBook, there: Array) -> list[tuple[Any, Any]]:

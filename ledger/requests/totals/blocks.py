@@ -21,7 +21,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 from ledger.columns import EPOCH, micros
 from ledger.request_tables import request_callers, request_changes, request_hourly, request_rows
 from ledger.requests.days.kept_days import What
-from ledger.requests.filter import is_rare, is_summed, of_rows_alone, row_part, texts_meeting
+from ledger.requests.filter import RequestFilter, is_rare, is_summed, of_rows_alone, row_part, texts_meeting
 from ledger.requests.limits import stop_if_over
 from ledger.requests.sums import grouping
 from ledger.requests.sums.grouping import Run
@@ -125,22 +125,24 @@ class _Reader:
         self._today = None if newest is None else newest // DAY
         self._kept = kept_of(connection.engine)
         of_rows, of_arrays = of_rows_alone(question.where), all(map(is_summed, question.by))
-        of_arrays = of_arrays and not is_rare(question.where)
-        self._part = row_part(question.where) if of_rows and of_arrays and self._kept.days.has_rows else None
+        of_arrays = of_arrays and not is_rare(question.where) and self._kept.days.has_rows
+        part = row_part(question.where) if of_arrays else None
+        self._part = part if of_rows else None
+        self._edges = part if of_rows or self._kept.days.writes else None
         self.by_rows = of_rows and self._part is None
         self._blocks = self._kept.of(question)
         self._found: dict[Block, Content] = {}
 
     @property
     def has_rows(self) -> bool:
-        """Only rows tell, and they are read as arrays."""
-        return self._part is not None
+        """Where rows tell, they are read as arrays."""
+        return self._edges is not None
 
     def of_rows(
         self, intervals: Sequence[tuple[datetime, datetime]], cuts: Sequence[datetime]
     ) -> Iterator[tuple[int, Content]]:
         """See `read_rows`."""
-        assert self._part is not None
+        assert self._edges is not None
         times = [(micros(since), micros(until)) for since, until in intervals]
         edges = [micros(cut) for cut in cuts]
         wanted = [(since // SLOT_MICROS, -(-until // SLOT_MICROS)) for since, until in times]
@@ -150,18 +152,19 @@ class _Reader:
             ends = sorted({since, until, *(edge for edge in edges if since < edge < until)})
             for begin, end in pairwise(ends):
                 parts += [(bisect_right(edges, begin), *part) for part in self._parts(begin, end)]
-        spans = []
+        spans: list[tuple[int, Day, int]] = []
+        what, _ = self._asked("slot")
         for number, piece, time in parts:
             stop_if_over(self._connection)
             stamp = self._stamps.of(piece)
-            day = self._kept.days.between(self._connection, self._what, piece, stamp, self._part, time)
+            day = self._kept.days.between(self._connection, what, piece, stamp, self._edges, time)
             spans.append((piece[0] // DAY, day, number))
         if spans:
             yield from self._summed(spans)
 
     def _parts(self, since: int, until: int) -> Iterator[tuple[Block, Block]]:
         """The pieces that a time lies in, and the time within their days."""
-        first = self._first_day()
+        first = self._first_day("slot")
         for day in range(max(first, since // DAY_MICROS), -(-until // DAY_MICROS)):
             begin = day * DAY_MICROS
             time = (max(0, since - begin), min(DAY_MICROS, until - begin))
@@ -169,11 +172,11 @@ class _Reader:
                 time[0] < (hour + 1) * HOUR_MICROS and hour * HOUR_MICROS < time[1]
                 for hour in range(DAY_HOURS)
             ]
-            yield from ((piece, time) for piece in self._pieces(day, [h - 1 for h in hours]))
+            yield from ((piece, time) for piece in self._pieces(day, [h - 1 for h in hours], of_rows=True))
 
     def load(self, wanted: Sequence[Block]) -> None:
         """Find what blocks hold."""
-        self._stamps = Stamps(self._connection, wanted, by_hour=self._part is not None)
+        self._stamps = Stamps(self._connection, wanted, by_hour=self._edges is not None)
         missing = self._look_up(wanted)
         self._load(self._few(missing))
         others = [block for block in missing if block not in self._found]
@@ -210,7 +213,8 @@ class _Reader:
             return list(missing) if self.by_rows else []
         hours = Counter(block[0] // DAY for block in missing if length(block) == HOUR)
         days = {day for day, number in hours.items() if number < MIN_HOURS or day == self._today}
-        return [b for b in missing if length(b) == SLOT or (length(b) == HOUR and b[0] // DAY in days)]
+        few = [b for b in missing if length(b) == HOUR and b[0] // DAY in days]
+        return few if self._edges is not None else [b for b in missing if length(b) == SLOT] + few
 
     def _load_of_days(self, blocks: Sequence[Block], grain: Grain) -> None:
         """The newest days first: where the time is over before the end, the next try finds them read."""
@@ -223,7 +227,7 @@ class _Reader:
                 elif day not in of_day:
                     of_day[day] = [place.get(at, -1) for at in range(day * DAY, (day + 1) * DAY, unit)]
         found: list[list[Content]] = [[] for _ in blocks]
-        oldest, few = self._first_day(), self._few_callers()
+        oldest, few = self._first_day(grain), self._few_callers()
         days = sorted((day for day in of_day if day >= oldest), reverse=True)
         for start in range(0, len(days), DAYS_AT_ONCE):
             some = {day: of_day[day] for day in days[start : start + DAYS_AT_ONCE]}
@@ -232,10 +236,11 @@ class _Reader:
         for block, contents in zip(blocks, found, strict=True):
             self._keep(block, self._together(contents) if contents else {})
 
-    def _first_day(self) -> int:
+    def _first_day(self, grain: Grain) -> int:
         """The first day that there is anything of, and that is not forgotten."""
-        of_hours = self._what in ("sums", "durations") and self._part is None
-        name, column = (HOURLY, request_hourly.c.hour) if of_hours else (REQUESTS, request_rows.c.at)
+        what, of = self._asked(grain)
+        of_rows = what == "callers" or of is not None
+        name, column = (REQUESTS, request_rows.c.at) if of_rows else (HOURLY, request_hourly.c.hour)
         first: int | datetime | None = self._connection.execute(select(func.min(column))).scalar()
         if first is None:
             return sys.maxsize
@@ -248,15 +253,17 @@ class _Reader:
         grain: Grain,
         few: Sequence[ColumnElement[bool]],
     ) -> Iterator[tuple[int, Content]]:
-        spans, what = [], self._what
+        spans: list[tuple[int, Day, Sequence[int] | int]] = []
+        what, of = self._asked(grain)
         for day, blocks in of_day.items():
-            for piece in self._pieces(day, blocks):
+            for piece in self._pieces(day, blocks, of_rows=of is not None):
                 stop_if_over(self._connection)
-                wanted = (what, piece, self._stamps.of(piece), grain, self._part)
-                spans.append((day, self._kept.days.get(self._connection, *wanted, few), blocks))
+                stamp = self._stamps.of(piece)
+                found = self._kept.days.get(self._connection, what, piece, stamp, grain, of, few)
+                spans.append((day, found, blocks))
         yield from self._summed(spans)
 
-    def _summed(self, spans: Sequence[tuple[int, Day, Sequence[int] | int]]) -> Iterator[tuple[int, Content]]:
+    def _summed(self, spans: Iterable[tuple[int, Day, Sequence[int] | int]]) -> Iterator[tuple[int, Content]]:
         """Days as arrays, each with the index of what it counts for."""
         from ledger.requests.days import tallies
 
@@ -271,9 +278,9 @@ class _Reader:
                 found.setdefault(index, {})[values] = vector
         yield from found.items()
 
-    def _pieces(self, day: int, blocks: Sequence[int] | int) -> Iterator[Block]:
+    def _pieces(self, day: int, blocks: Sequence[int] | int, *, of_rows: bool) -> Iterator[Block]:
         """A day as a whole; the rows of the one that changes by hours, as far as they are wanted."""
-        if self._part is None or day != self._today or isinstance(blocks, int):
+        if not of_rows or day != self._today or isinstance(blocks, int):
             yield day * DAY, (day + 1) * DAY
             return
         size = len(blocks) // DAY_HOURS
@@ -281,13 +288,13 @@ class _Reader:
             if max(blocks[hour * size : (hour + 1) * size]) >= 0:
                 yield day * DAY + hour * HOUR, day * DAY + (hour + 1) * HOUR
 
-    @property
-    def _what(self) -> What:
-        question = self._question
+    def _asked(self, grain: Grain) -> tuple[What, RequestFilter | None]:
+        """What is read of days, and which rows alone."""
+        question, of = self._question, self._edges if grain == "slot" else self._part
         if question.measure is None:
-            return "sums"
-        by_callers = self._part is not None or grouping.names_callers(question.where, question.by)
-        return "callers" if by_callers else "durations"
+            return "sums", of
+        of_rows = of is not None or grouping.names_callers(question.where, question.by)
+        return "callers" if of_rows else "durations", of
 
     def _few_callers(self) -> Sequence[ColumnElement[bool]]:
         """The conditions on callers, where few meet them."""

@@ -1,0 +1,79 @@
+"""Which rows meet a filter that only rows can tell, the newest first, found in rows as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from ledger.columns import micros
+from ledger.request_tables import request_callers, request_kinds, request_rows
+from ledger.requests.filter import RequestFilter, is_rare, of_rows_alone, row_part, texts_meeting
+from ledger.requests.limits import stop_if_over
+from ledger.requests.sums.horizons import REQUESTS, horizon
+from ledger.requests.sums.rollups import DAY_HOURS, HOUR
+from ledger.requests.totals.blocks import newest_slot
+from ledger.requests.totals.plan import DAY, Block
+from ledger.requests.totals.plan import HOUR as HOUR_SLOTS
+from ledger.requests.totals.remembered import Stamps, kept_of
+
+DAY_MICROS = DAY_HOURS * HOUR
+
+
+def newest_ids(
+    connection: Connection, where: RequestFilter, until: int | None, most: int
+) -> Iterator[Sequence[int]] | None:
+    """Their ids, so many at once; None where rows are not kept as arrays, or others ways lead there.
+
+    Args:
+        until: microseconds since 1970, not included, beside the filter's own end.
+    """
+    if is_rare(where) or not of_rows_alone(where) or not kept_of(connection.engine).days.has_rows:
+        return None
+    at = request_rows.c.at
+    ends: list[datetime] = [
+        e for f in (func.min, func.max) if (e := connection.execute(select(f(at))).scalar())
+    ]
+    if not ends:
+        return iter(())
+    low, high = micros(ends[0]), micros(ends[-1]) + 1
+    low = max(low, (horizon(connection, REQUESTS) or 0) * HOUR, micros(where.since) if where.since else low)
+    high = min(high, until or high, micros(where.until) if where.until else high)
+    return _ids(connection, where.between(None, None), (low, high), most)
+
+
+def _ids(
+    connection: Connection, where: RequestFilter, time: tuple[int, int], most: int
+) -> Iterator[Sequence[int]]:
+    from ledger.requests.days.rows import between
+    from ledger.requests.days.tallies import texts_of
+
+    days, met = kept_of(connection.engine).days, texts_meeting(where)
+    low, high = time
+    for piece in _pieces(connection, low, high):
+        stop_if_over(connection)
+        stamp = Stamps(connection, [piece]).of(piece)
+        rows, places = days.chosen(connection, piece, stamp, row_part(where))
+        begin = piece[0] // DAY * DAY_MICROS
+        places = between(rows, places, max(0, low - begin), min(DAY_MICROS, high - begin))
+        for name, table in (("caller", request_callers), ("kind", request_kinds)):
+            if table in met:
+                known = texts_of(connection, table, {}, met[table], where)
+                places = places[known.of(rows.columns[name][places]) >= 0]
+        ids = rows.columns["id"][places[::-1]]
+        for start in range(0, len(ids), most):
+            yield ids[start : start + most].tolist()
+
+
+def _pieces(connection: Connection, low: int, high: int) -> Iterator[Block]:
+    """Days, the last first; the one that is not over by hours."""
+    newest = newest_slot(connection)
+    for day in reversed(range(low // DAY_MICROS, -(-high // DAY_MICROS))):
+        first, last = day * DAY, (day + 1) * DAY
+        if newest is None or newest // DAY != day:
+            yield first, last
+            continue
+        for hour in reversed(range(first, last, HOUR_SLOTS)):
+            if low < (hour + HOUR_SLOTS) // HOUR_SLOTS * HOUR and hour // HOUR_SLOTS * HOUR < high:
+                yield hour, hour + HOUR_SLOTS
