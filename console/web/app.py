@@ -34,7 +34,7 @@ from console.web.static_files import serve, static_files
 from ledger.errors import AccountError, FilterError, LedgerError, TooSlow
 from ledger.pricing.prices import PriceBook
 from ledger.requests.filter import Dimension, RequestFilter
-from ledger.requests.totals.blocks import read_ahead
+from ledger.requests.totals.row_ids import read_ahead
 from settings.model import Settings
 
 DAYS = (1, 7, 30, 365)

@@ -31,7 +31,7 @@ from tests.support.ledgers import place_migrated
 EventFactory = Callable[..., RequestEvent]
 Ask = Callable[..., Any]
 SEVERAL = settings(
-    deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 HEX = "0123456789abcdef" * 2
 LATER = DAY + timedelta(days=9)

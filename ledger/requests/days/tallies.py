@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -251,7 +252,7 @@ def _costs(rows: _Rows, kinds: _Texts, book: PriceBook, there: Array) -> list[tu
     epochs, begins = _epochs(book, of["day"])
     kind = kinds.of(of["kind"])
     table = rate_table(book)
-    pairs, pair = np.unique(epochs * (len(kinds.values) + 1) + kind + 1, return_inverse=True)
+    pairs, pair = distinct(epochs * (len(kinds.values) + 1) + kind + 1, len(begins) * (len(kinds.values) + 1))
     found = []
     for epoch, place in zip(
         *(some.tolist() for some in np.divmod(pairs, len(kinds.values) + 1)), strict=True
@@ -259,13 +260,14 @@ def _costs(rows: _Rows, kinds: _Texts, book: PriceBook, there: Array) -> list[tu
         of_kind = kinds.values[place - 1][1:] if place else (None, None, None, NO_TOKENS)
         found.append((begins[epoch], *of_kind))
     rates = [table.of_kind(*one) for one in found]
+    whole = [rate if rate is not None and _is_whole(rate) else None for rate in rates]
     no_tokens = _flags([one[-1] == NO_TOKENS for one in found])[pair]
     priced = _flags([rate is not None for rate in rates])[pair]
-    odd = _flags([rate is not None and not _is_whole(rate) for rate in rates])[pair]
+    odd = priced & _flags([rate is None for rate in whole])[pair]
     for name in _COUNTS[len(_TOKENS) :]:
         odd |= of[name] != 0
     metered = of["metered"] != 0
-    cost, dear = _cost([rate if rate and _is_whole(rate) else None for rate in rates], pair, of)
+    cost, dear = _cost(whole, pair, of)
     apart = priced & metered & (odd | dear)
     plain = priced & metered & ~apart & ~no_tokens
     unpriced = rows.added(of["unmetered"])
@@ -285,9 +287,15 @@ def _flags(values: Sequence[bool]) -> NDArray[np.bool_]:
 
 def _epochs(book: PriceBook, days: Array) -> tuple[Array, list[int]]:
     """Between which changes of prices days lie, and a day of each such time."""
-    changes = sorted({_day(price.effective_from) for price in book.prices})
+    changes = _changes(book)
     found: Array = np.searchsorted(np.array(changes, np.int64), days, side="right")
     return found, [min(changes, default=1) - 1, *changes]
+
+
+@lru_cache(4)
+def _changes(book: PriceBook) -> Sequence[int]:
+    """The days on which prices change."""
+    return sorted({_day(price.effective_from) for price in book.prices})
 
 
 def _day(at: datetime) -> int:

@@ -78,24 +78,6 @@ def read_rows(
     return reader.of_rows([(since, until) for since, until in intervals if since and until], cuts)
 
 
-def read_ahead(connection: Connection, number: int) -> bool:
-    """Read the rows of a day that is over, before somebody asks for them: of the newest one, or so many days
-    before. Whether there may be such a day."""
-    kept, newest = kept_of(connection.engine), newest_slot(connection)
-    at = request_rows.c.at
-    ends = [found for f in (func.min, func.max) if (found := connection.execute(select(f(at))).scalar())]
-    if not kept.days.has_rows or not ends:
-        return False
-    first, last = (micros(end) // DAY_MICROS for end in ends)
-    day = (last if newest is None else min(last, newest // DAY - 1)) - number
-    piece = (day * DAY, (day + 1) * DAY)
-    stamp = Stamps(connection, [piece]).of(piece)
-    kinds: tuple[What, ...] = ("rows", "texts") if day >= first else ()
-    for what in kinds:
-        kept.days.get(connection, what, piece, stamp, "slot")
-    return day >= first
-
-
 def newest_slot(connection: Connection) -> int | None:
     """The last slot that has changed; its day is not over."""
     return connection.execute(select(func.max(_t.number)).where(_t.minutes == 5)).scalar()

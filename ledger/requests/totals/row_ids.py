@@ -1,14 +1,15 @@
-"""Which rows meet a filter that only rows can tell, the newest first, found in rows as arrays."""
+"""Which rows meet a filter that only rows can tell, the newest first, found in rows as arrays; and these read
+before somebody asks for them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
 from ledger.columns import micros
 from ledger.request_tables import request_callers, request_kinds, request_rows
+from ledger.requests.days.kept_days import What
 from ledger.requests.filter import RequestFilter, is_rare, of_rows_alone, row_part, texts_meeting
 from ledger.requests.limits import stop_if_over
 from ledger.requests.sums.horizons import REQUESTS, horizon
@@ -24,23 +25,44 @@ DAY_MICROS = DAY_HOURS * HOUR
 def newest_ids(
     connection: Connection, where: RequestFilter, until: int | None, most: int
 ) -> Iterator[Sequence[int]] | None:
-    """Their ids, so many at once; None where rows are not kept as arrays, or others ways lead there.
+    """Their ids, so many at once; None where rows are not kept as arrays, or other ways lead there.
 
     Args:
         until: microseconds since 1970, not included, beside the filter's own end.
     """
     if is_rare(where) or not of_rows_alone(where) or not kept_of(connection.engine).days.has_rows:
         return None
-    at = request_rows.c.at
-    ends: list[datetime] = [
-        e for f in (func.min, func.max) if (e := connection.execute(select(f(at))).scalar())
-    ]
-    if not ends:
+    ends = _ends(connection)
+    if ends is None:
         return iter(())
-    low, high = micros(ends[0]), micros(ends[-1]) + 1
+    low, high = ends[0], ends[1] + 1
     low = max(low, (horizon(connection, REQUESTS) or 0) * HOUR, micros(where.since) if where.since else low)
     high = min(high, until or high, micros(where.until) if where.until else high)
     return _ids(connection, where.between(None, None), (low, high), most)
+
+
+def read_ahead(connection: Connection, number: int) -> bool:
+    """Read the rows of a day that is over, before somebody asks for them: of the newest one, or so many days
+    before. Whether there may be such a day."""
+    kept, newest = kept_of(connection.engine), newest_slot(connection)
+    ends = _ends(connection)
+    if not kept.days.has_rows or ends is None:
+        return False
+    first, last = (end // DAY_MICROS for end in ends)
+    day = (last if newest is None else min(last, newest // DAY - 1)) - number
+    piece = (day * DAY, (day + 1) * DAY)
+    stamp = Stamps(connection, [piece]).of(piece)
+    kinds: tuple[What, ...] = ("rows", "texts") if day >= first else ()
+    for what in kinds:
+        kept.days.get(connection, what, piece, stamp, "slot")
+    return day >= first
+
+
+def _ends(connection: Connection) -> tuple[int, int] | None:
+    """When the first and the last request ended, in microseconds since 1970."""
+    at = request_rows.c.at
+    first, last = (connection.execute(select(f(at))).scalar() for f in (func.min, func.max))
+    return None if first is None or last is None else (micros(first), micros(last))
 
 
 def _ids(
