@@ -22,11 +22,10 @@ from ledger.requests.limits import Limit, asking
 from ledger.requests.totals.remembered import keep_days
 from ledger.requests.writes import record
 from ledger.schema import request_rows
-from ledger.store import migrate, reader, sqlite_url, writer
+from ledger.store import reader
 from ledger.values import RequestEvent, Usage
 from tests.ledger.test_request_queries import DAY, SEEDED, expected, refill
 from tests.support.corrections import hide, replace_event
-from tests.support.ledgers import place_migrated
 
 EventFactory = Callable[..., RequestEvent]
 Ask = Callable[..., Any]
@@ -69,28 +68,20 @@ WANTED: list[str] = [
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    place_migrated(tmp_path / "usage.db")
+    """The ledger's file; of one on a server, the file that it would be."""
     return tmp_path / "usage.db"
 
 
 @pytest.fixture
-def ledger(path: Path) -> Iterator[Engine]:
-    """An empty ledger."""
-    engine = writer(sqlite_url(path))
-    migrate(engine)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def page(path: Path) -> Iterator[Callable[[], Engine]]:
+def page(ledger: Engine, path: Path) -> Iterator[Callable[[], Engine]]:
     """Starts processes that keep days, as the monitoring page does."""
-    engines = []
+    engines: list[Engine] = []
 
     def made() -> Engine:
-        engines.append(reader(sqlite_url(path)))
-        keep_days(engines[-1], lambda: file_of(sqlite_url(path), True))
-        return engines[-1]
+        engine = reader(ledger.url)
+        keep_days(engine, lambda: file_of(ledger.url, True, beside=path, engine=engine))
+        engines.append(engine)
+        return engine
 
     yield made
     for engine in engines:

@@ -50,6 +50,8 @@ class Texts:
         """By number, at least up to the last one."""
         key = (of.table, of.where, bool(of.where.text))
         top, flags = self._known.get(key, (-1, np.zeros(0, np.bool_)))
+        if of.connection.dialect.name != "sqlite":  # there a smaller number may come after a larger one
+            top, flags = -1, np.zeros(0, np.bool_)
         if top >= last:
             return flags
         number = of.table.c.id
