@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,10 @@ so two small fleets tell."""
 MOST = 2_000_000
 """Samples that opening any dashboard at seven days may load."""
 
-CONFIG = RuleConfig(scrape_interval=timedelta(seconds=60))
+CONFIG = RuleConfig()
 RESOLUTIONS = {
-    "now-24h": {"resolution": "2m", "coarse": "5m"},
-    "now-7d": {"resolution": "15m", "coarse": "30m"},
+    "now-24h": {"fine": "1m", "resolution": "2m", "coarse": "5m"},
+    "now-7d": {"fine": "5m", "resolution": "15m", "coarse": "1h"},
 }
 CHOICES = {"model": ".*", "api": ".*", "account": ".*", "top": "20", "least": "5"}
 ALL_TRAFFIC = {"activity": {"account": ALL}}

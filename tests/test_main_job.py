@@ -147,7 +147,7 @@ def answers(url: str, now: datetime) -> Mapping[str, Mapping[str, float]]:
     """The newest value of every series of every panel of the Overview, by title and legend; where a second
     query of a panel has the same legend, with the query's number."""
     # fifteen minutes are few enough for the panels' shortest step
-    variables = {"model": ".*", "api": ".*", "top": "10", "resolution": "2s", "coarse": "2s"}
+    variables = {"model": ".*", "api": ".*", "top": "10", "fine": "1s", "resolution": "2s", "coarse": "2s"}
     view = grafana_time.View(now, "now-15m", scrape_interval=SECOND, variables=variables)
     found: dict[str, dict[str, float]] = {}
     for panel in dashboards(RULES)["overview"]["panels"]:

@@ -16,7 +16,7 @@ from metrics import recorded as names
 from metrics.family import MetricFamily
 from prometheus.config import RuleConfig
 
-SCRAPE = timedelta(seconds=60)
+SCRAPE = RuleConfig().scrape_interval
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 MODELS = ("gpt-6.1-sol", "gpt-5.5", "gpt-5.4-mini", "gpt-4o-mini", "text-embedding-3-small", "other")
@@ -79,10 +79,11 @@ def scraped(queries: str) -> Iterator[Kept]:
     others = [f for f in proxy.FAMILIES if f not in lines]
     whole = {
         f
-        for f in others
+        for f in proxy.FAMILIES
         if re.search(rf"\b{f.bucket if f.buckets else f.name}({{[^}}]*}})?\[[^:\]]+\]", queries)
     }
-    yield Kept(lines, 15 * DAY)
+    yield Kept([f for f in lines if f in whole], 15 * DAY)
+    yield Kept([f for f in lines if f not in whole], 15 * DAY, _WITHIN_LOOKBACK)
     # With our rules, panels read two hours of counters by account.
     yield Kept([f for f in others if "account_id" in f.labels], 2 * HOUR)
     others = [f for f in others if "account_id" not in f.labels]
@@ -108,8 +109,9 @@ _OVER_TIME = (
 
 def recorded() -> Iterator[Kept]:
     """What our rules add."""
-    yield Kept([names.COST], 31 * DAY)
-    yield Kept([f for f in names.MINUTELY if f != names.COST], WEEK, RuleConfig().evaluation_interval)
+    minute = RuleConfig().evaluation_interval
+    yield Kept([names.COST], 31 * DAY, minute)
+    yield Kept([f for f in names.MINUTELY if f != names.COST], WEEK, minute)
     yield Kept([hourly.name for hourly in names.HOURLY], WEEK, HOUR)
 
 

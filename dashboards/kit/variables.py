@@ -10,6 +10,7 @@ from dashboards.queries.identity import accounts
 from dashboards.queries.query import label_values, thinned
 from metrics import proxy
 from prometheus.config import RuleConfig
+from prometheus.promql import promql as duration
 
 
 def datasource() -> Json:
@@ -43,9 +44,14 @@ def resolution(config: RuleConfig) -> Json:
     return frame.resolution_variable("resolution", "Resolution", thinned(config), 6 * POINTS)
 
 
+def fine(config: RuleConfig) -> Json:
+    """How far apart counters are read that are added up over the range: by the minute in a day."""
+    return frame.resolution_variable("fine", "Resolution of sums", duration(config.scrape_interval), 1_440)
+
+
 def coarse(config: RuleConfig) -> Json:
-    """The same for histograms, whose lines have half as many points."""
-    return frame.resolution_variable("coarse", "Resolution of histograms", thinned(config), 6 * FEW_POINTS)
+    """The same for histograms, whose lines have half as many points: four times for each."""
+    return frame.resolution_variable("coarse", "Resolution of histograms", thinned(config), 4 * FEW_POINTS)
 
 
 def top() -> Json:

@@ -36,7 +36,7 @@ def dashboard(config: RuleConfig) -> Json:
         8,
         ((24, directions(config)), (10, request_rate(config)), (8, odd_keys(config)), (6, budget_hits())),
     )
-    choices = [variables.datasource(), variables.resolution(config)]
+    choices = [variables.datasource(), variables.resolution(config), variables.fine(config)]
     return frame.dashboard(UID, TITLE, DESCRIPTION, place((usage, over_time)), choices, ("api", "prometheus"))
 
 

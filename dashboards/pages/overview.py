@@ -23,6 +23,7 @@ def dashboard(config: RuleConfig) -> Json:
         variables.api(),
         variables.top(),
         variables.resolution(config),
+        variables.fine(config),
         variables.coarse(config),
     ]
     return frame.dashboard(UID, TITLE, DESCRIPTION, placed, choices)

@@ -28,9 +28,8 @@ def dashboard(config: RuleConfig) -> Json:
         Row(panels.row("Output for input"), 8, ((24, ratio()),)),
     )
     tags = ("api", "prometheus", "tokens")
-    return frame.dashboard(
-        UID, TITLE, DESCRIPTION, place(rows), [variables.datasource(), variables.resolution(config)], tags
-    )
+    choices = [variables.datasource(), variables.resolution(config), variables.fine(config)]
+    return frame.dashboard(UID, TITLE, DESCRIPTION, place(rows), choices, tags)
 
 
 def by_key() -> Json:

@@ -7,7 +7,7 @@ have no label `account_id`, but none that has it.
 
 from __future__ import annotations
 
-from dashboards.queries.query import ACCOUNT, API, HOUR, Query, hourly
+from dashboards.queries.query import ACCOUNT, API, HOUR_BY_MINUTE, Query, hourly
 from metrics import proxy
 from metrics import recorded as names
 from metrics.family import MetricFamily
@@ -42,8 +42,8 @@ def tokens() -> tuple[Query, Query, Query, Query]:
 
 def errors() -> tuple[Query, Query]:
     """Failed requests of the hour: of some accounts by class, of all by the provider's code."""
-    some = total(increase(select(proxy.ACCOUNT_ERRORS, ACCOUNT), HOUR), "error_class")
-    every = total(increase(without_label(select(proxy.ERRORS), ACCOUNT), HOUR), "error_code")
+    some = total(increase(select(proxy.ACCOUNT_ERRORS, ACCOUNT), HOUR_BY_MINUTE), "error_class")
+    every = total(increase(without_label(select(proxy.ERRORS), ACCOUNT), HOUR_BY_MINUTE), "error_code")
     return hourly(f"{some} > 0", "{{error_class}}"), _hourly(f"{every} > 0", "{{error_code}}")
 
 
@@ -75,6 +75,6 @@ def _either(
     *by: str,
 ) -> str:
     """Growth in the hour of some accounts, or of everything where all are chosen."""
-    chosen = total(increase(select(of_accounts, ACCOUNT, *some), HOUR), *by)
-    whole = total(increase(without_label(select(of_all, *every), ACCOUNT), HOUR), *by)
+    chosen = total(increase(select(of_accounts, ACCOUNT, *some), HOUR_BY_MINUTE), *by)
+    whole = total(increase(without_label(select(of_all, *every), ACCOUNT), HOUR_BY_MINUTE), *by)
     return f"{chosen} or {whole}"

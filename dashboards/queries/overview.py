@@ -7,6 +7,7 @@ from dataclasses import replace
 from dashboards.queries.query import (
     API,
     DAY,
+    FINE,
     MODEL,
     RANGE,
     READ,
@@ -105,7 +106,7 @@ ALL_MODELS = "all models"
 
 def cost_by_model() -> tuple[Query, Query]:
     """Of each model over the panel's range, and of all together: US dollars, and the share of them."""
-    spent = increase(select(names.COST, MODEL), RANGE)
+    spent = increase(select(names.COST, MODEL), FINE)
     each, whole = f"({total(spent, 'model')} > 0)", f"({total(spent)} > 0)"
     return (
         Query(_with_all(each, whole), "{{model}}", instant=True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dashboards.queries.identity import named
 from dashboards.queries.query import (
     API,
-    HOUR,
+    HOUR_BY_MINUTE,
     RANGE,
     RANGE_READ,
     READ_BUCKETS,
@@ -64,7 +64,7 @@ def marks(config: RuleConfig) -> Query:
 
 def permanent_failures() -> Query:
     """Permanent failures of each hour by code."""
-    counts = total(increase(select(proxy.LB_PERMANENT), HOUR), "code")
+    counts = total(increase(select(proxy.LB_PERMANENT), HOUR_BY_MINUTE), "code")
     return hourly(f"{counts} > 0", "{{code}}")
 
 

@@ -135,6 +135,14 @@ class Between:
         edges = [start + (moment - start) // self._every * self._every for moment in (first, last)]
         return self.events(edges[1], edges[1] - edges[0]), (last - first) / timedelta(minutes=1)
 
+    def by_minute(
+        self, at: datetime, window: timedelta, counted: Callable[[list[RequestEvent]], float]
+    ) -> Any:
+        """What `increase` may answer where the window is read once a minute: what was counted between the
+        scrapes before its first and its last minute, and at most that much extrapolated to the window."""
+        events, minutes = self.read(at, window, timedelta(minutes=1))
+        return _Span(counted(events), counted(events) * (window / timedelta(minutes=1)) / minutes)
+
     def increase(self, at: datetime, window: timedelta, counted: float) -> Any:
         """What `increase` may answer where so much was counted: at least that, and at most as if the edges
         of the window, which no scrape saw, had been as busy as the rest."""
@@ -164,7 +172,7 @@ def between(history: History, scrapes: Scrapes, prices: PriceBook) -> Between:
 def asked(built: dict[str, Any], seeded: str, now: datetime) -> Callable[..., list[list[Answer]]]:
     """The answers to each target of a panel, asked of Prometheus as Grafana would."""
     everything = {"model": ".*", "api": ".*", "account": ".*", "top": "20", "least": "5"}
-    everything |= {"resolution": "2m", "coarse": "5m"}
+    everything |= {"resolution": "2m", "coarse": "5m", "fine": "1m"}
 
     def ask(name: str, title: str, at: datetime = now, **variables: str) -> list[list[Answer]]:
         (panel,) = (p for p in built[name]["panels"] if p["title"] == title)

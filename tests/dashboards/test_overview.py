@@ -11,7 +11,6 @@ from prometheus.config import RuleConfig
 from prometheus.jobs import confined
 
 BUILT = dashboards(RuleConfig())
-DAILY = "sum(increase({}[1d]))"
 
 
 def by_title(title: str) -> dict[str, Any]:
@@ -67,21 +66,21 @@ def test_today_runs_from_midnight_to_now(title: str, series: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("title", "series"),
+    ("title", "daily"),
     [
-        ("Cost yesterday (USD)", 'codex_lb_proxy_cost_usd_total{model=~"$model"}'),
-        ("Requests yesterday", 'codex_lb_proxy_requests_total{model=~"$model",api=~"$api"}'),
+        ("Cost yesterday (USD)", 'sum(increase(codex_lb_proxy_cost_usd_total{model=~"$model"}[1d]))'),
+        (
+            "Requests yesterday",
+            'sum(increase(codex_lb_proxy_requests_total{model=~"$model",api=~"$api"}[1d]))',
+        ),
     ],
 )
-def test_yesterday_is_the_last_point_of_the_daily_query(title: str, series: str) -> None:
+def test_yesterday_is_the_last_point_of_the_daily_query(title: str, daily: str) -> None:
     panel = by_title(title)
     (target,) = panel["targets"]
     assert (panel["timeFrom"], panel["timeTo"], panel["hideTimeOverride"]) == ("now-2d/d", "now/d", True)
     later = "job_instance_model:codex_lb_proxy_cost_usd:sum_total[2h] @ end() offset -26h"
-    assert (
-        target["expr"]
-        == f"{confined(DAILY.format(series), RuleConfig())} unless on () present_over_time({later})"
-    )
+    assert target["expr"] == f"{confined(daily, RuleConfig())} unless on () present_over_time({later})"
     assert (target["interval"], target["range"]) == ("1d", True)
 
 

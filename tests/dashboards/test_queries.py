@@ -39,6 +39,7 @@ STAND_INS = {
     "top": "20",
     "least": "5",
     "resolution": "2m",
+    "fine": "1m",
     "coarse": "5m",
 }
 

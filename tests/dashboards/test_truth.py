@@ -29,7 +29,7 @@ from simulator.history.totals import Totals, totals
 HISTOGRAMS = timedelta(minutes=30, seconds=15), timedelta(minutes=5)
 """The window of quantiles over 24 hours, and how far apart it is read."""
 
-EVERYTHING = {"model": ".*", "api": ".*", "top": "20", "resolution": "2m", "coarse": "5m"}
+EVERYTHING = {"model": ".*", "api": ".*", "top": "20", "fine": "1m", "resolution": "2m", "coarse": "5m"}
 DAY = timedelta(days=1)
 WIDTH = 800
 

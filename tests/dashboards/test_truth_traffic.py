@@ -3,7 +3,7 @@ history says.
 
 Tolerance: a rate is exact between the scrapes that it saw. `increase` answers at least what was counted
 between the first and the last scrape of its window, and at most that much extrapolated to the whole window:
-`between.increase`. Gauges have none.
+`between.increase`, and `between.by_minute` where the window is read once a minute. Gauges have none.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -238,9 +239,9 @@ def test_totals_by_key(
     now: datetime,
 ) -> None:
     (series,) = asked(dashboard, title)
-    expected = by_key(between.events(now, DAY), amount)
     assert {s.name: s.last for s in series} == {
-        key: between.increase(now, DAY, number) for key, number in expected.items()
+        key: between.by_minute(now, DAY, lambda events, key=key: by_key(events, amount)[key])
+        for key in by_key(between.read(now, DAY, MINUTE)[0], amount)
     }
     values = [s.last for s in series]
     assert values == sorted(values, reverse=True)
@@ -291,6 +292,18 @@ def test_short_keys_as_a_share(asked: Asked, between: Any) -> None:
 # One account, hour by hour
 
 
+def how_many(wanted: Callable[[RequestEvent], bool], events: list[RequestEvent]) -> int:
+    return sum(map(wanted, events))
+
+
+def tokens_of_anna(number: Callable[[Any], float], events: list[RequestEvent]) -> float:
+    return sum(number(token_counts(e)) for e in events if e.account_id == ANNA and e.billable)
+
+
+def of_anna(amount: Callable[[RequestEvent], float], events: list[RequestEvent]) -> float:
+    return sum(amount(event) for event in events if event.account_id == ANNA)
+
+
 @pytest.mark.parametrize(
     ("title", "label"),
     [
@@ -305,9 +318,8 @@ def test_an_accounts_hours(title: str, label: Label, asked: Asked, between: Any)
     for series in (s for answer in asked("activity", title, account=ANNA) for s in answer):
         for at, value in series.points:
             assert at.minute == at.second == 0
-            mine = (e for e in between.events(at, HOUR) if e.account_id == ANNA)
-            counted = sum(label(event) == series.name for event in mine)
-            assert value == between.increase(at, HOUR, counted)
+            counts = partial(how_many, lambda e: e.account_id == ANNA and label(e) == series.name)  # noqa: B023
+            assert value == between.by_minute(at, HOUR, counts)
             bars += value > 0
     assert bars > 1
 
@@ -317,16 +329,15 @@ def test_an_accounts_cost_and_tokens(asked: Asked, between: Any, prices: PriceBo
     (fresh,), (cached,), (written,), (output,) = asked("activity", "Tokens per hour", account=ANNA)
     assert len(cost.points) == 25
     for place, (at, usd) in enumerate(cost.points):
-        mine = [e for e in between.events(at, HOUR) if e.account_id == ANNA]
-        assert usd == between.increase(at, HOUR, sum(float(spend_of(e, prices).usd) for e in mine))
-        counts = [token_counts(e) for e in mine if e.billable]
+        spent = partial(of_anna, lambda e: float(spend_of(e, prices).usd))
+        assert usd == between.by_minute(at, HOUR, spent)
         for series, number in (
-            (fresh, sum(c[0] - c[2] - c[3] for c in counts)),
-            (cached, sum(c[2] for c in counts)),
-            (written, sum(c[3] for c in counts)),
-            (output, sum(c[1] for c in counts)),
+            (fresh, lambda c: c[0] - c[2] - c[3]),
+            (cached, lambda c: c[2]),
+            (written, lambda c: c[3]),
+            (output, lambda c: c[1]),
         ):
-            assert series.points[place][1] == between.increase(at, HOUR, number)
+            assert series.points[place][1] == between.by_minute(at, HOUR, partial(tokens_of_anna, number))
 
 
 def test_an_accounts_quota(asked: Asked, history: History, scrapes: Scrapes) -> None:
@@ -356,15 +367,14 @@ def test_an_accounts_quota(asked: Asked, history: History, scrapes: Scrapes) -> 
 def test_the_hours_of_all_traffic(title: str, label: Label, asked: Asked, between: Any) -> None:
     for series in (s for answer in asked("activity", title, account=ALL) for s in answer):
         for at, value in series.points:
-            counted = sum(label(event) == series.name for event in between.events(at, HOUR))
-            assert value == between.increase(at, HOUR, counted)
+            counts = partial(how_many, lambda e: label(e) == series.name)  # noqa: B023
+            assert value == between.by_minute(at, HOUR, counts)
 
 
 def test_cost_and_quota_of_all_traffic(asked: Asked, between: Any, prices: PriceBook) -> None:
     ((cost,),) = asked("activity", "Cost per hour (USD)", account=ALL)
     for at, usd in cost.points:
-        events = between.events(at, HOUR)
-        assert usd == between.increase(at, HOUR, sum(float(spend_of(e, prices).usd) for e in events))
+        assert usd == between.by_minute(at, HOUR, lambda es: sum(float(spend_of(e, prices).usd) for e in es))
     each, _, _, mean = asked("activity", "Quota used", account=ALL)
     assert each == []
     (used,) = asked("accounts", "Mean use of the week")
