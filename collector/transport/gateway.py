@@ -61,6 +61,7 @@ class Gateway:
         self._ways: tuple[Transport, ...] = WAYS if table.transport == "auto" else (table.transport,)
         self._level = 0
         self._absent = False
+        self._lacking = ""
         login = Login(name, table.key, inbox, environ)
         self._line = Line(
             url=table.url,
@@ -101,13 +102,16 @@ class Gateway:
 
     def _note(self, error: GatewayError) -> None:
         """Say once what is in the way, and take another way where this one cannot work."""
+        lacks = isinstance(error, NotRedis | Unsupported)
         known = (self.status.state, self.status.problem) == (error.state, str(error))
+        known |= lacks and str(error) == self._lacking  # it is tried again and again
+        self._lacking = str(error) if lacks else self._lacking
         if not known and not isinstance(error, LoginWaits):
             log.warning("%s: %s", self.name, error)
         self.status.failed(error)
         if isinstance(error, Unreachable):
             self._absent |= error.refused
-        if isinstance(error, NotRedis | Unsupported):
+        if lacks:
             self._level = min(self._level + 1, len(self._ways) - 1)
 
     def _pause(self, error: GatewayError, wait: float) -> float:

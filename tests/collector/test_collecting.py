@@ -92,9 +92,9 @@ async def test_nothing_more_is_popped_before_what_came_is_on_the_disk(
 
 @pytest.mark.parametrize("lacks", ["behind_proxy", "old"])
 async def test_a_way_that_does_not_work_there_is_no_gap(
-    scene: Scene, lacks: str, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, lacks: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is tried at the start and again and again, and nothing is handed out by it."""
+    """It is tried at the start and again and again, and nothing is handed out by it. It is said once."""
     monkeypatch.setattr("collector.transport.gateway.RETURN_SECONDS", 0.1)
     ways: list[str] = []
     collect = GatewayLine._collect
@@ -110,7 +110,8 @@ async def test_a_way_that_does_not_work_there_is_no_gap(
             await until(lambda: ways.count("subscribe") >= 4)
             scene.publish(gateway, 3)
             await scene.all_stored()
-            assert service.gateways[0].status.connected
+            await until(lambda: service.gateways[0].status.connected)
+            assert len([one for one in caplog.records if one.levelname == "WARNING"]) == 1
         async with scene.collecting(gateway):
             await until(lambda: ways.count("subscribe") >= 6)
     with closing(sqlite3.connect(scene.inbox_path)) as inbox:
