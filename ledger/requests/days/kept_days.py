@@ -150,6 +150,11 @@ class Days:
         finest: Grain = "slot" if what in ("rows", "texts") else "hour"
         if grain != finest:
             found = self.get(connection, what, piece, stamp, finest).by(grain)
+        elif what == "callers" and self.writes:
+            from ledger.requests.days.rows import tallied
+
+            rows = self.get(connection, "rows", piece, stamp, "slot")
+            found = tallied(rows.columns, None, what).by(finest)
         else:
             found = _read_day(connection, what, piece)
         if place is None or not len(found):

@@ -4,6 +4,7 @@ before somebody asks for them."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, func, select
 
@@ -18,6 +19,9 @@ from ledger.requests.totals.blocks import newest_slot
 from ledger.requests.totals.plan import DAY, Block
 from ledger.requests.totals.plan import HOUR as HOUR_SLOTS
 from ledger.requests.totals.remembered import Stamps, kept_of
+
+if TYPE_CHECKING:
+    from ledger.requests.days.arrays import Grain
 
 DAY_MICROS = DAY_HOURS * HOUR
 
@@ -42,8 +46,8 @@ def newest_ids(
 
 
 def read_ahead(connection: Connection, number: int) -> bool:
-    """Read the rows of a day that is over, before somebody asks for them: of the newest one, or so many days
-    before. Whether there may be such a day."""
+    """Read a day that is over before somebody asks for it: the newest one, or so many days before. Whether
+    there may be such a day."""
     kept, newest = kept_of(connection.engine), newest_slot(connection)
     ends = _ends(connection)
     if not kept.days.has_rows or ends is None:
@@ -52,9 +56,10 @@ def read_ahead(connection: Connection, number: int) -> bool:
     day = (last if newest is None else min(last, newest // DAY - 1)) - number
     piece = (day * DAY, (day + 1) * DAY)
     stamp = Stamps(connection, [piece]).of(piece)
-    kinds: tuple[What, ...] = ("rows", "texts") if day >= first else ()
-    for what in kinds:
-        kept.days.get(connection, what, piece, stamp, "slot")
+    wanted: list[tuple[What, Grain]] = [("rows", "slot"), ("texts", "slot")]
+    wanted += [("sums", "day"), ("durations", "day"), ("callers", "day")]
+    for what, grain in wanted if day >= first else ():
+        kept.days.get(connection, what, piece, stamp, grain)
     return day >= first
 
 
