@@ -54,7 +54,7 @@ def short(value: float | None) -> str:
     if value is None:
         return NOTHING
     for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit:
+        if abs(value) >= limit * 0.9995:  # from there on it would be rounded to 1000 of the unit below
             return f"{_three(value / limit)}{unit}"
     return f"{value:,.0f}"
 
@@ -88,20 +88,25 @@ def share(value: float | None) -> str:
     return f"{percent:.1f}%"
 
 
+def used(percent: float) -> str:
+    """Of a window: 100 % only where all of it is used."""
+    return f"{min(99, round(percent)) if percent < 100 else 100}%"
+
+
 def duration(ms: float | None) -> str:
     """Milliseconds, in the unit that fits."""
     if ms is None:
         return NOTHING
-    if ms < 1000:
+    if ms < 999.5:
         return f"{ms:.0f} ms"
-    if ms < 60_000:
+    if ms < 59_995:
         return f"{ms / 1000:.2f} s"
     return span(timedelta(milliseconds=ms))
 
 
 def span(time: timedelta) -> str:
     """A length of time in its two largest units."""
-    seconds = int(time.total_seconds())
+    seconds = round(time.total_seconds())
     days, rest = divmod(seconds, 86_400)
     hours, rest = divmod(rest, 3_600)
     minutes, seconds = divmod(rest, 60)
@@ -163,7 +168,10 @@ def change(now: float | None, before: float | None) -> str:
 
 
 def _three(value: float) -> str:
-    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 100 else f"{value:.0f}"
+    size = abs(value)
+    return (
+        f"{value:.2f}" if round(size, 2) < 10 else f"{value:.1f}" if round(size, 1) < 100 else f"{value:.0f}"
+    )
 
 
 def _visible(character: str) -> str:

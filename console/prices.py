@@ -8,10 +8,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from ledger.cli.prices import UNPRICED_DAYS, Unpriced, toml, unpriced
+from ledger.cli.prices import UNPRICED_DAYS, Unpriced, toml, unpriced, used_models
 from ledger.pricing.prices import DAWN, Price, PriceBook
-from ledger.requests import queries
-from ledger.requests.filter import RequestFilter
 
 MAX_SHOWN = 200
 CHANGES = 30
@@ -38,8 +36,7 @@ def prices(connection: Connection, book: PriceBook, now: datetime) -> Prices:
     """Everything about prices."""
     since = now - timedelta(days=UNPRICED_DAYS)
     missing = unpriced(connection, book, since)
-    models = queries.values(connection, RequestFilter(since, now), "model", most=MAX_SHOWN)
-    used = [book.find(str(model), now) for model, _ in models if model]
+    used = [book.find(model, now, provider) for model, provider, _, _ in used_models(connection, since)]
     unique = {(p.provider, p.model, p.effective_from, p.origin): p for p in used if p is not None}
     changed = sorted((p for p in book.prices if p.effective_from > DAWN), key=lambda p: p.effective_from)
     return Prices(

@@ -107,7 +107,7 @@ def detail_text(found: Detail, name: str, look: Look) -> Text:
         text.append(f"{f.text(view.standing.replace('_', ' '))}\n")
         for window in view.windows:
             reset = words.resets(window, now)
-            told = f"{window.title:8} {words.percent(window.used):>4}  resets {reset or '?':7}"
+            told = f"{window.title:8} {f.used(window.used):>4}  resets {reset or '?':7}"
             text.append(f"{told} {words.leads(window, now)}\n")
         text.append(f"\n7 days {f.usd(view.week.usd)}, 24 h {f.number(view.day.requests)} requests\n")
     text.append("\nLast failures, 24 h\n", "bold")
@@ -153,4 +153,4 @@ def _window(window: Pace | None, now: datetime) -> tuple[Cell | str, ...]:
     if window is None:
         return f.NOTHING, "", ""
     style = "bold red" if window.used >= FULL else "yellow" if window.used >= NEAR else ""
-    return Cell(words.percent(window.used), style), words.resets(window, now), words.leads(window, now)
+    return Cell(f.used(window.used), style), words.resets(window, now), words.leads(window, now)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 from console import formats as f
@@ -83,7 +85,7 @@ def _window_row(account: AccountQuota, window: Pace, found: Snapshot, signs: Sig
         f.text(account.status.replace("_", " "), 16),
         window.short,
         words.bar(window.used, BAR, signs),
-        words.percent(window.used),
+        f.used(window.used),
         words.resets(window, found.at),
         words.leads(window, found.at),
     )
@@ -103,7 +105,7 @@ def oneline(found: Snapshot, signs: Signs) -> str:
 def _short(window: Pace, found: Snapshot) -> str:
     reset = words.resets(window, found.at, pad=False)
     name = "wk" if window.short == "week" else window.short
-    return f"{name}:{words.percent(window.used)}" + (f"({reset})" if reset else "")
+    return f"{name}:{f.used(window.used)}" + (f"({reset})" if reset else "")
 
 
 def names_in(text: str) -> tuple[str, ...]:
@@ -144,7 +146,7 @@ def _fields(found: Snapshot, reached: Level, signs: Signs) -> Mapping[str, str]:
     for prefix, slot in WINDOWS.items():
         for window in account.windows if account else ():
             if window.slot == slot:
-                values[f"{prefix}_used"] = words.percent(window.used)
+                values[f"{prefix}_used"] = f.used(window.used)
                 values[f"{prefix}_reset"] = words.resets(window, at, pad=False)
                 values[f"{prefix}_bar"] = words.bar(window.used, BAR, signs)
                 values[f"{prefix}_pace"] = words.leads(window, at)
@@ -159,23 +161,23 @@ def document(found: Snapshot, reached: Level) -> dict[str, Any]:
         "zone": found.zone.key,
         "level": reached,
         "newest_request_at": f.iso(found.newest) if found.newest else None,
-        "periods": [_period(period) for period in found.periods],
+        "periods": [_period(period, found.at) for period in found.periods],
         "accounts": [_account(account, found) for account in found.accounts],
     }
 
 
 def json_line(value: Any) -> str:
-    """One line of JSON; money with all its digits."""
-    return as_json(value)
+    """One line of JSON in ASCII, whatever the output is; money with all its digits."""
+    return "".join(c if c.isascii() else json.dumps(c)[1:-1] for c in as_json(value))
 
 
-def _period(period: Period) -> dict[str, Any]:
+def _period(period: Period, at: datetime) -> dict[str, Any]:
     now, counts = period.now, period.now.counts
     before = period.before
     return {
         "name": period.name.replace(" ", "_"),
         "since": f.iso(period.since),
-        "until": f.iso(period.until),
+        "until": f.iso(at if period.name == "hour" else period.until),
         "cost_usd": now.usd,
         "unpriced_requests": now.unpriced,
         "requests": now.requests,

@@ -67,7 +67,7 @@ def _window(window: Pace, found: Snapshot, size: int, signs: Signs) -> Text:
     roomy = size * 2 >= ROOMY - 20
     style = "red" if window.used >= FULL else "yellow" if window.used >= NEAR or window.empty_at else "green"
     reset = words.resets(window, found.at)
-    told = words.percent(window.used).rjust(4)
+    told = f.used(window.used).rjust(4)
     told += f" {'resets ' if roomy and reset else ''}{reset}".ljust(14 if roomy else 7)
     leads = words.leads(window, found.at) if roomy else words.leads_short(window, found.at)
     told += f" {leads}".ljust(17 if roomy else 11)

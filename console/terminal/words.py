@@ -72,11 +72,6 @@ def bar(percent: float, width: int, signs: Signs) -> str:
     return signs.full * filled + signs.empty * (width - filled)
 
 
-def percent(value: float) -> str:
-    """Of a window: 100 % only where all of it is used."""
-    return f"{min(99, round(value)) if value < 100 else 100}%"
-
-
 def resets(window: Pace, now: datetime, *, pad: bool = True) -> str:
     """The time until a window begins again; empty where it is not known, or has begun."""
     if window.reset_at is None or window.reset_at <= now:

@@ -135,7 +135,7 @@ async def _targets(session: aiohttp.ClientSession, base: str) -> Targets | str:
         async with session.get(url, allow_redirects=False) as response:
             if response.status != 200:
                 return f"{base} answers {response.status}"
-            body: Any = await response.json()
+            body: Any = await response.json(content_type=None)
         found: Targets = {}
         for target in body["data"]["activeTargets"]:
             where = urlsplit(str(target["scrapeUrl"])).netloc

@@ -69,20 +69,27 @@ class Unpriced:
 
 def unpriced(connection: Connection, book: PriceBook, since: datetime) -> list[Unpriced]:
     """Models of requests that reported their usage, without a price when they were used last; the most used
-    first. By the sums of whole UTC days: only when a model was used last is looked up among the requests."""
-    day = daily_stats.c
-    query = (
-        select(day.model, day.provider, func.sum(day.metered), func.max(day.day))
-        .where(day.day >= since.astimezone(UTC).date().isoformat(), day.metered > 0)
-        .group_by(day.model, day.provider)
-    )
-    used = [(m, p or None, int(n), _midnight(last)) for m, p, n, last in connection.execute(query)]
-    missing = [one for one in used if one[0] != UNKNOWN_MODEL and book.find(one[0], one[3], one[1]) is None]
+    first. Only when a model was used last is looked up among the requests."""
+    missing = [one for one in used_models(connection, since) if book.find(one[0], one[3], one[1]) is None]
     ends: dict[tuple[str, str | None], datetime] = {}
     for last in {one[3] for one in missing}:
         ends |= _ends_of(connection, last)
     found = [Unpriced(m, p, number, ends.get((m, p), last)) for m, p, number, last in missing]
     return sorted(found, key=lambda r: (-r.requests, r.model))
+
+
+def used_models(connection: Connection, since: datetime) -> list[tuple[str, str | None, int, datetime]]:
+    """Models of requests that reported their usage, with their provider, the number of these requests and the
+    last UTC day on which there was one; by the sums of whole UTC days, the most used first."""
+    day = daily_stats.c
+    query = (
+        select(day.model, day.provider, func.sum(day.metered), func.max(day.day))
+        .where(day.day >= since.astimezone(UTC).date().isoformat(), day.metered > 0)
+        .where(day.model != UNKNOWN_MODEL)
+        .group_by(day.model, day.provider)
+        .order_by(func.sum(day.metered).desc(), day.model, day.provider)
+    )
+    return [(m, p or None, int(n), _midnight(last)) for m, p, n, last in connection.execute(query)]
 
 
 def _midnight(day: str) -> datetime:

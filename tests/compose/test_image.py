@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from settings.load import DEFAULT_FILE, load
+
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "compose" / "Dockerfile").read_text(encoding="utf-8")
 
@@ -99,6 +101,19 @@ def test_the_dependencies_are_those_of_the_project() -> None:
     )
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert done.stdout.splitlines() == project["dependencies"]
+
+
+def test_commands_in_a_container_read_what_the_services_read(
+    services: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (line,) = [line for line in DOCKERFILE.splitlines() if line.startswith("RUN ln -s ")]
+    source, link = shlex.split(line)[3:5]
+    assert (source, Path(link)) == (services["proxy"]["command"][-1], DEFAULT_FILE)
+    assert "WORKDIR /app" in DOCKERFILE  # where the link lies, and commands run
+    (tmp_path / "mounted.toml").write_text("[console]\nsession_hours = 3\n")
+    (tmp_path / link).symlink_to(tmp_path / "mounted.toml")
+    monkeypatch.chdir(tmp_path)
+    assert load(None, {}).console.session_hours == 3
 
 
 @pytest.mark.parametrize("name", ["proxy", "exporter"])

@@ -262,6 +262,15 @@ def test_a_model_without_a_price_comes_with_the_lines_to_paste(books: Books, ser
     assert "[pricing.models.&#34;in-house-7b&#34;]" in page
 
 
+def test_a_price_in_force_is_the_one_of_the_provider_that_was_used(books: Books, serve: Serve) -> None:
+    books.add(1, model="own-model", provider="azure")
+    rates = "prompt_per_1m = {}\ncompletion_per_1m = 9\n"
+    prices = f'[pricing.models.own-model]\nprovider = "azure"\n{rates.format("7.25")}'
+    page = serve(prices).get("/prices").text
+    row = page.partition('aria-labelledby="prices-title"')[2].partition("own-model")[2].partition("</tr>")[0]
+    assert "azure" in row and "$7.25" in row, page
+
+
 def test_a_request_says_what_it_costs_line_by_line(books: Books, serve: Serve) -> None:
     books.add(1)
     page = serve().get("/requests/1").text

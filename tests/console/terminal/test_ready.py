@@ -142,7 +142,8 @@ def _settled(text: str) -> Any:
     for value in (found, *(window for account in found["accounts"] for window in account["windows"])):
         for name in passing:
             value.pop(name, None)
-    found["periods"][0].pop("since")
+    for name in ("since", "until"):
+        found["periods"][0].pop(name)
     return found
 
 

@@ -255,6 +255,19 @@ def test_names_cannot_play_tricks_on_the_terminal(
         assert "\x1b" not in status(books.path, *shape).out
 
 
+def test_the_json_is_whole_on_an_output_that_is_not_utf8(
+    books: Books, windows: Callable[..., None], status: Status
+) -> None:
+    windows("anna", 10, 20)
+    with closing(sqlite3.connect(books.path)) as connection, connection:  # as a gateway names accounts
+        connection.execute("UPDATE accounts SET id = ?", ("änna \U0001f600",))
+    said = status(books.path, "--json").out
+    found = json.loads(said)
+    assert said.isascii() and found["accounts"][0]["id"] == "änna \U0001f600"
+    hour = found["periods"][0]
+    assert (hour["name"], hour["until"]) == ("hour", found["at"])
+
+
 # What is wrong
 
 
