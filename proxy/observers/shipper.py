@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from time import monotonic
 
+import msgspec
+
 from ledger.errors import LedgerError
 from ledger.outbox import Outbox, SetAside, Stored, waiting
 from proxy.observers import messages
@@ -63,12 +65,21 @@ class Shipper(threading.Thread):
         self.join(END_SECONDS + 1)
 
     def run(self) -> None:
-        descriptor = os.open(f"{self._outbox.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            if self._locked(descriptor):
-                self._ship_until_ended()
-        finally:
-            os.close(descriptor)
+        while not self._ending.is_set():
+            try:
+                descriptor = os.open(
+                    f"{self._outbox.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+                )
+            except OSError as error:
+                log.error("the outbox %s cannot be used now: %s", self._outbox.path, error.strerror)
+                self._ending.wait(LONGEST_PAUSE)
+                continue
+            try:
+                if self._locked(descriptor):
+                    self._ship_until_ended()
+            finally:
+                os.close(descriptor)
+            return
 
     def _ship_until_ended(self) -> None:
         """An outbox that cannot be used now, as the disk is full or its lock is held, is tried again: what is
@@ -141,7 +152,14 @@ class Shipper(threading.Thread):
                 bodies.append(zlib.decompress(one.body))
             except zlib.error:
                 refused.append(SetAside(kind, one.items, one.body, "damaged"))
-        return refused + self._refused(kind, messages.together(bodies)) if bodies else refused
+        if not bodies:
+            return refused
+        try:
+            return refused + self._refused(kind, messages.together(bodies))
+        except msgspec.DecodeError:  # one of them is no list
+            if len(batches) == 1:
+                return [SetAside(kind, one.items, one.body, "damaged")]
+        return [aside for one in batches for aside in self._ship([one])]
 
     def _refused(self, kind: str, body: bytes) -> list[SetAside]:
         """Store what a message holds. Returns: what no store takes, found by halves."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -193,6 +194,49 @@ def test_an_outbox_that_cannot_be_used_for_a_while_is_shipped_afterwards(
     ships.end()
     assert not ships.is_alive()
     assert [messages.apart(body) for body in shipped] == [[messages.encode("one")]]
+
+
+def test_a_batch_that_is_no_list_is_set_aside_and_all_behind_it_goes_on(tmp_path: Path) -> None:
+    """As another version may write them: what it holds cannot be told apart."""
+    shipped: list[bytes] = []
+
+    def take(body: bytes) -> None:
+        messages.apart(body)
+        shipped.append(body)
+
+    outbox = Outbox(tmp_path / "outbox.db", 2**20)
+    with closing(outbox.connect()) as mine:
+        outbox.append(mine, "samples", 3, b"\xc1" * 9)
+        outbox.append(mine, "events", 1, messages.packed([messages.encode("one")]))
+    ships = shipper.Shipper(outbox, {"samples": take, "events": take})
+    ships.start()
+    until(lambda: shipped)
+    ships.end()
+    found = ledger.outbox.contents(tmp_path / "outbox.db")
+    assert found is not None
+    assert (found.waiting, found.refused) == (0, {"damaged": 3})
+
+
+def test_where_no_descriptor_is_left_it_is_shipped_once_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(shipper, "LONGEST_PAUSE", 0.05)
+    shipped: list[bytes] = []
+    outbox, opened = Outbox(tmp_path / "outbox.db", 2**20), os.open
+    with closing(outbox.connect()) as mine:
+        outbox.append(mine, "samples", 1, messages.packed([messages.encode("one")]))
+
+    def none_left(path: Any, *how: Any, **more: Any) -> int:
+        if str(path).endswith(".lock") and not caplog.records:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return opened(path, *how, **more)
+
+    monkeypatch.setattr(os, "open", none_left)
+    ships = shipper.Shipper(outbox, {"samples": shipped.append})
+    ships.start()
+    until(lambda: shipped)
+    ships.end()
+    assert "cannot be used now: Too many open files" in caplog.text
 
 
 def test_it_takes_no_more_of_the_disk_than_it_may(tmp_path: Path, make_event: MakeEvent) -> None:
