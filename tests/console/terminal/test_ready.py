@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -89,13 +90,13 @@ def _listener(place: Path) -> int | None:
 
 @pytest.fixture
 def line(books: Books, tmp_path: Path) -> Iterator[Line]:
-    config, folder = tmp_path / "usage.toml", tmp_path / "run"
+    config = tmp_path / "usage.toml"
     config.write_text(f'[storage]\ndatabase_path = "{books.path}"\n')
-    folder.mkdir(0o700)
-    made = Line(config, folder)
-    yield made
-    for pid in made.stays():
-        os.kill(pid, signal.SIGKILL)
+    with TemporaryDirectory(prefix="stay-") as folder:  # short: a socket's path has at most 107 bytes
+        made = Line(config, Path(folder))
+        yield made
+        for pid in made.stays():
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
