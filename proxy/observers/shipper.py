@@ -65,21 +65,24 @@ class Shipper(threading.Thread):
         self.join(END_SECONDS + 1)
 
     def run(self) -> None:
-        while not self._ending.is_set():
+        descriptor = self._lock_file()
+        if descriptor is None:
+            return
+        try:
+            if self._locked(descriptor):
+                self._ship_until_ended()
+        finally:
+            os.close(descriptor)
+
+    def _lock_file(self) -> int | None:
+        """Open, as soon as it can be; None where it could not be until the end."""
+        while True:
             try:
-                descriptor = os.open(
-                    f"{self._outbox.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-                )
+                return os.open(f"{self._outbox.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except OSError as error:
                 log.error("the outbox %s cannot be used now: %s", self._outbox.path, error.strerror)
-                self._ending.wait(LONGEST_PAUSE)
-                continue
-            try:
-                if self._locked(descriptor):
-                    self._ship_until_ended()
-            finally:
-                os.close(descriptor)
-            return
+            if self._ending.wait(LONGEST_PAUSE):
+                return None
 
     def _ship_until_ended(self) -> None:
         """An outbox that cannot be used now, as the disk is full or its lock is held, is tried again: what is
