@@ -56,7 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: takes a third of a second or more; left out by --unit")
+    config.addinivalue_line("markers", "slow: takes a quarter of a second or more; left out by --unit")
     examples.set_up(unit=config.getoption("--unit"))
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup, what tests start would ignore it
     if config.getoption("--unit"):

@@ -103,6 +103,7 @@ INSERT INTO request_logs SELECT i + 1, 'a' || (i % :accounts), i,
 """
 
 
+@pytest.mark.slow
 def test_no_commit_waits_for_a_first_load_longer_than_its_owner_has_patience(
     tmp_path: Path,
     taker: Callable[..., Callable[[], Scrape]],

@@ -48,6 +48,7 @@ def successes(values: Values) -> Callable[[Scrape], dict[str, float]]:
     return successes
 
 
+@pytest.mark.slow
 def test_a_ledger_is_told_in_numbers(usage_db: Path, taker: Taker, values: Values) -> None:
     taken = taker(usage_db)()
     found = values(taken)
@@ -79,6 +80,7 @@ def test_a_ledger_is_told_in_numbers(usage_db: Path, taker: Taker, values: Value
     assert all(0 < found["codex_lb_exporter_collector_duration_seconds", name] < 5 for name in COLLECTORS)
 
 
+@pytest.mark.slow
 def test_spend_goes_back_seven_days(
     usage_db: Path, write: Write, make_event: EventFactory, taker: Taker, values: Values
 ) -> None:
@@ -125,6 +127,7 @@ def test_a_collector_that_fails_leaves_the_others_standing(
     assert message.startswith(f"{names} failed: cannot read the ledger {usage_db}: no such table: {table}")
 
 
+@pytest.mark.slow
 def test_a_time_that_nobody_can_read_is_told_without_showing_it(
     usage_db: Path,
     write: Write,
@@ -203,6 +206,7 @@ def test_a_locked_ledger_is_told_and_read_again_when_it_is_free(usage_db: Path, 
     assert take().failed == ()
 
 
+@pytest.mark.slow
 def test_what_is_written_is_in_the_next_scrape(
     usage_db: Path, write: Write, make_event: EventFactory, taker: Taker, values: Values
 ) -> None:
@@ -213,6 +217,7 @@ def test_what_is_written_is_in_the_next_scrape(
     assert values(take())[key] == pytest.approx(before * 1.5, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_nothing_is_written(usage_db: Path, tmp_path: Path, taker: Taker) -> None:
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     taker(usage_db)()

@@ -62,6 +62,7 @@ def test_an_account_without_a_credential_takes_no_requests(ledger: Engine) -> No
         assert read_fleet(connection).members == ()
 
 
+@pytest.mark.slow
 def test_reading_does_not_grow_with_history(ledger: Engine) -> None:
     with ledger.begin() as connection:
         for number in range(50):

@@ -58,6 +58,7 @@ def test_the_list_shows_what_is_known(ask: Ask) -> None:
     assert row.split() == ["anna", "a@example.com", "plus", "full", "-", "-", "env:ANNA_KEY", "active"]
 
 
+@pytest.mark.slow
 def test_resume_makes_an_account_usable_whose_week_is_full(ask: Ask, tmp_path: Path) -> None:
     ask(*ADD)
     now = datetime.now(UTC)

@@ -203,6 +203,7 @@ class TestRecord:
         store(ledger, [make_event(usage=Usage(most, most, most, most)) for _ in range(3)])
         assert daily(ledger) == recomputed(ledger)
 
+    @pytest.mark.slow
     def test_what_an_earlier_try_has_stored_is_left_out(
         self, ledger: Engine, make_event: EventFactory
     ) -> None:

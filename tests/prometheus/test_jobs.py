@@ -36,6 +36,7 @@ def queries(tmp_path_factory: pytest.TempPathFactory) -> list[Query]:
     return [query for source in sources([out]) for query in source.queries]
 
 
+@pytest.mark.slow
 def test_every_selector_of_what_is_exported_names_our_jobs(queries: list[Query]) -> None:
     seen = set()
     for query in queries:

@@ -384,6 +384,7 @@ def test_a_key_takes_its_value(loaded: Callable[[str], Settings], key: str) -> N
 
 
 @each(("key", "text", "allowed"), [(k, *case) for k, cases in BAD.items() for case in cases])
+@pytest.mark.slow
 def test_a_key_refuses_in_one_line(
     loaded: Callable[[str], Settings], key: str, text: str, allowed: str
 ) -> None:

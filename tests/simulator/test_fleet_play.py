@@ -35,6 +35,7 @@ def asked(number: int, account_id: str) -> Asked:
     return Asked(number, "responses", "gpt-5.5", False, masked(f"Bearer {account_key(account_id)}"))
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_the_history_left_it(ends: Windows, tmp_path: Path) -> None:
     fleet.save(ends, tmp_path / "fleet.json")
     windows = fleet.load(tmp_path / "fleet.json")

@@ -34,6 +34,7 @@ def test_a_fixed_point_across_versions() -> None:
     )
 
 
+@pytest.mark.slow
 def test_two_weeks_are_as_many_as_planned(history: History) -> None:
     assert len(history.events) == pytest.approx(20_000, rel=0.04)
     assert len({e.id for e in history.events}) == len(history.events)

@@ -42,6 +42,7 @@ def test_cost_per_day(ledger: Engine, history: History, book: PriceBook) -> None
     assert {day: price_sums(book, rows) for day, rows in found.items()} == history.totals.cost_by_day
 
 
+@pytest.mark.slow
 def test_cost_by_account(ledger: Engine, history: History, book: PriceBook) -> None:
     with ledger.connect() as connection:
         found = account_sums(connection, history.plan.start, history.plan.end)
@@ -82,6 +83,7 @@ def test_usage_samples(ledger: Engine, history: History) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_all_of_it_or_nothing(tmp_path: Path, book: PriceBook) -> None:
     engine = writer(sqlite_url(tmp_path / "usage.db"))
     migrate(engine)

@@ -241,6 +241,7 @@ def test_a_table_fits_eighty_columns(told: Told, status: Status) -> None:
     assert status(told.path, "--ascii").out.isascii()
 
 
+@pytest.mark.slow
 def test_names_cannot_play_tricks_on_the_terminal(
     books: Books, windows: Callable[..., None], status: Status
 ) -> None:

@@ -192,6 +192,7 @@ class TestUpdate:
     def test_the_installed_library_changes_nothing(self, ask: Ask) -> None:
         assert ask("prices", "diff").out.startswith("no change: the prices are those of genai-prices ")
 
+    @pytest.mark.slow
     def test_a_new_price_is_taken_and_named(self, library: Any) -> None:
         before = load_catalogue()
         place = next(i for i, p in enumerate(before) if (p.provider, p.model) == ("openai", "gpt-5.5"))

@@ -45,6 +45,7 @@ def store(ledger: Engine, prices: Iterable[Price]) -> bool:
         return replace_prices(connection, prices)
 
 
+@pytest.mark.slow
 def test_the_table_holds_exactly_the_book(ledger: Engine) -> None:
     prices = book([*load_seed(), SPECIAL], [CONFIGURED])
     assert [store(ledger, prices.prices) for _ in range(2)] == [True, False]  # the second time it is there

@@ -55,6 +55,7 @@ def test_backup_damage_and_restore(ask: Ask, filled: None) -> None:
     assert "20 requests and their aggregates are consistent" in ask("check").out
 
 
+@pytest.mark.slow
 def test_check_tells_and_mends(ask: Ask, filled: None) -> None:
     change("UPDATE request_hourly SET requests = requests + 1")
     told = ask("check")
@@ -95,6 +96,7 @@ def test_stats(ask: Ask, filled: None) -> None:
         assert line in said
 
 
+@pytest.mark.slow
 def test_vacuum_gives_back_what_is_free(ask: Ask, filled: None) -> None:
     change("INSERT INTO failure_bodies VALUES ('x', 1, zeroblob(3000000))")
     change("DELETE FROM failure_bodies")

@@ -55,6 +55,7 @@ def counted(file: Path) -> tuple[int, int]:
         engine.dispose()
 
 
+@pytest.mark.slow
 def test_a_backup_while_the_ledger_is_written_is_one_moment_of_it(
     ledger: Engine, file: Path, make_event: Callable[..., RequestEvent]
 ) -> None:

@@ -266,6 +266,7 @@ def test_killed_in_the_middle_it_goes_on(grown: Engine) -> None:
     assert check(grown, mend=False).sound
 
 
+@pytest.mark.slow
 def test_of_two_processes_one_does_it_in_the_background(
     grown: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,7 @@ def rules(path: Path, *exprs: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_our_own_files_are_clean(tmp_path: Path) -> None:
     config = RuleConfig()
     write(files(config, Targets("127.0.0.1:8787", "127.0.0.1:8789")), tmp_path)

@@ -201,6 +201,7 @@ def test_what_was_reported_before_bytes_broke_still_counts() -> None:
         pytest.param((b'data: {"type":"response.output_text.delta"}\r\n', b"\r\n"), id="CRLF"),
     ],
 )
+@pytest.mark.slow
 def test_a_long_stream_is_not_kept(pieces: tuple[bytes, ...]) -> None:
     made = tap("responses", EVENTS, "")
     tracemalloc.start()

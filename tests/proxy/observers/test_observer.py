@@ -161,6 +161,7 @@ def test_counters_equal_a_plain_recount(make_event: MakeEvent, book: PriceBook, 
         assert found[series] == pytest.approx(value, rel=1e-9), series
 
 
+@pytest.mark.slow
 def test_histograms_equal_a_plain_recount_without_cancelled_requests(
     make_event: MakeEvent, book: PriceBook
 ) -> None:

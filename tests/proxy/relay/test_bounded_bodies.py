@@ -82,6 +82,7 @@ def test_no_member_of_a_request_costs_more_than_its_bytes(member: str, shape: st
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.slow
 def test_asking_for_counts_builds_nothing_of_the_rest(shape: str) -> None:
     text = body("messages", shape)
     if shape == "depth":
