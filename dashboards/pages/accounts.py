@@ -61,7 +61,8 @@ def _ends(config: RuleConfig) -> Row:
         (12, quota.reset_accounts(config)),
         (12, quota.reset_credits(config)),
     )
-    return Row(panels.row("What ends, and what goes to waste"), 9, cells)
+    # Seven bars with their names stand in it without scrolling.
+    return Row(panels.row("What ends, and what goes to waste"), 11, cells)
 
 
 def _traffic(config: RuleConfig) -> Row:

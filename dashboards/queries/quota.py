@@ -177,10 +177,13 @@ def every_window() -> tuple[Query, Query]:
 
 
 def windows(config: RuleConfig) -> tuple[Query, ...]:
-    """Percent used of both windows: the mean of the accounts and, of a few, each."""
+    """Percent used of both windows: the mean of several accounts and, of a few, each."""
     gauges = exporter.PRIMARY_USED, exporter.SECONDARY_USED
     short, week = map(latest, gauges)
-    means = [_of_all("avg", each, _every(gauge)) for each, gauge in zip((short, week), gauges, strict=True)]
+    means = [
+        _of_all("avg", each, _every(gauge), f" unless on () (count({each}) == 1)")
+        for each, gauge in zip((short, week), gauges, strict=True)
+    ]
     few = [f"({named(each)}) and on () (count({each}) <= {MAX_LINES})" for each in (short, week)]
     asked = (
         (few[0], "{{display}} short window"),
@@ -204,9 +207,9 @@ def week_so_far(config: RuleConfig) -> tuple[Query, Query]:
     )
 
 
-def _of_all(operation: str, some: str, every: str) -> str:
+def _of_all(operation: str, some: str, every: str, unless: str = "") -> str:
     """Of the accounts that are chosen, or of every account where all are."""
-    return f"{operation}({some}) or ({operation}({every}) and on () ({everything_is_chosen()}))"
+    return f"{operation}({some}){unless} or ({operation}({every}) and on () ({everything_is_chosen()}))"
 
 
 def _every(family: MetricFamily) -> str:
