@@ -11,14 +11,17 @@ from settings.model import split_address
 
 
 def check(addresses: Mapping[str, str]) -> None:
-    """See that each address can be listened on.
+    """See that each address can be listened on, and that no two are the same.
 
     Args:
         addresses: what names the address (a setting, an option) -> HOST:PORT.
     Raises: PlanError, which tells what to change.
     """
+    known: dict[tuple[str, int], str] = {}
     for key, address in addresses.items():
         host, port = split_address(address)
+        if (other := known.setdefault((host, port), key)) != key:
+            raise PlanError(f"{other} and {key} are both {address}: each service needs one of its own")
         if port == 0:
             raise PlanError(f"{key}: port 0 is any port; name the one to use")
         try:

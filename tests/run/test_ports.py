@@ -28,6 +28,13 @@ def test_free_ports_pass(free_port: Callable[[], int]) -> None:
     check({"server.listen_addr": f"127.0.0.1:{free_port()}", "exporter.listen_addr": f"[::1]:{free_port()}"})
 
 
+def test_no_two_services_have_one_address(free_port: Callable[[], int]) -> None:
+    port = free_port()
+    check({"server.listen_addr": f"127.0.0.1:{port}", "exporter.listen_addr": f"127.0.0.2:{port}"})
+    with pytest.raises(PlanError, match="listen_addr and exporter"):
+        check({"server.listen_addr": f"[::1]:{port}", "exporter.listen_addr": f"[::1]:{port}"})
+
+
 def test_a_port_that_only_waits_for_old_connections_is_free() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = listening.getsockname()
