@@ -25,9 +25,10 @@ from bench import (
 
 
 def _relay(options: argparse.Namespace) -> Iterator[str]:
-    for title, rows in relay.compare(options.rounds, options.seconds, options.connections).items():
+    rounds, seconds, against = options.rounds, options.seconds, options.against
+    for title, rows in relay.compare(rounds, seconds, options.connections, against).items():
         yield relay.table(title, rows) + "\n"
-    yield relay.tail_table(relay.tails(options.rounds, options.seconds))
+    yield relay.tail_table(relay.tails(rounds, seconds, against))
 
 
 def _quota(options: argparse.Namespace) -> Iterator[str]:
