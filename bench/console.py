@@ -48,6 +48,7 @@ VIEWS = (
     "/?text=account-007",
     "/conversations",
 )
+PAINTED = "performance.getEntriesByName('first-contentful-paint')"
 OTHERS = ("/accounts", "/keys", "/prices", "/health")
 Figures = list[tuple[str, str]]
 
@@ -190,7 +191,8 @@ def _seen(tab: Any, page: Program, proxy: Program) -> Figures:
     for _ in range(ROUNDS):
         tab.goto(page.origin)
         tab.wait_for_load_state("load")
-        paints.append(tab.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+        tab.wait_for_function(f"{PAINTED}.length")  # it is noted a moment after the page is there
+        paints.append(tab.evaluate(f"{PAINTED}[0].startTime"))
     tab.wait_for_timeout(1_500)
     tab.evaluate(WATCH)
     for number in range(20):
