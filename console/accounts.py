@@ -24,9 +24,6 @@ from ledger.requests.answers import RequestRow, Totals
 from ledger.requests.filter import RequestFilter
 from ledger.schema import accounts
 
-EVERY = 2**31
-"""Of all accounts; one that is left out would be shown without requests."""
-
 WEEK = timedelta(days=7)
 DAY = timedelta(days=1)
 
@@ -185,7 +182,7 @@ def usd(value: float | None) -> Decimal | None:
 def _by_account(
     connection: Connection, book: PriceBook, since: datetime, until: datetime
 ) -> Mapping[str | None, Totals]:
-    found = queries.by(connection, RequestFilter(since, until), "account_id", book, top=EVERY)
+    found = queries.by(connection, RequestFilter(since, until), "account_id", book, top=None)
     return {group.value: group.totals for group in found.groups}
 
 

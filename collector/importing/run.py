@@ -95,6 +95,13 @@ def import_files(settings: Settings, wish: Wish, bar: TextIO | None) -> Iterator
             yield _Import(file, wish, ledger).run(bar)
 
 
+def _unknown(
+    connection: Connection, events: Sequence[RequestEvent], forgotten: Forgotten
+) -> list[RequestEvent]:
+    """Those that the ledger neither has nor has counted."""
+    return [event for event in writes.missing(connection, events) if not forgotten.is_counted(event)]
+
+
 class Ledger:
     """Where events go to."""
 
@@ -111,14 +118,10 @@ class Ledger:
         with self._ledger.writing() as connection:
             for account in accounts:
                 writes.ensure_account(connection, **account)
-            fresh = self._unknown(connection, events)
+            fresh = _unknown(connection, events, self.forgotten)
             new = collected.without(connection, fresh, seen)
             writes.record(connection, new)
             return len(new), len(fresh) - len(new)
-
-    def _unknown(self, connection: Connection, events: Sequence[RequestEvent]) -> list[RequestEvent]:
-        found = writes.missing(connection, events)
-        return [event for event in found if not self.forgotten.is_counted(event)]
 
     def close(self) -> None:
         """Close it."""
@@ -146,8 +149,7 @@ class Look:
         fresh = new = [event for event in events if event.id not in self._seen]
         if self._there:
             with store.translated(self._url, "cannot read"), self._engine.connect() as connection:
-                missing = writes.missing(connection, fresh)
-                fresh = [event for event in missing if not self.forgotten.is_counted(event)]
+                fresh = _unknown(connection, fresh, self.forgotten)
                 new = collected.without(connection, fresh, seen)
         self._seen.update(event.id for event in fresh)
         return len(new), len(fresh) - len(new)

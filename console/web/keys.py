@@ -28,9 +28,6 @@ REFUSED = "budget_exceeded"
 MAX_OTHERS = 200
 """Keys that are shown besides the configured ones."""
 
-EVERY = 2**31
-"""Of all keys; one that is left out would be shown without requests."""
-
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -138,7 +135,7 @@ def own_usage(
 
 
 def _by_key(connection: Connection, book: PriceBook, where: RequestFilter) -> dict[str | None, Totals]:
-    found = queries.by(connection, where, "api_key_id", book, top=EVERY)
+    found = queries.by(connection, where, "api_key_id", book, top=None)
     return {group.value: group.totals for group in found.groups}
 
 

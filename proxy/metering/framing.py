@@ -13,7 +13,9 @@ import msgspec
 
 from proxy.metering.usage import NOTHING, UNREADABLE, Report, read_answer, report_over
 
-_BLANK = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+BLANK = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+"""What an event ends with."""
+
 _LINE = re.compile(rb"\r\n|\n|\r")
 
 _EDGE = 3
@@ -38,7 +40,7 @@ def events(block: bytes) -> Iterator[bytes]:
     The last event need not be closed by a blank line.
     """
     odd = b"\r" in block
-    for event in _BLANK.split(block) if odd else block.split(b"\n\n"):
+    for event in BLANK.split(block) if odd else block.split(b"\n\n"):
         lines = _LINE.split(event) if odd else event.split(b"\n")
         data = [line[6:] if line[5:6] == b" " else line[5:] for line in lines if line.startswith(b"data:")]
         if data:

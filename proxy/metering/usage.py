@@ -281,9 +281,8 @@ def _tier(answer: _Answer, usage: Mapping[str, Any]) -> str | None:
         return "fast"
     if found := text(answer.service_tier) or text(usage.get("service_tier")):
         return found
-    return text(
-        get(answer.serviceTier, "type") or get(answer.usageMetadata, "serviceTier")
-    )  # Bedrock; Gemini
+    # Bedrock, Gemini
+    return text(get(answer.serviceTier, "type") or get(answer.usageMetadata, "serviceTier"))
 
 
 def _is_final(top: _Answer, inner: _Answer) -> bool:

@@ -8,6 +8,7 @@ import re
 import msgspec
 
 from proxy.errors import Refused
+from proxy.metering.framing import BLANK
 from proxy.metering.members import MAX_MEMBER
 from proxy.metering.usage import UNREADABLE
 
@@ -18,8 +19,6 @@ MAX_HELD = 64 * 1024
 
 _EDGE = 3
 """Bytes in which the end of an event may be cut."""
-
-_BLANK = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 
 
 class _Chunk(msgspec.Struct):
@@ -74,11 +73,11 @@ class Strip:
         """What goes on to the client of the bytes so far."""
         seam = self._edge + chunk
         self._keep(chunk)
-        if _BLANK.search(seam) is None:
+        if BLANK.search(seam) is None:
             return self._released() if self._is_long or self._size > MAX_HELD else b""
         data = b"".join(self._parts)
         out, start = [], 0
-        for match in _BLANK.finditer(data):
+        for match in BLANK.finditer(data):
             if match.end() == len(data) and data.endswith(b"\r"):
                 break  # the line ending may not be complete
             event = data[start : match.end()]

@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select
@@ -30,7 +30,7 @@ from ledger.requests.sums.rollups import DAY_HOURS
 from ledger.requests.sums.rollups import HOUR as HOUR_MICROS
 from ledger.requests.sums.rollups import SLOT as SLOT_MICROS
 from ledger.requests.sums.vectors import merged, outcome_vector, priced_vectors, total
-from ledger.requests.totals.plan import DAY, HOUR, SLOT, Block, Interval, Span, cover, length, runs
+from ledger.requests.totals.plan import DAY, HOUR, SLOT, Block, Interval, Plan, Span, cover, length, runs
 from ledger.requests.totals.remembered import Content, Question, Stamps, kept_of
 
 if TYPE_CHECKING:
@@ -54,6 +54,16 @@ FEW = 0.1
 _UNITS: Mapping[Grain, int] = {"slot": SLOT, "hour": HOUR, "day": DAY}
 DAY_MICROS = DAY_HOURS * HOUR_MICROS
 _t = request_changes.c
+
+
+def read_all(
+    connection: Connection, question: Question, parts: Plan, cuts: Sequence[datetime]
+) -> tuple[Iterator[tuple[int, Content]], Sequence[Interval]]:
+    """What the parts of a plan hold, in pieces, each with its index between the cuts; and the intervals that
+    are left to be read row by row."""
+    of_rows = read_rows(connection, question, parts.rows, cuts)
+    of_slots = read(connection, question, parts.spans)
+    return (of_slots, parts.rows) if of_rows is None else (chain(of_slots, of_rows), ())
 
 
 def read(connection: Connection, question: Question, spans: Sequence[Span]) -> Iterator[tuple[int, Content]]:

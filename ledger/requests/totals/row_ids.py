@@ -14,16 +14,14 @@ from ledger.requests.days.kept_days import What
 from ledger.requests.filter import RequestFilter, is_rare, of_rows_alone, row_part, texts_meeting
 from ledger.requests.limits import stop_if_over
 from ledger.requests.sums.horizons import REQUESTS, horizon
-from ledger.requests.sums.rollups import DAY_HOURS, HOUR
-from ledger.requests.totals.blocks import newest_slot
+from ledger.requests.sums.rollups import HOUR
+from ledger.requests.totals.blocks import DAY_MICROS, newest_slot
 from ledger.requests.totals.plan import DAY, Block
 from ledger.requests.totals.plan import HOUR as HOUR_SLOTS
 from ledger.requests.totals.remembered import Stamps, kept_of
 
 if TYPE_CHECKING:
     from ledger.requests.days.arrays import Grain
-
-DAY_MICROS = DAY_HOURS * HOUR
 
 
 def newest_ids(

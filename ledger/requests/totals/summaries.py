@@ -112,20 +112,22 @@ def by(
     dimension: Dimension,
     book: PriceBook,
     *,
-    top: int = 20,
+    top: int | None = 20,
     order: Order = "usd",
     durations: bool = False,
 ) -> Breakdown:
     """Requests by a dimension, the top ones first.
 
     Args:
+        top: None: all of them.
         durations: with histograms for each value, for percentiles.
     """
     groups = _groups(_summed(connection, where, book, (dimension,), (), durations))
     named = sorted(groups, key=lambda group: str(group.value))  # what is equal keeps one order
     ranked = sorted(named, key=lambda group: ORDERS[order](group.totals), reverse=True)
-    rest = sum((group.totals for group in ranked[top:]), Totals())
-    return Breakdown(dimension, tuple(ranked[:top]), rest, len(groups))
+    shown = ranked[:top]
+    rest = sum((group.totals for group in ranked[len(shown) :]), Totals())
+    return Breakdown(dimension, tuple(shown), rest, len(groups))
 
 
 def series(
@@ -195,14 +197,11 @@ def _summed(
     parts, keys = plan(where, by, cuts, since(connection, REQUESTS)), tuple(by)
     found: dict[_Key, list[Vector]] = {}
     asked = Question(where.between(None, None), keys, book)
-    for number, content in blocks.read(connection, asked, parts.spans):
+    contents, left = blocks.read_all(connection, asked, parts, cuts)
+    for number, content in contents:
         for values, vector in content.items():
             found.setdefault((number, values), []).append(vector)
-    of_rows = blocks.read_rows(connection, asked, parts.rows, cuts)
-    for number, content in of_rows or ():
-        for values, vector in content.items():
-            found.setdefault((number, values), []).append(vector)
-    for interval in parts.rows if of_rows is None else ():
+    for interval in left:
         for key, vector in _of_rows(connection, where.between(*interval), keys, book, cuts):
             found.setdefault(key, []).append(vector)
     spread = {m: _durations(connection, where, keys, cuts, m, parts) for m in _MEASURES if durations}
@@ -243,14 +242,11 @@ def _durations(
 ) -> Mapping[_Key, Mapping[int, int]]:
     found: dict[_Key, list[Mapping[int, int]]] = {}
     asked = Question(where.between(None, None), by, None, measure)
-    for number, content in blocks.read(connection, asked, parts.spans):
+    contents, left = blocks.read_all(connection, asked, parts, cuts)
+    for number, content in contents:
         for values, buckets in content.items():
             found.setdefault((number, values), []).append(buckets)
-    of_rows = blocks.read_rows(connection, asked, parts.rows, cuts)
-    for number, content in of_rows or ():
-        for values, buckets in content.items():
-            found.setdefault((number, values), []).append(buckets)
-    for interval in parts.rows if of_rows is None else ():
+    for interval in left:
         for part in duration_rows(connection, where.between(*interval), by, cuts, measure):
             found.setdefault((part.interval, part.values), []).append({part.bucket: part.number})
     return {key: merged(some) for key, some in found.items()}
