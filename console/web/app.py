@@ -52,29 +52,29 @@ Question = Callable[[Connection, PriceBook], Any]
 
 
 async def warm(ledger: Ledger) -> None:
-    """Ask everything once, one question at a time, and read the rows of days that are over; what cannot be
-    asked is left to the visitor."""
-    if not ledger.exists:
-        return
+    """Ask everything once, one question at a time, and again and again read the rows of days that are over;
+    what cannot be asked is left to the visitor."""
     now = datetime.now(UTC)
-    try:
-        for days in DAYS:
-            for question in _questions(RequestFilter(now - timedelta(days=days), now)):
-                await _answered(ledger, question)
-        while True:
-            for number in count():
-                if not await _answered(ledger, _ahead(number)):
-                    break
-            await asyncio.sleep(AGAIN)
-    except LedgerError:
-        return
+    for days in DAYS:
+        for question in _questions(RequestFilter(now - timedelta(days=days), now)):
+            await _answered(ledger, question)
+    while True:
+        for number in count():
+            if not await _answered(ledger, _ahead(number)):
+                break
+        await asyncio.sleep(AGAIN)
 
 
 async def _answered(ledger: Ledger, question: Question) -> Any:
+    """None where it cannot be asked now."""
     await asyncio.sleep(PAUSE)
-    for _ in range(MAX_TRIES):
-        with suppress(TooSlow):
+    for _ in range(MAX_TRIES if ledger.exists else 0):
+        try:
             return await ledger.ask(question)
+        except TooSlow:
+            continue
+        except LedgerError:
+            break
     return None
 
 
