@@ -89,14 +89,14 @@ class Instruments:
         self.metrics = made
         self.writers = writers
         self.body_log = BodyLog(path) if path else None
-        counted = MetricsObserver(
+        self._counted = MetricsObserver(
             made,
             prices,
             max_models=most.max_models,
             max_keys=most.max_api_keys,
             max_codes=most.max_error_codes,
         )
-        self.events = Fanout(writers.observe, counted, LogLines(log_to))
+        self.events = Fanout(writers.observe, self._counted, LogLines(log_to))
         self._also = also
         self._losses = 0
 
@@ -110,7 +110,8 @@ class Instruments:
         self.count()
 
     def count(self) -> None:
-        """Count what is no request."""
+        """Count what was gathered, and what is no request."""
+        self._counted.deliver()
         self._also()
         gauge, counter, events = self.metrics.gauge, self.metrics.counter, self.writers.events
         gauge(metrics.BUFFER_SIZE).set(events.waiting)

@@ -7,9 +7,11 @@ import binascii
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from typing import Literal
 from urllib.parse import unquote_plus
 
 from ledger.privacy import GONE, MIN_PART, MIN_SECRET, plain, unaccented, without
+from settings.names import Names
 
 HIDDEN = "[redacted]"
 INSECURE_KEY = "openai-insecure-api-key."
@@ -126,17 +128,26 @@ def _secrets(headers: Iterable[tuple[str, str]], query: str) -> Iterator[str]:
 
 
 def _keys(headers: Iterable[tuple[str, str]], query: str) -> Iterator[str]:
-    for name, value in headers:
-        lower = name.lower()
-        if lower == "sec-websocket-protocol":
+    for kind, value in [(k, v) for n, v in headers if (k := _KINDS[n]) is not None]:
+        if kind == "offers":
             offers = (offer.strip() for offer in value.split(","))
             yield from (o.removeprefix(INSECURE_KEY) for o in offers if o.startswith(INSECURE_KEY))
-        elif is_secret(lower) and lower != "cookie":
+        else:
             yield from _words(value)
     for part in _PARAMETERS.split(query.removeprefix("?")) if len(query) > 1 else ():
         name, _, value = part.partition("=")
         if value and is_secret(unquote_plus(name)):
             yield unquote_plus(value)
+
+
+def _kind(name: str) -> Literal["secret", "offers"] | None:
+    name = name.lower()
+    if name == "sec-websocket-protocol":
+        return "offers"
+    return "secret" if is_secret(name) and name != "cookie" else None
+
+
+_KINDS = Names(_kind)
 
 
 def _words(value: str) -> Iterator[str]:

@@ -139,6 +139,11 @@ class RelayRequest(ClientRequest):
         idle: seconds that the provider may leave a body unread.
     """
 
+    headers = _NO_HEADERS  # type: ignore[assignment]  # the pool asks only a proxy's for them
+    proxy = proxy_auth = proxy_headers = None
+    server_hostname = None
+    _ssl = True
+
     def __init__(
         self,
         method: str,
@@ -153,10 +158,6 @@ class RelayRequest(ClientRequest):
         self.method = method
         self.url = self.original_url = url
         self.loop = asyncio.get_running_loop()
-        self.headers = CIMultiDict()
-        self.proxy = self.proxy_auth = self.proxy_headers = None
-        self.server_hostname = None
-        self._ssl = True
         self._key = key
         self._head = head
         self._content = body

@@ -91,14 +91,14 @@ class BatchTap:
         self._decode: Decoder | None = decode
         self._hear = hear
         self._read = read_batch if whole else _read_lines
-        self._blocks = Blocks(self._take, _nowhere if whole else after_lines)
+        self._blocks = Blocks(_nowhere if whole else after_lines)
         self.quota_events: list[bytes] = []
 
     def feed(self, chunk: bytes) -> None:
         if self._decode is None:
             return
         try:
-            self._blocks.feed(self._decode(chunk))
+            self._take(self._blocks.feed(self._decode(chunk)))
         except Undecodable:
             self._decode = None
         if self._blocks.size > MAX_LINE:  # it is no list of answers

@@ -79,7 +79,6 @@ def request_event(
     caller: Caller, account_id: str, asked: Asked, report: Report, end: End, secrets: Secrets
 ) -> RequestEvent:
     """The event of a request that is over."""
-    hidden = secrets() if end.error_message or end.error_code else ()
     route, hide = caller.route, secrets.hide
     requested = hide(asked.model) or caller.model
     model = hide(report.model) or requested
@@ -88,6 +87,12 @@ def request_event(
     if not is_plausible:
         usage = NO_USAGE
     status = _status(end.reason, end.http_status, end.error_code)
+    code = message = kind = None
+    if end.error_code or end.error_message or status == "error":
+        hidden = secrets()
+        code = safe_code(end.error_code, hidden) if end.reason != "client_gone" else None
+        message = safe_message(end.error_message, hidden)
+        kind = error_class(end.error_code, end.http_status) if status == "error" else None
     units = _units(route, asked, report, status)
     billable = route.billable or (route.work != "reads" and (usage is not NO_USAGE or bool(units)))
     return new_event(
@@ -109,8 +114,8 @@ def request_event(
         latency_first_token_ms=end.latency_first_token_ms,
         reasoning_effort=hide(report.reasoning_effort or asked.reasoning_effort),
         service_tier=hide(report.service_tier),
-        error_code=safe_code(end.error_code, hidden) if end.reason != "client_gone" else None,
-        error_message=safe_message(end.error_message, hidden),
+        error_code=code,
+        error_message=message,
         session_id=caller.session_id,
         user_agent=caller.user_agent,
         billable=billable,
@@ -122,7 +127,7 @@ def request_event(
         project=caller.project,
         trace_id=caller.trace_id,
         response_id=hide(report.response_id),
-        error_class=error_class(end.error_code, end.http_status) if status == "error" else None,
+        error_class=kind,
         provider_cost_usd=report.cost if billable else None,
         extra_units=units,
         background=report.background,

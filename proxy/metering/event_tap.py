@@ -38,6 +38,11 @@ _FIRST_EVENTS = 3
 
 _MARKER = b'"usage'
 _COUNTS = re.compile(rb'"usage\w*"\s*:\s*\{')
+_NULL = re.compile(rb'"usage"\s*:\s*null')
+COUNTS_WITHIN = 4 * 1024
+"""Bytes at the end of a block where the counts are looked for first, in a stream whose events say that they
+have none: looking through such a block takes longer than all else that is done with it."""
+
 _QUOTA = re.compile(re.escape(MARK))
 _DONE = b"[DONE]"
 _SEAM = 200
@@ -57,7 +62,7 @@ class EventTap:
         self._api = api
         self._lines = lines
         self._between = b"\n" if lines else b"\n\n"
-        self._blocks = Blocks(self._take, after_lines if lines else after_events)
+        self._blocks = Blocks(after_lines if lines else after_events)
         self._head: list[bytes] = []
         self._head_size = 0
         self._last: deque[bytes] = deque()
@@ -81,7 +86,8 @@ class EventTap:
             return
         if self._sieve:
             self._sieve.feed(chunk)
-        blocks.feed(chunk)
+        if whole := blocks.feed(chunk):
+            self._take(whole)
         if blocks.size > MAX_EVENT:
             self._begin_sieve()
 
@@ -111,13 +117,27 @@ class EventTap:
             self._end_sieve()
         if (at := block.find(_MARKER)) >= 0:
             plain = with_plain_ends(block)
-            for piece in with_match(plain, _COUNTS, at if plain is block else 0, self._between):
-                for data in self._data(piece):
-                    self._report = report_over(self._read(data), self._report)
+            self._report = self._read_counts(plain, at if plain is block else 0)
         self._last.append(block)
         self._last_size += len(block)
         while self._last_size - len(self._last[0]) >= TAIL_KEPT:
             self._last_size -= len(self._last.popleft())
+
+    def _read_counts(self, block: bytes, at: int) -> Report:
+        """What is known with the counts in a block, of which the first may stand at a place."""
+        late = len(block) - COUNTS_WITHIN
+        if at < late and _NULL.match(block, at):
+            report = self._read_from(block, late)
+            if _is_complete(report):
+                return report
+        return self._read_from(block, at)
+
+    def _read_from(self, block: bytes, at: int) -> Report:
+        report = self._report
+        for piece in with_match(block, _COUNTS, at, self._between):
+            for data in self._data(piece):
+                report = report_over(self._read(data), report)
+        return report
 
     def _begin_sieve(self) -> None:
         if self._sieve is None:
@@ -163,3 +183,9 @@ class EventTap:
         if data == _DONE:
             return Report(final=True)
         return read_answer(data, self._api)
+
+
+def _is_complete(report: Report) -> bool:
+    """Whether nothing that an earlier event counted could add to it."""
+    said = report.said
+    return bool(said and said.input and said.output and said.read is not None and report.model)

@@ -31,8 +31,6 @@ those at its end are read as well."""
 END_READ = 16 * 1024
 """Bytes of that end."""
 
-Block = Callable[[bytes], None]
-
 
 def events(block: bytes) -> Iterator[bytes]:
     """The data of each event of a block: its `data:` lines, joined by newlines.
@@ -99,7 +97,6 @@ class Blocks:
     """Cuts chunks into blocks of whole events. A chunk that ends with an event is not copied.
 
     Args:
-        take: takes each block.
         after: where the last whole event of some bytes ends.
 
     Attributes:
@@ -107,33 +104,27 @@ class Blocks:
         size: its bytes so far.
     """
 
-    __slots__ = ("_after", "_edge", "_take", "rest", "size")
+    __slots__ = ("_after", "_edge", "rest", "size")
 
-    def __init__(self, take: Block, after: Callable[[bytes], int] = after_events) -> None:
-        self._take = take
+    def __init__(self, after: Callable[[bytes], int] = after_events) -> None:
         self._after = after
         self._edge = b""
         self.rest: list[bytes] = []
         self.size = 0
 
-    def feed(self, chunk: bytes) -> None:
-        """Bytes as they pass."""
+    def feed(self, chunk: bytes) -> bytes:
+        """Bytes as they pass. Returns the block that they complete; empty where they complete none."""
         if self.rest:
             seam = self._edge + chunk
             if not self._after(seam):
                 self._keep(chunk, seam)
-                return
+                return b""
             chunk = b"".join((*self.rest, chunk))
             self.clear()
         end = self._after(chunk)
-        if end == len(chunk):
-            if end:
-                self._take(chunk)
-        elif end:
-            self._take(chunk[:end])
+        if end < len(chunk):
             self._keep(chunk[end:], chunk[end:])
-        else:
-            self._keep(chunk, chunk)
+        return chunk[:end]
 
     def clear(self) -> None:
         """Forget the event that is not complete."""

@@ -198,21 +198,21 @@ def _report(top: _Answer, api: str) -> Report:
     error = inner.error if isinstance(inner.error, dict) else top.error
     if error is None and inner.status == "failed":  # on a WebSocket of the Realtime API
         error = get(inner.status_details, "error")
-    code, message = _error(top, error)
+    code, message = (None, None) if error is None and top.type != "error" else _error(top, error)
     said = _said(inner, usage, api, numbers)
     drawn = shapes.drawn(inner.tool_usage, numbers) if inner.tool_usage else None
     return Report(
         said=None if said == _UNSAID else said,
         model=text(inner.model) or text(top.model) or text(inner.modelVersion),
         service_tier=_tier(inner, usage),
-        reasoning_effort=text(get(inner.reasoning, "effort")),
+        reasoning_effort=text(get(inner.reasoning, "effort")) if inner.reasoning else None,
         units=_units(inner, usage, api, numbers) or None,
         cost=shapes.cost(usage, numbers) if usage else None,
         nonsense=numbers.nonsense,
         error_code=code,
         error_message=message,
-        resets_at=_seconds(get(error, "resets_at")),
-        resets_in=_seconds(get(error, "resets_in_seconds")),
+        resets_at=_seconds(get(error, "resets_at")) if error else None,
+        resets_in=_seconds(get(error, "resets_in_seconds")) if error else None,
         final=_is_final(top, inner),
         response_id=text(inner.id) if inner.object == "response" else None,
         background=inner.background is True,
@@ -226,7 +226,9 @@ _UNSAID = Statement()
 
 def _usage_of(answer: _Answer) -> Mapping[str, Any]:
     """The object with the counts, wherever it stands; empty where there is none."""
-    for found in (answer.usage, get(answer.x_groq, "usage"), answer.invocation, answer.meta):
+    if isinstance(answer.usage, dict):
+        return answer.usage
+    for found in (get(answer.x_groq, "usage"), answer.invocation, answer.meta):
         if isinstance(found, dict):
             return found
     if answer.choices and b'"usage"' in bytes(answer.choices):  # Moonshot's streams
@@ -259,7 +261,8 @@ def _said(answer: _Answer, usage: Mapping[str, Any], api: str, numbers: Numbers)
 
 def _units(answer: _Answer, usage: Mapping[str, Any], api: str, numbers: Numbers) -> shapes.Units:
     found = shapes.units(usage, numbers) if usage else {}
-    found |= tool_calls(answer.output, answer.tool_usage, numbers)
+    if answer.output or answer.tool_usage:
+        found |= tool_calls(answer.output, answer.tool_usage, numbers)
     if (pages := numbers.units(get(answer.usage_info, "pages_processed"))) is not None:  # Mistral's OCR
         found["pages"] = pages
     if api == "audio" and not usage and (seconds := numbers.units(answer.duration)) is not None:

@@ -23,6 +23,10 @@ MAX_PROVIDERS = 50
 REPORTING = ("openrouter", "xai")
 """Providers that are known to say what a request cost."""
 
+MAX_GROUPS = 64
+MAX_GATHERED = 1_024
+"""Groups, and events in them, that are counted together; to count those takes less than a millisecond."""
+
 MAX_LENGTH = 100
 """Characters of a label value: what is longer is no name."""
 
@@ -91,10 +95,20 @@ class MetricsObserver:
         self._project = BoundedLabel(max_keys)
         self._provider = BoundedLabel(MAX_PROVIDERS, REPORTING)
         self._code = BoundedLabel(max_codes, KNOWN_CODES)
+        self._groups: dict[Group, Sums] = {}
+        self._gathered = 0
         _start_at_zero(metrics, models)
 
     def __call__(self, events: Sequence[RequestEvent]) -> None:
-        for group, sums in grouped(events).items():
+        grouped(events, self._groups)
+        self._gathered += len(events)
+        if len(self._groups) >= MAX_GROUPS or self._gathered >= MAX_GATHERED:
+            self.deliver()
+
+    def deliver(self) -> None:
+        """Count what was gathered since the last time."""
+        groups, self._groups, self._gathered = self._groups, {}, 0
+        for group, sums in groups.items():
             self._count(group, sums)
 
     def _count(self, at: Group, sums: Sums) -> None:

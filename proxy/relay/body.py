@@ -12,7 +12,7 @@ from proxy.errors import ClientGone, Refused
 from proxy.http.decode import Undecodable, decoder
 from proxy.http.wire import Body
 from proxy.metering.asked import Asked, RequestReader, read_body
-from proxy.metering.members import aside
+from proxy.metering.members import AT_ONCE, aside
 from proxy.relay.uploads import Upload
 
 WHOLE_BODY = 256 * 1024
@@ -59,9 +59,12 @@ async def body(
     if replay if length is None else length <= (REPLAYED_BODY if replay else WHOLE_BODY):
         begun, complete = await _read(request, upload, min(REPLAYED_BODY, max_bytes))
         if complete:
-            whole = b"".join(begun)
-            read = partial(read_body, whole, content_type, encoding)
-            learn(await aside(len(whole), read, is_packed=bool(encoding)))
+            whole = begun[0] if len(begun) == 1 else b"".join(begun)
+            if len(whole) <= AT_ONCE and not encoding:
+                learn(read_body(whole, content_type, ""))
+            else:
+                read = partial(read_body, whole, content_type, encoding)
+                learn(await aside(len(whole), read, is_packed=bool(encoding)))
             if hear:
                 hear(whole)
             return whole
@@ -80,7 +83,8 @@ def decoded(whole: bytes, content_encoding: str) -> bytes | None:
 
 def content_encoding(request: web.BaseRequest) -> str:
     """The codings of the body, of all headers that name some."""
-    return ", ".join(request.headers.getall("Content-Encoding", ()))
+    headers = request.headers
+    return ", ".join(headers.getall("Content-Encoding")) if "Content-Encoding" in headers else ""
 
 
 async def _passing(

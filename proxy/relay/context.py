@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -18,8 +19,7 @@ from proxy.routing.candidate import Host
 from settings.callers import Headers
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """Where a request goes: the provider, path and query there, and what it is for."""
 
     upstream: Upstream

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from time import time
 
 import msgspec
@@ -53,8 +52,7 @@ class Question(msgspec.Struct, frozen=True):
         return self.body is None or isinstance(self.body, bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """An attempt that is over.
 
     Attributes:
@@ -66,11 +64,13 @@ class Attempt:
     account_id: str
     began: float
     verdict: Verdict | None
-    lent: tuple[str | None, ...] = field(repr=False)
+    lent: tuple[str | None, ...]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.account_id!r}, {self.verdict!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Answered(Attempt):
+class Answered(Attempt, frozen=True):
     """The provider's answer has begun; its body is still to be read, but for `begun`: the first bytes of an
     error."""
 
@@ -86,8 +86,7 @@ class Answered(Attempt):
         self.answer.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Unanswered(Attempt):
+class Unanswered(Attempt, frozen=True):
     """There was no answer that could be passed on."""
 
     error: UpstreamError

@@ -30,6 +30,7 @@ def test_it_counts_what_the_proxy_counts(history: History, book: PriceBook) -> N
     observe = MetricsObserver(metrics, CurrentPrices(book), max_models=100, max_keys=100, max_codes=100)
     events = history.events[:6_000]
     observe(events)
+    observe.deliver()
     order = {name: (*family.labels, "le") for family in COUNTED for name in family.series}
     proxys: dict[Key, float] = {
         (s.name, tuple(s.labels[label] for label in order[s.name] if label in s.labels)): s.value

@@ -88,9 +88,9 @@ class Sums:
         return kinds if any(number for _, number in kinds) else ()
 
 
-def grouped(events: Iterable[RequestEvent]) -> dict[Group, Sums]:
-    """Events by what they have in common."""
-    groups: dict[Group, Sums] = {}
+def grouped(events: Iterable[RequestEvent], into: dict[Group, Sums] | None = None) -> dict[Group, Sums]:
+    """Events by what they have in common, added to the sums of others where there are some."""
+    groups = {} if into is None else into
     for event in events:
         group = _group(event)
         sums = groups.get(group)

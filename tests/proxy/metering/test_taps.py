@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ledger.values import NO_USAGE, Usage
@@ -92,6 +93,45 @@ def test_counts_are_found_behind_many_events(path: str) -> None:
     whole = stream(path, events=1_000)
     chunks = [whole[i : i + 1_000] for i in range(0, len(whole), 1_000)]
     assert report(path, chunks).usage == expected(path)
+
+
+COUNTS: Mapping[str, Any] = {
+    "nothing": None,
+    "input": {"prompt_tokens": 1_200},
+    "all but the cache": {"prompt_tokens": 1_200, "completion_tokens": 345},
+    "all": {
+        "prompt_tokens": 1_200,
+        "completion_tokens": 345,
+        "prompt_tokens_details": {"cached_tokens": 1_000},
+    },
+}
+
+
+@example(["nothing", "all", *["nothing"] * 12, "all but the cache"], 2)
+@example(["nothing", "all", *["nothing"] * 12, "input"], 2)
+@given(st.lists(st.sampled_from(["nothing", "nothing", *COUNTS]), max_size=12), st.integers(0, 20))
+def test_counts_in_a_block_are_found_wherever_they_stand(told: list[str], nothing_after: int) -> None:
+    """Where each event says that it has none, they are looked for at the end first."""
+    written = [*told, *["nothing"] * nothing_after]
+    parts = [
+        b"data: %b\n\n" % json.dumps({"model": "gpt-5.4", "pad": "x" * 400, "usage": COUNTS[name]}).encode()
+        for name in written
+    ]
+    one_by_one = report("/v1/chat/completions", parts)
+    assert report("/v1/chat/completions", [b"".join(parts)]).usage == one_by_one.usage
+    if "all" in told:
+        assert (one_by_one.usage.input_tokens, one_by_one.usage.cached_input_tokens) == (1_200, 1_000)
+
+
+@pytest.mark.parametrize("path", STREAMED)
+def test_nothing_is_left_for_the_garbage_collector(path: str) -> None:
+    """It runs seldom in the proxy: what would wait for it holds the ends of a stream."""
+    whole = stream(path, events=20)
+    report(path, [whole])
+    gc.collect()
+    for _ in range(50):
+        report(path, [whole[:900], whole[900:]])
+    assert gc.collect() < 50
 
 
 @pytest.mark.parametrize("path", STREAMED)

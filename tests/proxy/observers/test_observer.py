@@ -41,6 +41,7 @@ def observer(book: PriceBook, *, models: int = 100, keys: int = 100, codes: int 
 
 def samples(made: MetricsObserver) -> dict[Series, float]:
     """Every sample of the scrape, the initial zeros left out."""
+    made.deliver()
     text = made._metrics.exposition("")[0].decode()
     return {
         (s.name, frozenset(s.labels.items())): s.value
