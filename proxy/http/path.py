@@ -45,6 +45,7 @@ def split_target(raw: str) -> tuple[str, str]:
     return canonical(path), question + query
 
 
+@lru_cache(maxsize=1024)
 def canonical(path: str) -> str:
     """The spelling of a path that is sent. Raises: Refused."""
     if _PLAIN.fullmatch(path):

@@ -10,7 +10,10 @@ import asyncio
 import select
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from math import inf
 from time import monotonic
+from types import SimpleNamespace
+from typing import cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -31,6 +34,9 @@ MAX_INTERIM = 100
 """Answers like 103 before the answer: a provider that never stops sending them would keep the loop busy."""
 
 _NO_TIMER = TimerNoop()
+_NO_WRITER = cast(StreamWriter, SimpleNamespace(output_size=0))
+"""Of a request that is sent: a response asks it how much that was."""
+
 _NO_HEADERS: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
 
 
@@ -56,6 +62,7 @@ class RelayProtocol(Flow, ResponseHandler):
         self._idle: float | None = None
         self._poll: select.poll | None = None
         self._interim = 0
+        self._deadline = inf
 
     @property
     def is_stale(self) -> bool:
@@ -72,6 +79,25 @@ class RelayProtocol(Flow, ResponseHandler):
     def idle(self) -> float:
         """Seconds since something has come."""
         return monotonic() - self._heard_at
+
+    def _reschedule_timeout(self) -> None:
+        """Begin to wait. aiohttp's own makes a timer for every chunk and cancels it; here one timer looks
+        now and then how long nothing has come."""
+        if self._read_timeout:
+            self._deadline = self._loop.time() + self._read_timeout
+            if self._read_timeout_handle is None:
+                self._read_timeout_handle = self._loop.call_later(self._read_timeout, self._look)
+
+    def _drop_timeout(self) -> None:
+        self._deadline = inf
+
+    def _look(self) -> None:
+        self._read_timeout_handle = None
+        left = self._deadline - self._loop.time()
+        if left <= 0:
+            self._on_read_timeout()
+        elif left < inf:
+            self._read_timeout_handle = self._loop.call_later(left, self._look)
 
     def begin(self) -> None:
         """A request begins."""
@@ -112,6 +138,9 @@ class RelayProtocol(Flow, ResponseHandler):
         if exc is not None:
             self._learn()
             self._break_body(exc)
+        if self._read_timeout_handle is not None:
+            self._read_timeout_handle.cancel()
+            self._read_timeout_handle = None
         super().connection_lost(exc)
 
     def _break_body(self, exc: BaseException) -> None:
@@ -193,7 +222,7 @@ class RelayRequest(ClientRequest):
             traces=[],
             loop=self.loop,
             session=None,  # type: ignore[arg-type]  # aiohttp allows it: nothing here asks for a charset
-            stream_writer=StreamWriter(protocol, self.loop),
+            stream_writer=_NO_WRITER if task is None else StreamWriter(protocol, self.loop),
         )
 
     async def _stream(self, conn: Connection, chunks: AsyncIterator[bytes]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from aiohttp import web
@@ -35,6 +35,7 @@ class Passage:
     Attributes:
         upload: its body, as it arrives.
         record: the log of its bodies, where one is kept.
+        credential: what its caller proves itself with.
         strip: takes out of the answer what was asked for on the caller's behalf.
         lent: a credential of ours goes along, and nothing of the caller's.
         shared: headers by which a web page may read the answer.
@@ -45,6 +46,7 @@ class Passage:
     attempts: Attempts
     upload: Upload
     record: Record | None
+    credential: str | None = field(default=None, repr=False)
     strip: Strip | None = None
     lent: bool = False
     shared: Headers = ()

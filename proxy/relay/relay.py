@@ -57,14 +57,15 @@ class Relay:
         lending = self._options.lending
         if (answer := lending.preflight(request)) is not None and self._lends(target):
             return answer
-        secrets = _secrets(request, target)
-        asking = caller(request, target, self._options, secrets)
+        key = credential(request.headers)
+        secrets = Secrets(request.headers, target.path.partition("?")[2], key)
+        asking = caller(request, target, self._options, secrets, key)
         attempts = Attempts(asking, self._emit, self._tell, perf_counter(), secrets)
         record = self._body_log.record(asking.request_id, secrets) if self._body_log else None
         self.running += 1
         try:
             upload, shared = Upload(self._uploads), lending.shared(request)
-            passage = Passage(request, target, attempts, upload, record, shared=shared)
+            passage = Passage(request, target, attempts, upload, record, key, shared=shared)
             return await self._exchange(passage)
         except Refused as error:
             attempts.meter.refused(error)
@@ -123,7 +124,7 @@ class Relay:
         if self._dispatch is None:
             return None
         admission = self._dispatch.admission
-        key = admission.key_of(credential(passage.request.headers))
+        key = admission.key_of(passage.credential)
         if key is not None:
             passage.attempts.by_key(key)
         admission.admit(key, passage.target.route.work, routed=routed)
@@ -149,11 +150,6 @@ class Relay:
         finally:
             if not answer.content.at_eof() or answer.content.exception() is not None:
                 answer.close()
-
-
-def _secrets(request: web.BaseRequest, target: Target) -> Secrets:
-    headers = request.headers
-    return Secrets(headers, target.path.partition("?")[2], credential(headers))
 
 
 def _shared(answer: web.Response, headers: Headers) -> web.Response:

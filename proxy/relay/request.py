@@ -10,7 +10,6 @@ from ledger.privacy import mask_key
 from proxy.errors import Refused
 from proxy.http.caller_secrets import Secrets
 from proxy.http.headers import (
-    credential,
     project,
     replaced,
     request_lines,
@@ -63,14 +62,20 @@ class Options:
     instance_id: str | None = None
 
 
-def caller(request: web.BaseRequest, target: Target, options: Options, secrets: Secrets) -> Caller:
-    """Who asks and for what, as far as target and headers say."""
+def caller(
+    request: web.BaseRequest, target: Target, options: Options, secrets: Secrets, credential: str | None
+) -> Caller:
+    """Who asks and for what, as far as target and headers say.
+
+    Args:
+        credential: what the caller proves itself with.
+    """
     headers = request.headers
     asked = headers.get("x-client-request-id") or headers.get("x-request-id")
     return Caller(
         method=request.method,
         route=target.route,
-        api_key_id=mask_key(credential(headers)),
+        api_key_id=mask_key(credential),
         request_id=secrets.hide(asked) or new_id(),
         session_id=secrets.hide(session_id(headers)),
         user_agent=secrets.hide(headers.get("User-Agent")),
