@@ -45,6 +45,10 @@ def _dashboards(_: argparse.Namespace) -> Iterator[str]:
         raise SystemExit(f"more than {dashboards.MOST:,} samples at 7 days: {', '.join(over)}")
 
 
+def _ledger(options: argparse.Namespace) -> Iterator[str]:
+    return _listed(ledger.measure(options.ledger, options.rows, options.database))
+
+
 def _whole(table: Callable[[], str]) -> Callable[[argparse.Namespace], Iterator[str]]:
     """One that has nothing to choose."""
     return lambda _: iter([table()])
@@ -55,12 +59,12 @@ def _figures(
 ) -> Callable[[argparse.Namespace], Iterator[str]]:
     """One of a ledger that is there, or that is made with so many rows: names and figures as they come."""
 
-    def found(options: argparse.Namespace) -> Iterator[str]:
-        yield "| | measured |\n|---|--:|"
-        for name, figure in measure(options.ledger, options.rows):
-            yield f"| {name} | {figure} |"
+    return lambda options: _listed(measure(options.ledger, options.rows))
 
-    return found
+
+def _listed(found: Iterator[tuple[str, str]]) -> Iterator[str]:
+    yield "| | measured |\n|---|--:|"
+    yield from (f"| {name} | {figure} |" for name, figure in found)
 
 
 BENCHES: dict[str, tuple[str, Callable[[argparse.Namespace], Iterator[str]]]] = {
@@ -79,7 +83,7 @@ BENCHES: dict[str, tuple[str, Callable[[argparse.Namespace], Iterator[str]]]] = 
     ),
     "ledger": (
         "insertion, size and the questions of the monitoring page, beside a naive GROUP BY",
-        _figures(ledger.measure),
+        _ledger,
     ),
     "upkeep": (
         "backup, export, check and forgetting, and how long a writer waits meanwhile",
@@ -124,6 +128,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--ledger", type=Path, metavar="FILE", help="console, ledger, terminal: a ledger that is there"
+    )
+    parser.add_argument(
+        "--database", metavar="URL", help="ledger: a PostgreSQL that holds such a ledger, asked alone"
     )
     parser.add_argument(
         "--against", type=_checkout, metavar="FOLDER", help="relay: another checkout, measured beside"

@@ -10,6 +10,7 @@ import shutil
 import statistics
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,7 +23,8 @@ from sqlalchemy import URL, Connection, Engine, func, select
 
 from bench.outbox import server
 from bench.scenes.ledger_rows import fill
-from bench.scenes.ledger_store import END, batches, filled
+from bench.scenes.ledger_server import copy
+from bench.scenes.ledger_store import END, batches
 from ledger.pricing.files import book, load_seed
 from ledger.reader.day_file import SUFFIX, file_of
 from ledger.requests import queries
@@ -35,35 +37,42 @@ from ledger.store import migrate, parse_url, reader, sqlite_url, writer
 
 ROUNDS = 20
 INSERTED = 100_000
-ON_SERVER = 1_000_000
-"""Requests of the PostgreSQL: they are stored as a proxy stores them, which takes a minute or two."""
-
 NAIVE = "the same by a naive GROUP BY"
 """Nothing of it is remembered, and it takes long: it is asked once."""
 
 Question = Callable[[Connection], Any]
 
 
-def measure(made: Path | None, rows: int) -> Iterator[tuple[str, str]]:
+def measure(made: Path | None, rows: int, database: str | None = None) -> Iterator[tuple[str, str]]:
     """What was measured, and the figure.
 
     Args:
         made: a ledger to ask; None: one of so many rows is made.
+        database: the URL of a PostgreSQL that holds the same already, which alone is asked; None: one is
+            started, and gets what the SQLite ledger has.
     """
+    if database is not None:
+        yield from _asked(parse_url(database), "PostgreSQL")
+        return
     with TemporaryDirectory() as folder:
         yield from _inserted(sqlite_url(Path(folder, "inserted.db")), "SQLite")
         path = made or Path(folder, "usage.db")
         if made is None:
             fill(path, rows, END)
         yield from _asked(sqlite_url(path), "SQLite")
+        with _started() as url:
+            yield from _inserted(url, "PostgreSQL")
+        with _started() as url:
+            copy(path, url)
+            yield from _asked(url, "PostgreSQL")
+
+
+@contextmanager
+def _started() -> Iterator[URL]:
     with server() as (url, control):
         subprocess.run([*control, "start"], check=True, stdout=subprocess.DEVNULL)
         try:
-            began = perf_counter()
-            filled(parse_url(url), min(rows, ON_SERVER)).dispose()
-            stored = f"{min(rows, ON_SERVER) / (perf_counter() - began):,.0f} events/s"
-            yield "PostgreSQL: insert, sums included", stored
-            yield from _asked(parse_url(url), "PostgreSQL")
+            yield parse_url(url)
         finally:
             subprocess.run([*control, "stop", "-m", "immediate"], check=False)
 

@@ -9,11 +9,6 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Engine
-from sqlalchemy.engine import URL
-
-from ledger.requests.writes import record
-from ledger.store import migrate, writer
 from ledger.values import RequestEvent, Usage
 
 DAYS = 90
@@ -116,13 +111,3 @@ def batches(number: int) -> Iterator[list[RequestEvent]]:
             batch = []
     if batch:
         yield batch
-
-
-def filled(url: URL, number: int) -> Engine:
-    """A ledger with so many requests."""
-    engine = writer(url)
-    migrate(engine)
-    for batch in batches(number):
-        with engine.begin() as connection:
-            record(connection, batch)
-    return engine

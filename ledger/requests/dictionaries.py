@@ -30,7 +30,9 @@ def cut(text: str | None, most: int) -> str | None:
 
 def units_text(units: Mapping[str, Decimal] | None) -> str | None:
     """A JSON object whose numbers are those of the Decimals, digit by digit; what is no count is left out."""
-    found = {name: number for name, number in sorted((units or {}).items()) if sensible(number)}
+    if not units:
+        return None
+    found = {name: number for name, number in sorted(units.items()) if sensible(number)}
     return "{" + ", ".join(f"{json.dumps(name)}: {n:f}" for name, n in found.items()) + "}" if found else None
 
 

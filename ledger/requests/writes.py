@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ARRAY, Connection, String, any_, insert, literal, select
@@ -115,10 +116,15 @@ def _copy(connection: Connection, names: Sequence[str], rows: Sequence[tuple[Any
 
 def _clean(event: RequestEvent) -> RequestEvent:
     """With the texts that sums are kept apart by as the store takes them: a row and its sums say the same."""
-    clean: dict[str, Any] = {name: cut(getattr(event, name), most) for name, most in _SUMMED_BY}
-    if all(clean[name] == getattr(event, name) for name, _ in _SUMMED_BY):
-        return event
-    return replace(event, **clean)
+    clean = _unfit(event.provider, event.model, event.service_tier, event.requested_service_tier)
+    return replace(event, **clean) if clean else event
+
+
+@lru_cache(1_000)
+def _unfit(*texts: str | None) -> Mapping[str, Any]:
+    """Those of them that the store does not take, as it does."""
+    cleaned = [(name, text, cut(text, most)) for (name, most), text in zip(_SUMMED_BY, texts, strict=True)]
+    return {name: clean for name, text, clean in cleaned if clean != text}
 
 
 def missing(connection: Connection, events: Sequence[RequestEvent]) -> list[RequestEvent]:

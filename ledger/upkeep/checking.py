@@ -3,15 +3,31 @@ themselves. Sums that differ can be put right."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Engine, exists, func, not_, or_, select, text, type_coerce
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Engine,
+    Table,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    text,
+    type_coerce,
+)
 from sqlalchemy.exc import DBAPIError
 
 from ledger.request_tables import (
     request_callers,
+    request_changes,
     request_details,
     request_kinds,
     request_rows,
@@ -19,11 +35,25 @@ from ledger.request_tables import (
 )
 from ledger.requests.sums.horizons import HOURLY, REQUESTS, horizon
 from ledger.requests.sums.rollups import DAY_HOURS, HOUR, SLOTS, mark_changed
+from ledger.schema import daily_stats
 from ledger.store import translated
 from ledger.upkeep import recount
 
-HOURS_AT_ONCE = 24
-"""Hours that one reading counts again: about a second at 100,000 requests a day."""
+WANTED_SECONDS = 0.1
+"""How long one reading is to take; so long, at most, SQLite keeps what was replaced meanwhile."""
+
+LONGEST_HOURS = 30 * DAY_HOURS
+REST_SECONDS = 0.005
+"""Between two readings: nobody holds on to an old state, and SQLite can restart its WAL."""
+
+KEYS_AT_ONCE = 100
+"""Sums put right in one transaction: some milliseconds in which others wait to write."""
+
+TRIES = 3
+"""How often sums are counted again because requests came meanwhile, before those have to wait."""
+
+MAX_FILE_BYTES = 256_000_000
+"""A larger file takes more than some seconds to look through, in one reading: it is asked for."""
 
 _POINTERS = (
     (request_rows.c.caller_id, request_callers),
@@ -35,6 +65,11 @@ _POINTERS = (
 Progress = Callable[[int, int], None]
 """Is told how many of how many hours are done."""
 
+_Right = Mapping[Table, recount.Changes]
+_State = tuple[Any, ...]
+_Differ = Callable[[Connection, int, int], _Right]
+"""What differs in the hours [first, last), as it should be."""
+
 
 @dataclass(slots=True)
 class Report:
@@ -45,6 +80,7 @@ class Report:
         lost: requests that point at texts which are not there.
         hours, days: since 1970 and by name: their sums differ from the requests.
         mended: whether these were put right.
+        file_checked: whether the file was looked through as a whole.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -53,6 +89,7 @@ class Report:
     hours: list[int] = field(default_factory=list)
     days: list[str] = field(default_factory=list)
     mended: bool = False
+    file_checked: bool = True
 
     @property
     def sound(self) -> bool:
@@ -60,21 +97,48 @@ class Report:
         return not (self.problems or self.lost) and (self.mended or not (self.hours or self.days))
 
 
-def check(engine: Engine, *, mend: bool, progress: Progress = lambda done, of: None) -> Report:
-    """Check a migrated ledger. Raises: StoreError."""
+def check(
+    engine: Engine,
+    *,
+    mend: bool,
+    file: bool | None = None,
+    progress: Progress = lambda done, of: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Report:
+    """Check a migrated ledger, in readings so short that nobody waits for them.
+
+    Args:
+        file: whether to look through the SQLite file, too, in one reading; None: if it is small.
+        stopped: whether to end after the reading under way.
+    Raises: StoreError.
+    """
     report = Report(mended=mend)
     with translated(engine.url, "cannot check"):
-        report.problems = _file_problems(engine)
+        report.file_checked = _is_small(engine) if file is None else file
+        report.problems = _file_problems(engine) if report.file_checked else []
         if report.problems:  # what a damaged file says cannot be put right by what it says
             report.mended = False
             return report
         first, last, summed = _range(engine)
-        for hour in range(first, last, HOURS_AT_ONCE):
-            _check_hours(engine, report, hour, min(last, hour + HOURS_AT_ONCE))
-            progress(hour - first, last - first)
+        start, span = first, 1
+        while start < last and not stopped():
+            end, began = min(last, start + span), monotonic()
+            _check_hours(engine, report, start, end)
+            took = monotonic() - began
+            span = min(LONGEST_HOURS, 2 * span) if took < WANTED_SECONDS / 2 else max(1, span // 2)
+            start = end
+            progress(start - first, last - first)
+            sleep(REST_SECONDS)
         for day in range(summed // DAY_HOURS, -(-last // DAY_HOURS)):
+            if stopped():
+                break
             _check_day(engine, report, day)
     return report
+
+
+def _is_small(engine: Engine) -> bool:
+    file = Path(engine.url.database or "")
+    return engine.dialect.name != "sqlite" or file.stat().st_size <= MAX_FILE_BYTES
 
 
 def _file_problems(engine: Engine) -> list[str]:
@@ -109,20 +173,23 @@ def _range(engine: Engine) -> tuple[int, int, int]:
 
 def _check_hours(engine: Engine, report: Report, first: int, last: int) -> None:
     with _reading(engine) as connection:
-        first = min(last, _whole_from(connection, REQUESTS, first))
-        report.requests += _number(connection, first, last)
-        report.lost += _lost(connection, first, last)
-        wrong = _differing(connection, first, last)
-    if report.mended and wrong:
-        with _writing(engine) as connection:
-            whole = _whole_from(connection, REQUESTS, first)
-            wrong = [hour for hour in wrong if hour >= whole]
-            for table in recount.TABLES:
-                for hour in wrong:
-                    sums = recount.recounted(connection, table, hour, hour + 1)
-                    recount.replace(connection, table, hour, sums)
-            mark_changed(connection, [hour * SLOTS for hour in wrong])
+        whole = min(last, _whole_from(connection, REQUESTS, first))
+        report.requests += _number(connection, whole, last)
+        report.lost += _lost(connection, whole, last)
+        right = _hours_differ(connection, first, last)
+    wrong = sorted({key[0] for changes in right.values() for key in changes})
+    if report.mended:
+        wrong = [hour for hour in wrong if _put_right(engine, hour, hour + 1, _hours_differ)]
     report.hours += wrong
+
+
+def _check_day(engine: Engine, report: Report, number: int) -> None:
+    """Days are made of the sums of hours, which may reach back further than the requests."""
+    first, last = number * DAY_HOURS, (number + 1) * DAY_HOURS
+    with _reading(engine) as connection:
+        right = _day_differs(connection, first, last)
+    if right and (not report.mended or _put_right(engine, first, last, _day_differs)):
+        report.days.append(recount.day_name(number))
 
 
 def _whole_from(connection: Connection, name: str, first: int) -> int:
@@ -131,33 +198,65 @@ def _whole_from(connection: Connection, name: str, first: int) -> int:
     return max(first, horizon(connection, name) or 0)
 
 
-def _differing(connection: Connection, first: int, last: int) -> list[int]:
-    wrong: set[int] = set()
+def _hours_differ(connection: Connection, first: int, last: int) -> _Right:
+    first = min(last, _whole_from(connection, REQUESTS, first))
+    found = {}
     for table in recount.TABLES:
         stored = recount.stored(connection, table, first, last)
-        counted = recount.recounted(connection, table, first, last)
-        wrong |= {key[0] for key in stored.keys() | counted.keys() if stored.get(key) != counted.get(key)}
-    return sorted(wrong)
+        if changes := recount.changes(stored, recount.recounted(connection, table, first, last)):
+            found[table] = changes
+    return found
 
 
-def _check_day(engine: Engine, report: Report, number: int) -> None:
-    """Days are made of the sums of hours, which may reach back further than the requests."""
-    day, hours = recount.day_name(number), (number * DAY_HOURS, (number + 1) * DAY_HOURS)
-    with _reading(engine) as connection:
-        if not _day_differs(connection, day, hours):
-            return
-    if report.mended:
-        with _writing(engine) as connection:
-            if not _day_differs(connection, day, hours):
-                return
-            recount.replace_day(connection, day, recount.days_of_hours(connection, *hours))
-    report.days.append(day)
+def _day_differs(connection: Connection, first: int, last: int) -> _Right:
+    if _whole_from(connection, HOURLY, first) > first:
+        return {}
+    day = recount.day_name(first // DAY_HOURS)
+    stored = recount.stored_days(connection, day, day)
+    changes = recount.changes(stored, recount.days_of_hours(connection, first, last))
+    return {daily_stats: changes} if changes else {}
 
 
-def _day_differs(connection: Connection, day: str, hours: tuple[int, int]) -> bool:
-    if _whole_from(connection, HOURLY, hours[0]) > hours[0]:
-        return False
-    return recount.stored_days(connection, day, day) != recount.days_of_hours(connection, *hours)
+def _put_right(engine: Engine, first: int, last: int, differ: _Differ) -> bool:
+    """Replace what differs; whether anything did. It is counted while others write, and stored as long as
+    they have not changed these hours meanwhile; where they always have, they have to wait for once."""
+    for _ in range(TRIES):
+        with _reading(engine) as connection:
+            state, right = _state(connection, first, last), differ(connection, first, last)
+        if _replaced(engine, first, last, state, right):
+            return bool(right)
+    with _writing(engine) as connection:
+        right = differ(connection, first, last)
+        for table, changes in right.items():
+            _replace(connection, table, changes)
+    return True
+
+
+def _replaced(engine: Engine, first: int, last: int, state: _State, right: _Right) -> bool:
+    """Whether all was stored, in short transactions."""
+    for table, changes in right.items():
+        keys = sorted(changes)
+        for start in range(0, len(keys), KEYS_AT_ONCE):
+            with _writing(engine) as connection:
+                if _state(connection, first, last) != state:
+                    return False
+                _replace(connection, table, {key: changes[key] for key in keys[start : start + KEYS_AT_ONCE]})
+                state = _state(connection, first, last)
+    return True
+
+
+def _replace(connection: Connection, table: Table, changes: recount.Changes) -> None:
+    recount.replace(connection, table, changes)
+    if table is not daily_stats:
+        mark_changed(connection, {key[0] * SLOTS for key in changes})
+
+
+def _state(connection: Connection, first: int, last: int) -> _State:
+    """It stays the same as long as nobody changes these hours, or forgets some."""
+    t = request_changes.c
+    stamps = select(t.number, t.changed).where(t.minutes == 60, t.number >= first, t.number < last)
+    forgotten = (horizon(connection, REQUESTS), horizon(connection, HOURLY))
+    return (*forgotten, *map(tuple, connection.execute(stamps.order_by(t.number))))
 
 
 def _number(connection: Connection, first: int, last: int) -> int:

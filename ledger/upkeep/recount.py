@@ -13,6 +13,7 @@ from sqlalchemy import (
     Label,
     Select,
     Table,
+    bindparam,
     case,
     delete,
     func,
@@ -41,6 +42,9 @@ from ledger.values import UNKNOWN_MODEL
 Sums = Mapping[tuple[Any, ...], tuple[int, ...]]
 """Numbers by key: both in the order of a table's columns."""
 
+Changes = Mapping[tuple[Any, ...], tuple[int, ...] | None]
+"""The same, as it should be; None: none of that key."""
+
 DAY_KEY = ("day", "provider", "model", "service_tier", "context_above")
 
 
@@ -61,10 +65,22 @@ def recounted(connection: Connection, table: Table, first: int, last: int) -> Su
     return found
 
 
-def replace(connection: Connection, table: Table, hour: int, sums: Sums) -> None:
-    """Store sums instead of those that there are of an hour."""
-    connection.execute(delete(table).where(table.c.hour == hour))
-    _insert(connection, table, ((*key, *numbers) for key, numbers in sums.items() if key[0] == hour))
+def changes(stored: Sums, counted: Sums) -> Changes:
+    """Where the two differ, as it was counted."""
+    keys = stored.keys() | counted.keys()
+    return {key: counted.get(key) for key in keys if stored.get(key) != counted.get(key)}
+
+
+def replace(connection: Connection, table: Table, changes: Changes) -> None:
+    """Store these sums instead of those that there are, or none."""
+    names = [column.name for column in table.columns]
+    keys = [column for column in table.columns if column.primary_key]
+    gone = delete(table).where(*(column == bindparam(f"of_{column.name}") for column in keys))
+    found = [{f"of_{c.name}": value for c, value in zip(keys, key, strict=True)} for key in changes]
+    connection.execute(gone, found)
+    made = [dict(zip(names, (*key, *sums), strict=True)) for key, sums in changes.items() if sums is not None]
+    if made:
+        connection.execute(insert(table), made)
 
 
 def stored_days(connection: Connection, first: str, last: str) -> Sums:
@@ -95,18 +111,6 @@ def days_of_hours(connection: Connection, first: int, last: int) -> Sums:
     query = query.group_by(*(literal_column(key.name) for key in keys))
     found = _sums(connection.execute(query), len(keys))
     return {(day_name(key[0]), *key[1:]): numbers for key, numbers in found.items()}
-
-
-def replace_day(connection: Connection, day: str, sums: Sums) -> None:
-    """Store sums instead of those that there are of a day."""
-    connection.execute(delete(daily_stats).where(daily_stats.c.day == day))
-    rows = [
-        dict(zip((*DAY_KEY, *_day_sums()), (*key, *numbers), strict=True))
-        for key, numbers in sums.items()
-        if key[0] == day
-    ]
-    if rows:
-        connection.execute(insert(daily_stats), rows)
 
 
 def day_name(number: int) -> str:
@@ -153,13 +157,6 @@ def _day_sums() -> tuple[str, ...]:
 
 def _sums(rows: Iterable[Sequence[Any]], keys: int) -> Sums:
     return {tuple(row[:keys]): tuple(int(number or 0) for number in row[keys:]) for row in rows}
-
-
-def _insert(connection: Connection, table: Table, rows: Iterable[tuple[Any, ...]]) -> None:
-    names = [column.name for column in table.columns]
-    made = [dict(zip(names, row, strict=True)) for row in rows]
-    if made:
-        connection.execute(insert(table), made)
 
 
 TABLES = (request_hourly, request_durations)

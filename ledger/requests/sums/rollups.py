@@ -8,15 +8,23 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from operator import add as plus
 from time import time_ns
 from typing import Any
 
 from sqlalchemy import Connection, Integer, Table, text
 
 from ledger.columns import EPOCH, micros
-from ledger.pricing.counts import Counts, counts_of, is_metered
+from ledger.pricing.counts import count_values, is_metered
 from ledger.pricing.steps import context_step
-from ledger.request_tables import COUNT_COLUMNS, FIRST_TOKEN, LATENCY, request_durations, request_hourly
+from ledger.request_tables import (
+    COUNT_COLUMNS,
+    FIRST_TOKEN,
+    LATENCY,
+    request_changes,
+    request_durations,
+    request_hourly,
+)
 from ledger.requests.sums.histogram import bucket
 from ledger.schema import daily_stats
 from ledger.values import UNKNOWN_MODEL, RequestEvent
@@ -88,27 +96,23 @@ def mark_changed(connection: Connection, slots: Collection[int]) -> None:
         return
     numbers = [(60, hour) for hour in sorted({slot // SLOTS for slot in slots})]
     numbers += [(5, slot) for slot in sorted(slots)]
-    largest = "max" if connection.dialect.name == "sqlite" else "greatest"
-    changed = f"{largest}(request_changes.changed + 1, excluded.changed)"
-    stamp = text(
-        "INSERT INTO request_changes (minutes, number, changed) VALUES (:minutes, :number, :now)"  # noqa: S608
-        f" ON CONFLICT (minutes, number) DO UPDATE SET changed = {changed}"
-    )
-    now = time_ns() // 1_000
-    connection.execute(stamp, [{"minutes": m, "number": n, "now": now} for m, n in numbers])
+    now, names = time_ns() // 1_000, ("minutes", "number", "changed")
+    if connection.dialect.name == "sqlite":
+        stamp = _sqlite_upsert(request_changes, names, 2, "max({0} + 1, excluded.{0})")
+        connection.exec_driver_sql(stamp, [(*number, now) for number in numbers])
+    else:
+        columns = map(_array, (*zip(*numbers, strict=True), [now] * len(numbers)))
+        stamp = _postgresql_upsert(request_changes, names, 2, "greatest({1}.{0} + 1, excluded.{0})")
+        connection.exec_driver_sql(stamp, tuple(columns))
 
 
 def _sums(event: RequestEvent, sign: int) -> Sequence[int]:
     """What one request adds to the columns of `_HOUR_SUMS`."""
     if not is_metered(event.usage, event.extra_units):
         return (sign, 0, sign * (event.status == "success" and event.billable), 0, *_NO_COUNTS)
-    counts = _in_order(counts_of(event.usage, event.extra_units))
+    counts = count_values(event.usage, event.extra_units)  # in the order of COUNT_COLUMNS
     own = (1, 1, 0, event.usage.reasoning_tokens or 0, *counts)
     return own if sign == 1 else [-number for number in own]
-
-
-def _in_order(counts: Counts) -> Sequence[int]:
-    return [getattr(counts, name) for name in COUNT_COLUMNS]
 
 
 def _outcome(event: RequestEvent, requests: int) -> Sequence[int]:
@@ -142,7 +146,7 @@ def _day(number: int) -> str:
 
 def _raise(sums: _Sums, key: tuple[Any, ...], by: Sequence[int]) -> None:
     before = sums.get(key)
-    sums[key] = by if before is None else [a + b for a, b in zip(before, by, strict=True)]
+    sums[key] = by if before is None else list(map(plus, before, by))
 
 
 def _store(connection: Connection, table: Table, names: Sequence[str], sums: _Sums, sign: int) -> None:
@@ -162,8 +166,8 @@ def _store(connection: Connection, table: Table, names: Sequence[str], sums: _Su
 
 
 @lru_cache(16)
-def _sqlite_upsert(table: Table, columns: tuple[str, ...], keys: int) -> str:
-    raised = ", ".join(f"{name} = {name} + excluded.{name}" for name in columns[keys:])
+def _sqlite_upsert(table: Table, columns: tuple[str, ...], keys: int, to: str = "{0} + excluded.{0}") -> str:
+    raised = ", ".join(f"{name} = {to.format(name)}" for name in columns[keys:])
     marks = ", ".join("?" for _ in columns)
     return (
         f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
@@ -177,11 +181,13 @@ def _array(values: Sequence[Any]) -> Any:
 
 
 @lru_cache(16)
-def _postgresql_upsert(table: Table, columns: tuple[str, ...], keys: int) -> str:
+def _postgresql_upsert(
+    table: Table, columns: tuple[str, ...], keys: int, to: str = "{1}.{0} + excluded.{0}"
+) -> str:
     """One statement for all rows, column by column: one for each row costs the client three times as much."""
     kinds = ("bigint" if isinstance(table.c[name].type, Integer) else "text" for name in columns)
     arrays = ", ".join(f"%s::{kind}[]" for kind in kinds)
-    raised = ", ".join(f"{name} = {table.name}.{name} + excluded.{name}" for name in columns[keys:])
+    raised = ", ".join(f"{name} = {to.format(name, table.name)}" for name in columns[keys:])
     return (
         f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"  # noqa: S608
         f" ON CONFLICT ({', '.join(columns[:keys])}) DO UPDATE SET {raised}"

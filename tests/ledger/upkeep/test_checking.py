@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Connection, Engine, select, text
 
+from ledger.columns import micros
+from ledger.requests.sums.rollups import HOUR
 from ledger.requests.writes import record
 from ledger.schema import daily_stats, request_durations, request_hourly, request_rows
 from ledger.store import migrate, sqlite_url, writer
-from ledger.upkeep import retention
+from ledger.upkeep import checking, retention
 from ledger.upkeep.checking import check
 from ledger.upkeep.retention import Keep, prune
 from ledger.values import RequestEvent, Usage
@@ -104,7 +108,10 @@ PLANTED = {
 
 @pytest.mark.parametrize("planted", PLANTED)
 @pytest.mark.slow
-def test_what_was_planted_is_found_and_put_right(filled: Engine, planted: str) -> None:
+def test_what_was_planted_is_found_and_put_right(
+    filled: Engine, planted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "KEYS_AT_ONCE", 1)
     before = sums(filled)
     with filled.begin() as connection:
         connection.execute(text(PLANTED[planted]))
@@ -117,6 +124,73 @@ def test_what_was_planted_is_found_and_put_right(filled: Engine, planted: str) -
     assert check(filled, mend=True).sound
     assert sums(filled) == before
     assert not check(filled, mend=False).hours
+
+
+@pytest.mark.parametrize("meanwhile", [1, checking.TRIES])
+def test_requests_that_come_while_an_hour_is_put_right_are_counted(
+    filled: Engine,
+    make_event: Callable[..., RequestEvent],
+    monkeypatch: pytest.MonkeyPatch,
+    meanwhile: int,
+) -> None:
+    """They are not held up for it, unless they come each time that it is counted again."""
+    change, left = "UPDATE request_hourly SET requests = requests + 7", [meanwhile]
+    differ, found_before, writes = checking._hours_differ, list[bool](), list[bool]()
+
+    def differ_while_one_comes(*asked: Any) -> Any:
+        found = differ(*asked)
+        if found_before and left[-1]:
+            left[-1] -= 1
+            with filled.begin() as connection:
+                record(connection, [make_event(requested_at=NOON + timedelta(minutes=1), model="model-0")])
+        found_before.extend([True] * bool(found))
+        return found
+
+    @contextmanager
+    def writing(engine: Engine) -> Iterator[Connection]:
+        writes.append(True)
+        with held(engine) as connection:
+            left.append(0)  # nobody else writes now
+            yield connection
+            left.pop()
+
+    held = checking._writing
+    monkeypatch.setattr(checking, "WANTED_SECONDS", 0.0)
+    monkeypatch.setattr(checking, "KEYS_AT_ONCE", 2)
+    monkeypatch.setattr(checking, "_hours_differ", differ_while_one_comes)
+    monkeypatch.setattr(checking, "_writing", writing)
+    with filled.begin() as connection:
+        connection.execute(text(change + f" WHERE hour = {micros(NOON) // HOUR}"))
+    assert check(filled, mend=True).hours == [micros(NOON) // HOUR]
+    assert left[-1] == 0
+    assert len(writes) == (2 if meanwhile == 1 else checking.TRIES + 1)
+    monkeypatch.undo()
+    assert check(filled, mend=False).sound
+
+
+def test_requests_that_come_between_two_readings_are_no_difference(
+    filled: Engine, make_event: Callable[..., RequestEvent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each reading sees hours and their sums as they are at one moment, and covers a short time."""
+    monkeypatch.setattr(checking, "WANTED_SECONDS", 0.0)
+    steps = list[int]()
+
+    def progress(done: int, of: int) -> None:
+        steps.append(done)
+        with filled.begin() as connection:
+            at = NOON + timedelta(hours=done + (-1, 0, 1)[done % 3])
+            record(connection, [make_event(requested_at=at)])
+
+    report = check(filled, mend=False, progress=progress)
+    assert report.sound
+    assert steps == list(range(1, 29 * 5 + 2))
+
+
+def test_a_check_ends_when_it_is_stopped(filled: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "WANTED_SECONDS", 0.0)
+    steps = list[int]()
+    check(filled, mend=False, progress=lambda done, of: steps.append(done), stopped=lambda: len(steps) == 3)
+    assert steps == [1, 2, 3]
 
 
 def test_requests_whose_texts_are_lost_are_told(filled: Engine) -> None:
@@ -140,22 +214,30 @@ def test_counting_again_says_what_writing_counted(
         remove(connection, list(connection.execute(select(request_rows.c.id)).scalars()))
 
 
+@pytest.mark.parametrize("is_large", [False, True])
 def test_a_damaged_file_is_told_and_nothing_is_put_right(
-    tmp_path: Path, make_event: Callable[..., RequestEvent]
+    tmp_path: Path,
+    make_event: Callable[..., RequestEvent],
+    monkeypatch: pytest.MonkeyPatch,
+    is_large: bool,
 ) -> None:
+    """A large one is looked through as a whole where that is asked for."""
+    monkeypatch.setattr(checking, "MAX_FILE_BYTES", 0 if is_large else checking.MAX_FILE_BYTES)
     file = tmp_path / "usage.db"
     engine = writer(sqlite_url(file))
     migrate(engine)
     with engine.begin() as connection:
         record(connection, [make_event(session_id=str(n)) for n in range(400)])
-        root = connection.execute(text("SELECT rootpage FROM sqlite_master WHERE name = 'idx_rows_at'"))
+        root = connection.execute(text("SELECT rootpage FROM sqlite_master WHERE name = 'idx_rows_trace'"))
         page = root.scalar_one()
     engine.dispose()
     with file.open("r+b") as opened:
         opened.seek((page - 1) * 4096)
         opened.write(b"\xff" * 4_096)
     engine = writer(sqlite_url(file))
-    report = check(engine, mend=True)
+    first, report = check(engine, mend=False), check(engine, mend=True, file=is_large or None)
     engine.dispose()
+    assert first.file_checked is not is_large
+    assert bool(first.problems) is not is_large
     assert report.problems
     assert not report.sound
