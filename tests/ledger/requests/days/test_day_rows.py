@@ -25,7 +25,7 @@ from ledger.requests.writes import record
 from ledger.schema import request_rows
 from ledger.store import reader
 from ledger.values import RequestEvent, Usage
-from tests.ledger.test_request_queries import DAY, SEEDED, expected, refill
+from tests.ledger.requests.test_request_queries import DAY, SEEDED, expected, refill
 from tests.support.corrections import hide, replace_event
 
 EventFactory = Callable[..., RequestEvent]

@@ -352,7 +352,7 @@ def test_two_readers_of_a_closed_file_do_not_take_each_other_for_its_owner(tmp_p
             f"Holding(Path({str(path)!r}), 1)"
         )
         script = held + ".is_open_elsewhere() and exit('open')"
-        subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2])
+        subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[3])
 
 
 def test_text_that_is_no_text_is_read_as_well_as_can_be(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from ledger.requests.totals.remembered import keep_days
 from ledger.requests.writes import record
 from ledger.store import migrate, reader, writer
 from ledger.values import RequestEvent
-from tests.ledger.test_request_queries import DAY, SEEDED, expected
+from tests.ledger.requests.test_request_queries import DAY, SEEDED, expected
 
 EventFactory = Callable[..., RequestEvent]
 DAYS = RequestFilter(DAY, DAY + timedelta(days=4))

@@ -38,7 +38,7 @@ from ledger.store import migrate, reader, sqlite_url, writer
 from ledger.upkeep import retention
 from ledger.upkeep.retention import Keep, prune
 from ledger.values import RequestEvent, Usage
-from tests.ledger.test_request_queries import DAY, SEEDED, expected, refill
+from tests.ledger.requests.test_request_queries import DAY, SEEDED, expected, refill
 from tests.support.corrections import remove, replace_event
 from tests.support.examples import examples
 from tests.support.ledgers import place_migrated

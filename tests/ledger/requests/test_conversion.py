@@ -14,7 +14,7 @@ from ledger.requests.queries import newest_request
 from ledger.requests.writes import record
 from ledger.schema import request_logs
 from ledger.store import migrate, writer
-from tests.ledger.test_rollups import recount, stored
+from tests.ledger.requests.test_rollups import recount, stored
 from tests.ledger.test_schema import upgrade
 
 ROWS = 60
