@@ -19,6 +19,9 @@ from run.terminal import complain
 
 PAUSE_SECONDS = 0.1
 
+REFUSED = 2
+"""The exit code of a program with a bad configuration, or with an address that it cannot listen on."""
+
 
 async def answers(url: str) -> None:
     """Return as soon as `url` answers 200; the caller sets the limit of time."""
@@ -46,12 +49,15 @@ class Limits:
         stop: from SIGTERM to SIGKILL.
         pause: before one is started again; twice as long each time, `max_pause` at most, until it has run
             for longer than that.
+        refusals: so often in a row one may end with exit code 2, what it was given is refused; a port that
+            is not free yet ends it so, too, and then it must come back.
     """
 
     ready: float = 60.0
     stop: float = 10.0
     pause: float = 1.0
     max_pause: float = 60.0
+    refusals: int = 4
 
 
 LIMITS = Limits()
@@ -141,13 +147,20 @@ class Crew:
                 waiting.cancel()
 
     async def _keep(self, program: Program) -> None:
-        """Start a program again whenever it has ended, with longer and longer pauses where it keeps so."""
-        pause = self._limits.pause
+        """Start a program again whenever it has ended, with longer and longer pauses where it keeps so, until
+        it has refused what it was given too often: a bad configuration does not mend itself."""
+        pause, refusals = self._limits.pause, 0
         while True:
             began = monotonic()
             code = await self._running[program].wait()
             if monotonic() - began > self._limits.max_pause:
                 pause = self._limits.pause
+            refusals = refusals + 1 if code == REFUSED else 0
+            if refusals == self._limits.refusals:
+                complain(
+                    f"{program.name} {how(code)} {refusals} times in a row; start anew when that is mended"
+                )
+                return
             complain(f"{program.name} {how(code)}; it is started again in {pause:g} s")
             await asyncio.sleep(pause)
             pause = min(2 * pause, self._limits.max_pause)

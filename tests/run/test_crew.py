@@ -49,7 +49,7 @@ with open(sys.argv[1], "a+") as journal:
     journal.seek(0)
     runs = len(journal.readlines())
 if runs < 5:
-    sys.exit(2)
+    sys.exit(int(sys.argv[2]))
 time.sleep(60)
 """
 
@@ -60,7 +60,7 @@ async def test_one_that_is_restarted_comes_back_with_longer_and_longer_pauses(
     journal: Any,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    flaky = replace(script("flaky", FLAKY, str(journal.path)), restarted=True)
+    flaky = replace(script("flaky", FLAKY, str(journal.path), "3"), restarted=True)
     async with together(environ, replace(SOON, pause=0.05)) as crew:
         await crew.add(script("steady", "import time; time.sleep(60)"))
         await crew.add(flaky)
@@ -76,6 +76,32 @@ async def test_one_that_is_restarted_comes_back_with_longer_and_longer_pauses(
         "0.2 s",
         "0.4 s",
     ]
+
+
+async def test_one_that_goes_on_refusing_what_it_was_given_stays_ended_and_the_others_go_on(
+    script: Callable[..., Program],
+    environ: Mapping[str, str],
+    journal: Any,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    refusing = replace(script("exporter", FLAKY, str(journal.path), "2"), restarted=True)
+    async with together(environ, replace(SOON, pause=0.05, refusals=3)) as crew:
+        await crew.add(script("proxy", "import time; time.sleep(60)"))
+        await crew.add(refusing)
+        watching = asyncio.create_task(crew.watch())
+        lines: list[str] = []
+        async with asyncio.timeout(30):
+            while len(lines) < 3:
+                lines += capfd.readouterr().err.splitlines()
+                await asyncio.sleep(0.02)
+        assert not watching.done()
+        watching.cancel()
+    assert lines == [
+        "run: exporter ended with exit code 2; it is started again in 0.05 s",
+        "run: exporter ended with exit code 2; it is started again in 0.1 s",
+        "run: exporter ended with exit code 2, 3 times in a row; it stays so until all is started anew",
+    ]
+    assert len(journal.lines()) == 3
 
 
 async def test_the_end_of_another_ends_also_those_that_are_restarted(
