@@ -157,9 +157,8 @@ class Crew:
                 pause = self._limits.pause
             refusals = refusals + 1 if code == REFUSED else 0
             if refusals == self._limits.refusals:
-                complain(
-                    f"{program.name} {how(code)} {refusals} times in a row; start anew when that is mended"
-                )
+                ended = f"{program.name} {how(code)}, {refusals} times in a row"
+                complain(f"{ended}; it stays so until all is started anew")
                 return
             complain(f"{program.name} {how(code)}; it is started again in {pause:g} s")
             await asyncio.sleep(pause)
