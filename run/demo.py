@@ -146,6 +146,7 @@ def preparations(plan: Demo) -> Iterable[Program]:
     history += ("--zone", ZONE, "--fleet", folder.fleet, "--keys", folder.keys)
     if plan.binaries:
         history += ("--openmetrics", folder.history, "--interval", HISTORY_INTERVAL_SECONDS)
+        history += ("--instances", plan.proxy, plan.exporter)
     yield _module(plan, "history", "simulator", "history", *history)
     yield _module(plan, "rules", "prometheus", "build", "--config", folder.config, "--out", folder.build)
     yield _module(plan, "dashboards", "dashboards", "build", "--out", folder.build)

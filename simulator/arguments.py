@@ -9,6 +9,7 @@ from pathlib import Path
 
 from settings.arguments import OneLineParser
 from settings.urls import is_http
+from simulator.history.seeded import EXPORTER_ADDRESS
 from simulator.provider.fixed import EVENTS_PER_WRITE
 
 Add = Callable[..., OneLineParser]
@@ -151,6 +152,13 @@ def _history(add: Add) -> None:
     sub.add_argument("--fleet", type=Path, metavar="FILE", help="keep where the accounts' quota ends in here")
     sub.add_argument(
         "--keys", type=Path, metavar="FOLDER", help="with --database: give the accounts keys, kept in here"
+    )
+    sub.add_argument(
+        "--instances",
+        nargs=2,
+        default=("127.0.0.1:8787", EXPORTER_ADDRESS),
+        metavar=("PROXY", "EXPORTER"),
+        help=f"with --openmetrics: where both are scraped (default 127.0.0.1:8787 {EXPORTER_ADDRESS})",
     )
     sub.add_argument(
         "--interval",

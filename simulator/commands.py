@@ -18,15 +18,16 @@ from ledger.pricing.files import book, load_seed
 from ledger.pricing.prices import PriceBook
 from ledger.store import parse_url, sqlite_url
 from simulator.errors import OutputError, ScriptError
-from simulator.history.counting import count
+from simulator.history.exporting import Exporter
 from simulator.history.fleet import FLEET, account_key, scaled
 from simulator.history.history import History, generate
 from simulator.history.ledger import prepared, store
-from simulator.history.openmetrics import text
+from simulator.history.openmetrics import together
 from simulator.history.plan import Plan
 from simulator.history.quota import windows_at_end
 from simulator.history.rhythm import zone
 from simulator.history.scrapes import Scrapes
+from simulator.history.seeded import undisturbed
 from simulator.provider import fleet
 from simulator.provider.fixed import serve_fixed
 from simulator.provider.fleet import FleetPlay
@@ -96,7 +97,7 @@ def history(asked: Namespace) -> int:
         ends = windows_at_end(invented.plan.accounts, invented.samples, invented.plan.end)
         fleet.save(ends, asked.fleet)
     if asked.openmetrics:
-        _write_samples(asked.openmetrics, invented, asked.interval, prices)
+        _write_samples(asked, invented, prices)
     _tell(invented)
     return 0
 
@@ -139,13 +140,14 @@ def keys(folder: Path) -> Mapping[str, str]:
     return {account.id: f"file:{(folder / account.id).absolute()}" for account in FLEET}
 
 
-def _write_samples(file: Path, invented: History, interval: int, prices: PriceBook) -> None:
-    scrapes = Scrapes(invented.plan.start, invented.plan.end, interval)
+def _write_samples(asked: Namespace, invented: History, prices: PriceBook) -> None:
+    proxy, exporter = asked.instances
+    scrapes = Scrapes(invented.plan.start, invented.plan.end, asked.interval, instance=proxy)
     try:
-        with file.open("w", encoding="utf-8") as out:
-            out.writelines(text(count(invented.events, scrapes, prices)))
+        with asked.openmetrics.open("w", encoding="utf-8") as out:
+            out.writelines(together(undisturbed(invented, scrapes, prices, Exporter(), exporter)))
     except OSError as error:
-        raise OutputError(f"cannot write {file}: {error.strerror}") from error
+        raise OutputError(f"cannot write {asked.openmetrics}: {error.strerror}") from error
 
 
 def _tell(invented: History) -> None:

@@ -68,10 +68,7 @@ def _create_blocks(promtool: str, file: Path, data_dir: Path) -> None:
 BUSY = 8_000
 """Requests a day: enough for smooth lines."""
 
-EXPORTER = Exporter(
-    suppressed={"acc-eve": "mid_cycle_jump"},
-    collectors={"accounts": 0.004, "windows": 0.021, "spend": 0.013, "freshness": 0.002},
-)
+EXPORTER = Exporter(suppressed={"acc-eve": "mid_cycle_jump"})
 
 
 def run_seeded(command: Sequence[str], days: int, now: datetime | None) -> int:

@@ -16,7 +16,10 @@ HTTP: Colors = {"/^2/": "green", "/^3/": "blue", "/^4/": "orange", "429": "yello
 
 ERRORS: Colors = {
     "/upstream|server_error/": "purple",
+    "/timeout/": "light-purple",
+    "/unreachable/": "dark-purple",
     "/invalid|context/": "blue",
+    "/context/": "light-blue",
     "/api_key|auth/": "red",
     "/rate_limit/": "orange",
     "/quota|usage_limit/": "yellow",

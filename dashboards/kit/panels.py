@@ -103,6 +103,7 @@ def timeseries(
     most: int | None = None,
     limit: float | None = None,
     colors: Mapping[str, str] | None = None,
+    dashed: Sequence[str] = (),
     summary: bool = False,
     points: int = POINTS,
 ) -> Json:
@@ -114,6 +115,7 @@ def timeseries(
         most: upper end of the axis.
         limit: a dashed line, where trouble begins.
         colors: by legend; others are Grafana's choice.
+        dashed: legends of lines that others are compared with.
         points: of a line; fewer where each asks for something of every account.
         summary: the legend is a table of the last, the mean and the highest value.
     """
@@ -122,11 +124,14 @@ def timeseries(
     made = core.TimeSeries(
         **common(about, queries, None, steps) | {"maxDataPoints": points},
         **_axes(about) | {"axisSoftMin": None if logarithmic else 0} | (_SUMMARY if summary else {}),
-        fillOpacity=40 if stacked else 0 if logarithmic else 8,
-        lineWidth=1,
+        fillOpacity=60 if stacked else 0 if logarithmic else 8,
+        lineWidth=0 if stacked else 1,  # a part that is 0 would draw its line along the top of the others
         scaleDistributionLog=10,
         scaleDistributionType="log" if logarithmic else "linear",
-        overrides=[override(name, color=fixed(color)) for name, color in (colors or {}).items()],
+        overrides=[
+            *(override(name, color=fixed(color)) for name, color in (colors or {}).items()),
+            *(override(name, **_DASHED) for name in dashed),
+        ],
         stacking={"mode": "normal" if stacked else "none", "group": "A"},
         thresholdsStyleMode="off" if limit is None else "dashed",
         valueMax=most,
@@ -198,7 +203,7 @@ def bar_gauge(
     defaults["displayName"] = SERIES_NAME
     options = {
         "displayMode": "basic",
-        "maxVizHeight": 300,
+        "maxVizHeight": 60,  # read from 10.3 on: one bar alone is no wall
         "minVizHeight": BAR_HEIGHT,
         "namePlacement": "top",
         "orientation": "horizontal",
@@ -213,13 +218,14 @@ def bar_gauge(
     return finished({**plain(made), "options": options}, extra)
 
 
-def pie(about: About, queries: Sequence[Query]) -> Json:
+def pie(about: About, queries: Sequence[Query], colors: Mapping[str, str] | None = None) -> Json:
     """Parts of a whole, by instant queries; the legend says number and share."""
     made = core.PieChartv2(
         **common(about, queries, None, [{"color": "green"}]),
         legendPlacement="right",
         legendDisplayMode="table",
         legendValues=["value", "percent"],
+        overrides=[override(name, color=fixed(color)) for name, color in (colors or {}).items()],
         unit=about.unit,
     )
     return finished(made, {"fieldConfig": {"defaults": {"decimals": about.decimals}}})
@@ -232,6 +238,7 @@ def _from_zero(color: str, limits: Mapping[float, str] | None, nothing: str = "t
     return [{"color": nothing}, *steps]
 
 
+_DASHED = {"custom.lineStyle": {"fill": "dash", "dash": [10, 10]}, "custom.fillOpacity": 0}
 _SUMMARY = {"legendDisplayMode": "table", "legendCalcs": ["lastNotNull", "mean", "max"]}
 
 

@@ -62,7 +62,7 @@ def _ends(config: RuleConfig) -> Row:
         (12, quota.reset_credits(config)),
     )
     # Seven bars with their names stand in it without scrolling.
-    return Row(panels.row("What ends, and what goes to waste"), 11, cells)
+    return Row(panels.row("What ends, and what goes to waste"), 12, cells)
 
 
 def _traffic(config: RuleConfig) -> Row:

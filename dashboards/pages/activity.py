@@ -28,7 +28,7 @@ def dashboard(config: RuleConfig) -> Json:
     rows = (
         Row(panels.row("Cost and requests"), 9, ((12, cost()), (12, requests()))),
         Row(panels.row("Quota"), 8, ((12, windows(config)), (12, week(config)))),
-        Row(panels.row("Tokens and failures"), 8, ((10, tokens()), (8, errors(config)), (6, unpriced()))),
+        Row(panels.row("Tokens and failures"), 9, ((8, tokens()), (10, errors(config)), (6, unpriced()))),
     )
     choices = [variables.datasource(), variables.accounts_or_all_traffic(), variables.api()]
     return frame.dashboard(UID, TITLE, DESCRIPTION, place(rows), choices, quota=True)

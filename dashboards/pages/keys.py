@@ -9,6 +9,7 @@ from dashboards.kit.plain import Json
 from dashboards.kit.tables import Column, table
 from dashboards.kit.words import FULL_HOURS, NO_TRAFFIC, averaged
 from dashboards.queries import keys as queries
+from dashboards.queries.query import MIN_REQUESTS
 from prometheus import addresses
 from prometheus.config import RuleConfig
 
@@ -46,8 +47,8 @@ def usage_by_key(config: RuleConfig) -> Json:
         "Keys",
         "What each key has cost and used, in prompt and completion tokens, over the dashboard's time range, "
         "dearest first: its share is of all "
-        "dollars, the error rate of its own requests, and Last seen counts from the end of the range, to "
-        f"within {queries.SEEN}. {ANSWERED} {FULL_HOURS} {MASKED}",
+        "dollars, the error rate of its own requests, and Last seen counts from the end of the range, to the "
+        f"minute in its last hour, else to within {queries.SEEN}. {ANSWERED} {FULL_HOURS} {MASKED}",
         "locale",
         NO_TRAFFIC,
         decimals=0,
@@ -151,8 +152,8 @@ def odd_keys(config: RuleConfig) -> Json:
     """A sign of somebody who tries keys."""
     about = About(
         "Short or missing keys",
-        f"Share of requests whose key is short_key or unknown, {averaged(config)}. A sudden rise may be "
-        "somebody who tries keys, or a client that was set up wrongly.",
+        f"Share of requests whose key is short_key or unknown, {averaged(config)}; nothing where "
+        f"there are fewer than {MIN_REQUESTS} requests. A sudden rise may be somebody who tries keys, or a client that was set up wrongly.",
         "percentunit",
         NO_TRAFFIC,
         links=(links.dashboard(addresses.PIPELINE, "Status codes of the answers"),),

@@ -82,14 +82,14 @@ def since_scrape(config: RuleConfig) -> Json:
     about = About(
         "Since the last scrape",
         f"Time since the last scrape of each target that succeeded, as far back as {queries.SCRAPED_WITHIN}. "
-        "After five minutes without one Prometheus shows nothing of the target any more.",
+        "A full bar is an alert. After five minutes without one Prometheus shows nothing of the target any more.",
         "s",
         _NOT_SCRAPED,
         decimals=0,
         links=(links.runbook("QuotascopeScrapeLost", config),),
     )
-    limits = {config.scrape_lost_for.total_seconds(): "red"}
-    return panels.bar_gauge(about, [queries.since_scrape(config)], "green", limits)
+    lost = config.scrape_lost_for.total_seconds()
+    return panels.bar_gauge(about, [queries.since_scrape(config)], "green", {lost: "red"}, most=lost)
 
 
 def size(config: RuleConfig) -> Json:
@@ -160,14 +160,15 @@ def buffer(config: RuleConfig) -> Json:
     about = About(
         "Waiting for the ledger",
         "Finished requests that wait in the proxy's memory to be stored, the most of the scrapes since the "
-        "point before, and the room for them. It grows while the ledger cannot be written; beyond the room "
-        "requests are dropped.",
+        "point before, and, dashed, the room for them. It grows while the ledger cannot be written; "
+        "beyond the room requests are dropped.",
         "locale",
         "The proxy is not scraped in this range",
         decimals=0,
         links=(links.runbook("QuotascopeLogBufferDropping", config),),
     )
-    return panels.timeseries(about, queries.buffer(config), colors={"Waiting": "blue", "Room": "red"})
+    lines = {"Waiting": "blue", "Room": "red"}
+    return panels.timeseries(about, queries.buffer(config), colors=lines, dashed=("Room",))
 
 
 def dropped(config: RuleConfig) -> Json:
@@ -229,7 +230,7 @@ def gateways(config: RuleConfig) -> Json:
         "Gateways",
         "Whether events of each gateway are received or asked for, at the last scrape.",
         "none",
-        _NO_COLLECTOR,
+        "No collector is scraped",
         links=(links.runbook("QuotascopeGatewayLost", config),),
     )
     return panels.lights(about, queries.gateways_connected(), "connected", "lost")

@@ -66,7 +66,7 @@ def success(config: RuleConfig) -> Json:
         "Share of the tries to choose an account over the dashboard's time range that found one; one that "
         "the pinned pool could not serve counts by what the full pool did. The API filter does not apply.",
         "percentunit",
-        _NO_ROUTING,
+        "No account was chosen",
         decimals=2,
         links=(links.runbook("QuotascopeNoEligibleAccount", config),),
     )

@@ -54,7 +54,7 @@ def by_direction() -> Json:
         _NO_TOKENS,
         links=(links.dashboard(addresses.OVERVIEW, "Cached and reasoning tokens"),),
     )
-    return panels.pie(about, queries.tokens_by_direction())
+    return panels.pie(about, queries.tokens_by_direction(), {"Prompt": "blue", "Completion": "orange"})
 
 
 def over_time(config: RuleConfig) -> Json:
@@ -76,7 +76,7 @@ def ratio() -> Json:
         "Input/Output Token Ratio by API Key",
         "Completion tokens for each prompt token over the dashboard's time range, by key: 0.05 is an answer "
         f"of one token to twenty. {ANSWERED}",
-        "short",
+        "suffix:output per input",
         _NO_TOKENS,
         decimals=3,
         links=(_KEYS,),

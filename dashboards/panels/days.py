@@ -152,7 +152,8 @@ def cost_per_day() -> Json:
         "Each bar is a completed day: the 24 hours ([1d]) before a midnight of the browser's time zone. "
         "The latest bar is usually yesterday: compare it with Cost yesterday (USD); today is not in it. "
         "The line is the average of the seven days before each midnight; days without data count as 0. "
-        "A day on which the clocks change is 24 hours here all the same.",
+        "A day on which the clocks change is 24 hours here all the same, and while zoomed the midnights are "
+        "those of UTC.",
         "currencyUSD",
         "No completed day in the range: the first bar appears after midnight",
         decimals=2,

@@ -87,10 +87,16 @@ def pace(config: RuleConfig) -> Json:
     about = About(
         "Used against an even pace",
         "Percent of the week that is used, and that is over: the means of the accounts. Above the dashed "
-        f"grey line they run out before their resets, well below it quota goes to waste. {_CHOSEN}",
+        f"line they run out before their resets, well below it quota goes to waste. {_CHOSEN}",
         "percent",
         _NO_QUOTA,
         links=act(config),
     )
-    colors = {"Used": "blue", "Even pace": "#7b7b7b"}
-    return panels.timeseries(about, queries.pace(config), most=100, colors=colors, points=panels.SLOW_POINTS)
+    return panels.timeseries(
+        about,
+        queries.pace(config),
+        most=100,
+        colors={"Used": "blue", "Even pace": "#7b7b7b"},
+        dashed=("Even pace",),
+        points=panels.SLOW_POINTS,
+    )

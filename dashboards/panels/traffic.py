@@ -9,6 +9,7 @@ from dashboards.kit.tables import Column, table
 from dashboards.kit.words import FULL_HOURS, NO_TRAFFIC, averaged, of_requests
 from dashboards.panels.days import PRICED_ONLY
 from dashboards.queries import overview as queries
+from dashboards.queries.query import MIN_REQUESTS
 from prometheus import addresses
 from prometheus.config import RuleConfig
 
@@ -125,7 +126,7 @@ def error_rate(config: RuleConfig) -> Json:
     about = About(
         "Error rate",
         f"Failed requests as a share of all, {averaged(config)}, where there are "
-        f"{queries.MIN_REQUESTS} requests at least: see Errors for their number. A request that the client "
+        f"{MIN_REQUESTS} requests at least: see Errors for their number. A request that the client "
         "cancelled never counts as an error. The dashed line is where the alert begins.",
         "percentunit",
         NO_TRAFFIC,

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from dashboards.errors import TimeError
 from dashboards.kit.plain import Json
 from dashboards.preview.date_math import is_relative, resolve, shifted
-from dashboards.queries.query import NOT_A_DAY_LATER, NOT_LATER
+from dashboards.queries.query import NOT_A_DAY_LATER, NOT_HOURS_LATER, NOT_LATER
 from prometheus.promql import promql as duration
 
 MAX_POINTS = 11_000
@@ -142,12 +142,13 @@ def _ask(target: Json, shown: Range, interval: timedelta, points: int, view: Vie
     min_step = interval_of(target["interval"]) if target.get("interval") else None
     step = _step(min_step or interval, shown.length, points) * int(target.get("intervalFactor", 1))
     variables = {**view.variables, **_built_in(shown, step, interval, min_step or view.scrape_interval)}
-    # One offset for the whole query: that of the range's end.
-    offset = shown.end.utcoffset() or timedelta(0)
+    # One offset for the whole query: that of the range's end, and none in an absolute range.
+    offset = (shown.end.utcoffset() if is_relative(view.start) else None) or timedelta(0)
     instant = bool(target.get("instant"))
     expr = target["expr"]
     if view.replayed:
-        expr = expr.replace(NOT_LATER, "").replace(NOT_A_DAY_LATER, "")
+        for later in (NOT_LATER, NOT_A_DAY_LATER, NOT_HOURS_LATER):
+            expr = expr.replace(later, "")
     return Ask(
         expr=substitute(expr, variables),
         start=shown.start if instant else aligned(shown.start, step, offset),

@@ -16,6 +16,8 @@ NAMED = {
     "green": "#73bf69",
     "orange": "#ff9830",
     "purple": "#b877d9",
+    "light-purple": "#ca95e5",
+    "dark-purple": "#8f3bb8",
     "red": "#f2495c",
     "text": "#e6e7ee",
     "yellow": "#f2cc0c",

@@ -13,9 +13,12 @@ def formatted(value: float, unit: str, decimals: int | None = None) -> str:
     """The value with its unit.
 
     Args:
-        unit: Grafana's id; an unknown one is written as a plain number.
+        unit: Grafana's id; `suffix:TEXT` stands behind the number, an unknown one is a plain number.
         decimals: None keeps three significant digits.
     """
+    kind, _, own = unit.partition(":")
+    if kind == "suffix":
+        return f"{_number(value, decimals)} {own}"
     return _FORMATS.get(unit, _short)(value, decimals)
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from dashboards.queries.query import RANGE, RANGE_READ, READ, Query, counted, per_minute, stepped
+from dashboards.queries.query import (
+    RANGE,
+    RANGE_READ,
+    READ,
+    Query,
+    counted,
+    per_minute,
+    share_of_enough,
+    stepped,
+)
 from metrics import proxy
 from metrics import recorded as hours
 from metrics.family import MetricFamily
 from metrics.recorded import Hourly
 from prometheus.config import RuleConfig
-from prometheus.promql import increase, one_of, rate, select, share, total
+from prometheus.promql import increase, one_of, select, total
 
 BY_KEY = "{{api_key}}"
 SEEN = "20m"
@@ -64,11 +73,14 @@ def _hours(hourly: Hourly) -> str:
 
 
 def _last_seen() -> str:
-    """Seconds since the requests of a key last rose, to within SEEN."""
+    """Seconds since the requests of a key last rose: to the minute in the last hour, else to within SEEN."""
     # lint-ignore counter-without-rate: whether it rose is asked, not by how much
     now = select(proxy.API_KEY_REQUESTS)
-    risen = f"({now} - {now} offset {SEEN} > 0) or ({now} unless {now} offset {SEEN})"
-    return f"time() - max by (api_key) (max_over_time(timestamp({risen})[{RANGE}:{SEEN}]))"
+    lately, risen = (f"({now} - {now} offset {every} > 0)" for every in ("1m", SEEN))
+    # After a scrape that failed, every series appears: for a minute that says nothing.
+    earlier = f"{risen} or ({now} unless {now} offset {SEEN})"
+    last = f"max_over_time(timestamp{lately}[1h:1m]) or max_over_time(timestamp({earlier})[{RANGE}:{SEEN}])"
+    return f"time() - max by (api_key) ({last})"
 
 
 def tokens_by_direction() -> tuple[Query, Query]:
@@ -108,8 +120,9 @@ def request_rate_by_key(config: RuleConfig) -> Query:
 
 def share_without_key(config: RuleConfig) -> Query:
     """Share of requests whose key is missing, or too short to be one."""
-    odd = rate(select(proxy.API_KEY_REQUESTS, one_of("api_key", NOT_TELLING)), READ)
-    return stepped(Query(share(odd, rate(select(proxy.API_KEY_REQUESTS), READ)), "Short or missing"), config)
+    odd = increase(select(proxy.API_KEY_REQUESTS, one_of("api_key", NOT_TELLING)), READ)
+    ratio = share_of_enough(odd, increase(select(proxy.API_KEY_REQUESTS), READ))
+    return stepped(Query(ratio, "Short or missing"), config)
 
 
 def budget_hits() -> Query:

@@ -17,6 +17,7 @@ from dashboards.queries.query import (
     counted,
     highest,
     per_minute,
+    share_of_enough,
     since_midnight,
     stepped,
 )
@@ -145,15 +146,10 @@ def requests_by_model(config: RuleConfig) -> Query:
     return stepped(Query(per_minute(select(proxy.REQUESTS, MODEL, API), "model"), "{{model}}"), config)
 
 
-MIN_REQUESTS = 5
-"""In a window: of fewer, one failure alone is a spike."""
-
-
 def error_ratio(config: RuleConfig) -> Query:
     """Share of requests that failed, where there are enough; cancelled ones are in the whole alone."""
     failed = increase(select(proxy.REQUESTS, equal("status", "error"), MODEL, API), READ)
-    whole = f"({total(increase(select(proxy.REQUESTS, MODEL, API), READ))} >= {MIN_REQUESTS})"
-    ratio = f"({total(failed)} or 0 * {whole}) / {whole}"
+    ratio = share_of_enough(failed, increase(select(proxy.REQUESTS, MODEL, API), READ))
     return stepped(Query(ratio, "Error rate"), config)
 
 

@@ -43,7 +43,9 @@ def firing_alerts() -> Query:
 def since_scrape(config: RuleConfig) -> Query:
     """Seconds since the last scrape of each target that succeeded, in the last hours."""
     up = _ours(names.UP, config)
-    seen = f"max_over_time((timestamp({up}) and {up} == 1)[{SCRAPED_WITHIN}:1m])"
+    succeeded = f"(timestamp({up}) and {up} == 1)"
+    # The subquery is asked at full minutes: of a target that answers, the last scrape is known exactly.
+    seen = f"{succeeded} or max_over_time({succeeded}[{SCRAPED_WITHIN}:1m])"
     return Query(f"time() - max by (job, instance) ({seen})", "{{job}} {{instance}}", instant=True)
 
 

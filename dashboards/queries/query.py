@@ -38,7 +38,10 @@ _STORED = select(names.COST)
 FROM_MIDNIGHT = f" and on () (vector((time() - {RANGE}_s + 1) % 900) < 3)"
 NOT_LATER = f" unless on () {_STORED} offset -10m"
 NOT_A_DAY_LATER = f" unless on () present_over_time({_STORED}[2h] @ end() offset -26h)"
+NOT_HOURS_LATER = f" unless on () present_over_time(({_STORED} offset -{RANGE})[1h:1m] @ end() offset 2750m)"
 """Conditions of what is only true while the dashboard's range ends now: see `since_midnight`."""
+
+_OF_THREE_DAYS = f" and on () (vector({RANGE}_s) >= {47 * 3600} <= {74 * 3600})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +100,13 @@ def since_midnight(expr: str) -> str:
 
 
 def before_midnight(expr: str) -> str:
-    """An answer by the day whose last point is the last midnight; none in an absolute range that ends before
-    it: of those, scrapes from a day after the end are there."""
-    return f"{expr}{NOT_A_DAY_LATER}"
+    """An answer by the day whose last point is the last midnight, where Grafana was asked to begin two
+    midnights before; none in an absolute range.
+
+    That has mostly another length. Else scrapes tell: there are some from a day after its last midnight, or
+    from two hours after the moment that would be now, which is the length less two days after that midnight.
+    """
+    return f"{expr}{_OF_THREE_DAYS}{NOT_A_DAY_LATER}{NOT_HOURS_LATER}"
 
 
 def per_minute(selector: str, *by: str) -> str:
@@ -111,6 +118,16 @@ def per_second(selector: str, *by: str) -> str:
     """Growth by the second; by labels, without what has never happened."""
     growth = rate(selector, READ)
     return total(f"{growth} and {selector} > 0" if by else growth, *by)
+
+
+MIN_REQUESTS = 5
+"""In a window: of fewer, one failure alone is a spike."""
+
+
+def share_of_enough(part: str, whole: str) -> str:
+    """The sum of one part through the sum of the whole, where that is MIN_REQUESTS at least."""
+    enough = f"({total(whole)} >= {MIN_REQUESTS})"
+    return f"({total(part)} or 0 * {enough}) / {enough}"
 
 
 def highest(expr: str) -> str:

@@ -43,6 +43,9 @@ FAMILIES: tuple[MetricFamily, ...] = (
 )
 
 
+_COLLECTORS = {"accounts": 0.004, "windows": 0.021, "spend": 0.013, "freshness": 0.002}
+
+
 @dataclass(frozen=True, slots=True)
 class Exporter:
     """What is true of the exporter for the whole of the history.
@@ -55,7 +58,7 @@ class Exporter:
 
     unnamed: frozenset[str] = frozenset()
     suppressed: Mapping[str, str] = field(default_factory=dict)
-    collectors: Mapping[str, float] = field(default_factory=lambda: {"accounts": 0.004, "windows": 0.02})
+    collectors: Mapping[str, float] = field(default_factory=lambda: _COLLECTORS)
 
 
 def export(history: History, scrapes: Scrapes, book: PriceBook, exporter: Exporter) -> Counted:

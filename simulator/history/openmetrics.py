@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from itertools import pairwise
 
 from metrics.family import MetricFamily
 from simulator.history.counting import Counted, Series
 from simulator.history.scrapes import Scrapes
+
+END = "# EOF\n"
 
 
 def text(counted: Counted, ticks: range | None = None) -> Iterator[str]:
@@ -28,7 +30,14 @@ def text(counted: Counted, ticks: range | None = None) -> Iterator[str]:
             for run, values in _runs([series for _, _, series in group], kept):
                 lines = [p + repr(float(v)) for p, v in zip(prefixes, values, strict=True)]
                 yield "".join([line + stamp for stamp in stamps[run] for line in lines])
-    yield "# EOF\n"
+    yield END
+
+
+def together(several: Iterable[Counted]) -> Iterator[str]:
+    """The texts of several as one."""
+    for counted in several:
+        yield from (piece for piece in text(counted) if piece != END)
+    yield END
 
 
 def _runs(group: list[Series], kept: list[int]) -> Iterator[tuple[slice, list[Decimal]]]:

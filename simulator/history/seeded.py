@@ -79,6 +79,24 @@ LOST = 7
 """Requests that the buffer drops."""
 
 
+def undisturbed(
+    history: History, scrapes: Scrapes, book: PriceBook, exporter: Exporter, exporter_at: str
+) -> Iterator[Counted]:
+    """All that is scraped in days in which requests fail, but no service.
+
+    Args:
+        scrapes: of the proxy.
+        exporter_at: HOST:PORT.
+    """
+    told = replace(scrapes, job="quotascope-exporter", instance=exporter_at)
+    routing = (*ROUTING, proxy.LB_TIER_SCORE)
+    yield count(history.events, scrapes, book, tuple(f for f in COUNTED if f not in routing))
+    yield count(history.events, scrapes, book, routing, steps)
+    yield export(history, told, book, exporter)
+    for each in (scrapes, told):
+        yield of_prometheus(each, begin=scrapes.count)
+
+
 def everything(history: History, scrapes: Scrapes, book: PriceBook, exporter: Exporter) -> Iterator[Counted]:
     """All that was scraped. Histograms, which are most of the series, and what the services say of
     themselves begin a day and an hour before the end."""

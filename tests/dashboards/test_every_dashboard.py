@@ -45,6 +45,12 @@ def test_a_panel_says_what_it_counts_in_which_unit_and_why_it_may_be_empty(panel
     assert isinstance(defaults.get("thresholds", {"steps": []})["steps"], list)
 
 
+@each("panel", [panel for panel in PANELS if panel["type"] == "stat"])
+def test_why_a_number_is_missing_can_be_read(panel: dict[str, Any]) -> None:
+    """Grafana makes the text of a stat as small as it takes to fit."""
+    assert len(panel["fieldConfig"]["defaults"]["noValue"]) <= 8 * panel["gridPos"]["w"]
+
+
 @each("panel", PANELS)
 def test_a_target_leaves_nothing_to_chance(panel: dict[str, Any]) -> None:
     assert [target["refId"] for target in panel["targets"]] == list(ascii_uppercase[: len(panel["targets"])])
@@ -66,6 +72,17 @@ def test_only_lines_choose_their_number_of_points(panel: dict[str, Any]) -> None
 def test_numbers_are_the_last_ones(panel: dict[str, Any]) -> None:
     if "reduceOptions" in panel["options"]:
         assert panel["options"]["reduceOptions"] == {"calcs": ["lastNotNull"], "fields": "", "values": False}
+
+
+@each("panel", PANELS)
+def test_lines_look_as_they_are_described(panel: dict[str, Any]) -> None:
+    """In a stack, a part that is 0 would draw its line over the top of all others."""
+    custom = panel["fieldConfig"]["defaults"].get("custom", {})
+    if custom.get("drawStyle") == "line":
+        assert (custom["lineWidth"] == 0) is (custom["stacking"]["mode"] == "normal")
+        dashes = "custom.lineStyle" in str(panel["fieldConfig"]["overrides"])
+        limited = custom["thresholdsStyle"]["mode"] == "dashed"
+        assert (dashes or limited) or "dashed" not in panel["description"]
 
 
 @each("panel", PANELS)

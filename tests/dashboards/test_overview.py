@@ -80,7 +80,9 @@ def test_yesterday_is_the_last_point_of_the_daily_query(title: str, daily: str) 
     (target,) = panel["targets"]
     assert (panel["timeFrom"], panel["timeTo"], panel["hideTimeOverride"]) == ("now-2d/d", "now/d", True)
     later = "job_instance_model:codex_lb_proxy_cost_usd:sum_total[2h] @ end() offset -26h"
-    assert target["expr"] == f"{confined(daily, RuleConfig())} unless on () present_over_time({later})"
+    expr = confined(daily, RuleConfig())
+    kept = " and on () (vector($__range_s) >= 169200 <= 266400)"
+    assert target["expr"].startswith(f"{expr}{kept} unless on () present_over_time({later}) unless on () ")
     assert (target["interval"], target["range"]) == ("1d", True)
 
 
@@ -88,7 +90,7 @@ def test_cost_per_day_shows_completed_days_and_says_so() -> None:
     panel = by_title("Cost/day (USD, completed days + 7d avg)")
     assert panel["timeTo"] == "now/d"
     bar, line = panel["targets"]
-    assert by_title("Cost yesterday (USD)")["targets"][0]["expr"].startswith(bar["expr"] + " unless")
+    assert by_title("Cost yesterday (USD)")["targets"][0]["expr"].startswith(bar["expr"] + " and on")
     assert {bar["interval"], line["interval"]} == {"1d"}
     for phrase in ("completed day", "[1d]", "latest bar is usually yesterday", "Cost yesterday (USD)"):
         assert phrase in panel["description"]

@@ -208,6 +208,21 @@ def test_yesterday(
         check(value, (low, high))
 
 
+def test_a_zoom_shows_nothing_of_yesterday(built: dict[str, Any], url: str) -> None:
+    """Grafana drops a panel's own range then, and the last midnight would be one of the zoom, in UTC."""
+    now = datetime(2026, 3, 13, 8, tzinfo=NEW_YORK)  # what is recorded ends here
+    (panel,) = (p for p in built["overview"]["panels"] if p["title"] == "Cost yesterday (USD)")
+
+    def answers(*shown: str) -> int:
+        (ask,) = asks(panel, View(now, *shown, variables={"model": ".*"}), 800)
+        return len(fetch(url, ask))
+
+    assert answers("now-1h") == answers("now-30d", "now-2d") == 1
+    assert answers("2026-03-13T02:00", "2026-03-13T07:00") == 0
+    assert answers("2026-03-11T03:00", "2026-03-13T05:00") == 0  # as long as two days and a part of one
+    assert answers("2026-03-08T03:00", "2026-03-10T16:00") == 0
+
+
 def moved_today(now: datetime) -> bool:
     """Whether the clocks have changed since midnight."""
     return now.utcoffset() != now.replace(hour=0, minute=0, second=0).utcoffset()

@@ -121,6 +121,13 @@ def test_history_fills_a_ledger_and_a_file(tmp_path: Path, capsys: pytest.Captur
     engine.dispose()
     text = samples.read_text()
     assert text.endswith("# EOF\n")
+    for family, job, port in (
+        ("codex_lb_lb_select_total", "proxy", 8787),
+        ("codex_lb_secondary_used_percent", "exporter", 8789),
+        ("up", "exporter", 8789),
+    ):
+        assert f'\n{family}{{instance="127.0.0.1:{port}",job="quotascope-{job}"' in text
+    assert text.count("# EOF") == 1
     assert text.count("\ncodex_lb_request_log_buffer_dropped_total{") == 1 + 42 * 6
 
 
