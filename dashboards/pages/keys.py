@@ -153,7 +153,8 @@ def odd_keys(config: RuleConfig) -> Json:
     about = About(
         "Short or missing keys",
         f"Share of requests whose key is short_key or unknown, {averaged(config)}; nothing where "
-        f"there are fewer than {MIN_REQUESTS} requests. A sudden rise may be somebody who tries keys, or a client that was set up wrongly.",
+        f"there are fewer than {MIN_REQUESTS} requests. A sudden rise may be "
+        "somebody who tries keys, or a client that was set up wrongly.",
         "percentunit",
         NO_TRAFFIC,
         links=(links.dashboard(addresses.PIPELINE, "Status codes of the answers"),),

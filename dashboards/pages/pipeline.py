@@ -82,7 +82,8 @@ def since_scrape(config: RuleConfig) -> Json:
     about = About(
         "Since the last scrape",
         f"Time since the last scrape of each target that succeeded, as far back as {queries.SCRAPED_WITHIN}. "
-        "A full bar is an alert. After five minutes without one Prometheus shows nothing of the target any more.",
+        "A full bar is an alert. "
+        "After five minutes without one Prometheus shows nothing of the target any more.",
         "s",
         _NOT_SCRAPED,
         decimals=0,
