@@ -21,7 +21,10 @@ SERVER = {
     *("_current_request", "_manager", "_messages", "_payload_parser", "_request_count"),
     *("_request_in_progress", "_task_handler", "_upgraded"),
 }
-CLIENT = {"_buffer", "_payload"}
+CLIENT = {
+    *("_buffer", "_drop_timeout", "_on_read_timeout", "_payload", "_read_timeout", "_read_timeout_handle"),
+    "_reschedule_timeout",
+}
 MAKER = {"_connections", "_kwargs", "_loop"}
 RESPONSE = {"_keep_alive", "_must_be_empty_body", "_payload_writer", "_req", "_start"}
 WRITER = {"_headers_buf", "_headers_written"}
