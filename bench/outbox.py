@@ -8,12 +8,12 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import mkdtemp
 from time import monotonic, perf_counter, process_time, sleep
 
+from msgspec.structs import replace
 from sqlalchemy import Engine, make_url, text
 
 from bench.scenes.ledger_store import batches

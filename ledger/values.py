@@ -1,12 +1,13 @@
-"""The frozen values that flow between the rooms."""
+"""The frozen values that flow between the rooms: of a kind that is made, and written as bytes, in no time."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, make_dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, TypeVar, cast
+from typing import Literal
+
+import msgspec
 
 Status = Literal["success", "error", "cancelled"]
 Source = Literal["proxy", "collector", "import"]
@@ -21,8 +22,7 @@ DEFAULT_ACCOUNT = "default"
 """The account that a proxy without configured accounts books its traffic on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Token counts of one request, as the provider reported them.
 
     `input_tokens` is the total: `cached_input_tokens` (read from a cache), `cache_write_tokens` (for five
@@ -67,8 +67,7 @@ class Usage:
 NO_USAGE = Usage()
 
 
-@dataclass(frozen=True, slots=True)
-class RequestEvent:
+class RequestEvent(msgspec.Struct, frozen=True, gc=False):
     """One metered request, complete: what the ledger, the metrics and the log line each consume.
 
     Attributes:
@@ -145,7 +144,7 @@ class RequestEvent:
     batched: bool = False
     implausible: bool = False
     unmetered: bool = False
-    failure_body: str | None = field(default=None, repr=False)
+    failure_body: str | None = None
     passed_bytes: int = 0
 
     @property
@@ -153,27 +152,9 @@ class RequestEvent:
         """The tier that decides the price."""
         return billed_tier(self.service_tier, self.requested_service_tier, self.login)
 
-
-Made = TypeVar("Made")
-
-
-def made_quickly(frozen: type[Made]) -> type[Made]:
-    """What makes objects of a frozen dataclass with slots in a third of the time: it sets their fields before
-    they are frozen. For those that every request makes."""
-
-    def freeze(self: Any) -> None:
-        self.__class__ = frozen
-
-    shape = [(f.name, Any, _default(f)) for f in fields(frozen)]  # type: ignore[arg-type]
-    made = make_dataclass("Open", shape, eq=False, slots=True, namespace={"__post_init__": freeze})
-    return cast("type[Made]", made)
-
-
-def _default(of: Field[Any]) -> Any:
-    return field() if of.default is MISSING else field(default=of.default)
-
-
-new_event = made_quickly(RequestEvent)
+    def __repr__(self) -> str:
+        said = ((name, getattr(self, name)) for name in self.__struct_fields__ if name != "failure_body")
+        return f"RequestEvent({', '.join(f'{name}={value!r}' for name, value in said if value is not None)})"
 
 
 def billed_tier(served: str | None, requested: str | None, login: bool | None) -> str | None:
@@ -182,8 +163,7 @@ def billed_tier(served: str | None, requested: str | None, login: bool | None) -
     return (requested or served or None) if login else (served or requested or None)
 
 
-@dataclass(frozen=True, slots=True)
-class UsageSample:
+class UsageSample(msgspec.Struct, frozen=True, gc=False):
     """What the provider said of one quota window of an account at one moment.
 
     Attributes:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
+
+from msgspec.structs import replace
 
 from collector.decoding.fields import Undecodable, count, moment, number, table, text
 from collector.decoding.providers import provider_of

@@ -7,7 +7,6 @@ the window.
 
 from __future__ import annotations
 
-from dataclasses import fields
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from operator import attrgetter
@@ -29,7 +28,7 @@ MIN_CEILING = MIN_WINDOW * WINDOWS_PER_REQUEST
 """What no ceiling is below."""
 
 _NEWEST = datetime.max.replace(tzinfo=UTC)
-_COUNTS = attrgetter(*(field.name for field in fields(Usage)))
+_COUNTS = attrgetter(*Usage.__struct_fields__)
 
 
 def ceiling(model: str | None, api: str) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -26,12 +25,12 @@ from ledger.requests.sums import rollups
 from ledger.requests.writes import insert_rows
 from ledger.values import RequestEvent, Usage
 
-_USAGE = tuple(field.name for field in fields(Usage))
+_USAGE = Usage.__struct_fields__
 _CHANGED = ("requested_at", "login", "streamed", "provider_cost_usd", "extra_units")
 _SAME = tuple(
-    field.name
-    for field in fields(RequestEvent)
-    if field.name in request_logs.c and field.name not in ("id", *_CHANGED)
+    name
+    for name in RequestEvent.__struct_fields__
+    if name in request_logs.c and name not in ("id", *_CHANGED)
 )
 """What is stored under its own name, as it is; an event may say more than a row keeps."""
 

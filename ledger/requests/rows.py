@@ -44,7 +44,7 @@ IDS_AT_ONCE = 100
 ATTEMPTS_WITHIN = timedelta(hours=6)
 """Attempts at one request end within so long of each other."""
 
-_USAGE = tuple(field.name for field in fields(Usage))
+_USAGE = Usage.__struct_fields__
 _PLAIN = tuple(
     field.name
     for field in fields(RequestRow)

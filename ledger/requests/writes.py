@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+from msgspec.structs import asdict, replace
 from sqlalchemy import ARRAY, Connection, String, any_, insert, literal, select
 from sqlalchemy.exc import DBAPIError
 
@@ -27,7 +27,7 @@ NEAR = timedelta(seconds=5)
 RESET_WOBBLE = 60
 """Seconds by which a provider's reset times differ without meaning it."""
 
-_COUNTS = tuple(field.name for field in fields(Usage))
+_COUNTS = Usage.__struct_fields__
 _ROW = (
     "event_id",
     "at",

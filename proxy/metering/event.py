@@ -3,7 +3,6 @@ but for the clock and the ids."""
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import os
 from collections.abc import Mapping
@@ -11,11 +10,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import msgspec
+from msgspec.structs import replace
 
 from ledger.pricing.ceilings import plausible
 from ledger.privacy import raw_body, safe_code, safe_message
 from ledger.requests.error_codes import error_class
-from ledger.values import NO_USAGE, EndReason, RequestEvent, Status, Usage, new_event
+from ledger.values import NO_USAGE, EndReason, RequestEvent, Status, Usage
 from proxy.http.caller_secrets import Secrets
 from proxy.http.routes import Route
 from proxy.metering.asked import Asked
@@ -95,7 +95,7 @@ def request_event(
         kind = error_class(end.error_code, end.http_status) if status == "error" else None
     units = _units(route, asked, report, status)
     billable = route.billable or (route.work != "reads" and (usage is not NO_USAGE or bool(units)))
-    return new_event(
+    return RequestEvent(
         id=new_id(),
         account_id=account_id,
         api_key_id=caller.api_key_id,
@@ -144,7 +144,7 @@ def batch_event(caller: Caller, account_id: str, answer: BatchAnswer, secrets: S
     report = answer.report
     event = _event_beside(caller, account_id, once_id("batch", answer.id), answer.api, report, secrets)
     code = safe_code(report.error_code, secrets()) if report.error_code else None
-    return dataclasses.replace(
+    return replace(
         event,
         status="error" if report.error_code else "success",
         service_tier=TIER,

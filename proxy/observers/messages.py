@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from dataclasses import fields, replace
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import asdict, force_setattr, replace
 
 from ledger.values import NO_USAGE, RequestEvent, UsageSample
 
@@ -86,8 +86,7 @@ def encoded(item: RequestEvent | UsageSample) -> bytes:
     try:
         return encode(item)
     except UnicodeEncodeError:  # callers choose texts; the ledger would replace what is no character as well
-        values = {f.name: getattr(item, f.name) for f in fields(item)}
-        texts: dict[str, Any] = {name: v for name, v in values.items() if isinstance(v, str)}
+        texts: dict[str, Any] = {name: v for name, v in asdict(item).items() if isinstance(v, str)}
         clean = {name: text.encode("utf-8", "replace").decode() for name, text in texts.items()}
         return encode(replace(item, **clean))
 
@@ -114,7 +113,7 @@ def read_events(body: bytes) -> list[RequestEvent]:
     events = _events.decode(body)
     for event in events:
         if event.usage == NO_USAGE:  # who counts asks for this very value
-            object.__setattr__(event, "usage", NO_USAGE)
+            force_setattr(event, "usage", NO_USAGE)
     return events
 
 

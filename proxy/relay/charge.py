@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
@@ -11,6 +10,7 @@ from math import ceil
 from typing import Any, TypeGuard
 
 import msgspec
+from msgspec import structs
 
 from ledger.accounts.allowances import NANO_PER_USD, Charge, nano_usd
 from ledger.pricing.ceilings import context_window
@@ -193,7 +193,7 @@ def charge(book: PriceBook, event: RequestEvent, work: Work, ask: Ask, reserved:
     """
     cost = price_event(book, event)
     if not isinstance(cost, Decimal) and event.model != ask.model:
-        cost = price_event(book, replace(event, model=ask.model))
+        cost = price_event(book, structs.replace(event, model=ask.model))
     if isinstance(cost, Decimal):
         return Charge(nano_usd(cost), 0, 1)
     if _is_billed(event, work, ask):

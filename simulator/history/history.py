@@ -4,9 +4,11 @@ the same history, on every machine."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from random import Random
+
+from msgspec.structs import replace
 
 from ledger.pricing.prices import PriceBook
 from ledger.values import NO_USAGE, RequestEvent

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from msgspec import structs
+
 from ledger.values import Usage
 
 
@@ -131,7 +133,7 @@ def draw(workload: Workload, streamed: bool, rng: Random) -> Draw:
     if not workload.written:
         return drawn
     written = part(input_tokens - cached, workload.written, rng)
-    return replace(drawn, usage=replace(drawn.usage, cache_write_tokens=written))
+    return replace(drawn, usage=structs.replace(drawn.usage, cache_write_tokens=written))
 
 
 def spread(median: float, sigma: float, rng: Random) -> int:

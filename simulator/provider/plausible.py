@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from random import Random
 
+from msgspec import structs
+
 from simulator.failures import FAILURES
 from simulator.history.workload import WORKLOADS, Workload, draw
 from simulator.provider.script import Answer, Asked, Cut, Fault, Pace, Refuse
@@ -47,7 +49,7 @@ class Plausible:
         whole = drawn.latency_ms / 1_000 / self.speed
         first = whole if drawn.first_token_ms is None else drawn.first_token_ms / 1_000 / self.speed
         pace = Pace(first, (whole - first) / events)
-        usage = replace(drawn.usage, cache_write_tokens=None)  # its answers tell of none
+        usage = structs.replace(drawn.usage, cache_write_tokens=None)  # its answers tell of none
         return Answer(usage=usage, service_tier=drawn.tier, events=events, pace=pace)
 
     def _fault(self, rng: Random) -> Fault | None:

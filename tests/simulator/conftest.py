@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 from openai import AsyncOpenAI
 
 from ledger.pricing.files import book as price_book

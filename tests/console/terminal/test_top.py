@@ -95,7 +95,9 @@ async def test_the_overview_is_what_the_simulator_counted(told: Told, screen: Op
         true = totals((e for e in told.history.events if e.requested_at >= first), book)
         assert f"${true.cost.usd:,.2f}" in month.split()
         newest = sorted(told.history.events, key=lambda event: event.requested_at)[-1]
-        row = next(line for line in text(pilot).splitlines() if f"{newest.requested_at:%H:%M:%S}" in line)
+        ended = newest.requested_at.astimezone(pilot.app.look.zone)  # type: ignore[attr-defined]
+        shown = (f"{ended:%H:%M:%S}", f"{ended:%m-%d %H:%M}")  # of today, of an earlier day
+        row = next(line for line in text(pilot).splitlines() if any(moment in line for moment in shown))
         assert newest.model is not None
         assert newest.model in row
         assert newest.account_id in row

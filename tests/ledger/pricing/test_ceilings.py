@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from decimal import Decimal
 
 import pytest
@@ -39,7 +38,7 @@ def test_the_context_window_of_a_model(model: str | None, window: int) -> None:
     assert context_window(model) == window
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Usage)])
+@pytest.mark.parametrize("name", Usage.__struct_fields__)
 @pytest.mark.parametrize("model", ["gpt-5.4", "gpt-4", "nobody-knows", None])
 def test_the_ceiling_holds_for_every_count(name: str, model: str | None) -> None:
     most = max(context_window(model), MIN_WINDOW) * WINDOWS_PER_REQUEST

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from sqlalchemy import Connection, Engine, delete, select, text
 
 from ledger.errors import FilterError, TooSlow
@@ -199,7 +200,7 @@ class TestRareRows:
         monkeypatch.setattr(rows, "RECENT_ROWS", 2)
         old = make_event(id="old", project="p", model="m", session_id="s", latency_first_token_ms=9_000.0)
         since = DAY - timedelta(days=1)
-        refill(ledger, [replace(old, requested_at=since), *(make_event() for _ in range(6))])
+        refill(ledger, [structs.replace(old, requested_at=since), *(make_event() for _ in range(6))])
         where = RequestFilter(since, status=("success",), min_first_token_ms=8_000.0, **rare)
         assert [row.event_id for row in ask(queries.page, where, SEEDED).rows] == ["old"]
 
@@ -415,7 +416,7 @@ class TestPages:
         )
         refill(ledger, [event, make_event(model="nobody-knows"), make_event(status="error", usage=Usage())])
         plain, unknown, failed = ask(queries.page, ALL, SEEDED).rows[::-1]
-        same = {f.name for f in fields(RequestEvent)} & {f.name for f in fields(type(plain))} - {"id"}
+        same = {*RequestEvent.__struct_fields__} & {f.name for f in fields(type(plain))} - {"id"}
         assert {name: getattr(plain, name) for name in same} == {name: getattr(event, name) for name in same}
         assert plain.billed_tier == "priority"
         assert plain.cost_usd == price_request(
@@ -450,10 +451,10 @@ class TestPages:
         self, ledger: Engine, ask: Callable[..., Any], make_event: EventFactory
     ) -> None:
         first = make_event(request_id="r-1", status="error", account_id="one")
-        second = replace(
+        second = structs.replace(
             first, id="second", status="success", account_id="two", requested_at=DAY + timedelta(1)
         )
-        later = replace(second, requested_at=first.requested_at + timedelta(seconds=2))
+        later = structs.replace(second, requested_at=first.requested_at + timedelta(seconds=2))
         refill(ledger, [later, first, make_event()])
         (row,) = ask(queries.page, RequestFilter(account_id=("two",)), SEEDED).rows
         detail = ask(queries.request, row.id, SEEDED)

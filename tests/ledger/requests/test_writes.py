@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import structs
 from sqlalchemy import Engine, delete, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
@@ -138,7 +138,7 @@ class TestRecord:
         )
         store(ledger, [event])
         (row,) = rows(ledger, request_logs)
-        said = {field.name: getattr(event, field.name) for field in fields(event)}
+        said = structs.asdict(event)
         elsewhere = {"id", "usage", "billable", "extra_units"}  # stored under other names, as asserted below
         stored_columns = set(request_logs.c.keys())
         left_out = said.keys() - stored_columns - elsewhere  # of use before it is stored
@@ -150,7 +150,7 @@ class TestRecord:
             name: value for name, value in said.items() if name not in elsewhere | left_out
         }
         assert row.event_id == event.id
-        counted = {field.name: getattr(row, field.name) for field in fields(Usage)}
+        counted = {name: getattr(row, name) for name in Usage.__struct_fields__}
         assert Usage(**counted) == event.usage
         assert row.extra_units == '{"audio_seconds": 12.340, "web_search": 2}'
         assert (row.request_kind, row.deleted_at) == ("normal", None)

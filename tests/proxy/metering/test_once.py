@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.values import NO_USAGE, RequestEvent, Usage
 from proxy.metering.once import CountedOnce, is_once, once_id
