@@ -56,7 +56,7 @@ not know that there is one."""
 
 LIBRARIES: dict[str, set[str]] = {
     "metrics": set(),
-    "ledger": {"sqlalchemy", "alembic", "genai_prices", "numpy", "pyarrow"},
+    "ledger": {"sqlalchemy", "alembic", "genai_prices", "msgspec", "numpy", "pyarrow"},
     "settings": {"pydantic"},
     "serving": {"aiohttp"},
     "prometheus": {"promql_parser", "yaml", "jinja2", "aiohttp", "prometheus_client"},

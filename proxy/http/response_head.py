@@ -79,8 +79,11 @@ class RelayResponse(web.StreamResponse):
             return [name + b": " + value for name, value in self._raw_headers], None
         if not self._keep_length:
             return kept_lines(self._raw_headers, self._drops | {b"content-length"}), None
-        length = next((v for n, v in self._raw_headers if n.lower() == b"content-length"), None)
-        return kept_lines(self._raw_headers, self._drops), None if length is None else int(length)
+        lines = kept_lines(self._raw_headers, self._drops)
+        for name, value in self._raw_headers:
+            if len(name) == 14 and name.lower() == b"content-length":
+                return lines, int(value)
+        return lines, None
 
 
 def error_response(
