@@ -19,8 +19,9 @@ SUFFIX = ".j2"
 ALERTING = "alerting/"
 
 
-EXPECTED = (PurePosixPath("provisioning/plugins"), PurePosixPath("provisioning/alerting"))
-"""Folders that Grafana looks into at its start; it logs an error for each that is missing."""
+EXPECTED = tuple(PurePosixPath("provisioning", name) for name in ("plugins", "alerting", "notifiers"))
+"""Folders that Grafana looks into at its start, the last one up to version 10; it logs an error for each that
+is missing."""
 
 
 @dataclass(frozen=True, slots=True)

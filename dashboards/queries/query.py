@@ -35,6 +35,8 @@ STEP = "$__interval"
 _STORED = select(names.COST)
 """A series that is there whenever a proxy was scraped, and is kept as long as anything."""
 
+COUNTED_TOO = "# lint-ignore counter-without-rate: the first value of a new series is its rise\n"
+
 FROM_MIDNIGHT = f" and on () (vector((time() - {RANGE}_s + 1) % 900) < 3)"
 NOT_LATER = f" unless on () {_STORED} offset -10m"
 NOT_A_DAY_LATER = f" unless on () present_over_time({_STORED}[2h] @ end() offset -26h)"
@@ -85,8 +87,16 @@ def hourly(expr: str, legend: str) -> Query:
 
 
 def counted(selector: str, *by: str) -> str:
-    """What counters grew by over the panel's range, largest first, without those that stood still."""
-    return f"sort_desc({total(increase(selector, FINE), *by)} > 0)"
+    """What counters grew by over the panel's range, largest first, without those that stood still.
+
+    What a series begins with counts too, where its process was scraped without it as the range began:
+    `increase` would leave it out, and with it the first request of a new key.
+    """
+    before = f"@ end() offset {RANGE}"
+    scraped = f"{selector} and on (job, instance) ({select(names.UP)} {before} == 1)"
+    first = f"min_over_time(({scraped} unless {selector} {before})[{FINE}])"
+    marked = f'label_replace({first}, "first", "1", "", "")'  # beside the growth of the same series
+    return f"{COUNTED_TOO}sort_desc({total(f'{increase(selector, FINE)} or {marked}', *by)} > 0)"
 
 
 def since_midnight(expr: str) -> str:

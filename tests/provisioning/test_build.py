@@ -112,4 +112,8 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
 
 def test_the_folders_that_grafana_looks_into_are_there(tmp_path: Path) -> None:
     write({}, tmp_path)
-    assert sorted(path.name for path in (tmp_path / "provisioning").iterdir()) == ["alerting", "plugins"]
+    assert sorted(path.name for path in (tmp_path / "provisioning").iterdir()) == [
+        "alerting",
+        "notifiers",
+        "plugins",
+    ]
