@@ -81,7 +81,7 @@ def url(
 def test_the_first_request_of_a_new_key_counts(
     url: str, dashboard: str, title: str, start: str, fine: str
 ) -> None:
-    """What a proxy had counted before it was scraped at all did not happen in the range, for all one knows."""
+    """What a proxy had counted before it was scraped at all need not have happened in the range."""
     (panel,) = (p for p in BUILT[dashboard]["panels"] if p["title"] == title)
     (ask,) = asks(panel, View(NOW, start, variables={"fine": fine}), 800)
     found = {series.labels["api_key"]: series.last for series in fetch(url, ask)}
