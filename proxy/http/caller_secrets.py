@@ -25,6 +25,9 @@ _NO_SECRETS = frozenset(
 )
 _PARAMETERS = re.compile(r"[&;]")
 _SEPARATED = re.compile(r"([&;])")
+_WORDS = frozenset({"default", "priority", "standard", "medium", "minimal"})
+"""Of the protocols, in most answers: whoever has one for a key has none."""
+
 _NONE: Mapping[str, str] = {}
 
 
@@ -87,7 +90,7 @@ class Secrets:
     def hide(self, text: str | None) -> str | None:
         """A short value that a caller or a provider chose, without keys: in any letters' case, or as a URL
         spells them. Cookies are none: some hold what is no secret elsewhere, as a session's id."""
-        if text is None or len(text) < MIN_SECRET:
+        if text is None or len(text) < MIN_SECRET or text in _WORDS:
             return text
         if not (text.isascii() and text.isprintable()) and self._is_in(unaccented(plain(text))):
             return GONE

@@ -81,7 +81,7 @@ def request_event(
     """The event of a request that is over."""
     route, hide = caller.route, secrets.hide
     requested = hide(asked.model) or caller.model
-    model = hide(report.model) or requested
+    model = requested if report.model in (None, asked.model) else hide(report.model) or requested
     usage = _usage(route, report)
     is_plausible = plausible(usage, model, route.api)
     if not is_plausible:

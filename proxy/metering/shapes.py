@@ -76,9 +76,9 @@ def statement(usage: Fields, api: str, numbers: Numbers) -> Statement:
             outs.get("reasoning_tokens"), outs.get("thinking_tokens"), usage.get("reasoning_tokens")
         ),
         total=None if heard else numbers.count(usage.get("total_tokens")),
-        audio_input=_uncached(ins, "audio_tokens", numbers) if "audio_tokens" in ins else None,
+        audio_input=_uncached(ins, "audio_tokens", numbers) if ins.get("audio_tokens") else None,
         audio_output=numbers.count(outs.get("audio_tokens")) or None,
-        image_input=_uncached(ins, "image_tokens", numbers) if "image_tokens" in ins else None,
+        image_input=_uncached(ins, "image_tokens", numbers) if ins.get("image_tokens") else None,
         image_output=image_output,
     )
 
@@ -175,8 +175,13 @@ def units(usage: Fields, numbers: Numbers) -> Units:
     return {name: count for name, count in found.items() if count}
 
 
+_COSTS = frozenset({"cost_in_usd_ticks", "cost", "estimated_cost", "cost_details"})
+
+
 def cost(usage: Fields, numbers: Numbers) -> Decimal | None:
     """What the provider itself says that it cost, in US dollars."""
+    if _COSTS.isdisjoint(usage):
+        return None
     if (ticks := usage.get("cost_in_usd_ticks")) is not None:
         return numbers.usd(ticks, _TICKS)
     told = usage.get("cost")
