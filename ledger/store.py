@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from ledger.errors import StoreError, StoreRefused, StoreUnavailable
+from ledger.identity import OpenFile, opened
 from ledger.passing import passes, refusal
 
 log = logging.getLogger("quotascope.ledger")
@@ -153,16 +154,20 @@ def reader(url: URL, *, busy_timeout_seconds: float = 1.0) -> Engine:
     if url.get_backend_name() != "sqlite":
         arguments = {"options": _options(busy_timeout_seconds), "connect_timeout": CONNECT_SECONDS, **_ALIVE}
         return create_engine(url, pool_pre_ping=True, connect_args=arguments)
-    location = f"file:{quote(str(Path(url.database or '').absolute()))}?mode=ro"
+    path = Path(url.database or "").absolute()
+    location = f"file:{quote(str(path))}?mode=ro"
 
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            location, uri=True, timeout=busy_timeout_seconds, check_same_thread=False
+    def connect() -> OpenFile:
+        return sqlite3.connect(
+            location, uri=True, timeout=busy_timeout_seconds, check_same_thread=False, factory=OpenFile
         )
+
+    def connect_to_read() -> OpenFile:
+        connection = opened(path, connect)
         connection.execute("PRAGMA query_only=ON")
         return connection
 
-    return create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    return create_engine("sqlite://", creator=connect_to_read, poolclass=NullPool)
 
 
 def _options(lock_seconds: float) -> str:

@@ -22,7 +22,7 @@ import numpy as np
 from sqlalchemy import URL, Engine, text
 
 from ledger.errors import StoreError
-from ledger.reader.sqlite_file import born
+from ledger.identity import of_file
 from ledger.requests.days.arrays import Day, Grain
 from ledger.requests.days.kept_days import What
 from ledger.store import create_private, translated
@@ -55,7 +55,7 @@ class DayFile:
 
     Args:
         beside: the SQLite ledger; of one on a server, the file that it would be on this machine.
-        writes: only the monitoring page does.
+        writes: the monitoring page does, and who reads days ahead for it.
     """
 
     def __init__(self, beside: Path, origin: Callable[[], Origin], *, writes: bool) -> None:
@@ -63,6 +63,7 @@ class DayFile:
         self._folder = beside.with_name(beside.name + SUFFIX)
         self._lock = Lock()
         self._said = False
+        self.trimmed = 0
 
     def get(self, what: What, day: int, stamp: int, grain: Grain) -> Day | None:
         """A day as it was stored, where its stamp and its ledger are still the same."""
@@ -122,6 +123,7 @@ class DayFile:
             with suppress(OSError):
                 (self._folder / name).unlink()
                 total -= sizes[name]
+                self.trimmed += 1
 
     def _told(self, stamp: int) -> list[object]:
         """What a file has to say of itself."""
@@ -157,7 +159,7 @@ def _say(problem: str) -> None:
 
 def _file(path: Path) -> Origin:
     found = path.stat()
-    return [found.st_dev, found.st_ino, born(path, found)], found.st_size
+    return [*of_file(path, found)], found.st_size
 
 
 def packed(day: Day, told: list[object]) -> bytes:

@@ -2,44 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import stat
-import struct
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ledger.errors import StoreError
-
-_HERE = -100
-"""Paths are relative to the working directory (AT_FDCWD)."""
-
-_BIRTH = 0x800
-"""The part of the answer that is asked for (STATX_BTIME)."""
-
-_ANSWER_BYTES = 256
-_TIME_AT = 80
-"""Where `struct statx` has the time: seconds, 8 bytes, and nanoseconds, 4 bytes."""
-
-_statx = getattr(ctypes.CDLL(None, use_errno=True), "statx", None)
-
-
-def born(path: Path, found: os.stat_result) -> int | float | None:
-    """When a file was made; None where the system or the file system does not say.
-
-    Args:
-        found: what `stat` says of it; on macOS and BSD it has the time.
-    """
-    if _statx is None:
-        return getattr(found, "st_birthtime", None)
-    answer = ctypes.create_string_buffer(_ANSWER_BYTES)
-    if _statx(_HERE, os.fsencode(path), 0, _BIRTH, answer) != 0:
-        return None
-    (known,) = struct.unpack_from("I", answer)
-    seconds, nanoseconds = struct.unpack_from("qI", answer, _TIME_AT)
-    return int(seconds) * 1_000_000_000 + int(nanoseconds) if known & _BIRTH else None
-
+from ledger.identity import of_file
 
 ROLLBACK = "mode=ro"
 BESIDE_ITS_OWNER = "mode=ro&readonly_shm=1"
@@ -73,8 +42,7 @@ def look(path: Path) -> Look:
     if not stat.S_ISREG(found.st_mode):
         raise OSError("it is not a regular file")
     wal, shm = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
-    identity = (found.st_dev, found.st_ino, born(path, found))
-    return Look(identity, found.st_size, found.st_mtime_ns, _size(wal), shm.exists())
+    return Look(of_file(path, found), found.st_size, found.st_mtime_ns, _size(wal), shm.exists())
 
 
 def options(look: Look, in_wal_mode: bool) -> str:

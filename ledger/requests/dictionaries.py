@@ -2,6 +2,8 @@
 
 A number that was given out is never taken back, so what is known stays true; except for those that a
 transaction has given out which then failed: they count as known only when another transaction has seen them.
+Sessions that no request is left of are forgotten (`ledger.upkeep.retention`): their numbers are not given out
+again, and who has stored one that was forgotten meanwhile asks for another (`Dictionary.renumbered`).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from sqlalchemy import Connection, String, Table, select
 
 from ledger.pricing.counts import sensible
 from ledger.request_tables import request_callers, request_details, request_kinds, request_sessions
+from ledger.schema import versions
 from ledger.store import insert_into
 
 
@@ -58,13 +61,18 @@ class _Known:
     fresh: dict[Values, int] = field(default_factory=dict)
     given: set[bytes] = field(default_factory=set)  # digests of what is fresh
     transaction: Any = None
+    forgotten: int | None = None  # how often entries had been, when the first of `numbers` was learned
 
 
 class Dictionary:
-    """One table of texts that are stored once."""
+    """One table of texts that are stored once.
 
-    def __init__(self, table: Table) -> None:
-        self.table = table
+    Args:
+        forgets: the name of the version that is raised whenever entries are forgotten; "": none ever is.
+    """
+
+    def __init__(self, table: Table, forgets: str = "") -> None:
+        self.table, self.forgets = table, forgets
         self.columns = tuple(column for column in table.columns if column.name not in ("id", "digest"))
         self._lengths = [c.type.length if isinstance(c.type, String) else None for c in self.columns]
 
@@ -75,10 +83,26 @@ class Dictionary:
             wanted: values of the columns without number and digest, in their order.
         """
         known = self._known(connection)
+        if not known.numbers and self.forgets:
+            known.forgotten = self._forgotten(connection)
         missing = {v for v in wanted if v not in known.numbers and v not in known.fresh}
         if missing:
             self._learn(connection, known, missing)
         return {**known.numbers, **known.fresh} if known.fresh else known.numbers
+
+    def renumbered(self, connection: Connection, used: Mapping[Values, int]) -> dict[int, int]:
+        """Of these numbers, those whose entries were forgotten before this transaction stored rows with them,
+        and the new ones. Until it ends nothing is forgotten."""
+        known, forgotten = self._known(connection), self._forgotten(connection)
+        if forgotten == known.forgotten:
+            return {}
+        known.numbers = {}
+        now = self.numbers(connection, used)
+        return {number: now[values] for values, number in used.items() if now[values] != number}
+
+    def _forgotten(self, connection: Connection) -> int | None:
+        query = select(versions.c.version).where(versions.c.name == self.forgets)
+        return connection.execute(query).scalar()
 
     def _known(self, connection: Connection) -> _Known:
         """What is known, without what a transaction gave out that is over: it may have failed."""
@@ -137,4 +161,4 @@ def digest(values: Sequence[Any]) -> bytes:
 CALLERS = Dictionary(request_callers)
 KINDS = Dictionary(request_kinds)
 DETAILS = Dictionary(request_details)
-SESSIONS = Dictionary(request_sessions)
+SESSIONS = Dictionary(request_sessions, "sessions_forgotten")

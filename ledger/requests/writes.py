@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from msgspec.structs import asdict, replace
-from sqlalchemy import ARRAY, Connection, String, any_, insert, literal, select
+from sqlalchemy import ARRAY, Connection, String, any_, bindparam, insert, literal, select, update
 from sqlalchemy.exc import DBAPIError
 
 from ledger.columns import micros, packed
@@ -82,7 +82,8 @@ def insert_rows(
     callers = CALLERS.numbers(connection, (caller for caller, _, _ in texts))
     kinds = KINDS.numbers(connection, (kind for _, kind, _ in texts))
     details = DETAILS.numbers(connection, (detail for _, _, detail in texts))
-    sessions = SESSIONS.numbers(connection, [(e.session_id,) for e in events if e.session_id])
+    talks = {(e.session_id,) for e in events if e.session_id}
+    sessions = SESSIONS.numbers(connection, talks)
     sqlite_file = connection.dialect.name == "sqlite"
     make = _sqlite_row if sqlite_file else _copied_row
     entries, rows = [], []
@@ -98,6 +99,12 @@ def insert_rows(
         connection.exec_driver_sql(_insertion(names), rows)
     else:
         _copy(connection, names, rows)
+    if talks and (moved := SESSIONS.renumbered(connection, {talk: sessions[talk] for talk in talks})):
+        number = request_rows.c.session_number  # no other row has an old one: their sessions had none left
+        change = (
+            update(request_rows).where(number == bindparam("old")).values(session_number=bindparam("new"))
+        )
+        connection.execute(change, [{"old": old, "new": new} for old, new in moved.items()])
     return entries
 
 

@@ -3,8 +3,7 @@ themselves. Sums that differ can be put right."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
@@ -20,7 +19,6 @@ from sqlalchemy import (
     not_,
     or_,
     select,
-    text,
     type_coerce,
 )
 from sqlalchemy.exc import DBAPIError
@@ -38,6 +36,7 @@ from ledger.requests.sums.rollups import DAY_HOURS, HOUR, SLOTS, mark_changed
 from ledger.schema import daily_stats
 from ledger.store import translated
 from ledger.upkeep import recount
+from ledger.upkeep.transactions import reading, writing
 
 WANTED_SECONDS = 0.1
 """How long one reading is to take; so long, at most, SQLite keeps what was replaced meanwhile."""
@@ -172,7 +171,7 @@ def _range(engine: Engine) -> tuple[int, int, int]:
 
 
 def _check_hours(engine: Engine, report: Report, first: int, last: int) -> None:
-    with _reading(engine) as connection:
+    with reading(engine) as connection:
         whole = min(last, _whole_from(connection, REQUESTS, first))
         report.requests += _number(connection, whole, last)
         report.lost += _lost(connection, whole, last)
@@ -186,7 +185,7 @@ def _check_hours(engine: Engine, report: Report, first: int, last: int) -> None:
 def _check_day(engine: Engine, report: Report, number: int) -> None:
     """Days are made of the sums of hours, which may reach back further than the requests."""
     first, last = number * DAY_HOURS, (number + 1) * DAY_HOURS
-    with _reading(engine) as connection:
+    with reading(engine) as connection:
         right = _day_differs(connection, first, last)
     if right and (not report.mended or _put_right(engine, first, last, _day_differs)):
         report.days.append(recount.day_name(number))
@@ -221,11 +220,11 @@ def _put_right(engine: Engine, first: int, last: int, differ: _Differ) -> bool:
     """Replace what differs; whether anything did. It is counted while others write, and stored as long as
     they have not changed these hours meanwhile; where they always have, they have to wait for once."""
     for _ in range(TRIES):
-        with _reading(engine) as connection:
+        with reading(engine) as connection:
             state, right = _state(connection, first, last), differ(connection, first, last)
         if _replaced(engine, first, last, state, right):
             return bool(right)
-    with _writing(engine) as connection:
+    with writing(engine) as connection:
         right = differ(connection, first, last)
         for table, changes in right.items():
             _replace(connection, table, changes)
@@ -237,7 +236,7 @@ def _replaced(engine: Engine, first: int, last: int, state: _State, right: _Righ
     for table, changes in right.items():
         keys = sorted(changes)
         for start in range(0, len(keys), KEYS_AT_ONCE):
-            with _writing(engine) as connection:
+            with writing(engine) as connection:
                 if _state(connection, first, last) != state:
                     return False
                 _replace(connection, table, {key: changes[key] for key in keys[start : start + KEYS_AT_ONCE]})
@@ -271,26 +270,3 @@ def _lost(connection: Connection, first: int, last: int) -> int:
     ]
     query = select(func.count()).select_from(request_rows).where(or_(*missing))
     return connection.execute(query.where(*recount.within(first, last))).scalar_one()
-
-
-@contextmanager
-def _reading(engine: Engine) -> Iterator[Connection]:
-    """All statements see the ledger as it is at one moment."""
-    if engine.dialect.name == "sqlite":
-        with engine.begin() as connection:
-            connection.exec_driver_sql("BEGIN")
-            yield connection
-    else:
-        with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
-            yield connection
-
-
-@contextmanager
-def _writing(engine: Engine) -> Iterator[Connection]:
-    """Nobody else writes requests until the block ends."""
-    with engine.begin() as connection:
-        if engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        else:
-            connection.execute(text("LOCK TABLE request_rows IN SHARE ROW EXCLUSIVE MODE"))
-        yield connection

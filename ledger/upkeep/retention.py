@@ -1,4 +1,5 @@
-"""Forgetting what is old: requests, while all their sums stay, and sums by hour, while those by day stay.
+"""Forgetting what is old: requests, while all their sums stay, sums by hour, while those by day stay,
+conversations that no request is left of, and samples of quotas but for each window's last.
 
 The horizon is moved first, in a transaction of its own: from then on no question reads rows before it, so
 none ever sees half of them. Then the rows go in steps of some milliseconds; whatever interrupts them, the
@@ -8,11 +9,14 @@ next run goes on.
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from time import monotonic, sleep
 
 from sqlalchemy import (
@@ -38,6 +42,7 @@ from ledger.requests.sums.rollups import DAY_HOURS, HOUR, SLOTS
 from ledger.schema import versions
 from ledger.state import is_there
 from ledger.store import translated, upsert, writer
+from ledger.upkeep.leftovers import SAMPLES_DAYS, Stopped, forget_samples, forget_sessions
 from ledger.upkeep.space import give_back
 
 log = logging.getLogger("quotascope.upkeep")
@@ -51,11 +56,10 @@ REST_SHARE = 1.0
 SETTLE_SECONDS = limits.SECONDS
 EVERY_SECONDS = 3_600.0
 FIRST_SECONDS = 60.0
+LOOK_SECONDS = 0.2
 
 TURN, TURN_MICROS = "upkeep_turn", 3_000_000_000
 """Until when nobody else begins: a little less than EVERY_SECONDS."""
-
-Stopped = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +82,13 @@ class Pruned:
     requests: int = 0
     hours: int = 0
     bytes: int = 0
+    sessions: int = 0
+    samples: int = 0
 
 
 def prune(engine: Engine, keep: Keep, now: datetime, *, stopped: Stopped = lambda: False) -> Pruned:
     """Forget what is older, up to a UTC midnight. Raises: StoreError."""
-    requests = hours = 0
+    requests = hours = sessions = samples = 0
     with translated(engine.url, "cannot prune"):
         if keep.requests is not None:
             hour = _move(engine, REQUESTS, keep.requests, now, stopped)
@@ -92,12 +98,15 @@ def prune(engine: Engine, keep: Keep, now: datetime, *, stopped: Stopped = lambd
                 stamps = request_changes.c
                 old = (stamps.minutes == 5, stamps.number < hour * SLOTS)
                 connection.execute(delete(request_changes).where(*old))
+            sessions = forget_sessions(engine, REST_SHARE, stopped) if requests else 0
+            before = now - timedelta(days=max(keep.requests, SAMPLES_DAYS))
+            samples = forget_samples(engine, before, REST_SHARE, stopped)
         if keep.hourly is not None:
             hour = _move(engine, HOURLY, keep.hourly, now, stopped)
             for table in (request_hourly, request_durations):
                 hours += _in_steps(engine, partial(_delete_hour, table, hour), stopped)
-    freed = give_back(engine, stopped=stopped) if requests or hours else 0
-    return Pruned(requests, hours, freed)
+    freed = give_back(engine, stopped=stopped) if requests or hours or samples else 0
+    return Pruned(requests, hours, freed, sessions, samples)
 
 
 def _midnight(now: datetime, days: int) -> int:
@@ -151,7 +160,8 @@ def _delete_hour(table: Table, end: int, connection: Connection) -> int:
 
 
 class Upkeep:
-    """Prunes a ledger from time to time, in a thread of its own. Of several processes, one does it.
+    """Prunes a ledger from time to time, in a thread of its own, and has days that are over read into the
+    folder beside a file. Of several processes, one does it.
 
     Args:
         url: of a ledger that is migrated.
@@ -163,8 +173,8 @@ class Upkeep:
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
 
     def start(self) -> None:
-        """Begin, unless all is kept for ever."""
-        if self._keep != Keep():
+        """Begin, unless all is kept for ever on a server."""
+        if self._keep != Keep() or self._url.get_backend_name() == "sqlite":
             self._thread.start()
 
     def close(self) -> None:
@@ -178,25 +188,40 @@ class Upkeep:
         while not self._ending.wait(pause):
             pause = EVERY_SECONDS
             try:
-                self._prune()
+                self._take_care()
             except StoreError as error:  # a full disk, a server that is away: the next time
                 log.warning("what is old could not be forgotten: %s", error)
             except Exception:  # a fault of ours must not keep everything for ever
                 log.exception("what is old could not be forgotten")
 
-    def _prune(self) -> None:
+    def _take_care(self) -> None:
         if not is_there(self._url):
             return
         engine = writer(self._url)
         try:
             with translated(self._url, "cannot prune"), engine.begin() as connection:
                 mine = _take_turn(connection)
-            if mine:
+            if mine and self._keep != Keep():
                 found = prune(engine, self._keep, datetime.now(UTC), stopped=self._ending.is_set)
                 if found != Pruned():
                     log.info("%d requests and %d sums by hour were forgotten", found.requests, found.hours)
         finally:
             engine.dispose()
+        if mine and self._url.get_backend_name() == "sqlite":
+            self._read_days(Path(self._url.database or ""))
+
+    def _read_days(self, file: Path) -> None:
+        """In a process of its own, which is the last to get a core, and alone needs arrays."""
+        with subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-m", "ledger.upkeep.ahead", str(file.absolute())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            process_group=0,  # Ctrl-C is for whoever started this one
+        ) as process:
+            while process.poll() is None:
+                if self._ending.wait(LOOK_SECONDS):
+                    process.terminate()
+                    break
 
 
 def _take_turn(connection: Connection) -> bool:

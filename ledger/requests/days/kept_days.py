@@ -39,6 +39,10 @@ class Place(Protocol):
     def writes(self) -> bool:
         """Whether it stores what it is given."""
 
+    @property
+    def trimmed(self) -> int:
+        """How many it has let go so far because there was no room."""
+
     def get(self, what: What, day: int, stamp: int, grain: Grain) -> Day | None:
         """A day that is still as it was stored."""
 
@@ -72,6 +76,12 @@ class Days:
         """Whether what is read is kept for longer than the process lives."""
         place = self._opened()
         return place is not None and place.writes
+
+    @property
+    def trimmed(self) -> int:
+        """How many days the place has let go so far because there was no room."""
+        place = self._opened()
+        return 0 if place is None else place.trimmed
 
     def get(
         self,

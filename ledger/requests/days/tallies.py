@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, Engine, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Table, func, select
 
 from ledger.columns import EPOCH
+from ledger.identity import Memory
 from ledger.pricing.prices import PriceBook
 from ledger.pricing.rates import RateTable, RowRates, rate_table
 from ledger.pricing.steps import NO_TOKENS
@@ -35,7 +35,7 @@ ANY = RequestFilter()
 MAX_KNOWN = 200
 """Readings of texts that are remembered for a ledger."""
 
-_known: WeakKeyDictionary[Engine, dict[Any, tuple[int, _Texts]]] = WeakKeyDictionary()
+_known: Memory[dict[Any, tuple[int, _Texts]]] = Memory(lambda _: {})
 _OF_KIND = ("status", "model", "provider", "billed tier", "context above")
 _RATES = ("input", "cached", "write", "write_1h", "output", "fee")
 _TOKENS = ("input", "cached_input", "cache_write", "cache_write_1h", "output")
@@ -226,7 +226,7 @@ def texts_of(
 ) -> _Texts:
     """Texts that meet the conditions of a filter, and what is asked of them; those with the same values are
     one. A text never changes: what was read is true until there is a new one."""
-    known = _known.setdefault(connection.engine, {})
+    known = _known.of(connection)
     key = (table.name, tuple(columns), where if met else ANY)
     # A file of credentials may be another account's tomorrow, and a server's numbers come out of order
     is_lasting = not where.auth_file and connection.dialect.name == "sqlite"

@@ -115,7 +115,7 @@ class _Reader:
     def __init__(self, connection: Connection, question: Question, newest: int | None) -> None:
         self._connection, self._question = connection, question
         self._today = None if newest is None else newest // DAY
-        self._kept = kept_of(connection.engine)
+        self._kept = kept_of(connection)
         of_rows, of_arrays = of_rows_alone(question.where), all(map(is_summed, question.by))
         of_arrays = of_arrays and not is_rare(question.where) and self._kept.days.has_rows
         part = row_part(question.where) if of_arrays else None

@@ -4,13 +4,14 @@ which are far fewer than those by hour. What is left of a day at either end is a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
-from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, func, select
 
 from ledger.columns import EPOCH
+from ledger.identity import Memory
 from ledger.pricing.prices import PriceBook
 from ledger.request_tables import COUNT_COLUMNS, request_changes
 from ledger.requests.answers import Totals
@@ -27,8 +28,13 @@ DAY = timedelta(days=1)
 _OUTCOMES = ("requests", "successes", "errors", "cancelled", "metered", "unmetered_successes")
 """The columns of the first fields of `Totals`, in their order; then come the reasoning tokens."""
 
-_Remembered = tuple[PriceBook, Mapping[Period, tuple[int, Vector]]]
-_remembered: WeakKeyDictionary[Engine, _Remembered] = WeakKeyDictionary()
+
+@dataclass(slots=True)
+class _Remembered:
+    last: tuple[PriceBook | None, Mapping[Period, tuple[int, Vector]]] = (None, {})
+
+
+_remembered = Memory(lambda _: _Remembered())
 """By ledger the pieces of the last question, priced by a book, with their stamps: who asks again does not
 read a year's days each time."""
 
@@ -80,8 +86,9 @@ def _vectors(connection: Connection, pieces: Sequence[Period], book: PriceBook) 
     blocks = [(_slot(begin), _slot(end)) for begin, end in pieces]
     stamped = Stamps(connection, blocks)
     stamps = dict(zip(pieces, map(stamped.of, blocks), strict=True))
-    of, known = _remembered.get(connection.engine, (book, {}))
-    found = {p: kept for p, kept in known.items() if of is book and kept[0] == stamps.get(p)}
+    kept = _remembered.of(connection)
+    of, known = kept.last
+    found = {p: one for p, one in known.items() if of is book and one[0] == stamps.get(p)}
     missing = [number for number, piece in enumerate(pieces) if piece not in found]
     if missing:
         begins = [begin for begin, _ in pieces[missing[0] : missing[-1] + 1]]
@@ -90,7 +97,7 @@ def _vectors(connection: Connection, pieces: Sequence[Period], book: PriceBook) 
         for number in missing:
             piece = pieces[number]
             found[piece] = (stamps[piece], read.get((number - missing[0], ()), NO_SUMS))
-    _remembered[connection.engine] = (book, found)
+    kept.last = (book, found)
     return {piece: found[piece][1] for piece in pieces}
 
 

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import ColumnElement, Connection, Engine, select
 
+from ledger.identity import Memory
 from ledger.pricing.prices import PriceBook
 from ledger.request_tables import request_changes
 from ledger.requests.days.kept_days import Days, Place
@@ -98,23 +99,23 @@ class Kept:
                 sizes.pop(0)
 
 
-_ledgers: WeakKeyDictionary[Engine, Kept] = WeakKeyDictionary()
+_places: WeakKeyDictionary[Engine, Callable[[], Place | None]] = WeakKeyDictionary()
+_ledgers = Memory(lambda engine: Kept(days=Days(_places.get(engine))))
 
 
 def keep_days(engine: Engine, opened: Callable[[], Place | None]) -> None:
     """Keep days that are over beside the process, too.
 
     Args:
-        engine: of a reader.
+        engine: of a reader that nothing was asked yet.
         opened: called when the first day is read.
     """
-    kept_of(engine).days.opened = opened
+    _places[engine] = opened
 
 
-def kept_of(engine: Engine) -> Kept:
-    """What is remembered of the ledger of a reader."""
-    kept = _ledgers.get(engine)
-    return kept if kept is not None else _ledgers.setdefault(engine, Kept())
+def kept_of(connection: Connection) -> Kept:
+    """What is remembered of the ledger that a connection reads."""
+    return _ledgers.of(connection)
 
 
 class Stamps:

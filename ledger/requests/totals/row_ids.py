@@ -32,7 +32,7 @@ def newest_ids(
     Args:
         until: microseconds since 1970, not included, beside the filter's own end.
     """
-    if is_rare(where) or not of_rows_alone(where) or not kept_of(connection.engine).days.has_rows:
+    if is_rare(where) or not of_rows_alone(where) or not kept_of(connection).days.has_rows:
         return None
     ends = _ends(connection)
     if ends is None:
@@ -45,8 +45,8 @@ def newest_ids(
 
 def read_ahead(connection: Connection, number: int) -> bool:
     """Read a day that is over before somebody asks for it: the newest one, or so many days before. Whether
-    there may be such a day."""
-    kept, newest = kept_of(connection.engine), newest_slot(connection)
+    there may be such a day, and room for older ones."""
+    kept, newest = kept_of(connection), newest_slot(connection)
     ends = _ends(connection)
     if not kept.days.has_rows or ends is None:
         return False
@@ -56,9 +56,10 @@ def read_ahead(connection: Connection, number: int) -> bool:
     stamp = Stamps(connection, [piece]).of(piece)
     wanted: list[tuple[What, Grain]] = [("rows", "slot"), ("texts", "slot")]
     wanted += [("sums", "day"), ("durations", "day"), ("callers", "day")]
+    trimmed = kept.days.trimmed
     for what, grain in wanted if day >= first else ():
         kept.days.get(connection, what, piece, stamp, grain)
-    return day >= first
+    return day >= first and kept.days.trimmed == trimmed
 
 
 def _ends(connection: Connection) -> tuple[int, int] | None:
@@ -74,7 +75,7 @@ def _ids(
     from ledger.requests.days.rows import between
     from ledger.requests.days.tallies import texts_of
 
-    days, met = kept_of(connection.engine).days, texts_meeting(where)
+    days, met = kept_of(connection).days, texts_meeting(where)
     low, high = time
     for piece in _pieces(connection, low, high):
         stop_if_over(connection)

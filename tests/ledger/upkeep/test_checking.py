@@ -19,7 +19,7 @@ from ledger.requests.sums.rollups import HOUR
 from ledger.requests.writes import record
 from ledger.schema import daily_stats, request_durations, request_hourly, request_rows
 from ledger.store import migrate, sqlite_url, writer
-from ledger.upkeep import checking, retention
+from ledger.upkeep import checking, retention, transactions
 from ledger.upkeep.checking import check
 from ledger.upkeep.retention import Keep, prune
 from ledger.values import RequestEvent, Usage
@@ -154,11 +154,11 @@ def test_requests_that_come_while_an_hour_is_put_right_are_counted(
             yield connection
             left.pop()
 
-    held = checking._writing
+    held = transactions.writing
     monkeypatch.setattr(checking, "WANTED_SECONDS", 0.0)
     monkeypatch.setattr(checking, "KEYS_AT_ONCE", 2)
     monkeypatch.setattr(checking, "_hours_differ", differ_while_one_comes)
-    monkeypatch.setattr(checking, "_writing", writing)
+    monkeypatch.setattr(checking, "writing", writing)
     with filled.begin() as connection:
         connection.execute(text(change + f" WHERE hour = {micros(NOON) // HOUR}"))
     assert check(filled, mend=True).hours == [micros(NOON) // HOUR]

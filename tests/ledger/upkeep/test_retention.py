@@ -18,14 +18,15 @@ from unittest.mock import ANY
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Engine, delete, func, select
+from sqlalchemy import URL, Engine, delete, func, select
 
-from ledger.columns import micros
+from ledger.columns import EPOCH, micros
 from ledger.errors import StoreUnavailable
 from ledger.pricing.files import current_book
 from ledger.requests import queries
+from ledger.requests.dictionaries import SESSIONS
 from ledger.requests.filter import Dimension, RequestFilter
-from ledger.requests.limits import asking
+from ledger.requests.limits import Limit, asking
 from ledger.requests.sums.horizons import HOURLY, REQUESTS, horizon, since
 from ledger.requests.sums.rollups import HOUR
 from ledger.requests.writes import record
@@ -34,11 +35,14 @@ from ledger.schema import (
     request_changes,
     request_durations,
     request_hourly,
+    request_logs,
     request_rows,
+    request_sessions,
+    usage_history,
     versions,
 )
-from ledger.store import reader, sqlite_url, upsert, writer
-from ledger.upkeep import retention
+from ledger.store import migrate, reader, sqlite_url, upsert, writer
+from ledger.upkeep import leftovers, retention
 from ledger.upkeep.checking import check
 from ledger.upkeep.retention import Keep, Pruned, Upkeep, prune
 from ledger.upkeep.space import give_back
@@ -46,6 +50,7 @@ from ledger.values import RequestEvent
 from tests.ledger.conftest import NOON
 from tests.support.corrections import remove
 from tests.support.examples import examples
+from tests.support.ledgers import migrated
 
 ROOT = Path(__file__).parents[3]
 BOOK = current_book({})
@@ -77,7 +82,7 @@ def answers(ledger: Engine, bounds: list[datetime]) -> list[Any]:
     """Every kind of total, over all time, over days, and over hours that lie across."""
     engine = reader(ledger.url)
     try:
-        with asking(engine) as connection:
+        with asking(engine, Limit(120)) as connection:
             found: list[Any] = [queries.totals(connection, RequestFilter(), BOOK, durations=True)]
             for dimension in DIMENSIONS:
                 found.append(queries.by(connection, RequestFilter(), dimension, BOOK))
@@ -139,7 +144,7 @@ def test_a_bound_within_an_hour_that_is_forgotten_counts_the_hour_once(
     assert number(ledger) == 0
     cut = NOON + timedelta(hours=3, minutes=33)
     engine = reader(ledger.url)
-    with asking(engine) as connection:
+    with asking(engine, Limit(120)) as connection:
         first = queries.totals(connection, RequestFilter(until=cut), BOOK).requests
         rest = queries.totals(connection, RequestFilter(since=cut), BOOK).requests
         hourly = [NOON + timedelta(minutes=30 * n) for n in range(-100, 100)]  # more than are read singly
@@ -158,7 +163,7 @@ def test_many_broken_hours_on_both_sides_of_the_horizon(
     prune(ledger, Keep(requests=2), NOON + timedelta(days=6))
     bounds = [NOON.replace(hour=0) + timedelta(minutes=77 * n) for n in range(250)]
     engine = reader(ledger.url)
-    with asking(engine) as connection:
+    with asking(engine, Limit(120)) as connection:
         (line,) = queries.series(connection, RequestFilter(), bounds, BOOK)
         kept = since(connection, REQUESTS)
     engine.dispose()
@@ -355,6 +360,123 @@ def test_the_midnight_itself_is_kept_and_the_moment_before_it_is_not(
         assert connection.execute(select(func.min(request_rows.c.at))).scalar() == midnight
         assert connection.execute(select(func.sum(daily_stats.c.requests))).scalar() == 3
     assert number(ledger, request_hourly) == 1
+
+
+def sessions_of(ledger: Engine, table: Any) -> list[str | None]:
+    with ledger.connect() as connection:
+        return sorted(connection.execute(select(table.c.session_id)).scalars())
+
+
+def test_conversations_that_no_request_is_left_of_are_forgotten(
+    ledger: Engine, make_event: Callable[..., RequestEvent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever still knows the number of one that goes on stores no request with a number that is gone."""
+    monkeypatch.setattr(leftovers, "AT_ONCE", 2)
+
+    def store(day: int, *talks: str) -> None:
+        with ledger.begin() as connection:
+            at = NOON + timedelta(days=day)
+            record(connection, [make_event(requested_at=at, session_id=talk) for talk in talks])
+
+    for _ in range(2):  # the second time they are known
+        store(0, "over", "resumed", "goes on", "over, too", "and this")
+    store(9, "goes on", "newest")
+    other = writer(ledger.url)
+    found = prune(other, Keep(requests=2), NOON + timedelta(days=9))
+    assert (found.requests, found.sessions) == (10, 4)
+    assert sessions_of(other, request_sessions) == ["goes on", "newest"]
+    store(9, "resumed", "goes on")
+    wanted = ["goes on", "goes on", "newest", "resumed"]
+    assert sessions_of(other, request_logs) == wanted
+    assert check(other, mend=False).sound
+    assert prune(other, Keep(requests=2), NOON + timedelta(days=12)).sessions == 2
+    store(12, "newest", "goes on")
+    assert sessions_of(other, request_logs) == ["goes on", "newest"]
+    other.dispose()
+
+
+def test_a_conversation_that_goes_on_while_it_is_forgotten_gets_another_number(
+    postgres_url: URL, make_event: Callable[..., RequestEvent]
+) -> None:
+    """Its number was looked up before, and the request is stored after it is gone."""
+    engines = [writer(postgres_url) for _ in range(2)]
+    migrate(engines[0])
+    with engines[0].begin() as connection:
+        record(connection, [make_event(session_id=talk) for talk in ("resumed", "newest")])
+    with engines[0].begin() as connection:
+        SESSIONS.numbers(connection, [("resumed",)])
+        prune(engines[1], Keep(requests=2), NOON + timedelta(days=9))
+        record(connection, [make_event(session_id="resumed", requested_at=NOON + timedelta(days=9))])
+    assert sessions_of(engines[1], request_logs) == ["resumed"]
+    for engine in engines:
+        engine.dispose()
+
+
+def test_old_samples_are_forgotten_but_for_the_last_of_each_window(
+    ledger: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leftovers, "AT_ONCE", 3)
+    days, windows = (0, 1, 2, 70, 90), ("primary", "secondary")
+    made: list[tuple[str, str | None, int]]
+    made = [("busy", window, day) for day in days for window in windows]
+    made += [("idle", window, day) for day in days[:3] for window in (*windows, None)]
+    with ledger.begin() as connection:
+        for account, window, day in sorted(made, key=lambda one: one[2]):
+            at = NOON + timedelta(days=day)
+            values = {"account_id": account, "recorded_at": at, "window": window, "used_percent": day}
+            connection.execute(usage_history.insert().values(values))
+    assert prune(ledger, Keep(), NOON + timedelta(days=91)).samples == 0
+    assert prune(ledger, Keep(requests=14), NOON + timedelta(days=91)).samples == 12
+    with ledger.connect() as connection:
+        t = usage_history.c
+        left = connection.execute(select(t.account_id, t.window, t.used_percent).order_by(t.id)).all()
+    last = [("idle", window, 2.0) for window in (*windows, None)]
+    assert [*map(tuple, left)] == last + [("busy", window, day) for day in (70.0, 90.0) for window in windows]
+    assert prune(ledger, Keep(requests=14), NOON + timedelta(days=91)).samples == 0
+
+
+@pytest.mark.slow
+def test_days_that_are_over_are_read_for_whoever_asks_next(
+    tmp_path: Path, make_event: Callable[..., RequestEvent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though nothing is ever forgotten here."""
+    monkeypatch.setattr(retention, "FIRST_SECONDS", 0.0)
+    file = tmp_path / "usage.db"
+    engine = writer(sqlite_url(file))
+    migrate(engine)
+    with engine.begin() as connection:
+        record(connection, [make_event(requested_at=NOON + timedelta(days=n)) for n in range(4)])
+    engine.dispose()
+    upkeep = Upkeep(sqlite_url(file), Keep())
+    upkeep.start()
+    deadline, first = time.monotonic() + 60, (NOON - EPOCH).days
+    wanted = {
+        f"{first + n:06d}-{name}" for n in range(3) for name in ("rows-slot", "sums-day", "callers-day")
+    }
+    while not wanted <= {path.name for path in tmp_path.glob("usage.db.sums/*")}:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    upkeep.close()
+
+
+def test_reading_days_ends_with_who_had_it_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "FIRST_SECONDS", 0.0)
+    started: list[subprocess.Popen[bytes]] = []
+
+    def popen(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        started.append(real(["/bin/sleep", "600"], **options))
+        return started[0]
+
+    real = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    migrated(tmp_path / "usage.db").dispose()
+    upkeep = Upkeep(sqlite_url(tmp_path / "usage.db"), Keep())
+    upkeep.start()
+    deadline = time.monotonic() + 60
+    while not started and time.monotonic() < deadline:
+        time.sleep(0.05)
+    upkeep.close()
+    assert started[0].returncode == -signal.SIGTERM
 
 
 def test_what_keeps_all_starts_nothing(tmp_path: Path) -> None:

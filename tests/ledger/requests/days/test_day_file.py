@@ -29,9 +29,10 @@ from ledger.requests.days.arrays import Day
 from ledger.requests.days.kept_days import What
 from ledger.requests.days.reading import read_day
 from ledger.requests.filter import RequestFilter
-from ledger.requests.limits import asking
+from ledger.requests.limits import Limit, asking
 from ledger.requests.totals.plan import DAY as SLOTS
 from ledger.requests.totals.remembered import keep_days
+from ledger.requests.totals.row_ids import read_ahead
 from ledger.requests.writes import record
 from ledger.schema import request_rows
 from ledger.store import migrate, reader, sqlite_url, writer
@@ -234,6 +235,12 @@ def test_the_oldest_days_go_where_they_take_too_much(
     left = sorted(file.name for file in Path(f"{path}.sums").iterdir())
     assert left and len(left) < len(names)
     assert left == names[-len(left) :]
+    engine = reader(sqlite_url(path))
+    keep_days(engine, lambda: file_of(sqlite_url(path), True))
+    with asking(engine, Limit(120)) as connection:  # nobody reads ahead what has no room
+        tried = [read_ahead(connection, number) for number in range(3)]
+    engine.dispose()
+    assert not all(tried)
 
 
 def test_where_nothing_can_be_written_it_is_said_once(
