@@ -238,10 +238,9 @@ def test_the_oldest_days_go_where_they_take_too_much(
     engine = reader(sqlite_url(path))
     keep_days(engine, lambda: file_of(sqlite_url(path), True))
     with asking(engine, Limit(120)) as connection:  # nobody reads ahead what has no room
-        tried = [read_ahead(connection, number) for number in range(9)]
+        tried = [read_ahead(connection, number) for number in range(4)]
     engine.dispose()
-    assert tried[:4] == [True] * 4
-    assert not all(tried)
+    assert tried == [True, True, True, False]
 
 
 def test_where_nothing_can_be_written_it_is_said_once(
