@@ -89,7 +89,7 @@ def _panel(panel: Json) -> Json:
         ],
         "queryOptions": {key: panel[key] for key in _OPTIONS if key in panel},
     }
-    look = {"options": panel["options"], "fieldConfig": panel["fieldConfig"]}
+    look = {"options": panel["options"], "fieldConfig": {"overrides": []} | _with_least(panel["fieldConfig"])}
     return _of(
         "Panel",
         {
@@ -102,6 +102,17 @@ def _panel(panel: Json) -> Json:
             "transparent": panel.get("transparent", False),
         },
     )
+
+
+def _with_least(value: Any) -> Any:
+    """The same with a value for each step of thresholds: the first has none in the first schema, null here.
+    Grafana's types (npm's @grafana/schema) want it."""
+    if isinstance(value, list):
+        return [_with_least(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    made = {key: _with_least(inner) for key, inner in value.items()}
+    return made | {"steps": [{"value": None, **step} for step in made["steps"]]} if "steps" in made else made
 
 
 def _query(target: Json) -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from grafana_foundation_sdk.models.resource import Manifest
 
 from dashboards.__main__ import main
 from dashboards.build import dashboards
+from dashboards.kit.plain import without
 from dashboards.kit.resources import resource
 from prometheus import addresses
 from prometheus.config import RuleConfig
@@ -36,6 +38,15 @@ class Encoder(JSONEncoder):
 
 def through(model: Any, value: Any) -> Any:
     return json.loads(Encoder().encode(model.from_json(value)))
+
+
+def steps(value: Any) -> Iterator[Any]:
+    """Of all thresholds."""
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        if key == "steps":
+            yield from inner
+        elif isinstance(inner, dict | list):
+            yield from steps(inner)
 
 
 def unknown(spec: Any) -> list[str]:
@@ -74,7 +85,10 @@ def test_both_schemas_show_the_same_panels_in_the_same_places(name: str) -> None
             assert list(lost(query["query"]["spec"], target)) == []
             assert query["query"]["datasource"]["name"] == target["datasource"]["uid"]
         look = element["vizConfig"]["spec"]
-        assert (look["fieldConfig"], look["options"]) == (panel["fieldConfig"], panel["options"])
+        # Grafana's own types, npm's @grafana/schema 13.2, want overrides, and a value in each step.
+        assert without(look, set())["fieldConfig"] == {"overrides": []} | panel["fieldConfig"]
+        assert look["options"] == panel["options"]
+        assert all("value" in step for step in steps(look["fieldConfig"]))
         options = element["data"]["spec"]["queryOptions"]
         assert all(options.get(key) == panel.get(key) for key in ("timeFrom", "interval", "maxDataPoints"))
     placed = []
