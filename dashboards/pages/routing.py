@@ -162,7 +162,7 @@ def age(config: RuleConfig) -> Json:
         "Seconds since the accounts were last read from the ledger, in the process that is furthest behind. "
         "The API filter does not apply.",
         "s",
-        _NO_ROUTING,
+        "The proxy has read no accounts in this range",
         links=(links.dashboard(addresses.PIPELINE, "Whether the ledger answers"),),
     )
     return panels.timeseries(about, [queries.snapshot_age(config)])

@@ -113,7 +113,9 @@ def _each(axes: Axes, answered: Answered) -> None:
 
 def _line(axes: Axes, series: Series, step: timedelta, color: str, answered: Answered) -> None:
     times, values = _with_gaps(series, step)
-    axes.plot(times, values, color=color, linewidth=1.2, solid_joinstyle="round")
+    style = answered.field(series.name, "custom.lineStyle") or {}
+    dashes = "--" if style.get("fill") == "dash" else "-"
+    axes.plot(times, values, dashes, color=color, linewidth=1.2, solid_joinstyle="round")
     if opacity := answered.custom(series.name, "fillOpacity"):
         axes.fill_between(times, values, color=color, alpha=opacity / 100, linewidth=0)
     alone = _alone(series, step)
@@ -157,8 +159,8 @@ def _stack(axes: Axes, answered: Answered) -> None:
         top = [base + values.get(at, 0.0) for base, at in zip(floor, times, strict=True)]
         x = [_x(at) for at in times]
         color = answered.color(number, series.name)
-        axes.fill_between(x, floor, top, color=color, alpha=0.4, linewidth=0)
-        axes.plot(x, top, color=color, linewidth=0.8)
+        opacity = answered.custom(series.name, "fillOpacity") / 100
+        axes.fill_between(x, floor, top, color=color, alpha=opacity, linewidth=0)
         floor = top
 
 
