@@ -25,6 +25,7 @@ from sqlalchemy.engine import URL
 
 from ledger.store import parse_url
 from tests.support import examples
+from tests.support.starting import preloaded
 
 PACKAGES = {
     "prometheus": "prometheus",
@@ -82,6 +83,16 @@ class _Inside:
     def _refuse(self, event: str, _arguments: object) -> None:
         if self._testing and event in _OUTSIDE and threading.get_ident() == self._thread:
             pytest.skip(f"no unit test: {event}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _preloaded(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Our own programs start from a Python that has imported their libraries."""
+    if request.config.getoption("--unit"):
+        yield
+        return
+    with preloaded():
+        yield
 
 
 @pytest.hookimpl(wrapper=True)
