@@ -24,7 +24,7 @@ from settings.model import Settings
 
 pytestmark = pytest.mark.slow
 
-GRAIN = 100
+GRAIN = 25
 """Steps after which SQLite calls back."""
 
 ACCOUNTS = 4
@@ -81,17 +81,17 @@ FILL_READINGS = f"""
 class Size:
     """Requests and readings that lie evenly over so many days, and percent of the requests marked deleted."""
 
-    requests: int = 24_000
-    readings: int = 10_000
+    requests: int = 6_000
+    readings: int = 2_500
     days: float = 6.9
     accounts: int = ACCOUNTS
     deleted: int = 0
 
 
 SMALL = Size()
-LONG = Size(requests=240_000, readings=100_000, days=69)
-DENSE = Size(requests=240_000, readings=100_000)
-HIDDEN = Size(requests=240_000, readings=10_000, deleted=95)
+LONG = Size(requests=60_000, readings=25_000, days=69)
+DENSE = Size(requests=60_000, readings=25_000)
+HIDDEN = Size(requests=60_000, readings=2_500, deleted=95)
 
 
 @pytest.fixture
