@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, DateTime, String, delete, insert, select, type_coerce, update
@@ -53,12 +54,29 @@ def replace_prices(connection: Connection, book: Iterable[Price], currency: str 
 
     Raises: PriceError where there are none: the table then stays as it is.
     """
+    return _replace(connection, *_rows(book, currency))
+
+
+def _rows(book: Iterable[Price], currency: str) -> tuple[list[dict[str, Any]], Counter[tuple[object, ...]]]:
+    """As they are written, and as they are read again."""
     rows = [_row(price, currency) for price in book]
+    return rows, Counter(map(_as_stored, rows))
+
+
+@lru_cache(maxsize=2)
+def _rows_of(book: PriceBook, currency: str) -> tuple[list[dict[str, Any]], Counter[tuple[object, ...]]]:
+    """The same of a book, which never changes: a service asks for them whenever its ledger is a new one."""
+    return _rows(book.prices, currency)
+
+
+def _replace(
+    connection: Connection, rows: list[dict[str, Any]], as_stored: Counter[tuple[object, ...]]
+) -> bool:
     if not rows:
         raise PriceError("there are no prices to store; those of before stay in force")
     # Whoever else writes them waits here, and then sees these: on a server both would add the same rows.
     connection.execute(update(versions).where(versions.c.name == NAME).values(version=versions.c.version))
-    if version(connection) and _stored(connection) == Counter(map(_as_stored, rows)):
+    if version(connection) and _stored(connection) == as_stored:
         return False
     connection.execute(delete(prices))
     connection.execute(insert(prices), rows)
@@ -181,7 +199,7 @@ class CurrentPrices:
 
     def store(self, connection: Connection, currency: str = "USD") -> None:
         """Make the prices that it began with those of the ledger. Raises: PriceError where there are none."""
-        replace_prices(connection, self._own.prices, currency)
+        _replace(connection, *_rows_of(self._own, currency))
         self.book, self._version = self._own, version(connection)
 
     def follow(self, connection: Connection) -> bool:
