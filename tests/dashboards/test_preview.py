@@ -48,9 +48,10 @@ def inside(pixels: np.ndarray[Any, Any], panel: dict[str, Any]) -> np.ndarray[An
     return pixels[rows, int((box.left + 2) * scale) : int((box.right - 2) * scale)]
 
 
-def share(pixels: np.ndarray[Any, Any], color: str) -> float:
-    """How much of an area is about in a colour."""
-    wanted = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+def share(pixels: np.ndarray[Any, Any], color: str, opacity: float = 1.0) -> float:
+    """How much of an area is about in a colour, or in what is seen of it on a panel."""
+    top, ground = (np.array([int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)]) for c in (color, theme.PANEL))
+    wanted = opacity * top + (1 - opacity) * ground
     near = np.abs(pixels - wanted).max(axis=2) < 0.12
     return float(near.mean())
 
@@ -63,7 +64,10 @@ def test_every_panel_is_drawn_in_its_place(picture: Picture, built: dict[str, An
             continue
         area = inside(picture(), panel)
         named = colors.get(panel["type"], ("green", "red", "blue"))
-        assert max(share(area, theme.color(name)) for name in named) > 0.0005, panel["title"]
+        custom = panel["fieldConfig"]["defaults"].get("custom", {})
+        opacity = custom["fillOpacity"] / 100 if custom.get("lineWidth") == 0 else 1.0
+        drawn = max(share(area, theme.color(name), seen) for name in named for seen in (1.0, opacity))
+        assert drawn > 0.0005, panel["title"]
         assert share(area, theme.PANEL) > 0.3, panel["title"]
 
 
