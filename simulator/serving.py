@@ -27,25 +27,26 @@ BLOCK_HOURS = 18
 """Length of a block. promtool reads its file once for every block, so each file covers one alone."""
 
 
-def backfill(counted: Counted, data_dir: Path, promtool: str = "promtool") -> None:
+def backfill(counted: Counted, data_dir: Path, promtool: str = "promtool", hours: int = BLOCK_HOURS) -> None:
     """Create blocks; the Prometheus may be started on the directory afterwards.
 
     Args:
         data_dir: what `--storage.tsdb.path` will name; it is made where it is missing.
+        hours: length of a block. Of few series longer ones are made in fewer runs of promtool.
     Raises: OutputError where promtool is missing or refuses.
     """
     with TemporaryDirectory(prefix="openmetrics-") as folder:
         file = Path(folder, "samples.txt")
-        for ticks in blocks(counted):
+        for ticks in blocks(counted, hours):
             with file.open("w", encoding="utf-8") as out:
                 out.writelines(text(counted, ticks))
-            _create_blocks(promtool, file, data_dir)
+            _create_blocks(promtool, file, data_dir, hours)
 
 
-def blocks(counted: Counted) -> Iterator[range]:
+def blocks(counted: Counted, hours: int = BLOCK_HOURS) -> Iterator[range]:
     """The ticks of each block, cut where promtool cuts: at multiples of a block's length since 1970."""
     scrapes = counted.scrapes
-    seconds = BLOCK_HOURS * 3_600
+    seconds = hours * 3_600
     first = 0
     for tick in range(scrapes.count):
         if scrapes.at(tick).timestamp() // seconds != scrapes.at(first).timestamp() // seconds:
@@ -54,9 +55,9 @@ def blocks(counted: Counted) -> Iterator[range]:
     yield range(first, scrapes.count)
 
 
-def _create_blocks(promtool: str, file: Path, data_dir: Path) -> None:
+def _create_blocks(promtool: str, file: Path, data_dir: Path, hours: int) -> None:
     command = [promtool, "tsdb", "create-blocks-from", "openmetrics", "--quiet"]
-    command += [f"--max-block-duration={BLOCK_HOURS}h", str(file), str(data_dir)]
+    command += [f"--max-block-duration={hours}h", str(file), str(data_dir)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:

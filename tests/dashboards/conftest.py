@@ -89,7 +89,7 @@ def seeded(
     folder = tmp_path_factory.mktemp("prometheus")
     data, promtool = folder / "data", binary("promtool")
     for counted in everything(history, scrapes, prices, EXPORTER):
-        backfill(counted, data, promtool)
+        backfill(counted, data, promtool, hours=162)
     with running_prometheus("", data) as url:
         record(promtool, url, data, folder, FIRST, NOW)
     # Blocks written beside a running server are seen at its next start.

@@ -92,7 +92,7 @@ def url(
     """A real Prometheus with these months, and what our rules record in the weeks around both changes."""
     folder = tmp_path_factory.mktemp("months")
     data, promtool = folder / "data", binary("promtool")
-    backfill(count(months.events, SCRAPES, prices, (COST, REQUESTS)), data, promtool)
+    backfill(count(months.events, SCRAPES, prices, (COST, REQUESTS)), data, promtool, hours=162)
     rules = folder / "rules.yml"
     recorded = [{"record": rule.name.name, "expr": rule.expr} for rule in by_the_minute()[:1]]
     rules.write_text(yaml.safe_dump({"groups": [{"name": "g", "interval": "1m", "rules": recorded}]}))
