@@ -177,7 +177,8 @@ def risk(config: RuleConfig) -> Json:
         "Accounts at risk",
         "The accounts that have used most of their week, with what is known about them. Ahead of pace is how "
         "many percentage points more is used than at an even pace; Runs out in is empty where the reset "
-        "comes before that at the speed so far. Times count from the end of the dashboard's range; an empty "
+        "comes before that at the speed so far, Implied quota where less was used than the least movement "
+        "above. Times count from the end of the dashboard's range; an empty "
         f"cell means that nothing is known. {CREDITS}",
         "short",
         NO_QUOTA,

@@ -74,8 +74,12 @@ def pace(config: RuleConfig) -> tuple[Query, Query]:
 
 def implied_quota() -> Query:
     """US dollars that a week is worth, where enough of it has been used to tell."""
+    return _ranked(_worth())
+
+
+def _worth() -> str:
     worth, used = latest(exporter.IMPLIED_QUOTA_7D), latest(exporter.USED_DELTA_7D)
-    return _ranked(f"{worth} and on (account_id) ({used} >= $least)")
+    return f"{worth} and on (account_id) ({used} >= $least)"
 
 
 def suppressed() -> Query:
@@ -161,7 +165,7 @@ def at_risk() -> tuple[Query, ...]:
             latest(exporter.SECONDARY_CREDITS),
             projected_waste(),
             latest(exporter.ACCOUNT_CYCLE_COST),
-            f"({latest(exporter.IMPLIED_QUOTA_7D)} > 0)",
+            f"({_worth()}) > 0",
         )
     )
 

@@ -253,6 +253,13 @@ def test_the_risk_table_has_the_same_accounts_in_every_column(asked: Asked) -> N
     assert all(column <= chosen[0] for column in chosen)
 
 
+@pytest.mark.parametrize("least", ["1", "20"])
+def test_the_risk_table_and_the_panel_agree_on_what_a_week_is_worth(asked: Asked, least: str) -> None:
+    """Of an account that has used one percent, rounding alone would decide."""
+    worth = {one.labels["display"]: one.last for one in risk(asked, top="20", least=least)[-1]}
+    assert worth == shown(asked("accounts", "Implied quota of the week (USD)", least=least))
+
+
 def test_accounts_by_status(asked: Asked) -> None:
     assert shown(asked("accounts", "Accounts by status")) == {"active": len(FLEET)}
 
