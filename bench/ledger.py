@@ -22,11 +22,12 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, func, select
 
 from bench.outbox import server
+from bench.scenes.drawn_filters import drawn
 from bench.scenes.ledger_rows import fill
 from bench.scenes.ledger_server import copy
 from bench.scenes.ledger_store import END, batches
 from ledger.pricing.files import book, load_seed
-from ledger.reader.day_file import SUFFIX, file_of
+from ledger.reader.day_file import SUFFIX, DayFile, file_of
 from ledger.requests import queries
 from ledger.requests.filter import RequestFilter
 from ledger.requests.limits import Limit, asking
@@ -37,6 +38,8 @@ from ledger.store import migrate, parse_url, reader, sqlite_url, writer
 
 ROUNDS = 20
 INSERTED = 100_000
+DRAWN = 200
+_DRAWN = "pages of 100 rows, 7 d, three filters drawn at random, each asked first"
 NAIVE = "the same by a naive GROUP BY"
 """Nothing of it is remembered, and it takes long: it is asked once."""
 
@@ -87,8 +90,30 @@ def _asked(url: URL, where: str) -> Iterator[tuple[str, str]]:
     yield f"{where}: requests", f"{number:,}{size}"
     for name, question in _questions(newest).items():
         yield f"{where}: {name}", _figures(url, question, 0 if NAIVE in name else ROUNDS)
+    yield f"{where}: {DRAWN} {_DRAWN}", _drawn(url, newest, None)
     with TemporaryDirectory() as folder:
         yield from _with_days(url, where, newest, Path(folder, "usage.db"))
+
+
+def _drawn(url: URL, newest: datetime, place: Callable[[Engine], DayFile | None] | None) -> str:
+    """Each page for the first time.
+
+    Args:
+        place: where the engine's ledger has its days; None: nowhere.
+    """
+    prices, taken = book(load_seed()), []
+    for where in drawn(RequestFilter(newest - timedelta(days=7), newest), DRAWN):
+        engine = reader(url)
+        if place is not None:
+            keep_days(engine, partial(place, engine))
+        taken.append(_seconds(engine, partial(queries.page, where=where, book=prices)))
+        engine.dispose()
+    clock, cpu = (sorted(1_000 * one[number] for one in taken) for number in (0, 1))
+    clock_text, cpu_text = (
+        f"p50 {some[DRAWN // 2]:,.0f} ms, p95 {some[DRAWN * 95 // 100]:,.0f}, longest {some[-1]:,.0f}"
+        for some in (clock, cpu)
+    )
+    return f"{clock_text}; CPU {cpu_text}"
 
 
 def _figures(url: URL, question: Question, rounds: int) -> str:
@@ -124,6 +149,8 @@ def _with_days(url: URL, where: str, newest: datetime, beside: Path) -> Iterator
                 figure = f"first {taken[0] * 1_000:,.0f} ms, CPU {taken[1] * 1_000:,.0f}"
                 figure += f"; then {again[0] * 1_000:,.0f} ms, CPU {again[1] * 1_000:,.0f}"
                 yield f"{where}: {name}, with the page's days", figure
+        figure = _drawn(url, newest, lambda engine: file_of(url, True, beside=beside, engine=engine))
+        yield f"{where}: {DRAWN} {_DRAWN}, with the page's days", figure
     finally:
         if not was_there:
             shutil.rmtree(folder, ignore_errors=True)
