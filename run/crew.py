@@ -158,7 +158,7 @@ class Crew:
             refusals = refusals + 1 if code == REFUSED else 0
             if refusals == self._limits.refusals:
                 ended = f"{program.name} {how(code)}, {refusals} times in a row"
-                complain(f"{ended}; it stays so until all is started anew")
+                complain(f"{ended}; it stays so until everything is restarted")
                 return
             complain(f"{program.name} {how(code)}; it is started again in {pause:g} s")
             await asyncio.sleep(pause)

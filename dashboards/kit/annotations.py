@@ -49,7 +49,9 @@ def resets() -> Json:
     began = f"sum by (job) (increase({select(names.RESETS)}[{WINDOW}]))"
     least = f"clamp_min({SHARE:g} * sum({select(exporter.ACCOUNTS)}), 0.5)"
     expr = f"{began} > on () group_left () {least} and on () (vector($__range_s) <= {DAYS * 86_400})"
-    return _mark("Quota resets", "purple", DATASOURCE) | _asked(expr, "Weekly quota reset", "job")
+    return _mark("Quota resets", "purple", DATASOURCE) | _asked(
+        expr, "Weekly quota of an account reset", "job"
+    )
 
 
 def _mark(name: str, color: str, datasource: Json) -> Json:

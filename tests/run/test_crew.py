@@ -99,7 +99,7 @@ async def test_one_that_goes_on_refusing_what_it_was_given_stays_ended_and_the_o
     assert lines == [
         "run: exporter ended with exit code 2; it is started again in 0.05 s",
         "run: exporter ended with exit code 2; it is started again in 0.1 s",
-        "run: exporter ended with exit code 2, 3 times in a row; it stays so until all is started anew",
+        "run: exporter ended with exit code 2, 3 times in a row; it stays so until everything is restarted",
     ]
     assert len(journal.lines()) == 3
 
