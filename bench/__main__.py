@@ -116,7 +116,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description="Compare side by side in one run; medians of interleaved rounds.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="\n".join(f"  {name:12} {text}" for name, (text, _) in BENCHES.items()),
     )
     parser.add_argument("what", nargs="*", metavar="NAME", help="what to measure, see below (default: all)")

@@ -105,7 +105,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m collector",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     config = OneLineParser(add_help=False)
     add_config(config)

@@ -144,7 +144,6 @@ def _command(
         help=purpose,
         description=description,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 

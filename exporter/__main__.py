@@ -126,7 +126,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m exporter",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_config(parser)
     parser.add_argument(

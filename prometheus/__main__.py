@@ -109,7 +109,6 @@ def add(commands: argparse._SubParsersAction[OneLineParser]) -> None:
         help="write the scrape configuration, the recording rules and the alerts",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     build.add_argument("--out", metavar="DIR", type=Path, default=Path("build"), help="default: build")
     add_config(build)

@@ -62,7 +62,6 @@ def _parser() -> argparse.ArgumentParser:
         help="write the datasource and the dashboard provider",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     build.add_argument("--out", metavar="DIR", type=Path, default=Path("build"), help="default: build")
     add_config(build)

@@ -41,7 +41,6 @@ def add(commands: argparse._SubParsersAction[OneLineParser]) -> None:
         help="give Grafana's admin a new password",
         description=__doc__,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--container", metavar="NAME", default=CONTAINER, help=f"default: {CONTAINER}")
     parser.add_argument("--docker", metavar="PROGRAM", default="docker", help="default: docker; or podman")

@@ -8,13 +8,25 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
+
+
+class _Help(argparse.HelpFormatter):
+    """Texts with lines of their own stay as they are; others are wrapped."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if "\n" in text:
+            return "".join(indent + line for line in text.splitlines(keepends=True))
+        return super()._fill_text(text, width, indent)
 
 
 class OneLineParser(argparse.ArgumentParser):
     """argparse, without the usage text before each complaint."""
 
     exit_code: ClassVar[int] = 2
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": _Help, **options})
 
     def error(self, message: str) -> NoReturn:
         self.exit(self.exit_code, f"{self.prog}: {message} (see {self.prog} --help)\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import ArgumentTypeError
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,7 +38,6 @@ def _upstream(add: Add) -> None:
         description="Run a provider: chat completions, responses, completions, embeddings, messages, models.",
         epilog="Put the proxy before it:\n"
         "  CODEX_USAGE_UPSTREAM_BASE_URL=http://127.0.0.1:9999 python -m proxy",
-        formatter_class=RawDescriptionHelpFormatter,
     )
     sub.add_argument(
         "--listen",
@@ -103,7 +102,6 @@ def _seeded(add: Add) -> None:
         epilog="The pictures of the dashboards:\n"
         "  python -m simulator seeded -- python -m dashboards preview \\\n"
         "    --prometheus {prometheus} --now {now} --out build/previews",
-        formatter_class=RawDescriptionHelpFormatter,
     )
     sub.add_argument("--days", type=whole, default=15, metavar="N", help="days of history (default 15)")
     sub.add_argument("--until", type=moment, metavar="TIME", help="when it ends, ISO 8601 (default: now)")
@@ -118,7 +116,6 @@ def _history(add: Add) -> None:
         epilog="Into a Prometheus:\n"
         "  python -m simulator history --openmetrics samples.txt --interval 300\n"
         "  promtool tsdb create-blocks-from openmetrics --max-block-duration=18h samples.txt DATA_DIR",
-        formatter_class=RawDescriptionHelpFormatter,
     )
     sub.add_argument(
         "--database",

@@ -188,7 +188,6 @@ def _parser() -> argparse.ArgumentParser:
         description="Print the cost of the current periods compared with the previous ones, and the quota "
         "usage of each account.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_config(parser)
     shape = parser.add_mutually_exclusive_group()

@@ -50,7 +50,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m console top",
         description="Live usage, quota windows and requests; press ? for the keys.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_config(parser)
     parser.add_argument(

@@ -99,7 +99,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m console",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_config(parser)
     parser.add_argument(

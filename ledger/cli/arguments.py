@@ -99,7 +99,6 @@ def _pricing(subjects: Any) -> None:
 
 def _with_examples(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.description, parser.epilog = DESCRIPTION, EPILOG
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     return parser
 
 

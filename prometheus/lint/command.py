@@ -54,7 +54,6 @@ def add(commands: argparse._SubParsersAction[OneLineParser]) -> None:
         help="check the queries of dashboards, rules and pages",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "files", metavar="FILES", nargs="*", type=Path, help="files or folders; default: build/ and runbooks/"

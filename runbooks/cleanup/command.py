@@ -49,7 +49,6 @@ def add(commands: argparse._SubParsersAction[OneLineParser]) -> None:
         help="remove series from Prometheus' history, and prove it",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     several: dict[str, Any] = {"action": "append", "default": []}
     parser.add_argument("--model", metavar="NAME", **several, help="every series of this model; repeatable")
