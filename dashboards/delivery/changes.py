@@ -80,7 +80,7 @@ def differences(stored: Any, wanted: Any, path: str = "") -> Iterator[str]:
         for number, (left, right) in enumerate(zip(stored, wanted, strict=True)):
             yield from differences(left, right, f"{path}[{_name(right, number)}]")
     elif stored != wanted:
-        yield f"{path}: {_short(stored)} -> {_short(wanted)}"
+        yield f"{path}: {' -> '.join(map(_short, _from_difference(stored, wanted)))}"
 
 
 def _have_ids(entries: Any) -> bool:
@@ -107,6 +107,17 @@ def _by_id(stored: list[Json], wanted: list[Json], path: str) -> Iterator[str]:
 def _name(entry: Any, number: int) -> str:
     title = entry.get("title") or entry.get("name") if isinstance(entry, dict) else None
     return str(title or number)
+
+
+def _from_difference(stored: Any, wanted: Any) -> tuple[Any, Any]:
+    """Both values; long texts that begin alike from a little before the first letter that differs."""
+    if not (isinstance(stored, str) and isinstance(wanted, str)):
+        return stored, wanted
+    pairs = enumerate(zip(stored, wanted, strict=False))
+    alike = next((place for place, (a, b) in pairs if a != b), min(len(stored), len(wanted)))
+    start = alike - 20 if alike > 40 else 0
+    cut = "..." if start else ""
+    return cut + stored[start:], cut + wanted[start:]
 
 
 def _short(value: Any) -> str:

@@ -64,7 +64,7 @@ def stat(
         decimals=about.decimals,
         format=about.unit,
         graphMode="none",
-        mappings=mappings(about),
+        mappings=mappings(about.unit, about.decimals),
         noValue=about.no_value,
         reduceCalc="lastNotNull",
         textMode="value",
@@ -199,7 +199,12 @@ def bar_gauge(
     """
     made = core.BarGauge(**common(about, queries, None, _from_zero(color, limits)))
     # Grafana names a lone bar by nothing, unless it is told to.
-    defaults = {"unit": about.unit, "decimals": about.decimals, "min": 0, "mappings": mappings(about)}
+    defaults = {
+        "unit": about.unit,
+        "decimals": about.decimals,
+        "min": 0,
+        "mappings": mappings(about.unit, about.decimals),
+    }
     defaults["displayName"] = SERIES_NAME
     options = {
         "displayMode": "basic",

@@ -93,9 +93,9 @@ def common(
     }
 
 
-def mappings(about: About) -> list[Json]:
+def mappings(unit: str, decimals: int | None) -> list[Json]:
     """Texts in place of values: dollars to the cent must not show a few cheap requests as nothing."""
-    if (about.unit, about.decimals) != ("currencyUSD", 2):
+    if (unit, decimals) != ("currencyUSD", 2):
         return []
     less = {"from": 1e-12, "to": 0.005, "result": {"text": "< $0.01"}}
     return [{"type": "range", "options": less}]

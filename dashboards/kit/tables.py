@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from grafanalib import core
 
-from dashboards.kit.parts import About, common, finished, override
+from dashboards.kit.parts import About, common, finished, mappings, override
 from dashboards.kit.plain import Json, plain
 from dashboards.queries.query import Query
 
@@ -97,6 +97,8 @@ def _look(column: Column) -> Json:
     look: Json = {"unit": column.unit}
     if column.decimals is not None:
         look["decimals"] = column.decimals
+    if texts := mappings(column.unit, column.decimals):
+        look["mappings"] = texts
     if column.width is not None:
         look["custom.width"] = column.width
     if column.limits:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dashboards.queries.query import MIN_REQUESTS
 from prometheus.config import RuleConfig
 from prometheus.promql import promql as duration
 
 NO_TRAFFIC = "No requests in this range: is the proxy in use, and scraped?"
+
+TOO_FEW = f"Nowhere in this range were there {MIN_REQUESTS} requests together"
 
 FULL_HOURS = (
     "Added up from recorded hours, so that a thousand accounts stay quick: at each end it may be off by an "

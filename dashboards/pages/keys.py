@@ -7,7 +7,7 @@ from dashboards.kit.layout import Row, place
 from dashboards.kit.parts import About
 from dashboards.kit.plain import Json
 from dashboards.kit.tables import Column, table
-from dashboards.kit.words import FULL_HOURS, NO_TRAFFIC, averaged
+from dashboards.kit.words import FULL_HOURS, NO_TRAFFIC, TOO_FEW, averaged
 from dashboards.queries import keys as queries
 from dashboards.queries.query import MIN_REQUESTS
 from prometheus import addresses
@@ -156,7 +156,7 @@ def odd_keys(config: RuleConfig) -> Json:
         f"there are fewer than {MIN_REQUESTS} requests. A sudden rise may be "
         "somebody who tries keys, or a client that was set up wrongly.",
         "percentunit",
-        NO_TRAFFIC,
+        TOO_FEW,
         links=(links.dashboard(addresses.PIPELINE, "Status codes of the answers"),),
     )
     return panels.timeseries(

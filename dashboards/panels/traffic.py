@@ -6,7 +6,7 @@ from dashboards.kit import colors, links, panels
 from dashboards.kit.parts import About
 from dashboards.kit.plain import Json
 from dashboards.kit.tables import Column, table
-from dashboards.kit.words import FULL_HOURS, NO_TRAFFIC, averaged, of_requests
+from dashboards.kit.words import FULL_HOURS, NO_TRAFFIC, TOO_FEW, averaged, of_requests
 from dashboards.panels.days import PRICED_ONLY
 from dashboards.queries import overview as queries
 from dashboards.queries.query import MIN_REQUESTS
@@ -129,7 +129,7 @@ def error_rate(config: RuleConfig) -> Json:
         f"{MIN_REQUESTS} requests at least: see Errors for their number. A request that the client "
         "cancelled never counts as an error. The dashed line is where the alert begins.",
         "percentunit",
-        NO_TRAFFIC,
+        TOO_FEW,
         links=(
             links.runbook("QuotascopeErrorRatioHigh", config),
             links.dashboard(addresses.ACCOUNTS, "Error rate by account"),

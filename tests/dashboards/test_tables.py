@@ -22,6 +22,13 @@ def test_several_queries_are_merged_into_rows() -> None:
     assert {target["format"] for target in made["targets"]} == {"table"}
 
 
+def test_a_few_cents_are_not_nothing() -> None:
+    cents = Column(Query("up", "x", instant=True), "Cost", "currencyUSD", 2)
+    (look,) = table(ABOUT, [cents], {})["fieldConfig"]["overrides"]
+    (less,) = next(p["value"] for p in look["properties"] if p["id"] == "mappings")
+    assert less["options"] == {"from": 1e-12, "to": 0.005, "result": {"text": "< $0.01"}}
+
+
 def test_a_lone_query_needs_no_merge() -> None:
     (organize,) = table(ABOUT, [SECOND], {})["transformations"]
     assert organize["options"]["renameByName"] == {"Value": "Second"}

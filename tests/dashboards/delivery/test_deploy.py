@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dashboards.build import dashboards
+from dashboards.delivery.changes import differences
 from dashboards.delivery.deploy import compare, deploy, table
 from dashboards.delivery.grafana import Grafana, Retries
 from dashboards.errors import GrafanaError
@@ -68,6 +69,16 @@ def test_a_change_made_by_hand_is_drift_and_is_undone(grafana: Grafana) -> None:
     assert detail.startswith("panels[Cost today so far (USD)].targets[0].expr: 'vector(0)' -> 'sum(")
     deploy(grafana, BUILT, prune=True)
     assert not any(c.is_drift for c in compare(grafana, BUILT))
+
+
+def test_long_texts_are_shown_from_where_they_differ() -> None:
+    before = "sum(increase(codex_lb_proxy_cost_usd_total{model=~'$model'}[1h])) and on () up"
+    (found,) = differences({"expr": before}, {"expr": before.replace("1h", "1d")})
+    assert found.startswith("expr: \"...l{model=~'$model'}[1h]))")
+    assert "[1d]))" in found
+    assert list(differences({"title": "a" * 50}, {"title": "a" * 51})) == [
+        f"title: '...{'a' * 20}' -> '...{'a' * 21}'"
+    ]
 
 
 def test_only_ours_are_pruned(grafana: Grafana) -> None:
