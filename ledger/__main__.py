@@ -184,4 +184,6 @@ def _ledger(settings: Settings, *, make: bool = False) -> Iterator[Connection]:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] in (["backup"], ["check"], ["export"]) and "--repair" not in sys.argv:
+        os.nice(10)  # they take long and hold no lock: who writes gets a core first
     end_with(main)
