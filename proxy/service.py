@@ -125,6 +125,11 @@ class Instruments:
         if self.body_log:
             counter(metrics.BODY_LOG_DROPPED).inc(self.body_log.new_losses())
 
+    def end(self) -> None:
+        """Hand on the last events, and count them: of workers, the others show them from now on."""
+        self.events.deliver()
+        self._counted.deliver()
+
     def problem(self) -> str | None:
         """What keeps the proxy from being ready, for a person."""
         healthy = self.writers.events.healthy
@@ -174,7 +179,7 @@ async def serving(
         for writer in (writers.events, writers.samples):
             writer.start()
             stack.push_async_callback(asyncio.to_thread, writer.close)
-        stack.callback(instruments.events.deliver)
+        stack.callback(instruments.end)
         lag = instruments.metrics.histogram(metrics.LOOP_LAG).observe
         for running in (instruments.events.run(instruments.count), measure(lag)):
             stack.callback(asyncio.create_task(running).cancel)

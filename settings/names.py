@@ -11,6 +11,9 @@ V = TypeVar("V")
 MAX_NAMES = 2048
 """Names that are kept; whoever sends others without end gets no more of the memory."""
 
+MAX_LENGTH = 256
+"""Characters of a name that is kept: a header's may have thousands, and so many of those fill 100 MB."""
+
 
 class Names(dict[K, V], Generic[K, V]):
     """By name what a function says of it, asked once for each. `names[name]` costs no call."""
@@ -23,5 +26,6 @@ class Names(dict[K, V], Generic[K, V]):
         if len(self) >= MAX_NAMES:
             self.clear()
         found = self._decide(name)
-        self[name] = found
+        if len(name) <= MAX_LENGTH:
+            self[name] = found
         return found

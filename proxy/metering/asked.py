@@ -110,12 +110,13 @@ class RequestReader:
         content_type, content_encoding: as the request's head says.
 
     Attributes:
+        is_form: it has parts, whatever stands before the first.
         is_packed: reading it may take long, whatever its size.
     """
 
     def __init__(self, content_type: str, content_encoding: str) -> None:
         media = content_type.strip().lower()
-        self._form = media.startswith("multipart/")
+        self.is_form = media.startswith("multipart/")
         self._may_be_file = bool(media) and "json" not in media
         self._encoding = content_encoding
         self._kept: list[bytes] = []
@@ -129,7 +130,7 @@ class RequestReader:
 
     def feed(self, chunk: bytes) -> None:
         """Bytes as they pass."""
-        if self._form:
+        if self.is_form:
             if not self._encoding:  # packed forms are not unpacked on their way
                 self._scan(chunk)
             return
@@ -143,7 +144,7 @@ class RequestReader:
 
     def end(self) -> Asked:
         """What the body asks for; nothing where it cannot be read."""
-        if self._form:
+        if self.is_form:
             return read_form(self._fields)
         kept, decode = self._kept, decoder(self._encoding)
         if decode is None or not kept:
@@ -170,8 +171,8 @@ class RequestReader:
 
 def read_body(whole: bytes, content_type: str, content_encoding: str) -> Asked:
     """What a complete body asks for."""
-    if not content_encoding and len(whole) <= SMALL and whole.startswith(b"{"):
-        return read_request(whole)
     reader = RequestReader(content_type, content_encoding)
+    if not reader.is_form and not content_encoding and len(whole) <= SMALL and whole.startswith(b"{"):
+        return read_request(whole)
     reader.feed(whole)
     return reader.end()

@@ -127,13 +127,12 @@ class EventTap:
         """What is known with the counts in a block, of which the first may stand at a place."""
         late = len(block) - COUNTS_WITHIN
         if at < late and _NULL.match(block, at):
-            report = self._read_from(block, late)
-            if _is_complete(report):
-                return report
-        return self._read_from(block, at)
+            found = self._read_from(block, late, NOTHING)
+            if _is_complete(found):  # by itself: what was known before may be of another answer
+                return found if self._report is NOTHING else self._read_from(block, late, self._report)
+        return self._read_from(block, at, self._report)
 
-    def _read_from(self, block: bytes, at: int) -> Report:
-        report = self._report
+    def _read_from(self, block: bytes, at: int, report: Report) -> Report:
         for piece in with_match(block, _COUNTS, at, self._between):
             for data in self._data(piece):
                 report = report_over(self._read(data), report)

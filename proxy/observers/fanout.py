@@ -57,4 +57,7 @@ class Fanout:
         while True:
             await asyncio.sleep(DELIVER_SECONDS)
             self.deliver()
-            also()
+            try:
+                also()
+            except Exception:  # it is tried again, and events go on
+                log.exception("what is done beside the delivery of events failed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import get_args
@@ -15,6 +16,8 @@ from ledger.values import DEFAULT_ACCOUNT, UNKNOWN_MODEL, RequestEvent
 from metrics import proxy as m
 from proxy.http.routes import APIS, METHODS
 from proxy.observers.registry import Metrics, observe_all
+
+log = logging.getLogger("quotascope.metrics")
 
 OTHER = "other"
 
@@ -108,8 +111,14 @@ class MetricsObserver:
     def deliver(self) -> None:
         """Count what was gathered since the last time."""
         groups, self._groups, self._gathered = self._groups, {}, 0
+        lost, fault = 0, None
         for group, sums in groups.items():
-            self._count(group, sums)
+            try:
+                self._count(group, sums)
+            except Exception as error:  # as where the files that workers share are full: the others count
+                lost, fault = lost + sums.requests, error
+        if fault is not None:
+            log.error("%d requests are not counted, or in part", lost, exc_info=fault)
 
     def _count(self, at: Group, sums: Sums) -> None:
         model = self._model(at.model or UNKNOWN_MODEL)

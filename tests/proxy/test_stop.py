@@ -68,6 +68,14 @@ async def test_a_stream_that_is_cut_has_its_error_code(scene: Scene, wire: type[
     assert (await scene.row())["error_code"] == "shutting_down"
 
 
+async def test_the_last_requests_are_in_the_metrics(scene: Scene, wire: type[Wire]) -> None:
+    """Of a worker that ends, the others show them."""
+    await begin(scene, wire, grace=0.2, lasts=20)
+    await scene.end()
+    text = scene.proxy.service.instruments.scrape()[0].decode()
+    assert 'codex_lb_proxy_errors_total{error_code="shutting_down"} 1.0' in text
+
+
 @pytest.mark.parametrize("grace", [0, 0.8])
 async def test_it_takes_no_longer_than_the_grace(scene: Scene, wire: type[Wire], grace: float) -> None:
     await begin(scene, wire, grace=grace, lasts=20)

@@ -43,6 +43,12 @@ def test_a_form(body: bytes) -> None:
     assert read_body(body, FORM, "") == Asked(model="whisper-1", stream=True)
 
 
+def test_a_form_may_have_something_before_its_first_part() -> None:
+    before = b'{"model": "another"}\r\n'
+    small = form(field("model", b"whisper-1"), field("stream", b"1"))
+    assert read_body(before + small, FORM, "") == Asked(model="whisper-1", stream=True)
+
+
 @given(st.lists(st.integers(0, len(TRANSCRIPTION)), max_size=12))
 def test_a_form_in_pieces(cuts: list[int]) -> None:
     reader = RequestReader(FORM, "")

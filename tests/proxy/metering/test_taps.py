@@ -123,6 +123,20 @@ def test_counts_in_a_block_are_found_wherever_they_stand(told: list[str], nothin
         assert (one_by_one.usage.input_tokens, one_by_one.usage.cached_input_tokens) == (1_200, 1_000)
 
 
+def test_counts_of_another_answer_before_do_not_hide_those_of_a_later_one() -> None:
+    """Each chunk is looked at for itself: that an earlier one had all the counts says nothing of it."""
+    first, second = COUNTS["all"], {**COUNTS["all"], "completion_tokens": 7_000}
+    told = ([None, first], [None, second, *[None] * 12])
+    chunks = [
+        b"".join(
+            b"data: %b\n\n" % json.dumps({"model": "gpt-5.4", "pad": "x" * 400, "usage": usage}).encode()
+            for usage in chunk
+        )
+        for chunk in told
+    ]
+    assert report("/v1/chat/completions", chunks).usage.output_tokens == 7_000
+
+
 @pytest.mark.parametrize("path", STREAMED)
 def test_nothing_is_left_for_the_garbage_collector(path: str) -> None:
     """It runs seldom in the proxy: what would wait for it holds the ends of a stream."""

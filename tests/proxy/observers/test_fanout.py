@@ -45,6 +45,26 @@ async def test_it_delivers_by_itself(make_event: MakeEvent) -> None:
     assert len(rounds) >= 2
 
 
+async def test_what_fails_beside_the_delivery_does_not_end_it(make_event: MakeEvent) -> None:
+    seen: asyncio.Queue[Sequence[RequestEvent]] = asyncio.Queue()
+    rounds: asyncio.Queue[int] = asyncio.Queue()
+
+    def also() -> None:
+        rounds.put_nowait(1)
+        raise OSError(28, "No space left on device")
+
+    fanout = Fanout(seen.put_nowait)
+    delivery = asyncio.create_task(fanout.run(also))
+    try:
+        async with asyncio.timeout(30):
+            await rounds.get()
+            fanout(make_event())
+            assert len(await seen.get()) == 1
+    finally:
+        delivery.cancel()
+        await asyncio.gather(delivery, return_exceptions=True)
+
+
 async def test_an_event_that_comes_while_events_are_handed_on_is_not_lost(make_event: MakeEvent) -> None:
     seen: list[RequestEvent] = []
     late = make_event()

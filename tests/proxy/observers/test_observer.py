@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
@@ -19,6 +19,7 @@ from ledger.pricing.prices import PriceBook
 from ledger.pricing.table import CurrentPrices
 from ledger.requests.error_codes import error_class
 from ledger.values import NO_USAGE, RequestEvent, Usage
+from metrics.family import MetricFamily
 from metrics.proxy import FAMILIES, HTTP_DURATION, LATENCY, TIME_TO_FIRST_TOKEN
 from proxy.observers.metrics_observer import MetricsObserver
 from proxy.observers.registry import Metrics
@@ -53,6 +54,27 @@ def samples(made: MetricsObserver) -> dict[Series, float]:
 
 def at(name: str, **labels: str) -> Series:
     return name, frozenset(labels.items())
+
+
+def test_what_cannot_be_counted_costs_other_groups_nothing(
+    book: PriceBook, make_event: MakeEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the last tenth of a second many are counted together."""
+    made = observer(book)
+    count = made._metrics.counter
+
+    def counter(family: MetricFamily, *labels: str) -> Any:
+        if "anna" in labels:  # a new series, for which the files that workers share must grow
+            raise OSError(28, "No space left on device")
+        return count(family, *labels)
+
+    monkeypatch.setattr(made._metrics, "counter", counter)
+    made([make_event(account_id=name) for name in ("ben", "anna", "carl")])
+    found = samples(made)
+    monkeypatch.undo()
+    for name in ("ben", "carl"):
+        labels = {"account_id": name, "status": "success", "api": "responses"}
+        assert found[at("codex_lb_proxy_account_requests_total", **labels)] == 1
 
 
 OUTCOMES = (
