@@ -25,15 +25,20 @@ def read_days(file: Path) -> int:
 
     Raises: StoreError, TooSlow.
     """
-    url, number = sqlite_url(file), 0
+    number = 0
+    while _read_day(file, number):
+        number += 1
+    return number
+
+
+def _read_day(file: Path, number: int) -> bool:
+    """With an engine of its own: what is remembered of a day goes with it."""
+    url = sqlite_url(file)
     engine = reader(url)
     keep_days(engine, partial(file_of, url, True))
     try:
-        while True:
-            with asking(engine, Limit(DAY_SECONDS)) as connection:
-                if not read_ahead(connection, number):
-                    return number
-            number += 1
+        with asking(engine, Limit(DAY_SECONDS)) as connection:
+            return read_ahead(connection, number)
     finally:
         engine.dispose()
 
