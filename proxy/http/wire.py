@@ -63,12 +63,14 @@ class RelayProtocol(Flow, ResponseHandler):
         self._poll: select.poll | None = None
         self._interim = 0
         self._deadline = inf
+        self._sent = False
+        self._unanswered = False
 
     @property
     def is_stale(self) -> bool:
         """Whether the provider has ended it, or said something unasked, while it lay idle: also where the
         loop has not noticed yet."""
-        if self.transport is None or self.transport.is_closing():
+        if self.transport is None or self.transport.is_closing() or self.exception() is not None:
             return True
         if self._poll is None:
             self._poll = select.poll()
@@ -103,13 +105,28 @@ class RelayProtocol(Flow, ResponseHandler):
         """A request begins."""
         self._idle = self.idle if self.reused else None
         self.reused, self.heard, self._interim = True, False, 0
+        self._sent = self._unanswered = False
+        self._drop_timeout()  # a long upload is no silence of the provider
+
+    def start_timeout(self) -> None:
+        """The request is sent: an answer must come."""
+        self._sent = True
+        super().start_timeout()
 
     def data_received(self, data: bytes) -> None:
         self.heard = True
         self._heard_at = monotonic()
         super().data_received(data)
+        if self._unanswered and self._sent and self.exception() is None:
+            self._reschedule_timeout()  # aiohttp takes 103 for the answer, and waits for no other
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        super().resume_reading(resume_parser)
+        if self._payload is not None and self._payload.is_eof():
+            self._drop_timeout()  # the rest had come before: nothing is awaited
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        self._unanswered = data[0].code < 200 and data[0].code != 101
         self._interim += data[0].code < 200
         if self._interim <= MAX_INTERIM:
             super().feed_data(data, size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Any, cast
+from unittest.mock import Mock
 
 import aiohttp
 import pytest
@@ -76,3 +77,61 @@ def test_a_connection_that_waits_for_nothing_may_be_silent(clock: Clock, connect
     clock.forward(1_000)
     assert connection.exception() is None
     assert not clock.timers
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+INTERIM = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+
+
+@pytest.fixture
+def parsing(connection: RelayProtocol) -> RelayProtocol:
+    """A connection on which a request begins."""
+    connection.set_response_params(read_until_eof=True, auto_decompress=False, read_timeout=IDLE)
+    connection.begin()
+    return connection
+
+
+def test_who_announces_an_answer_must_send_it(clock: Clock, parsing: RelayProtocol) -> None:
+    parsing.start_timeout()
+    clock.forward(30)
+    parsing.data_received(INTERIM)
+    clock.forward(IDLE)
+    assert parsing.exception() is None
+    clock.forward(30 + IDLE)
+    assert isinstance(parsing.exception(), aiohttp.SocketTimeoutError)
+
+
+def test_an_upload_lasts_as_long_as_it_does(clock: Clock, parsing: RelayProtocol) -> None:
+    parsing.data_received(b"HTTP/1.1 100 Continue\r\n\r\n")
+    clock.forward(1_000)
+    assert parsing.exception() is None
+    parsing.start_timeout()
+    clock.forward(1_000 + IDLE)
+    assert isinstance(parsing.exception(), aiohttp.SocketTimeoutError)
+
+
+def test_an_answer_that_is_read_late_leaves_no_deadline(clock: Clock, parsing: RelayProtocol) -> None:
+    """A slow client reads the last bytes long after they came; the connection serves others by then."""
+    parsing.start_timeout()
+    parsing.data_received(HEAD)
+    parsing.pause_reading()
+    parsing.data_received(b"Hello")
+    parsing.resume_reading()
+    clock.forward(1_000)
+    assert parsing.exception() is None
+
+
+def test_a_request_begins_without_the_deadline_of_another(clock: Clock, parsing: RelayProtocol) -> None:
+    parsing.start_timeout()
+    parsing.begin()
+    clock.forward(1_000)
+    assert parsing.exception() is None
+
+
+def test_a_connection_with_an_error_is_not_used_again(clock: Clock, parsing: RelayProtocol) -> None:
+    parsing.transport = cast(Any, Mock(is_closing=lambda: False))
+    parsing._poll = cast(Any, Mock(poll=lambda timeout: []))
+    assert not parsing.is_stale
+    parsing.start_timeout()
+    clock.forward(IDLE)
+    assert parsing.is_stale
