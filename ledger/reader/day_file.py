@@ -33,7 +33,10 @@ VERSION = 3
 """Of the form of these files; those of another version are not believed."""
 
 MAX_SHARE, MIN_BYTES = 0.5, 16_000_000
-"""Of the ledger's size, and what is allowed beside the smallest one; the oldest days go."""
+"""Of the ledger's size, and what is allowed beside the smallest one; rows of the oldest days go first."""
+
+ALMOST = 0.95
+"""Of the room: another day's rows would not fit."""
 
 SUFFIX = ".sums"
 _ALIGNED, _HEAD = 64, 12
@@ -63,7 +66,7 @@ class DayFile:
         self._folder = beside.with_name(beside.name + SUFFIX)
         self._lock = Lock()
         self._said = False
-        self.trimmed = 0
+        self.is_full = False
 
     def get(self, what: What, day: int, stamp: int, grain: Grain) -> Day | None:
         """A day as it was stored, where its stamp and its ledger are still the same."""
@@ -117,13 +120,13 @@ class DayFile:
             with suppress(FileNotFoundError):  # another page writes here, too
                 sizes[path.name] = path.stat().st_size
         most, total = max(MIN_BYTES, MAX_SHARE * self._origin()[1]), sum(sizes.values())
-        for name in sorted(sizes):
+        self.is_full = total > ALMOST * most
+        for name in sorted(sizes, key=_worth):
             if total <= most:
                 return
             with suppress(OSError):
                 (self._folder / name).unlink()
                 total -= sizes[name]
-                self.trimmed += 1
 
     def _told(self, stamp: int) -> list[object]:
         """What a file has to say of itself."""
@@ -190,6 +193,11 @@ def unpacked(path: Path, told: list[object]) -> Day:
     if place != len(content):
         raise ValueError("it is cut")
     return Day(columns, is_mapped=True)
+
+
+def _worth(name: str) -> tuple[bool, str]:
+    """Rows take most of the room, and sums answer more questions; of both the newest days do."""
+    return ("-rows-" not in name and "-texts-" not in name, name)
 
 
 def _aligned(length: int) -> int:

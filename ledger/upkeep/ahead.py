@@ -6,11 +6,12 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
+from sqlalchemy import URL
+
 from ledger.errors import LedgerError
-from ledger.reader.day_file import file_of
+from ledger.reader.day_file import DayFile, file_of
 from ledger.requests.limits import Limit, asking
 from ledger.requests.totals.remembered import keep_days
 from ledger.requests.totals.row_ids import read_ahead
@@ -25,17 +26,17 @@ def read_days(file: Path) -> int:
 
     Raises: StoreError, TooSlow.
     """
-    number = 0
-    while _read_day(file, number):
+    url, number = sqlite_url(file), 0
+    place = file_of(url, True)
+    while _read_day(url, place, number):
         number += 1
     return number
 
 
-def _read_day(file: Path, number: int) -> bool:
+def _read_day(url: URL, place: DayFile | None, number: int) -> bool:
     """With an engine of its own: what is remembered of a day goes with it."""
-    url = sqlite_url(file)
     engine = reader(url)
-    keep_days(engine, partial(file_of, url, True))
+    keep_days(engine, lambda: place)
     try:
         with asking(engine, Limit(DAY_SECONDS)) as connection:
             return read_ahead(connection, number)

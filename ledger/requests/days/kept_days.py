@@ -40,8 +40,8 @@ class Place(Protocol):
         """Whether it stores what it is given."""
 
     @property
-    def trimmed(self) -> int:
-        """How many it has let go so far because there was no room."""
+    def is_full(self) -> bool:
+        """Whether rows of old days had to go when it stored something last."""
 
     def get(self, what: What, day: int, stamp: int, grain: Grain) -> Day | None:
         """A day that is still as it was stored."""
@@ -78,10 +78,10 @@ class Days:
         return place is not None and place.writes
 
     @property
-    def trimmed(self) -> int:
-        """How many days the place has let go so far because there was no room."""
+    def is_full(self) -> bool:
+        """Whether the place has no room for the rows of older days."""
         place = self._opened()
-        return 0 if place is None else place.trimmed
+        return place is not None and place.is_full
 
     def get(
         self,

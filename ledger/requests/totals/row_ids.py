@@ -23,6 +23,9 @@ from ledger.requests.totals.remembered import Stamps, kept_of
 if TYPE_CHECKING:
     from ledger.requests.days.arrays import Grain
 
+DAYS_WITH_ROWS = 35
+"""So many days have their rows read ahead though older ones have to go for it."""
+
 
 def newest_ids(
     connection: Connection, where: RequestFilter, until: int | None, most: int
@@ -45,7 +48,7 @@ def newest_ids(
 
 def read_ahead(connection: Connection, number: int) -> bool:
     """Read a day that is over before somebody asks for it: the newest one, or so many days before. Whether
-    there may be such a day, and room for older ones."""
+    there may be such a day. Rows are read as long as there is room for them; sums take little."""
     kept, newest = kept_of(connection), newest_slot(connection)
     ends = _ends(connection)
     if not kept.days.has_rows or ends is None:
@@ -54,12 +57,12 @@ def read_ahead(connection: Connection, number: int) -> bool:
     day = (last if newest is None else min(last, newest // DAY - 1)) - number
     piece = (day * DAY, (day + 1) * DAY)
     stamp = Stamps(connection, [piece]).of(piece)
-    wanted: list[tuple[What, Grain]] = [("rows", "slot"), ("texts", "slot")]
-    wanted += [("sums", "day"), ("durations", "day"), ("callers", "day")]
-    trimmed = kept.days.trimmed
+    wanted: list[tuple[What, Grain]] = [("sums", "day"), ("durations", "day")]
+    if number < DAYS_WITH_ROWS or not kept.days.is_full:
+        wanted += [("rows", "slot"), ("texts", "slot"), ("callers", "day")]
     for what, grain in wanted if day >= first else ():
         kept.days.get(connection, what, piece, stamp, grain)
-    return day >= first and kept.days.trimmed == trimmed
+    return day >= first
 
 
 def _ends(connection: Connection) -> tuple[int, int] | None:

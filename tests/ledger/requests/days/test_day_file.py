@@ -29,14 +29,14 @@ from ledger.requests.days.arrays import Day
 from ledger.requests.days.kept_days import What
 from ledger.requests.days.reading import read_day
 from ledger.requests.filter import RequestFilter
-from ledger.requests.limits import Limit, asking
+from ledger.requests.limits import asking
+from ledger.requests.totals import row_ids
 from ledger.requests.totals.plan import DAY as SLOTS
 from ledger.requests.totals.remembered import keep_days
-from ledger.requests.totals.row_ids import read_ahead
 from ledger.requests.writes import record
 from ledger.schema import request_rows
 from ledger.store import migrate, reader, sqlite_url, writer
-from ledger.upkeep import retention
+from ledger.upkeep import ahead, retention
 from ledger.upkeep.retention import Keep, prune
 from ledger.values import RequestEvent, Usage
 from tests.ledger.requests.test_request_queries import DAY, SEEDED, expected, refill
@@ -234,13 +234,33 @@ def test_the_oldest_days_go_where_they_take_too_much(
     is_right(answer(path), events)
     left = sorted(file.name for file in Path(f"{path}.sums").iterdir())
     assert left and len(left) < len(names)
-    assert left == names[-len(left) :]
-    engine = reader(sqlite_url(path))
-    keep_days(engine, lambda: file_of(sqlite_url(path), True))
-    with asking(engine, Limit(120)) as connection:  # nobody reads ahead what has no room
-        tried = [read_ahead(connection, number) for number in range(4)]
-    engine.dispose()
-    assert tried == [True, True, True, False]
+    assert left == sorted(sorted(names, key=day_file._worth)[-len(left) :])
+
+
+def test_where_rows_have_no_room_sums_are_read_ahead(
+    ledger: Engine, path: Path, make_event: EventFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_ids, "DAYS_WITH_ROWS", 0)
+    refill(
+        ledger,
+        [make_event(requested_at=DAY + timedelta(days=d, hours=h)) for d in range(9) for h in range(9)],
+    )
+
+    def read_all() -> dict[str, int]:
+        shutil.rmtree(f"{path}.sums", ignore_errors=True)
+        assert ahead.read_days(path) == 8
+        return {file.name: file.stat().st_size for file in Path(f"{path}.sums").iterdir()}
+
+    sizes = read_all()
+    with_rows = sorted((name for name in sizes if "-rows-" in name or "-texts-" in name), reverse=True)
+    assert len(with_rows) == 2 * 8
+    room = sum(sizes.values()) - sum(sizes[name] for name in with_rows[6:])
+    monkeypatch.setattr(day_file, "MIN_BYTES", room)
+    monkeypatch.setattr(day_file, "MAX_SHARE", 0.0)
+    left = read_all()
+    assert {name for name in sizes if name.endswith(("-sums-day", "-durations-day"))} <= left.keys()
+    assert with_rows[0] in left and with_rows[-1] not in left
+    assert sum(left.values()) <= room
 
 
 def test_where_nothing_can_be_written_it_is_said_once(
