@@ -8,7 +8,7 @@ from prometheus.promql import promql as duration
 
 NO_TRAFFIC = "No requests in this range: is the proxy in use, and scraped?"
 
-TOO_FEW = f"Nowhere in this range were there {MIN_REQUESTS} requests together"
+TOO_FEW = f"Fewer than {MIN_REQUESTS} requests in each interval of this range"
 
 FULL_HOURS = (
     "Added up from recorded hours, so that a thousand accounts stay quick: at each end it may be off by an "

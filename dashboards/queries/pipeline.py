@@ -62,7 +62,8 @@ def scrape_success(config: RuleConfig) -> Query:
 
 def scrape_seconds(config: RuleConfig) -> Query:
     """Seconds that the slowest scrape took, by job."""
-    return stepped(Query(f"max by (job) ({_ours(names.SCRAPE_SECONDS, config)})", "{{job}}"), config)
+    slowest = f"max by (job) ({_peak(_ours(names.SCRAPE_SECONDS, config))})"
+    return stepped(Query(slowest, "{{job}}"), config)
 
 
 def scrape_samples(config: RuleConfig) -> Query:
@@ -72,9 +73,8 @@ def scrape_samples(config: RuleConfig) -> Query:
 
 def buffer(config: RuleConfig) -> tuple[Query, Query]:
     """Finished requests that wait to be stored, and that may wait before any is dropped."""
-    # The most of each step: a peak between two points is what one looks for.
     return (
-        stepped(Query(total(f"max_over_time({select(proxy.BUFFER_SIZE)}[{STEP}])"), "Waiting"), config),
+        stepped(Query(total(_peak(select(proxy.BUFFER_SIZE))), "Waiting"), config),
         stepped(Query(total(select(proxy.BUFFER_CAPACITY)), "Room"), config),
     )
 
@@ -96,12 +96,13 @@ def ledger_lag(config: RuleConfig) -> Query:
 
 def collector_seconds(config: RuleConfig) -> Query:
     """Seconds that each of the exporter's collectors took."""
-    return stepped(Query(_by_collector(exporter.COLLECTOR_DURATION, "max"), "{{collector}}"), config)
+    slowest = f"max by (collector) ({_peak(select(exporter.COLLECTOR_DURATION))})"
+    return stepped(Query(slowest, "{{collector}}"), config)
 
 
 def collector_success() -> Query:
     """1 for each collector that could read its data, else 0."""
-    return Query(_by_collector(exporter.COLLECTOR_SUCCESS, "min"), "{{collector}}", instant=True)
+    return Query(f"min by (collector) ({select(exporter.COLLECTOR_SUCCESS)})", "{{collector}}", instant=True)
 
 
 def http_by_status(config: RuleConfig) -> Query:
@@ -135,7 +136,7 @@ def gateway_gaps() -> Query:
 
 def inbox(config: RuleConfig) -> Query:
     """Received items that wait to be stored."""
-    return stepped(Query(total(select(collector.PENDING)), "Waiting"), config)
+    return stepped(Query(total(_peak(select(collector.PENDING))), "Waiting"), config)
 
 
 def gateway_silence(config: RuleConfig) -> Query:
@@ -148,5 +149,6 @@ def _ours(family: MetricFamily, config: RuleConfig) -> str:
     return select(family, one_of("job", (config.proxy_job, config.exporter_job, config.collector_job)))
 
 
-def _by_collector(family: MetricFamily, operation: str) -> str:
-    return f"{operation} by (collector) ({select(family)})"
+def _peak(selector: str) -> str:
+    """The most within each step of a line: a peak between two points is what one looks for."""
+    return f"max_over_time({selector}[{STEP}])"

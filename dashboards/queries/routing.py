@@ -9,6 +9,7 @@ from dashboards.queries.query import (
     RANGE,
     RANGE_READ,
     READ_BUCKETS,
+    STEP,
     Query,
     highest,
     hourly,
@@ -107,7 +108,8 @@ def refresh_failures(config: RuleConfig) -> Query:
 
 def snapshot_age(config: RuleConfig) -> Query:
     """Seconds since the accounts were last read, in the process that is furthest behind."""
-    return stepped(Query(f"max(time() - {select(proxy.LB_UPDATED_AT)})", "Age"), config)
+    age = f"max(time() - {select(proxy.LB_UPDATED_AT)})"
+    return stepped(Query(f"max_over_time({age}[{STEP}:1m])", "Age"), config)
 
 
 def _ranked(family: MetricFamily) -> Query:

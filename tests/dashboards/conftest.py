@@ -174,9 +174,11 @@ def asked(built: dict[str, Any], seeded: str, now: datetime) -> Callable[..., li
     everything = {"model": ".*", "api": ".*", "account": ".*", "top": "20", "least": "5"}
     everything |= {"resolution": "2m", "coarse": "5m", "fine": "1m"}
 
-    def ask(name: str, title: str, at: datetime = now, **variables: str) -> list[list[Answer]]:
+    def ask(
+        name: str, title: str, at: datetime = now, start: str = "now-24h", **variables: str
+    ) -> list[list[Answer]]:
         (panel,) = (p for p in built[name]["panels"] if p["title"] == title)
-        view = View(at, variables=everything | variables, replayed=True)
+        view = View(at, start, variables=everything | variables, replayed=True)
         return [fetch(seeded, one) for one in asks(panel, view, 800)]
 
     return ask

@@ -501,6 +501,12 @@ def test_the_last_scrape_and_the_ledgers_size(
     assert asked("pipeline", "Firing alerts") == [[]]
 
 
+@pytest.mark.parametrize(("title", "peak"), [("Waiting for the ledger", 500), ("Waiting in the inbox", 40)])
+def test_a_peak_of_an_hour_is_seen_in_a_month(asked: Asked, title: str, peak: float) -> None:
+    (series, *_) = asked("pipeline", title, start="now-30d")[0]
+    assert max(value for _, value in series.points) == peak
+
+
 def test_lost_requests_are_counted(asked: Asked, between: Any, now: datetime) -> None:
     (requests,), (entries,) = asked("pipeline", "Dropped")
     assert requests.last == between.increase(now, DAY, LOST)
