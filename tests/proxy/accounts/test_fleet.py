@@ -30,7 +30,7 @@ from tests.support.fleet.judging import asked_too_late, counted, expected, faile
 from tests.support.fleet.twenty import STEADY, TROUBLES, TWENTY, tables
 from tests.support.fleet.upstream import Book, serve_accounts
 
-MOST, LEAST, SECONDS = 50_000, 5_000, 45.0
+MOST, LEAST, SECONDS = 50_000, 5_000, 18.0
 
 
 @dataclass(frozen=True)
