@@ -102,7 +102,7 @@ async def running(database: Path, upstream: str, sections: dict[str, dict[str, A
     server.setdefault("shutdown_timeout_seconds", 1)
     storage = document.setdefault("storage", {})
     if storage.setdefault("database_path", str(database)) == str(database) and "database_url" not in storage:
-        place_prepared(database)
+        place_prepared(database, document.get("pricing"))
     document.setdefault("callers", {"hosts": ["proxy"]})  # what the requests of `Wire` call it
     log = io.StringIO()
     async with serving(Settings.model_validate(document), log) as service:

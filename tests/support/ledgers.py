@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,7 @@ from settings.model import Settings
 
 def place_migrated(path: Path) -> None:
     """Put an empty SQLite ledger of this version where there is none."""
-    _place(path, _made(_migrate))
+    _place(path, _migrated())
 
 
 def migrated(path: Path) -> Engine:
@@ -29,9 +30,13 @@ def migrated(path: Path) -> Engine:
     return engine
 
 
-def place_prepared(path: Path) -> None:
-    """Put a SQLite ledger as a proxy without requests leaves it, where there is none: with prices."""
-    _place(path, _made(_prepare))
+def place_prepared(path: Path, pricing: Mapping[str, object] | None = None) -> None:
+    """Put a SQLite ledger as a proxy without requests leaves it, where there is none: with prices.
+
+    Args:
+        pricing: the proxy's own, or it would write all prices anew at its start.
+    """
+    _place(path, _prepared(json.dumps(pricing or {}, default=str)))
 
 
 def _place(path: Path, content: bytes) -> None:
@@ -40,19 +45,28 @@ def _place(path: Path, content: bytes) -> None:
         path.write_bytes(content)
 
 
-@cache
 def _made(make: Callable[[Path], None]) -> bytes:
     with TemporaryDirectory(prefix="ledger-") as folder:
         make(Path(folder, "usage.db"))
         return Path(folder, "usage.db").read_bytes()
 
 
-def _migrate(path: Path) -> None:
-    engine = writer(sqlite_url(path))
-    migrate(engine)
-    engine.dispose()
+@cache
+def _migrated() -> bytes:
+    def make(path: Path) -> None:
+        engine = writer(sqlite_url(path))
+        migrate(engine)
+        engine.dispose()
+
+    return _made(make)
 
 
-def _prepare(path: Path) -> None:
-    settings = Settings.model_validate({"storage": {"database_path": str(path)}})
-    open_ledger(settings, CurrentPrices(current_book({}))).close()
+@cache
+def _prepared(pricing: str) -> bytes:
+    def prepare(path: Path) -> None:
+        place_migrated(path)
+        given = {"storage": {"database_path": str(path)}, "pricing": json.loads(pricing)}
+        settings = Settings.model_validate(given)
+        open_ledger(settings, CurrentPrices(current_book(settings.pricing.models))).close()
+
+    return _made(prepare)
