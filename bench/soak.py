@@ -91,7 +91,7 @@ async def _open_streams(url: str) -> int:
 
 
 def _recorded(folder: Path) -> int:
-    engine = store.reader(store.sqlite_url(folder / "usage.db"))
+    engine = store.reader(store.sqlite_url(next(folder.glob("*.db"))))
     log = request_logs.c
     with engine.connect() as connection:
         where = (log.input_tokens.is_not(None)) & (log.status == "success")

@@ -21,6 +21,7 @@ from proxy.accounts.ledger_sync import MarkStore, StayStore, Watch
 from proxy.accounts.quota_poller import Polling
 from proxy.http.upstream import Limits, Upstream, base_url
 from proxy.metering.meter import Tell
+from proxy.metering.place import provider_of_url
 from proxy.observers.ledger_writer import LedgerWriter
 from proxy.observers.registry import Metrics
 from proxy.relay.admission import Admission
@@ -137,11 +138,17 @@ class Accounts:
             open_without_ledger=routing.budget_without_ledger == "allow",
             unpriced=routing.budget_unpriced_models == "allow",
             kept=self._kept,
+            elsewhere=self._elsewhere,
         )
         await budgets.start()
         stack.push_async_callback(budgets.close)
         stack.push_async_callback(_end, asyncio.create_task(budgets.run()))
         return budgets
+
+    def _elsewhere(self) -> list[str]:
+        """The providers that accounts have for themselves."""
+        bases = (member.account.upstream_base_url for member in self._router.members.values())
+        return sorted({provider for base in bases if base and (provider := provider_of_url(base))})
 
     async def _look(self) -> None:
         """The first look at the accounts. Raises: StoreError, CredentialError."""

@@ -65,6 +65,9 @@ class Charge:
         )
 
 
+NOTHING_OWN: Mapping[str, Charge] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """What a process says of one key.
@@ -156,22 +159,42 @@ def release(connection: Connection, holder: str, keys: Sequence[str]) -> None:
     connection.execute(delete(key_holds).where(key_holds.c.holder == holder, key_holds.c.key.in_(list(keys))))
 
 
-def catch_up(connection: Connection, key: str, known: Mapping[str, LoggedDay], now: datetime) -> None:
+def is_held(connection: Connection, key: str, holder: str, now: datetime) -> bool:
+    """Whether another process holds an allowance of a key."""
+    columns = key_holds.c
+    others = (columns.key == key) & (columns.holder != holder) & (columns.expires_at >= now.timestamp())
+    return connection.execute(select(columns.key).where(others).limit(1)).first() is not None
+
+
+def catch_up(
+    connection: Connection,
+    key: str,
+    known: Mapping[str, LoggedDay],
+    now: datetime,
+    holder: str = "",
+    own: Mapping[str, Charge] = NOTHING_OWN,
+) -> bool:
     """Take over what the request log knows of a key and no process has charged, as after a crash, or before
-    the key had a budget. While a process holds an allowance, it is about to charge that by itself.
+    the key had a budget. While another process holds an allowance, it may be about to charge that by itself.
 
     Args:
         known: by UTC day, what its requests of this week cost.
+        holder: names the process that asks.
+        own: by UTC day, what that one has not charged yet; asked for after `known`, so that it has all of it.
+    Returns: whether that could be.
     """
     _one_at_a_time(connection, key, now)
-    if connection.execute(select(key_holds.c.key).where(key_holds.c.key == key).limit(1)).first():
-        return
+    if is_held(connection, key, holder, now):
+        return False
     charged = {row.day: row for row in connection.execute(_week(key, now))}
     for day, logged in known.items():
         nano, requests = (charged[day].nano_usd, charged[day].requests) if day in charged else (0, 0)
-        missing = nano_usd(logged.usd) - nano
+        about = own.get(day, Charge())
+        missing = nano_usd(logged.usd) - nano - about.nano
         if missing > 0:
-            _charge(connection, key, day, Charge(missing, 0, max(0, logged.requests - requests)))
+            more = max(0, logged.requests - requests - about.requests)
+            _charge(connection, key, day, Charge(missing, 0, more))
+    return True
 
 
 def charge(connection: Connection, key: str, charges: Mapping[str, Charge], now: datetime) -> None:

@@ -143,6 +143,14 @@ class KeyAllowance:
             to[day] = to.get(day, Charge()) + sent
         self._sent, self._held = {}, self._held_before
 
+    def unsettled(self) -> dict[str, Charge]:
+        """What the ledger has not taken, by UTC day. Any thread may ask: rather too much than too little."""
+        found: dict[str, Charge] = {}
+        for some in (self._charges, self._sent, self._owed):
+            for day, one in dict(some).items():
+                found[day] = found.get(day, Charge()) + one
+        return found
+
     def _unsettled(self) -> int:
         """What was spent since the ledger was last told."""
         return _sum(self._charges) + _sum(self._sent) + _sum(self._owed)

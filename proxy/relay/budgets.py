@@ -21,7 +21,7 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from ledger.accounts import allowances
-from ledger.accounts.allowances import Allowance, Charge, Settlement
+from ledger.accounts.allowances import Allowance, Charge, Settlement, catch_up, is_held
 from ledger.accounts.budgets import read_spend
 from ledger.errors import LedgerError, StoreUnavailable
 from ledger.pricing.table import CurrentPrices
@@ -30,13 +30,16 @@ from proxy.errors import BudgetUnavailable, Refused
 from proxy.http.routes import Work
 from proxy.relay.access import Key
 from proxy.relay.allowance import KeyAllowance, Reservation, Waiting, limits
-from proxy.relay.charge import Ask, estimate, is_priced
+from proxy.relay.charge import Ask, estimate, with_price
 
 ANSWER_SECONDS = 3.0
 """How long a request waits for the ledger."""
 
 LOOK_SECONDS = 0.5
 """How soon what requests cost is charged in the ledger."""
+
+CATCH_UP_SECONDS = 2.0
+"""How often it is asked whether the processes are gone that may still charge what the request log knows."""
 
 REFUSED_SECONDS = 0.05
 """How long it holds that nothing is left of a budget: a crowd must not ask the ledger one by one."""
@@ -69,6 +72,7 @@ class Budgets:
         unpriced: whether models without a known price may be used.
         kept: where it is written down what cannot be charged while the ledger is away, for whoever reaches it
             first; with it the ledger need not be there at the start.
+        elsewhere: providers that accounts have for themselves.
     """
 
     def __init__(
@@ -81,15 +85,18 @@ class Budgets:
         open_without_ledger: bool = False,
         unpriced: bool = False,
         kept: Kept | None = None,
+        elsewhere: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._kept = kept
-        self._caught_up = False
+        self._elsewhere = elsewhere
         self.prices = prices
         self.charged = charged
         self._ledger = ledger
         self._open = open_without_ledger
-        self._unpriced = unpriced
+        self._priced = not unpriced
         self._keys = {key.name: KeyAllowance(key, limits(key)) for key in keys if key.periods}
+        self._behind = set(self._keys)  # the request log may know of costs that nobody has charged
+        self._looks_at = 0.0
         self._waiting: dict[str, list[Waiting]] = {name: [] for name in self._keys}
         self._refused_at: dict[str, float] = {}
         self._holder = uuid4().hex
@@ -113,7 +120,8 @@ class Budgets:
         """Charge what was spent and renew what is held, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            if self._keys and not self._caught_up and self._kept is not None:
+            if self._behind and monotonic() >= self._looks_at:
+                self._looks_at = monotonic() + CATCH_UP_SECONDS
                 with suppress(LedgerError):
                     await self._in_thread(self._catch_up)
             if any(one.due(time()) for one in self._keys.values()):
@@ -140,7 +148,7 @@ class Budgets:
             not answer; Refused for a model without a price.
         """
         one, now = self._keys[key.name], datetime.now(UTC)
-        self._check_price(key, ask, now)
+        ask = with_price(self.prices.book, ask, now, self._elsewhere(), key.name if self._priced else None)
         nano = self._estimate(one, ask, now)
         one.used_at = now.timestamp()
         if one.room(one.used_at) < nano:
@@ -195,16 +203,6 @@ class Budgets:
 
     def _estimate(self, one: KeyAllowance, ask: Ask, now: datetime) -> int:
         return estimate(self.prices.book, ask, one.usual(ask.model), now)
-
-    def _check_price(self, key: Key, ask: Ask, now: datetime) -> None:
-        if ask.model is None or self._unpriced:
-            return
-        if not is_priced(self.prices.book, ask.model, now, ask.provider):
-            text = (
-                f"the price of model {ask.model[:100]!r} is unknown, and the proxy key {key.name!r} has a "
-                "budget; set the price in [pricing.models]"
-            )
-            raise Refused(403, "model_without_price", text)
 
     async def _ask(self, one: KeyAllowance, waiting: Waiting, now: datetime) -> None:
         """Wait for the ledger's word. Raises: as `reserve` does."""
@@ -338,11 +336,12 @@ class Budgets:
             with self._kept.owed() as owed, self._ledger.writing() as connection:
                 for key, charges in owed.items():
                     allowances.charge(connection, key, charges, now)
-        if self._caught_up:
+        if not self._behind:
             return
         with self._ledger.writing() as connection:
-            spend = read_spend(connection, self.prices.book, frozenset(self._keys), now)
+            free = [n for n in sorted(self._behind) if not is_held(connection, n, self._holder, now)]
+            spend = read_spend(connection, self.prices.book, frozenset(free), now) if free else {}
         with self._ledger.writing() as connection:
-            for name in sorted(self._keys):
-                allowances.catch_up(connection, name, spend[name], now)
-        self._caught_up = True
+            asked = ((n, self._keys[n].unsettled()) for n in free)
+            done = [n for n, own in asked if catch_up(connection, n, spend[n], now, self._holder, own)]
+        self._behind.difference_update(done)

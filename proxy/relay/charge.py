@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
@@ -18,6 +19,7 @@ from ledger.pricing.cost import price_event
 from ledger.pricing.prices import PriceBook
 from ledger.pricing.steps import context_step
 from ledger.values import NO_USAGE, RequestEvent
+from proxy.errors import Refused
 from proxy.http.routes import Work
 from proxy.metering.members import brief
 from proxy.metering.usage import UNREADABLE
@@ -164,9 +166,26 @@ def estimate(book: PriceBook, ask: Ask, usual: int | None, at: datetime) -> int:
     return own if ask.output is not None and not ask.hidden else max(own, (usual or 0) * ask.choices)
 
 
-def is_priced(book: PriceBook, model: str, at: datetime, provider: str | None = None) -> bool:
-    """Whether it can be known what a model costs."""
-    return _rates(book, model, provider, None, 0, at.date()) is not None
+def with_price(book: PriceBook, ask: Ask, at: datetime, elsewhere: Iterable[str], key: str | None) -> Ask:
+    """The same of the first provider with a price for its model.
+
+    Args:
+        elsewhere: other providers that may get it: an account may have its own.
+        key: a proxy key that may only use models with a price.
+    Raises: Refused.
+    """
+    if ask.model is None:
+        return ask
+    for provider in (ask.provider, *elsewhere):
+        if _rates(book, ask.model, provider, None, 0, at.date()) is not None:
+            return ask if provider == ask.provider else structs.replace(ask, provider=provider)
+    if key is None:
+        return ask
+    text = (
+        f"the price of model {ask.model[:100]!r} is unknown, and the proxy key {key!r} has a budget; "
+        "set the price in [pricing.models]"
+    )
+    raise Refused(403, "model_without_price", text)
 
 
 @lru_cache(maxsize=1024)

@@ -245,6 +245,16 @@ def test_what_a_running_process_has_not_charged_yet_is_not_taken_over(ledger: En
     assert ask(ledger, "two", 1, now=later).today == DOLLAR
 
 
+def test_what_a_process_has_not_charged_itself_is_not_taken_over_twice(ledger: Engine) -> None:
+    ask(ledger, "one", 1)
+    known = {TODAY: LoggedDay(Decimal(1), 4)}
+    for own, expected in ((DOLLAR * 3 // 4, DOLLAR // 4), (DOLLAR, DOLLAR // 4), (DOLLAR // 2, DOLLAR // 2)):
+        with ledger.begin() as connection:
+            assert not catch_up(connection, "team", known, FRIDAY, "two", {TODAY: Charge(own, 0, 3)})
+            assert catch_up(connection, "team", known, FRIDAY, "one", {TODAY: Charge(own, 0, 3)})
+        assert ask(ledger, "one", 1).today == expected
+
+
 def test_what_was_charged_without_counts_does_not_say_what_is_usual(ledger: Engine) -> None:
     def told(charge: Charge) -> int | None:
         with ledger.begin() as connection:

@@ -280,6 +280,22 @@ async def test_a_price_of_one_provider_is_known_where_the_request_goes_to_it(
     assert (status(message), charged(scene)) == (200, (0.01, 0.0))
 
 
+async def test_a_price_of_an_accounts_own_provider_is_known(
+    scene: Any, wire: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.pool.provider_of_url", lambda base: "azure")
+    monkeypatch.setattr("proxy.routing.attempts.provider_of_url", lambda base: "azure")
+    monkeypatch.setenv("AZURE_KEY", "key-of-azure")
+    answer = wire.answer(json.dumps({"model": "mine", **CENT}).encode())
+    price = {"provider": "azure", "prompt_per_1m": 0, "completion_per_1m": 10}
+    sections = {**budget("1"), "pricing": {"models": {"mine": price}}}
+    del sections["openai_api_key"]
+    account = {"credential": "env:AZURE_KEY", "upstream_base_url": "UPSTREAM"}
+    await scene.begin(answer, **sections, accounts={"lena": account})
+    message = await post(scene, wire, json.dumps({"model": "mine", "max_output_tokens": 1_000}).encode())
+    assert (status(message), charged(scene)) == (200, (0.01, 0.0))
+
+
 async def test_what_is_stored_may_be_read_and_costs_nothing(scene: Any, wire: Any) -> None:
     await scene.begin(cent(wire), **budget("0.01"))
     for path in ("/v1/responses/resp_1", "/v1/models"):

@@ -18,6 +18,7 @@ from ledger.pricing.cost import price_event
 from ledger.pricing.files import configured, load_seed
 from ledger.pricing.prices import PriceBook
 from ledger.values import NO_USAGE, RequestEvent, Usage
+from proxy.errors import Refused
 from proxy.http.routes import Work
 from proxy.relay.charge import (
     BACKGROUND_OUTPUT,
@@ -28,8 +29,8 @@ from proxy.relay.charge import (
     Ask,
     charge,
     estimate,
-    is_priced,
     read_ask,
+    with_price,
 )
 from settings.pricing import ModelPrice
 
@@ -140,11 +141,21 @@ def test_no_estimate_is_less_than_the_size_of_the_body(
     assert estimate(BOOK, Ask("priced", size, output, False), usual, NOW) >= size * 1_000
 
 
+def is_priced(book: PriceBook, model: str, at: datetime, provider: str | None = None, *others: str) -> bool:
+    try:
+        found = with_price(book, Ask(model, 0, 0, False, provider=provider), at, others, "team")
+    except Refused:
+        return False
+    return found.model == model and found.provider in (provider, *others)
+
+
 def test_which_models_have_a_price() -> None:
     assert [is_priced(BOOK, name, NOW) for name in ("priced", "free", "other")] == [True, True, False]
     of_azure = ModelPrice(provider="azure", prompt_per_1m=Decimal(1), completion_per_1m=Decimal(2))
     book = PriceBook([*load_seed(), configured("mine", of_azure)])
     assert [is_priced(book, "mine", NOW, at) for at in ("azure", None, "openai")] == [True, False, False]
+    assert is_priced(book, "mine", NOW, "openai", "bedrock", "azure"), "of an account's own provider"
+    assert with_price(book, Ask("other", 0, 0, False), NOW, (), None).model == "other"
     assert estimate(book, Ask("mine", 0, 1_000, False, provider="azure"), None, NOW) == 2_000_000
     assert is_priced(BOOK, "gpt-4o", NOW, "no-such-provider"), "the maker's price is better than none"
 
