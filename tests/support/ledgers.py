@@ -34,7 +34,7 @@ def place_prepared(path: Path, pricing: Mapping[str, object] | None = None) -> N
     """Put a SQLite ledger as a proxy without requests leaves it, where there is none: with prices.
 
     Args:
-        pricing: the proxy's own, or it would write all prices anew at its start.
+        pricing: the proxy's own, or it would write all prices again at its start.
     """
     _place(path, _prepared(json.dumps(pricing or {}, default=str)))
 
