@@ -102,7 +102,10 @@ def run(arguments: argparse.Namespace) -> int:
     sys.stdout.write(FORMATS[arguments.format](findings))
     queries = sum(len(source.queries) for source in found)
     quiet = not findings and arguments.format != "sarif"
-    print(summary(findings, queries, len(found)), file=sys.stdout if quiet else sys.stderr)
+    print(
+        summary(findings, queries, len({source.file for source in found})),
+        file=sys.stdout if quiet else sys.stderr,
+    )
     return exit_code(findings, arguments.fail_on)
 
 

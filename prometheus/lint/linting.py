@@ -48,6 +48,7 @@ CHECKS: tuple[Check, ...] = (
     comparisons.redundant_regexp,
     units.unit_of_rate,
     alerts.alert_without_for,
+    alerts.alert_without_condition,
     alerts.alert_template,
 )
 

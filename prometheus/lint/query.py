@@ -9,8 +9,8 @@ from datetime import timedelta
 
 from prometheus.lint.finding import Place
 
-TEMPLATE = re.compile(r"<%|\{%-? |^[^#\n]*: *\{\{", re.MULTILINE)
-"""What stands in files that Helm, Jinja or ERB completes, and in none that Prometheus or Grafana reads."""
+TEMPLATE = re.compile(r"<%|\{%-? |^[^#\n]*: *\{\{|^\s*<[\w -]+>\s*\Z", re.MULTILINE)
+"""What stands in files that Helm, Jinja, ERB or a person completes, and in none that Prometheus reads."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ class Shape:
 
     Attributes:
         labels: those that it may have; None where nobody knows.
-        fixed: labels with one value alone, by a matcher.
+        fixed: labels with one value alone, by a matcher: every series has them, also where the others are
+            not known.
         determined: labels that follow from others and tell no two series apart.
         jobs: who may have exported it; empty where nobody knows.
         sometimes: labels that one side of an `or` alone has.
@@ -37,11 +38,18 @@ class Shape:
 
     def kept(self, labels: frozenset[str]) -> Shape:
         """With these of its labels alone."""
+        fixed = {k: v for k, v in self.fixed.items() if k in labels}
         if self.labels is None:
-            return Shape(labels)
+            return Shape(labels, fixed)
         still = self.labels & labels
         determined = self.determined & still if "account_id" in still else frozenset()
-        return Shape(still, {k: v for k, v in self.fixed.items() if k in still}, determined, self.jobs)
+        return Shape(still, fixed, determined, self.jobs)
+
+    def without(self, labels: frozenset[str]) -> Shape:
+        """Without these labels."""
+        if self.labels is None:
+            return Shape(None, {k: v for k, v in self.fixed.items() if k not in labels})
+        return self.kept(self.labels - labels)
 
 
 UNKNOWN = Shape(None)
@@ -70,9 +78,9 @@ def shape(expr: Expr, schema: Schema) -> Shape:
 
 def _selector(selector: Expr, schema: Schema) -> Shape:
     series = schema.find(selector.name) if selector.name else None
-    if series is None or series.labels is None:
-        return UNKNOWN
     equal = {m.name: m.value for m in selector.matchers.matchers if m.op == promql.MatchOp.Equal}
+    if series is None or series.labels is None:
+        return Shape(None, {k: v for k, v in equal.items() if v and k != "__name__"})
     present = series.labels - {name for name, value in equal.items() if not value}
     fixed = {name: value for name, value in equal.items() if name in present}
     return Shape(present, fixed, series.determined, frozenset({series.job} - {""}))
@@ -88,8 +96,8 @@ def _call(call: Expr, schema: Schema) -> Shape:
     inner = shape(vectors[-1] if name.startswith("histogram_") else vectors[0], schema)
     if name in ("label_replace", "label_join"):
         return _with_label(inner, call.args[1].val)
-    if name.startswith("histogram_") and inner.labels is not None:
-        return inner.kept(inner.labels - {"le"})
+    if name.startswith("histogram_"):
+        return inner.without(frozenset({"le"}))
     return inner
 
 
@@ -103,10 +111,8 @@ def _absent(selector: Expr) -> Shape:
 
 
 def _with_label(inner: Shape, label: str) -> Shape:
-    if inner.labels is None:
-        return inner
     fixed = {k: v for k, v in inner.fixed.items() if k != label}
-    return replace(inner, labels=inner.labels | {label}, fixed=fixed)
+    return replace(inner, labels=None if inner.labels is None else inner.labels | {label}, fixed=fixed)
 
 
 def _aggregate(aggregate: Expr, schema: Schema) -> Shape:
@@ -116,7 +122,7 @@ def _aggregate(aggregate: Expr, schema: Schema) -> Shape:
     if operator in ("topk", "bottomk", "limitk", "limit_ratio"):
         return _picked(aggregate, inner, labels if kind == "by" else None)
     if kind == "without":
-        return inner if inner.labels is None else inner.kept(inner.labels - labels)
+        return inner.without(labels)
     kept = inner.kept(labels)
     return _with_label(kept, aggregate.param.val) if operator == "count_values" else kept
 
@@ -161,4 +167,4 @@ def _joined(operator: Expr, left: Shape, right: Shape) -> Shape:
     kind, labels = tree.matching(operator)
     if kind == "on":
         return left.kept(labels)
-    return left if left.labels is None else left.kept(left.labels - labels)
+    return left.without(labels)

@@ -6,9 +6,24 @@ from collections.abc import Iterator
 
 from prometheus.lint import tree
 from prometheus.lint.checks.question import Question
-from prometheus.lint.finding import Complaint
+from prometheus.lint.finding import Complaint, Severity
 from prometheus.lint.shape import Shape, shape
 from prometheus.lint.tree import Expr
+
+OF_SOME = frozenset(
+    {
+        "cluster",
+        "cluster_id",
+        "cluster_name",
+        "k8s_cluster",
+        "datacenter",
+        "dc",
+        "env",
+        "environment",
+        "region",
+    }
+)
+"""Labels that only those have who run several of them: elsewhere a query that groups by one still works."""
 
 
 def join_label(question: Question) -> Iterator[Complaint]:
@@ -24,8 +39,7 @@ def join_label(question: Question) -> Iterator[Complaint]:
                     "join-label",
                     f"{kind} ({label}): the {' and the '.join(missing)} side has no label {label}",
                     f"keep {label} in the aggregation on that side, or join by another label",
-                    # Where neither has it, one series on each side meets the other all the same.
-                    None if len(missing) == 1 else "warning" if kind == "on" else "hint",
+                    _weight(label, len(missing), kind),
                 )
         side, brought = tree.group_side(operator)
         giving = _labels(right if side == "group_left" else left)
@@ -37,16 +51,35 @@ def join_label(question: Question) -> Iterator[Complaint]:
             )
 
 
+def _weight(label: str, missing: int, kind: str) -> Severity | None:
+    """Where neither side has the label, one series on each side meets the other all the same."""
+    if missing == 1:
+        return "warning" if label in OF_SOME else None
+    return "warning" if kind == "on" else "hint"
+
+
 def never_matches(question: Question) -> Iterator[Complaint]:
     """There can be a pair of series with the same labels."""
-    for operator, left, right in _sides(question):
+    for operator, left, right in _all_sides(question):
         reason = "" if str(operator.op) == "or" else _apart(operator, left, right)
         if reason:
+            so = (
+                "nothing is ever taken away" if str(operator.op) == "unless" else "the answer is always empty"
+            )
             yield Complaint(
                 "never-matches",
-                f"{operator.op}: {reason}, so the answer is always empty",
+                f"{operator.op}: {reason}, so {so}",
                 "say what to match: on (LABEL), or aggregate both sides by the same labels",
+                None if question.query.ours or not _may_meet(operator, reason) else "warning",
             )
+
+
+def _may_meet(operator: Expr, reason: str) -> bool:
+    """To what others record a federation may have added labels; who runs one cluster alone has no label for
+    it, whatever a query groups by."""
+    recorded = any(":" in selector.name for selector, _ in tree.selectors(operator))
+    _, alone, labels = reason.partition("alone has ")
+    return recorded or bool(alone and OF_SOME.issuperset(labels.split(", ")))
 
 
 def many_to_many(question: Question) -> Iterator[Complaint]:
@@ -75,10 +108,14 @@ def _several(side: str, labels: frozenset[str], grouped: str, certain: bool) -> 
 
 def _sides(question: Question) -> Iterator[tuple[Expr, Shape, Shape]]:
     """Every operator whose sides are both known."""
-    for operator in tree.operators(question.tree):
-        left, right = (shape(side, question.schema) for side in (operator.lhs, operator.rhs))
+    for operator, left, right in _all_sides(question):
         if left.labels is not None and right.labels is not None:
             yield operator, left, right
+
+
+def _all_sides(question: Question) -> Iterator[tuple[Expr, Shape, Shape]]:
+    for operator in tree.operators(question.tree):
+        yield operator, shape(operator.lhs, question.schema), shape(operator.rhs, question.schema)
 
 
 def _labels(side: Shape) -> frozenset[str]:
@@ -92,17 +129,31 @@ def _matched(operator: Expr, left: Shape, right: Shape) -> frozenset[str]:
 
 def _apart(operator: Expr, left: Shape, right: Shape) -> str:
     """Why the sides never meet, or ""."""
-    matched = _matched(operator, left, right)
-    kind, _ = tree.matching(operator)
-    different = ((_labels(left) ^ _labels(right)) & matched) - left.sometimes - right.sometimes
-    if kind != "on" and different:
+    kind, labels = tree.matching(operator)
+    different = _alone(left, right) - labels if kind != "on" else frozenset()
+    if different:
         return f"one side alone has {', '.join(sorted(different))}"
-    for label in sorted(matched & left.fixed.keys() & right.fixed.keys()):
+    fixed = _values(left).keys() & _values(right).keys()
+    for label in sorted(fixed & labels if kind == "on" else fixed - labels):
         if left.fixed[label] != right.fixed[label]:
             return f"{label} is {left.fixed[label]!r} on one side and {right.fixed[label]!r} on the other"
-    if matched & {"job", "instance"} and left.jobs and right.jobs and not left.jobs & right.jobs:
+    scraped = {"job", "instance"} & (labels if kind == "on" else (_labels(left) | _labels(right)) - labels)
+    if scraped and left.jobs and right.jobs and not left.jobs & right.jobs:
         return f"one side is scraped from {_one(left)}, the other from {_one(right)}"
     return ""
+
+
+def _alone(left: Shape, right: Shape) -> frozenset[str]:
+    """Labels that one side alone has: of a side that is unknown those that its matchers ask for."""
+    if left.labels is not None and right.labels is not None:
+        return (left.labels ^ right.labels) - left.sometimes - right.sometimes
+    known, other = (left, right) if right.labels is None else (right, left)
+    return frozenset(_values(other)) - known.labels if known.labels is not None else frozenset()
+
+
+def _values(side: Shape) -> dict[str, str]:
+    """Labels with one value alone that is written there: what a variable holds nobody knows."""
+    return {label: value for label, value in side.fixed.items() if "$" not in value}
 
 
 def _one(side: Shape) -> str:

@@ -34,8 +34,11 @@ def is_dashboard(document: object) -> bool:
     return any(key in inner and isinstance(inner[key], list | None) for key in ("panels", "rows"))
 
 
-def load(file: str, text: str) -> Source:
+def load(file: str, text: str, whole: str = "") -> Source:
     """The queries of one dashboard.
+
+    Args:
+        whole: the file that this one stands in, to tell lines by.
 
     Raises: SourceError where it is no JSON, or no dashboard.
     """
@@ -51,7 +54,7 @@ def load(file: str, text: str) -> Source:
     dashboard = as_classic(found) if is_v2(found) else found
     scope = _Scope(
         file,
-        text,
+        whole or text,
         dict(_variables(dashboard)),
         dict(_plugins(dashboard)),
         OUR_TAG in (dashboard.get("tags") or ()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -10,14 +11,15 @@ import yaml
 
 from prometheus.errors import SourceError
 from prometheus.lint.query import TEMPLATE, Source
-from prometheus.lint.sources import dashboards, pages, rule_files
+from prometheus.lint.sources import dashboards, manifests, pages, rule_files
 
-LOADERS: Mapping[str, Callable[[str, str], Source]] = {
-    ".json": dashboards.load,
-    ".yml": rule_files.load,
-    ".yaml": rule_files.load,
-    ".md": pages.load,
+LOADERS: Mapping[str, Callable[[str, str], list[Source]]] = {
+    ".json": lambda file, text: [dashboards.load(file, text)],
+    **dict.fromkeys(manifests.RULE_ENDINGS, manifests.load),
+    ".md": lambda file, text: [pages.load(file, text)],
 }
+
+_QUERIES = re.compile(r"""^[\s-]*(?:expr:|"expr":)""", re.MULTILINE)
 
 
 def sources(paths: Iterable[Path]) -> list[Source]:
@@ -28,14 +30,14 @@ def sources(paths: Iterable[Path]) -> list[Source]:
 
 def _sources(path: Path) -> Iterator[Source]:
     if not path.is_dir():
-        yield _one(path)
+        yield from _one(path)
         return
     for file in sorted(p for p in path.rglob("*") if p.suffix in LOADERS and p.is_file()):
         if _holds_queries(file):
-            yield _one(file)
+            yield from _one(file)
 
 
-def _one(path: Path) -> Source:
+def _one(path: Path) -> list[Source]:
     text = ""
     try:
         if path.suffix not in LOADERS:
@@ -44,7 +46,7 @@ def _one(path: Path) -> Source:
         return LOADERS[path.suffix](str(path), text)
     except SourceError as error:
         reason = str(error).removeprefix(f"{path}: ")
-        return Source(str(path), "unreadable", (), error=reason, template=bool(TEMPLATE.search(text)))
+        return [Source(str(path), "unreadable", (), error=reason, template=bool(TEMPLATE.search(text)))]
 
 
 def _read(path: Path) -> str:
@@ -56,14 +58,18 @@ def _read(path: Path) -> str:
 
 
 def _holds_queries(file: Path) -> bool:
-    """Whether a file that merely lies in the folder is of our kinds. What cannot be read or parsed is let
-    through, so that the loader names the fault."""
+    """Whether a file that merely lies in the folder is of our kinds. What cannot be read, or has queries and
+    cannot be parsed, is let through, so that the loader names the fault."""
     try:
         text = _read(file)
+    except SourceError:
+        return True
+    try:
         if file.suffix == ".json":
             return dashboards.is_dashboard(json.loads(text))
-        if file.suffix in (".yml", ".yaml"):
-            return any(rule_files.groups(document) for document in rule_files.loaded(text))
-    except (ValueError, yaml.YAMLError, SourceError):
-        pass
+        if file.suffix in manifests.RULE_ENDINGS:
+            found = [*rule_files.loaded(text)]
+            return any(rule_files.groups(each) or any(manifests.files(each)) for each in found)
+    except (ValueError, yaml.YAMLError):
+        return bool(_QUERIES.search(text))
     return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import yaml
@@ -16,6 +17,8 @@ from prometheus.lint.sources.durations import parsed
 from prometheus.lint.sources.lines import line_of
 
 OUR_GROUPS = "quotascope-"
+_KEPT_WHOLE = re.compile(r"\{\{-?\s*`(.*?)`\s*-?\}\}", re.DOTALL)
+_KEPT = re.compile(r"""\{\{-?\s*["'](\{\{|\}\})["']\s*-?\}\}""")
 _LABEL = re.compile(r"\$labels\.([A-Za-z_]\w*)")
 
 
@@ -54,22 +57,45 @@ def loaded(text: str) -> Iterator[Any]:
     yield from yaml.load_all(text, Loader=_Loader)
 
 
-def load(file: str, text: str) -> Source:
+def documents(file: str, text: str) -> list[Any]:
+    """The documents of a YAML file that hold anything. Raises: SourceError."""
+    try:
+        return [document for document in loaded(_unescaped(text)) if document is not None]
+    except yaml.YAMLError as error:
+        raise SourceError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
+
+
+def _unescaped(text: str) -> str:
+    """Prometheus' own templates, where a chart of Helm or a playbook quotes them."""
+    whole = _KEPT_WHOLE.sub(lambda found: found[1], text)
+    return _KEPT.sub(lambda found: found[1], whole)
+
+
+def holds_rules(text: str) -> bool:
+    """Whether a YAML file has rules. Raises: yaml.YAMLError."""
+    return any(groups(document) for document in loaded(text))
+
+
+def load(file: str, text: str, whole: str = "") -> Source:
     """The queries of one rule file, which may hold several documents.
+
+    Args:
+        whole: the file that this one stands in, to tell lines by.
 
     Raises: SourceError where it is no YAML, or no rule file.
     """
-    try:
-        documents = [document for document in loaded(text) if document is not None]
-    except yaml.YAMLError as error:
-        raise SourceError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
-    inside = [groups(document) for document in documents]
-    if documents and all(found is None for found in inside):
+    found = documents(file, text)
+    inside = [(each, groups(each)) for each in found]
+    if found and all(rules is None for _, rules in inside):
         raise SourceError(f"{file}: not a rule file: it has no list of groups")
-    found = [group for each in inside for group in each or ()]
-    ours = bool(found) and all(str(group.get("name", "")).startswith(OUR_GROUPS) for group in found)
-    queries = tuple(query for group in found for query in _rules(file, text, group, ours))
-    return Source(file, "rules", queries, ours)
+    kinds = [(str(each.get("kind")) == "VMRule", group) for each, rules in inside for group in rules or ()]
+    ours = bool(kinds) and all(str(group.get("name", "")).startswith(OUR_GROUPS) for _, group in kinds)
+    queries = (
+        replace(query, victoria=victoria)
+        for victoria, group in kinds
+        for query in _rules(file, whole or text, group, ours)
+    )
+    return Source(file, "rules", tuple(queries), ours)
 
 
 def _rules(file: str, text: str, group: Mapping[str, Any], ours: bool) -> Iterator[Query]:
