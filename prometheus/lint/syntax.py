@@ -35,6 +35,10 @@ _LOGQL = re.compile(
     |![=~]\s*["`])""",
     re.VERBOSE,
 )
+_STRING = re.compile(r'"(?:\\.|[^"\\])*"')
+_PLACEHOLDER = re.compile(r"\{\{|\$\{\w+[^\w.:}][^}]*\}|\$\(\w+\)|%\(\w+\)s|@\w+@|%%\w+%%")
+"""What programs that complete a file look for, and no query has outside of its strings."""
+
 _OLD = re.compile(r"\bholt_winters\s*\(")
 _STEP = timedelta(minutes=1)
 
@@ -73,7 +77,7 @@ def complaint(query: Query, among_metricsql: bool = False, victoria: bool = Fals
             "it is MetricsQL, which VictoriaMetrics speaks; it was not checked",
             "nothing, or run vmalert -dryRun",
         )
-    if TEMPLATE.search(query.expr):
+    if TEMPLATE.search(query.expr) or _PLACEHOLDER.search(_STRING.sub("", query.expr)):
         return _foreign("it is part of a template; it was not checked", "render it first")
     if _OLD.search(query.expr):
         return _foreign(

@@ -31,6 +31,7 @@ def constant_comparison(question: Question) -> Iterator[Complaint]:
                 "constant-comparison",
                 outcome,
                 "compare with a value on either side of which it can be",
+                "warning" if outcome.endswith("always true") and question.query.alert is None else None,
             )
 
 

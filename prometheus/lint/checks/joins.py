@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from prometheus.lint import tree
@@ -152,8 +153,8 @@ def _alone(left: Shape, right: Shape) -> frozenset[str]:
 
 
 def _values(side: Shape) -> dict[str, str]:
-    """Labels with one value alone that is written there: what a variable holds nobody knows."""
-    return {label: value for label, value in side.fixed.items() if "$" not in value}
+    """Labels with one value alone that is written there: what a variable or a template holds nobody knows."""
+    return {label: value for label, value in side.fixed.items() if not re.search(r"[$%{<@]", value)}
 
 
 def _one(side: Shape) -> str:

@@ -31,9 +31,8 @@ def files(document: Any) -> Iterator[tuple[str, str]]:
     """Names and texts of the dashboards and rule files in a manifest."""
     if not isinstance(document, dict):
         return
-    if document.get("kind") == "List":
-        for item in document.get("items") or ():
-            yield from files(item)
+    for item in rule_files.items(document):
+        yield from files(item)
     data = document.get("data") if document.get("kind") == "ConfigMap" else None
     spec = document.get("spec") if document.get("kind") == "GrafanaDashboard" else None
     if isinstance(spec, dict) and isinstance(spec.get("json"), str):

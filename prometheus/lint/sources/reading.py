@@ -51,7 +51,7 @@ def _one(path: Path) -> list[Source]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise SourceError(f"{path}: cannot be read: {reason or error}") from error

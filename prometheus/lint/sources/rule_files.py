@@ -26,8 +26,8 @@ def groups(document: Any) -> list[dict[str, Any]] | None:
     """The groups of a rule file, a PrometheusRule, or a list of such; None where it is none of them."""
     if not isinstance(document, dict):
         return None
-    if document.get("kind") == "List" and isinstance(document.get("items"), list):
-        inside = [groups(item) for item in document["items"]]
+    if items(document):
+        inside = [groups(item) for item in items(document)]
         return [group for found in inside for group in found or ()]
     if str(document.get("apiVersion", "")).startswith("loki."):
         return []  # LogQL
@@ -41,8 +41,25 @@ def groups(document: Any) -> list[dict[str, Any]] | None:
     return found
 
 
+def items(document: Mapping[str, Any]) -> list[Any]:
+    """What is in a list, or in a template of OpenShift."""
+    found = document.get({"List": "items", "Template": "objects"}.get(str(document.get("kind")), ""))
+    return found if isinstance(found, list) else []
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML as Prometheus and Kubernetes read it: a lone `=` is a text."""
+    """YAML as Prometheus and Kubernetes read it: a lone `=` is a text, an anchor may be given twice, and a tag of
+    somebody's own says nothing."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if not isinstance(event, yaml.AliasEvent):
+            self.anchors.pop(getattr(event, "anchor", None), None)
+        return super().compose_node(parent, index)
+
+
+def _nothing(_loader: yaml.SafeLoader, _tag: str, _node: yaml.Node) -> None:
+    return None
 
 
 def _as_text(_loader: yaml.SafeLoader, node: yaml.Node) -> str:
@@ -50,6 +67,7 @@ def _as_text(_loader: yaml.SafeLoader, node: yaml.Node) -> str:
 
 
 _Loader.add_constructor("tag:yaml.org,2002:value", _as_text)
+_Loader.add_multi_constructor("!", _nothing)
 
 
 def loaded(text: str) -> Iterator[Any]:
@@ -99,6 +117,8 @@ def load(file: str, text: str, whole: str = "") -> Source:
 
 
 def _rules(file: str, text: str, group: Mapping[str, Any], ours: bool) -> Iterator[Query]:
+    if group.get("type") in ("graphite", "vlogs"):  # vmalert asks others, too
+        return
     every = parsed(group.get("interval"))
     for rule in group.get("rules") or ():
         if isinstance(rule, dict) and isinstance(rule.get("data"), list):
