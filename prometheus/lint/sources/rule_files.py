@@ -48,8 +48,8 @@ def items(document: Mapping[str, Any]) -> list[Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as Prometheus and Kubernetes read it: a lone `=` is a text, an anchor may be given twice, and a tag of
-    somebody's own says nothing."""
+    """YAML as Prometheus and Kubernetes read it: a lone `=` is a text, an anchor may be given twice, and
+    a tag of somebody's own says nothing."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()  # type: ignore[no-untyped-call]
