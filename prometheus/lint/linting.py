@@ -9,7 +9,7 @@ from datetime import timedelta
 import promql_parser
 
 from prometheus.config import RuleConfig
-from prometheus.lint import comments, coverage, syntax, variables
+from prometheus.lint import comments, coverage, syntax, tree, variables
 from prometheus.lint.checks import (
     alerts,
     comparisons,
@@ -27,7 +27,7 @@ from prometheus.lint.checks.variables import undefined_variable
 from prometheus.lint.finding import Complaint, Finding, Place
 from prometheus.lint.left_out import LEFT_OUT
 from prometheus.lint.query import Query, Source
-from prometheus.lint.schema import Schema, Series, families, ours
+from prometheus.lint.schema import CLASSIC, Schema, Series, families, ours
 from prometheus.lint.shape import shape
 
 CHECKS: tuple[Check, ...] = (
@@ -136,12 +136,20 @@ def _with_recorded(schema: Schema, queries: Sequence[Query], scrape_interval: ti
 
 def _recorded(question: Question) -> Series:
     query = question.query
-    kind = "counter" if query.records.endswith("_total") else "gauge"
     labels = shape(question.tree, question.schema).labels
     labels = None if labels is None else labels | query.labels
     if ":" not in query.records:  # it may be scraped as well, under the same name
         return question.schema.find(query.records) or Series(query.records, "", guessed=True)
+    kind = "counter" if query.records.endswith("_total") else "gauge"
+    if not query.ours and not _is_rated(question.tree):
+        kind = ""  # sums of counters, native histograms, and totals of anything are recorded, too
     return Series(query.records, kind, labels, query.records, every=query.every)
+
+
+def _is_rated(expr: tree.Expr) -> bool:
+    """Whether a record is surely made of numbers that may fall: rates of what is a counter by its name."""
+    rated = any(isinstance(n, promql_parser.Call) and n.func.name in tree.RATES for n, _ in tree.walk(expr))
+    return rated and all(selector.name.endswith(CLASSIC) for selector, _ in tree.selectors(expr))
 
 
 def _whole(sources: Sequence[Source], questions: Sequence[Question], world: World) -> Iterable[Finding]:

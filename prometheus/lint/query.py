@@ -35,6 +35,7 @@ class Query:
         named: labels that a legend or an annotation asks of the result.
         texts: other texts beside it that may hold variables: title, legend, datasource.
         variables: the dashboard's variables with their current values; None outside of Grafana.
+        chosen: the dashboard has variables for more than its datasources.
         min_step: the least step; None takes the scrape interval.
         unit: Grafana's unit of the panel, "" where none is set.
         records: the name under which the result is stored.
@@ -51,6 +52,7 @@ class Query:
     named: frozenset[str] = frozenset()
     texts: tuple[str, ...] = ()
     variables: Mapping[str, str] | None = None
+    chosen: bool = True
     min_step: timedelta | None = None
     unit: str = ""
     records: str = ""

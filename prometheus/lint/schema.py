@@ -18,6 +18,9 @@ DETERMINED: Mapping[str, frozenset[str]] = {
 }
 """Labels that follow from `account_id`: they tell no two series of one target apart."""
 
+CLASSIC = ("_bucket", "_sum", "_count", "_total")
+"""Endings of counters, and of the parts of a histogram that is not native."""
+
 
 @dataclass(frozen=True, slots=True)
 class Series:

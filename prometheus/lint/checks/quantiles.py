@@ -9,6 +9,7 @@ import promql_parser as promql
 from prometheus.lint import tree
 from prometheus.lint.checks.question import Question
 from prometheus.lint.finding import Complaint
+from prometheus.lint.schema import CLASSIC
 from prometheus.lint.shape import shape
 
 BOUNDS = frozenset({"le", "vmrange"})
@@ -35,4 +36,4 @@ def _may_be_native(question: Question, name: str) -> bool:
     """A native histogram is one series without buckets. Of the parts of a classic one the name tells."""
     series = question.schema.find(name)
     unknown = series is None or series.guessed or not series.kind
-    return unknown and not name.endswith(("_bucket", "_sum", "_count", "_total"))
+    return unknown and not name.endswith(CLASSIC)

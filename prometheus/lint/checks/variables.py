@@ -25,8 +25,8 @@ def undefined_variable(query: Query) -> Iterator[Complaint]:
 
 
 def _may_be_filled_in(name: str, query: Query) -> bool:
-    """A file that defines none at all, or has lost the inputs of its export, may be a part that somebody
-    completes; in rules `${x}` is what Flux and OpenShift fill in."""
+    """A file that defines nothing but datasources, or has lost the inputs of its export, may be a part that
+    somebody completes; in rules `${x}` is what Flux and OpenShift fill in."""
     if query.variables is None:
         return not re.search(rf"\${name}\b", query.expr)
-    return not query.variables or name.startswith("DS_")
+    return not query.variables or not query.chosen or name.startswith("DS_")

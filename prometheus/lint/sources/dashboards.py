@@ -82,6 +82,10 @@ class _Scope:
     plugins: Mapping[str, str]
     ours: bool
 
+    @property
+    def chosen(self) -> bool:
+        return bool(self.variables.keys() - self.plugins.keys())
+
 
 def _unwrapped(document: object) -> Any:
     """The dashboard inside Grafana's API answer or inside a resource of dashboard.grafana.app."""
@@ -145,6 +149,7 @@ def _targets(scope: _Scope, panel: Mapping[str, Any]) -> Iterator[Query]:
             named=frozenset(_LEGEND.findall(legend)) - {"__name__"},
             texts=(legend, title, uid(target), uid(panel)),
             variables=scope.variables,
+            chosen=scope.chosen,
             min_step=parsed(target.get("interval")) or parsed(panel.get("interval")),
             unit=_unit(panel),
             victoria=asks_victoria(target if target.get("datasource") else panel, scope.plugins),
@@ -168,7 +173,15 @@ def _variable_queries(scope: _Scope, dashboard: Mapping[str, Any]) -> Iterator[Q
         expr, named, lists = _listed(asked)
         if expr:
             place = Place(scope.file, f"variable {variable.get('name')}", "", _line(scope.text, asked))
-            yield Query(place, expr, named, variables=scope.variables, lists=lists, ours=scope.ours)
+            yield Query(
+                place,
+                expr,
+                named,
+                variables=scope.variables,
+                chosen=scope.chosen,
+                lists=lists,
+                ours=scope.ours,
+            )
 
 
 def _listed(asked: str) -> tuple[str, frozenset[str], bool]:
@@ -192,6 +205,7 @@ def _annotations(scope: _Scope, dashboard: Mapping[str, Any]) -> Iterator[Query]
                 expr,
                 named - {"__name__"},
                 variables=scope.variables,
+                chosen=scope.chosen,
                 min_step=parsed(annotation.get("step")),
                 victoria=asks_victoria(annotation, scope.plugins),
                 ours=scope.ours,
