@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import promql_parser as promql
+
 from prometheus.lint import tree
 from prometheus.lint.checks.question import Question
 from prometheus.lint.finding import Complaint, Severity
@@ -49,7 +51,18 @@ def join_label(question: Question) -> Iterator[Complaint]:
                 "join-label",
                 f"{side} ({label}): the side that should bring {label} does not have it",
                 f"it has {', '.join(sorted(giving)) or 'no labels'}",
+                None if question.query.ours or label in _asked(question, operator) else "warning",
             )
+
+
+def _asked(question: Question, operator: Expr) -> set[str]:
+    """Labels that a legend, or an aggregation around an operator, asks of its result."""
+    asked = set(question.query.named)
+    for node, above in tree.walk(question.tree):
+        if node == operator:
+            around = [tree.grouping(each) for each in above if isinstance(each, promql.AggregateExpr)]
+            asked |= {label for kind, labels in around if kind == "by" for label in labels}
+    return asked
 
 
 def _weight(label: str, missing: int, kind: str) -> Severity | None:
