@@ -36,7 +36,7 @@ _LOGQL = re.compile(
     re.VERBOSE,
 )
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"')
-_PLACEHOLDER = re.compile(r"\{\{|\$\{\w+[^\w.:}][^}]*\}|\$\(\w+\)|%\(\w+\)s|@\w+@|%%\w+%%")
+_PLACEHOLDER = re.compile(r"\{\{|\$\{\w+[^\w.:}][^}]*\}|\$\(\w+\)|@\w+@|%%\w+%%")
 """What programs that complete a file look for, and no query has outside of its strings."""
 
 _OLD = re.compile(r"\bholt_winters\s*\(")

@@ -19,7 +19,7 @@ LOADERS: Mapping[str, Callable[[str, str], list[Source]]] = {
     ".md": lambda file, text: [pages.load(file, text)],
 }
 
-_QUERIES = re.compile(r"""^[\s-]*(?:expr:|"expr":)""", re.MULTILINE)
+_QUERIES = re.compile(r'^[\s-]*expr:|"expr" *:', re.MULTILINE)
 
 
 def sources(paths: Iterable[Path]) -> list[Source]:

@@ -35,7 +35,7 @@ def run(*words: str | Path, cwd: Path = ROOT) -> Done:
 def rules(path: Path, *exprs: str) -> Path:
     group = {
         "name": "quotascope-test",
-        "rules": [{"alert": f"A{n}", "for": "5m", "expr": e} for n, e in enumerate(exprs)],
+        "rules": [{"alert": f"A{n}", "for": "5m", "expr": f"{e} > 1"} for n, e in enumerate(exprs)],
     }
     path.write_text(json.dumps({"groups": [group]}, indent=1))  # JSON is YAML
     return path
@@ -158,7 +158,9 @@ def test_in_a_folder_only_files_with_queries_are_read(tmp_path: Path) -> None:
     (tmp_path / "prometheus.yml").write_text("scrape_configs: []")
     (tmp_path / "package.json").write_text("{}")
     assert run(tmp_path).stdout == "1 queries in 1 files: no findings\n"
-    (tmp_path / "broken.json").write_text("{")
+    (tmp_path / "tsconfig.json").write_text("{ // a comment")
+    assert run(tmp_path).returncode == 0
+    (tmp_path / "broken.json").write_text('{"expr": "up"')
     assert run(tmp_path).returncode == 2
 
 

@@ -60,6 +60,19 @@ LOKI_RULE = {
     "items": [],
     "spec": {"groups": [rule_group({"alert": "A", "for": "5m", "expr": 'sum(rate({app="x"}[5m])) > 1'})]},
 }
+CONFIG_MAP = {
+    "kind": "List",
+    "items": [
+        {
+            "kind": "ConfigMap",
+            "data": {
+                "d.json": json.dumps(classic(panel(COUNTER))),
+                "any.json": "{}",
+                "prometheus.yml": "global:\n",
+            },
+        }
+    ],
+}
 LIBRARY = {"__elements": {"u": {"kind": 1, "model": panel(COUNTER)}}}
 
 
@@ -98,6 +111,23 @@ def found(tmp_path: Path, document: object, schema: Schema | None = None) -> lis
         ),
         pytest.param(LIST, id="list of resources"),
         pytest.param(GRAFANA_ALERT, id="Grafana's alert rules"),
+        pytest.param(CONFIG_MAP, id="a dashboard in a ConfigMap"),
+        pytest.param(
+            f"kind: ConfigMap\ndata:\n  r.rules: |\n    groups: [{json.dumps(rule_group(RULE))}]\n",
+            id="rules in a ConfigMap",
+        ),
+        pytest.param(
+            f"kind: GrafanaDashboard\nspec:\n  json: |\n    {json.dumps(classic(panel(COUNTER)))}\n",
+            id="a GrafanaDashboard",
+        ),
+        pytest.param(
+            f"kind: Template\nobjects:\n- spec: {{groups: [{json.dumps(rule_group(RULE))}]}}\n",
+            id="a template of OpenShift",
+        ),
+        pytest.param(f"\ufeffx: !vault 1\ngroups: [{json.dumps(rule_group(RULE))}]", id="a mark and a tag"),
+        pytest.param(
+            f"a: &x 1\nb: &x 2\ngroups: [{json.dumps(rule_group(RULE))}]", id="an anchor given twice"
+        ),
     ],
 )
 def test_a_counter_is_seen_in_every_form_of_file(tmp_path: Path, document: object) -> None:
@@ -157,6 +187,48 @@ def test_a_counter_is_seen_in_every_form_of_file(tmp_path: Path, document: objec
         ),
         pytest.param(classic(title="x", panels=None), id="no panels"),
         pytest.param({"title": "x", "panels": None}, id="no panels and no version"),
+        pytest.param(
+            {
+                "groups": [
+                    rule_group({"record": "a:inodes_total", "expr": "inodes"}),
+                    rule_group({"record": "a:errors", "expr": "errors_in + errors_out"}),
+                    rule_group({"record": "a:b", "expr": "a:inodes_total - rate(a:errors[5m])"}),
+                    rule_group({"record": "a:latency:sum_rate", "expr": "sum by (a) (rate(latency[5m]))"}),
+                    rule_group(
+                        {"record": "a:p99", "expr": "histogram_quantile(0.9, sum(a:latency:sum_rate))"}
+                    ),
+                ]
+            },
+            id="of what others record the query tells the kind, not the name",
+        ),
+        pytest.param(
+            {
+                "groups": [
+                    rule_group(
+                        {
+                            "alert": "A",
+                            "for": "5m",
+                            "expr": "up == 0",
+                            "annotations": {
+                                "a": "{{`{{ $labels.job }} is down`}}",
+                                "b": '{{ "{{" }} $value {{ "}}" }} {{ include "chart.name" . }}',
+                            },
+                        }
+                    )
+                ]
+            },
+            id="Prometheus' templates in those of Helm",
+        ),
+        pytest.param(
+            {"groups": [{"name": "g", "type": "graphite", "rules": [{"alert": "A", "expr": "a.b.c"}]}]},
+            id="vmalert asks Graphite",
+        ),
+        pytest.param(
+            classic(panel('x{a="$a"} / x{a="$b"}'), templating={"list": [{"name": "a"}, {"name": "b"}]}),
+            id="two variables may be the same",
+        ),
+        pytest.param(classic(panel('x{a="1"} / ignoring (a) x{a="2"}')), id="different and ignored"),
+        pytest.param(classic(panel('{__name__="x"} / {__name__="y"}')), id="the name is not matched"),
         pytest.param({}, id="nothing"),
         pytest.param("groups:\n", id="no groups"),
         pytest.param("{}\n", id="empty"),
@@ -264,6 +336,12 @@ OFFSET = "sum(orders) offset 5m"
         pytest.param(classic(panel(OFFSET), panel("a default 0")), id="other queries of the file"),
         pytest.param(classic(panel("sum(vm_rows[5m])")), id="metrics of VictoriaMetrics itself"),
         pytest.param({"groups": [rule_group({"record": "a:b", "expr": "up > <%= p('least') %>"})]}, id="ERB"),
+        pytest.param(
+            {"groups": [rule_group({"record": "a:b", "expr": "up / ${CPU-COUNT}"})]}, id="placeholder"
+        ),
+        pytest.param(
+            {"groups": [rule_group({"record": "a:b", "expr": "<promql_expression>"})]}, id="to fill in"
+        ),
         pytest.param(classic(panel("holt_winters(up[1d], 0.1, 0.9)")), id="a function of Prometheus 2"),
         pytest.param(
             {"groups": [rule_group({"record": "a:b", "expr": 'sum(rate({app="x"} |= "error" [5m]))'})]},
@@ -327,7 +405,11 @@ def test_a_federation_may_add_labels_to_what_is_recorded(tmp_path: Path) -> None
 
 
 def test_a_count_is_never_below_nothing(tmp_path: Path) -> None:
-    assert found(tmp_path, classic(panel("count(up) >= 0"))) == [("constant-comparison", None)]
+    """In a panel the comparison only has no effect; an alert fires always."""
+    assert found(tmp_path, classic(panel("count(up) >= 0"))) == [("constant-comparison", "warning")]
+    assert found(tmp_path, classic(panel("count(up) < 0"))) == [("constant-comparison", None)]
+    alert = {"alert": "A", "for": "5m", "expr": "count(up) >= 0"}
+    assert found(tmp_path, {"groups": [rule_group(alert)]}) == [("constant-comparison", None)]
 
 
 @pytest.mark.parametrize(
@@ -353,3 +435,94 @@ def test_braces_that_nobody_opened_are_a_text(tmp_path: Path) -> None:
         "annotations": {"summary": "above {{ $value }} }}"},
     }
     assert found(tmp_path, {"groups": [rule_group(alert)]}) == [("alert-template", "hint")]
+
+
+NEVER = "never-matches"
+
+
+@pytest.mark.parametrize(
+    ("expr", "complaints"),
+    [
+        ('x{a="1"} + x{a="2"}', [(NEVER, None)]),
+        ('rate(x{a="1"}[5m]) / on (a, b) rate(y{a="2"}[5m])', [(NEVER, None)]),
+        ('x{a="1"} and sum without (b) (y{a="2"})', [(NEVER, None)]),
+        ('x{a="1"} > 0 unless count(y) > 0', [(NEVER, None)]),
+        ('label_replace(x{a="1"}, "a", "2", "", "") + x{a="2"}', []),
+        ('sum without (a) (x{a="1"}) + sum without (a) (x{a="2"})', []),
+        ('x{a=~"1"} + x{a="2"} or x{a="3"}', [("redundant-regexp", None)]),
+        ("sum by (cluster, a) (x) / sum by (a) (y)", [(NEVER, "warning")]),
+        ("sum by (a, cluster) (x) * on (a, cluster) max by (a) (y)", [("join-label", "warning")]),
+        ("sum by (a, b) (x) * on (a, b) max by (a) (y)", [("join-label", None)]),
+        ("sum(sum by (a) (x) * on (a) group_left (b) max by (a) (y))", [("join-label", "warning")]),
+        ("sum by (b) (sum by (a) (x) * on (a) group_left (b) max by (a) (y))", [("join-label", None)]),
+    ],
+)
+def test_matchers_and_aggregations_say_whether_two_sides_can_meet(
+    tmp_path: Path, expr: str, complaints: list[tuple[str, str | None]]
+) -> None:
+    """Also of series of which nothing else is known."""
+    assert found(tmp_path, classic(panel(expr))) == complaints
+
+
+def test_what_a_federation_adds_to_recorded_series_may_meet(tmp_path: Path) -> None:
+    rules = [{"record": "a:b", "expr": "sum(x)"}, {"record": "c:d", "expr": 'y{seed="1"} / a:b'}]
+    assert found(tmp_path, {"groups": [rule_group(*rules)]}) == [(NEVER, "warning")]
+
+
+@pytest.mark.parametrize(
+    ("document", "severity"),
+    [
+        (classic({**panel("up"), "title": "in $USD"}, templating={"list": [{"name": "a"}]}), "warning"),
+        (classic(panel("up", "$source"), templating={"list": [{"name": "a"}]}), "warning"),
+        (
+            classic(panel('up{a="$model"}'), templating={"list": [{"name": "s", "type": "datasource"}]}),
+            "warning",
+        ),
+        ({"groups": [rule_group({"record": "a:b", "expr": 'up{a="${NAMESPACE}"}'})]}, "warning"),
+        ({"groups": [rule_group({"record": "a:b", "expr": 'up{a="$namespace"}'})]}, None),
+    ],
+    ids=[
+        "title",
+        "datasource",
+        "only datasources are defined",
+        "filled in by a deployment",
+        "of a dashboard",
+    ],
+)
+def test_a_variable_that_changes_no_query_or_is_filled_in_is_a_warning(
+    tmp_path: Path, document: object, severity: str | None
+) -> None:
+    assert found(tmp_path, document) == [("undefined-variable", severity)]
+
+
+@pytest.mark.parametrize(
+    ("expr", "severity"),
+    [("failed", None), ("failed > bool 1", "error"), ("(failed > bool 1) + up", "error")],
+)
+def test_an_alert_has_a_condition(tmp_path: Path, expr: str, severity: str | None) -> None:
+    document = {"groups": [rule_group({"alert": "A", "for": "5m", "expr": expr})]}
+    assert found(tmp_path, document) == [("alert-without-condition", severity)]
+
+
+@pytest.mark.parametrize(
+    "expr", ["absent(up)", "vector(1)", "a:b", "a unless b", "ALERTS", "(up > bool 1) == 1", "absent(up) * 2"]
+)
+def test_an_alert_may_ask_for_presence(tmp_path: Path, expr: str) -> None:
+    document = {"groups": [rule_group({"alert": "A", "for": "5m", "expr": expr})]}
+    assert found(tmp_path, document) == []
+
+
+def test_what_merely_lies_in_a_folder_and_has_no_queries_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "tsconfig.json").write_text("{ // a comment\n}")
+    (tmp_path / "chart.yaml").write_text("a: {{ .Values.a }}: b")
+    (tmp_path / "old.rules").write_text("ALERT Down IF up == 0")
+    (tmp_path / "broken.json").write_text('{\n"expr": "up",,}')
+    assert [Path(source.file).name for source in sources([tmp_path])] == ["broken.json"]
+
+
+def test_a_line_is_one_of_the_manifest(tmp_path: Path) -> None:
+    inner = json.dumps(classic(panel(COUNTER)), indent=1).replace("\n", "\n    ")
+    text = f"kind: ConfigMap\ndata:\n  d.json: |\n    {inner}\n"
+    (tmp_path / "m.yaml").write_text(text)
+    (finding,) = lint(sources([tmp_path / "m.yaml"]), world(RuleConfig()))
+    assert COUNTER in text.splitlines()[finding.place.line - 1]
