@@ -12,7 +12,6 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from settings.names import Names
@@ -129,13 +128,15 @@ LOCAL = Guard()
 """The rule where nothing is configured, on loopback."""
 
 
-@lru_cache(maxsize=256)
-def host_name(host: str) -> str | None:
+def _host_name(host: str) -> str | None:
     """The name or address in a Host header, in lower case, without port and brackets; None for neither."""
     text = _PORT.sub("", host.lower()).removesuffix(".")
     if text.startswith("[") and text.endswith("]"):
         return text[1:-1] if _address(text[1:-1]) else None
     return text if _NAME.fullmatch(text) else None
+
+
+host_name = Names(_host_name).__getitem__
 
 
 def origin_of(text: str) -> str:
@@ -196,8 +197,7 @@ def _shown(text: str) -> str:
     return "".join(c if c.isascii() and c.isprintable() else "?" for c in text[:_MAX_SHOWN])
 
 
-@lru_cache(maxsize=256)
-def _address(text: str) -> Address | None:
+def _parsed(text: str) -> Address | None:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
@@ -205,8 +205,13 @@ def _address(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address  # sockets for both versions tell it like that
 
 
-@lru_cache(maxsize=256)
-def _is_loopback(text: str) -> bool | None:
+_address = Names(_parsed).__getitem__
+
+
+def _loops(text: str) -> bool | None:
     """None for what is no address."""
     address = _address(text)
     return None if address is None else address.is_loopback
+
+
+_is_loopback = Names(_loops).__getitem__

@@ -6,7 +6,6 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
 from typing import Literal
 from urllib.parse import unquote_plus
 
@@ -31,11 +30,13 @@ _WORDS = frozenset({"default", "priority", "standard", "medium", "minimal"})
 _NONE: Mapping[str, str] = {}
 
 
-@lru_cache(maxsize=1024)
-def is_secret(name: str) -> bool:
+def _is_secret(name: str) -> bool:
     """Whether what has this name, of a header, cookie or parameter, is there to prove who asks."""
     name = name.strip().lower()
     return name not in _NO_SECRETS and _SECRET_NAME.search(name) is not None
+
+
+is_secret = Names(_is_secret).__getitem__
 
 
 def carries_secret(name: str, value: str) -> bool:

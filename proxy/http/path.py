@@ -8,11 +8,11 @@ on is its meaning (`meaning`): decoded as far as any server would, without param
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from unicodedata import normalize
 from urllib.parse import unquote_to_bytes
 
 from proxy.errors import Refused
+from settings.names import Names
 
 MAX_DECODINGS = 4
 """How often a path may be percent-encoded over; nobody does it twice in good faith."""
@@ -45,8 +45,7 @@ def split_target(raw: str) -> tuple[str, str]:
     return canonical(path), question + query
 
 
-@lru_cache(maxsize=1024)
-def canonical(path: str) -> str:
+def _canonical(path: str) -> str:
     """The spelling of a path that is sent. Raises: Refused."""
     if _PLAIN.fullmatch(path):
         return path
@@ -54,8 +53,7 @@ def canonical(path: str) -> str:
     return _UNRESERVED.sub(lambda match: chr(int(match[0][1:], 16)), _SLASHES.sub("/", path))
 
 
-@lru_cache(maxsize=1024)
-def meaning(path: str) -> str:
+def _meaning(path: str) -> str:
     """What a path means to the most lenient of servers, in lower case. Raises: Refused."""
     if _PLAIN.fullmatch(path):
         return path.lower()
@@ -90,3 +88,7 @@ def _decoded(path: str) -> str:
 
 def _refused() -> Refused:
     return Refused(400, "invalid_path", "the path has dot segments or characters that are not allowed")
+
+
+canonical = Names(_canonical).__getitem__
+meaning = Names(_meaning).__getitem__

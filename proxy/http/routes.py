@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Literal
 
 from proxy.http.path import meaning
+from settings.names import MAX_LENGTH
 
 Work = Literal["generates", "deferred", "free", "unknown", "reads"]
 """What a request makes the provider do: generate now; generate later, or elsewhere, where no answer tells
@@ -199,13 +200,17 @@ class Route:
         return self.template.endswith("/realtime")
 
 
-@lru_cache(maxsize=1024)
 def route(method: str, tail: str) -> Route:
     """The route of a request.
 
     Args:
         tail: the path behind the public base path, without query, beginning with "/".
     """
+    return (_route if len(tail) <= MAX_LENGTH else _route.__wrapped__)(method, tail)
+
+
+@lru_cache(maxsize=1024)
+def _route(method: str, tail: str) -> Route:
     path = meaning(tail)
     known = _known(path)
     api = _GENERATING.get(known) or _NATIVE.get(known) or _api(known)
@@ -215,7 +220,6 @@ def route(method: str, tail: str) -> Route:
     return Route(api, f"/v1{prefix}{template}", work == "generates", work)
 
 
-@lru_cache(maxsize=1024)
 def backend_route(method: str, path: str) -> Route:
     """The route of a request to the ChatGPT backend, which Codex uses with a ChatGPT login.
 

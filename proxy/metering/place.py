@@ -6,6 +6,8 @@ import re
 from functools import lru_cache
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from settings.names import Names
+
 _HOSTS = (
     ("api.openai.com", "openai"),
     ("chatgpt.com", "openai"),
@@ -66,15 +68,16 @@ def provider_of_url(base: str) -> str | None:
     return provider_of_host(urlsplit(base).netloc)
 
 
-@lru_cache(maxsize=4096)
-def provider_of_model(model: str) -> str | None:
+def _provider_of_model(model: str) -> str | None:
     """Who makes a model, by its name; None where the name does not say."""
     match = _MODELS.match(model.lower())
     return match.lastgroup if match else None
 
 
-@lru_cache(maxsize=1024)
-def model_in_target(path: str) -> str | None:
+provider_of_model = Names(_provider_of_model).__getitem__
+
+
+def _model_in_target(path: str) -> str | None:
     """The model, or deployment, that path and query name: Gemini's, Azure's and Bedrock's paths, and the
     Realtime API's `?model=`."""
     tail, _, query = path.partition("?")
@@ -84,3 +87,6 @@ def model_in_target(path: str) -> str | None:
         if f"{name}=" in query and (found := parse_qs(query).get(name)):
             return found[0][:200]
     return None
+
+
+model_in_target = Names(_model_in_target).__getitem__

@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import lru_cache
 from typing import TextIO
 
 from ledger.values import NO_USAGE, RequestEvent, Usage
+from settings.names import Names
 
 _PLAIN = re.compile(r"[\w.:/@+-]{1,100}", re.ASCII)
 
@@ -54,10 +54,12 @@ def _counts(usage: Usage) -> tuple[tuple[str, int | None], ...]:
     )
 
 
-@lru_cache(4_096)
-def _safe(text: str) -> str:
+def _quoted(text: str) -> str:
     """Callers choose these: nothing of theirs may break the line or pass for another field.
 
     Quoted as logfmt quotes: double quotes always, since a parser may take any other for a letter.
     """
     return text if _PLAIN.fullmatch(text) else json.dumps(text[:100]).replace("\x7f", "\\u007f")
+
+
+_safe = Names(_quoted).__getitem__

@@ -33,6 +33,9 @@ DEFAULT_OUTPUT = 8_192
 UNKNOWN_REQUEST = nano_usd(Decimal("0.10"))
 """The same for a request that does not say for which model it is."""
 
+UNREAD_TOKEN = 10_000
+"""10^-9 US dollars for each token that a body may have which is too large to be read."""
+
 HIDDEN_INPUT = 32_768
 """Tokens that are charged for input which the provider keeps or fetches, where no counts come."""
 
@@ -89,6 +92,7 @@ class Ask(msgspec.Struct, frozen=True):
         tier: the service tier that it asks for.
         choices: answers that it asks for.
         provider: whose host it goes to, where that is known.
+        unread: the body passed on its way, so its model is not known.
     """
 
     model: str | None = None
@@ -98,6 +102,7 @@ class Ask(msgspec.Struct, frozen=True):
     tier: str | None = None
     choices: int = 1
     provider: str | None = None
+    unread: bool = False
 
 
 def read_ask(body: bytes | None, size: int, api: str, provider: str | None = None) -> Ask:
@@ -112,7 +117,8 @@ def read_ask(body: bytes | None, size: int, api: str, provider: str | None = Non
     try:
         found = _bodies.decode(brief(body or b""))
     except UNREADABLE:
-        return Ask(input=min(size // BYTES_PER_TOKEN, context_window(None)), provider=provider)
+        tokens = min(size // BYTES_PER_TOKEN, context_window(None))
+        return Ask(input=tokens, provider=provider, unread=body is None)
     model = found.model if isinstance(found.model, str) and found.model else None
     window = context_window(model)
     limits = [getattr(found, name) for name in _LIMITS.get(api, ())]
@@ -161,7 +167,7 @@ def estimate(book: PriceBook, ask: Ask, usual: int | None, at: datetime) -> int:
     what = (ask.provider, ask.tier, context_step(ask.input), at.date())
     rates = _rates(book, ask.model, *what) if ask.model else None
     if rates is None:
-        return UNKNOWN_REQUEST if usual is None else usual * ask.choices
+        return max(_unknown(ask) if usual is None or ask.unread else 0, (usual or 0) * ask.choices)
     own = ceil((ask.input * rates[0] + output * rates[1]) / 1_000_000)
     return own if ask.output is not None and not ask.hidden else max(own, (usual or 0) * ask.choices)
 
@@ -230,11 +236,16 @@ def _uncounted(book: PriceBook, event: RequestEvent, work: Work, ask: Ask) -> in
     what = (event.provider or ask.provider, ask.tier, context_step(tokens), event.requested_at.date())
     rates = _rates(book, model, *what) if model else None
     if rates is None:
-        return UNKNOWN_REQUEST
+        return _unknown(ask)
     usual = min(BACKGROUND_OUTPUT, context_window(model)) if event.background else DEFAULT_OUTPUT
     passed = min(event.passed_bytes // BYTES_PASSED, context_window(model))
     output = ask.output if ask.output is not None else max(usual * ask.choices, passed)
     return ceil((tokens * rates[0] + output * rates[1]) / 1_000_000)
+
+
+def _unknown(ask: Ask) -> int:
+    """What a request to who knows which model may cost."""
+    return max(UNKNOWN_REQUEST, ask.input * UNREAD_TOKEN if ask.unread else 0)
 
 
 def _is_billed(event: RequestEvent, work: Work, ask: Ask) -> bool:

@@ -131,14 +131,17 @@ async def pay(passage: Passage, asked: Question, admission: Admission, key: Key)
         body = asked.body if isinstance(asked.body, bytes) else None
         encoded = any(line.lower().startswith(b"content-encoding:") for line in asked.lines)
         encoding = inbound.content_encoding(request) if body and encoded else ""
-        what = (request.content_length or 0, passage.target.route.api, passage.attempts.caller.provider)
+        unread = body is None and asked.body is not None
+        told = request.content_length or (inbound.REPLAYED_BODY if unread else 0)  # chunks tell no more
+        what = (told, passage.target.route.api, passage.attempts.caller.provider)
         ask = await aside(len(body or b""), lambda: _ask(body, encoding, *what), is_packed=bool(encoding))
         passage.attempts.paid_from(await admission.reserve(key, work, ask))
 
 
 def _ask(body: bytes | None, content_encoding: str, told: int, api: str, provider: str | None) -> Ask:
     plain = inbound.decoded(body, content_encoding) if body else body
-    return read_ask(outline(plain or b""), len(plain or body or b"") or told, api, provider)
+    readable = None if body is None else outline(plain or b"")
+    return read_ask(readable, len(plain or body or b"") or told, api, provider)
 
 
 async def _asking(body: bytes, content_encoding: str) -> bytes | None:

@@ -229,6 +229,30 @@ async def test_who_always_leaves_before_the_counts_does_not_make_requests_cheap(
     assert found == [b"200", b"200", b"200", b"200", b"429"]  # of 8 cents each: the third may cost more
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_that_is_too_large_to_be_read_is_charged_by_its_size(
+    scene: Any, wire: Any, monkeypatch: pytest.MonkeyPatch, chunked: bool
+) -> None:
+    """Whoever pads it and leaves before the counts must not pay less than one with a small body."""
+    monkeypatch.setattr("proxy.relay.body.REPLAYED_BODY", 400_000)
+
+    async def play(line: Any) -> None:
+        await line.message()
+        await line.send(wire.stream() + wire.chunk(wire.events({"type": "response.output_text.delta"})))
+        await line.rest()
+
+    await scene.begin(play, **budget("5"))
+    large = body(input="x" * 500_000)
+    head = ("Transfer-Encoding: chunked",) if chunked else (f"Content-Length: {len(large)}",)
+    client = await scene.connect()
+    await client.send(wire.head("POST /v1/responses HTTP/1.1", "Host: proxy", MINE, *head))
+    await client.send(wire.chunk(large) + wire.end if chunked else large)
+    await client.head()
+    client.writer.close()
+    await scene.until(lambda: charged(scene)[0] > 0)
+    assert charged(scene)[0] >= 1  # a dollar for 100,000 tokens
+
+
 async def test_a_stream_that_is_cancelled_is_charged_by_estimate(scene: Any, wire: Any) -> None:
     async def play(line: Any) -> None:
         await line.message()

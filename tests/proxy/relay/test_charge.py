@@ -104,7 +104,7 @@ def test_the_tier_that_it_asks_for() -> None:
 
 @pytest.mark.parametrize("body", [None, b"", b"[]", b"{", b'"x"', b"\xff", b"[" * 10_000])
 def test_a_body_that_cannot_be_read_has_a_size_alone(body: bytes | None) -> None:
-    assert read_ask(body, 3_000, "responses") == Ask(None, 1_000, None, True)
+    assert read_ask(body, 3_000, "responses") == Ask(None, 1_000, None, True, unread=body is None)
 
 
 @pytest.mark.parametrize(
