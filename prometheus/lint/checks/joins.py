@@ -42,7 +42,7 @@ def join_label(question: Question) -> Iterator[Complaint]:
                     "join-label",
                     f"{kind} ({label}): the {' and the '.join(missing)} side has no label {label}",
                     f"keep {label} in the aggregation on that side, or join by another label",
-                    _weight(label, len(missing), kind),
+                    _weight(label, operator, len(missing)),
                 )
         side, brought = tree.group_side(operator)
         giving = _labels(right if side == "group_left" else left)
@@ -65,11 +65,12 @@ def _asked(question: Question, operator: Expr) -> set[str]:
     return asked
 
 
-def _weight(label: str, missing: int, kind: str) -> Severity | None:
-    """Where neither side has the label, one series on each side meets the other all the same."""
-    if missing == 1:
-        return "warning" if label in OF_SOME else None
-    return "warning" if kind == "on" else "hint"
+def _weight(label: str, operator: Expr, missing: int) -> Severity | None:
+    """Where neither side has the label, one series on each side meets the other all the same; and `or` shows
+    either side."""
+    if tree.matching(operator)[0] != "on":
+        return "hint"
+    return None if missing == 1 and label not in OF_SOME and str(operator.op) != "or" else "warning"
 
 
 def never_matches(question: Question) -> Iterator[Complaint]:

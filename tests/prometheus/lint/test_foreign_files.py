@@ -453,6 +453,7 @@ NEVER = "never-matches"
         ("sum by (cluster, a) (x) / sum by (a) (y)", [(NEVER, "warning")]),
         ("sum by (a, cluster) (x) * on (a, cluster) max by (a) (y)", [("join-label", "warning")]),
         ("sum by (a, b) (x) * on (a, b) max by (a) (y)", [("join-label", None)]),
+        ("sum by (a) (x) or on (a) vector(0)", [("join-label", "warning")]),
         ("sum(sum by (a) (x) * on (a) group_left (b) max by (a) (y))", [("join-label", "warning")]),
         ("sum by (b) (sum by (a) (x) * on (a) group_left (b) max by (a) (y))", [("join-label", None)]),
     ],
