@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Table, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Table, Text, and_, cast, func, select
 
 from ledger.request_tables import FIRST_TOKEN, LATENCY
 from ledger.requests.days.arrays import NUMBERS, Array, Day
@@ -27,15 +27,17 @@ MAX_KNOWN = 200
 """Conditions on texts that are remembered."""
 
 ID_DIGITS = 32
+_NOTHING = np.zeros(0, np.bool_)
 _MEASURES = {"latency": LATENCY, "first_token": FIRST_TOKEN}
 
 
 @dataclass(slots=True)
 class Texts:
     """Which texts meet conditions, by their numbers. A number that was given out keeps its text, so that only
-    newer ones need a look."""
+    those need a look that were not there before: in SQLite larger ones, on a server any."""
 
-    _known: dict[tuple[Table, RequestFilter, bool], tuple[int, Array]] = field(default_factory=dict)
+    _known: dict[tuple[Table, RequestFilter, bool], tuple[Array, Array]] = field(default_factory=dict)
+    _there: dict[Table, Array] = field(default_factory=dict)
 
     def meeting(self, connection: Connection, where: RequestFilter) -> dict[Table, _Flags]:
         """Of each table that the filter has conditions on."""
@@ -46,23 +48,42 @@ class Texts:
         of = RequestFilter(text=where.text)
         return {t: _Flags(self, connection, t, of, met) for t, met in texts_having(where.text).items()}
 
-    def flags(self, of: _Flags, last: int) -> Array:
-        """By number, at least up to the last one."""
+    def flags(self, of: _Flags, numbers: Array) -> Array:
+        """Of each of some numbers."""
         key = (of.table, of.where, bool(of.where.text))
-        top, flags = self._known.get(key, (-1, np.zeros(0, np.bool_)))
-        if of.connection.dialect.name != "sqlite":  # there a smaller number may come after a larger one
-            top, flags = -1, np.zeros(0, np.bool_)
-        if top >= last:
-            return flags
-        number = of.table.c.id
-        top = max(last, of.connection.execute(select(func.max(number))).scalar() or 0)
-        new = select(number).where(of.met, number >= len(flags), number <= top)
-        flags = np.append(flags, np.zeros(top + 1 - len(flags), np.bool_))
-        flags[[n for (n,) in of.connection.execute(new)]] = True
-        while len(self._known) >= MAX_KNOWN:
-            self._known.pop(next(iter(self._known)), None)
-        self._known[key] = (top, flags)
-        return flags
+        there, flags = self._known.get(key, (_NOTHING, _NOTHING))
+        if not _holds(there, numbers):
+            first = len(flags) if of.connection.dialect.name == "sqlite" else 0
+            there = self._all_there(of, numbers)  # before it is asked which of them meet the condition
+            number = of.table.c.id
+            met = of.connection.execute(select(number).where(of.met, number >= first, number < len(there)))
+            flags = np.append(flags[:first], np.zeros(len(there) - first, np.bool_))
+            flags[[n for (n,) in met]] = True
+            while len(self._known) >= MAX_KNOWN:
+                self._known.pop(next(iter(self._known)), None)
+            self._known[key] = (there, flags)
+        found: Array = flags[numbers]
+        return found
+
+    def _all_there(self, of: _Flags, numbers: Array) -> Array:
+        """By number whether there is such a text, or never will be one; at least for the given ones."""
+        there = self._there.get(of.table, _NOTHING)
+        if _holds(there, numbers):
+            return there
+        number, last = of.table.c.id, int(numbers.max(initial=0))
+        if of.connection.dialect.name == "sqlite":
+            top = max(last, of.connection.execute(select(func.max(number))).scalar() or 0)
+            there = np.ones(top + 1, np.bool_)
+        else:
+            # One text: as rows they would take ten times as long
+            listed = func.string_agg(cast(number, Text), ",")
+            text = of.connection.execute(select(listed)).scalar() or str(NONE)
+            found = np.fromstring(text, np.int64, sep=",")
+            there = np.zeros(max(last, int(found.max())) + 1, np.bool_)
+            there[found] = True
+            there[NONE] = True
+        self._there[of.table] = there
+        return there
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +99,11 @@ class _Flags:
     def of(self, rows: Day) -> Array:
         """Of each row."""
         numbers = rows.columns[_COLUMNS[key_of(self.table)]]
-        found: Array = self.texts.flags(self, int(numbers.max(initial=0)))[numbers]
-        return found
+        return self.texts.flags(self, numbers)
+
+
+def _holds(there: Array, numbers: Array) -> bool:
+    return len(there) > numbers.max(initial=0) and bool(there[numbers].all())
 
 
 _COLUMNS = {"caller_id": "caller", "kind_id": "kind", "detail_id": "detail", "session_number": "session"}

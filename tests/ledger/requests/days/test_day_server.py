@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import URL, event, text
 
 from ledger.reader.day_file import file_of
@@ -142,3 +143,34 @@ def test_a_user_that_may_only_read_is_told_which_ledger_it_is(
 
 def test_a_ledger_on_a_server_without_a_place_here_keeps_nothing(postgres_url: URL) -> None:
     assert file_of(postgres_url, True) is None
+
+
+def test_a_text_whose_number_is_smaller_than_a_known_one_is_looked_at_too(
+    server: Server, week: list[RequestEvent], make_event: EventFactory
+) -> None:
+    """Its transaction took the number first, and ended last."""
+    server.store(week)
+    slow, fast = writer(server.url), writer(server.url)
+    talks = [
+        make_event(requested_at=DAY + timedelta(hours=h), session_id=name, account_id="anna")
+        for h, name in ((7, "needle, early"), (8, "needle, late"))
+    ]
+    engine = reader(server.url)
+    keep_days(engine, lambda: file_of(server.url, True, beside=server.beside, engine=engine))
+
+    def found() -> int:
+        with asking(engine, Limit(120)) as connection:
+            where = RequestFilter(DAYS.since, DAYS.until, text="NEEDLE")
+            return queries.totals(connection, where, SEEDED).requests
+
+    with slow.begin() as connection:
+        record(connection, talks[:1])  # its stamps are not seen before it ends either
+        other = replace(talks[1], id="other", requested_at=DAY + timedelta(days=1))
+        with fast.begin() as quick:
+            record(quick, [other])
+        assert found() == 1
+    assert found() == 2
+    server.store(talks[1:])
+    assert found() == 3
+    for one in (engine, slow, fast):
+        one.dispose()
