@@ -90,6 +90,8 @@ def _call(call: Expr, schema: Schema) -> Shape:
     name = str(call.func.name)
     if name in ("absent", "absent_over_time"):
         return _absent(tree.bare(call.args[0]))
+    if name == "info":  # brings labels of its own
+        return UNKNOWN
     vectors = [arg for arg in call.args if not tree.is_scalar(arg)]
     if not vectors or name in ("vector", "scalar"):
         return NOTHING

@@ -229,6 +229,16 @@ def test_a_counter_is_seen_in_every_form_of_file(tmp_path: Path, document: objec
         ),
         pytest.param(classic(panel('x{a="1"} / ignoring (a) x{a="2"}')), id="different and ignored"),
         pytest.param(classic(panel('{__name__="x"} / {__name__="y"}')), id="the name is not matched"),
+        pytest.param(
+            classic(
+                panel("sum by (zone) (info(sum by (job, instance) (rate(orders_total[5m]))))", repeat="job")
+            ),
+            id="labels that info() brings",
+        ),
+        pytest.param(
+            classic(panel('sum by ("http.route") (rate({"http.requests_total", "http.route"="/"}[5m]))')),
+            id="names with dots",
+        ),
         pytest.param({}, id="nothing"),
         pytest.param("groups:\n", id="no groups"),
         pytest.param("{}\n", id="empty"),
