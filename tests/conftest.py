@@ -114,7 +114,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _needs_programs(item: pytest.Item) -> bool:
-    return not _PROGRAMS.isdisjoint(getattr(item, "fixturenames", ()))
+    values = getattr(getattr(item, "callspec", None), "params", {}).values()
+    on_a_server = any(isinstance(value, str) and value == "postgresql" for value in values)
+    return on_a_server or not _PROGRAMS.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")

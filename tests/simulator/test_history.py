@@ -43,6 +43,7 @@ def test_two_weeks_are_as_many_as_planned(history: History) -> None:
     assert history.events[-1].requested_at < history.plan.end
 
 
+@pytest.mark.slow
 def test_shares_are_as_planned(history: History) -> None:
     count = len(history.events)
     by_status = Counter(e.status for e in history.events)

@@ -127,6 +127,7 @@ def test_what_was_planted_is_found_and_put_right(
 
 
 @pytest.mark.parametrize("meanwhile", [1, checking.TRIES])
+@pytest.mark.slow
 def test_requests_that_come_while_an_hour_is_put_right_are_counted(
     filled: Engine,
     make_event: Callable[..., RequestEvent],
@@ -168,6 +169,7 @@ def test_requests_that_come_while_an_hour_is_put_right_are_counted(
     assert check(filled, mend=False).sound
 
 
+@pytest.mark.slow
 def test_requests_that_come_between_two_readings_are_no_difference(
     filled: Engine, make_event: Callable[..., RequestEvent], monkeypatch: pytest.MonkeyPatch
 ) -> None:

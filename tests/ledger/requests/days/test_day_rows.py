@@ -187,6 +187,7 @@ def is_right(engine: Engine, where: RequestFilter, stored: list[RequestEvent]) -
 
 @SEVERAL
 @given(data=st.data())
+@pytest.mark.slow
 def test_answers_are_those_of_a_recount_whatever_happens(
     ledger: Engine,
     path: Path,
