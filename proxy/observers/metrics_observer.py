@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from time import monotonic
 from typing import get_args
 
 from ledger.pricing.cost import Unpriced
@@ -29,6 +30,9 @@ REPORTING = ("openrouter", "xai")
 MAX_GROUPS = 64
 MAX_GATHERED = 1_024
 """Groups, and events in them, that are counted together; to count those takes less than a millisecond."""
+
+TELL_SECONDS = 60.0
+"""How often it is logged that requests cannot be counted."""
 
 MAX_LENGTH = 100
 """Characters of a label value: what is longer is no name."""
@@ -100,6 +104,7 @@ class MetricsObserver:
         self._code = BoundedLabel(max_codes, KNOWN_CODES)
         self._groups: dict[Group, Sums] = {}
         self._gathered = 0
+        self._lost, self._told_at = 0, -TELL_SECONDS
         _start_at_zero(metrics, models)
 
     def __call__(self, events: Sequence[RequestEvent]) -> None:
@@ -111,14 +116,15 @@ class MetricsObserver:
     def deliver(self) -> None:
         """Count what was gathered since the last time."""
         groups, self._groups, self._gathered = self._groups, {}, 0
-        lost, fault = 0, None
+        fault: Exception | None = None
         for group, sums in groups.items():
             try:
                 self._count(group, sums)
             except Exception as error:  # as where the files that workers share are full: the others count
-                lost, fault = lost + sums.requests, error
-        if fault is not None:
-            log.error("%d requests are not counted, or in part", lost, exc_info=fault)
+                self._lost, fault = self._lost + sums.requests, error
+        if fault is not None and monotonic() - self._told_at >= TELL_SECONDS:
+            log.error("%d requests are not counted, or in part", self._lost, exc_info=fault)
+            self._lost, self._told_at = 0, monotonic()
 
     def _count(self, at: Group, sums: Sums) -> None:
         model = self._model(at.model or UNKNOWN_MODEL)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Literal, TypeVar
 
+import prometheus_client.values as library
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -17,17 +19,45 @@ from prometheus_client import (
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
+from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 from prometheus_client.registry import Collector
 
+from ledger.errors import StoreUnavailable
 from metrics.exposition import OPENMETRICS, content_type
 from metrics.family import MetricFamily
+
+FIRST_BYTES = 1 << 16
+ENTRY_BYTES = 32
+"""Of a series beside its name, at most."""
 
 M = TypeVar("M", bound=MetricWrapperBase)
 
 # When each series began: Prometheus can then count its first request. Only OpenMetrics has a place for it.
 enable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class ReservedFile(MmapedDict):
+    """The file of a worker's values, with its disk space. On a full disk the kernel ends a process that
+    writes to the library's own; here a new series cannot be made, and the others go on."""
+
+    def __init__(self, filename: str, read_mode: bool = False) -> None:
+        if not read_mode:
+            with Path(filename).open("ab") as file:
+                os.posix_fallocate(file.fileno(), 0, max(file.tell(), FIRST_BYTES))
+        super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
+
+    def _init_value(self, key: str) -> None:
+        capacity = self._capacity
+        while self._used + len(key.encode()) + ENTRY_BYTES > capacity:
+            capacity *= 2
+        if capacity > self._capacity:
+            os.posix_fallocate(self._f.fileno(), 0, capacity)
+        super()._init_value(key)  # type: ignore[no-untyped-call]
+
+
+library.MmapedDict = ReservedFile  # type: ignore[attr-defined]
 
 
 def observe_all(histogram: Histogram, values: Sequence[float]) -> None:
@@ -52,7 +82,10 @@ class Metrics:
     def __init__(self, families: Iterable[MetricFamily]) -> None:
         self.registry = CollectorRegistry()
         self._families = tuple(families)
-        self._metrics = {f.name: _make(f, self.registry) for f in self._families}
+        try:
+            self._metrics = {f.name: _make(f, self.registry) for f in self._families}
+        except OSError as error:
+            raise StoreUnavailable(f"the files of the metrics cannot be made: {error}") from error
         self._children: dict[tuple[str, tuple[str, ...]], MetricWrapperBase] = {}
         self._shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
 

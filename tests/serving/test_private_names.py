@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import prometheus_client.values as library
 import pytest
 from aiohttp import web
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_writer import StreamWriter
 from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.mmap_dict import MmapedDict
+
+from proxy.observers.registry import ReservedFile
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("serving", "proxy", "exporter", "collector", "console", "metrics", "run", "simulator", "bench")
@@ -29,12 +33,13 @@ MAKER = {"_connections", "_kwargs", "_loop"}
 RESPONSE = {"_keep_alive", "_must_be_empty_body", "_payload_writer", "_req", "_start"}
 WRITER = {"_headers_buf", "_headers_written"}
 HISTOGRAM = {"_buckets", "_sum", "_upper_bounds"}
+FILE = {"_capacity", "_f", "_init_value", "_used"}
 
 PLACES = {
     "serving/connection.py": FLOW | SERVER | MAKER | {"_make_server"},
     "proxy/http/wire.py": {*CLIENT, "_factory"},
     "proxy/http/response_head.py": RESPONSE | WRITER,
-    "proxy/observers/registry.py": HISTOGRAM,
+    "proxy/observers/registry.py": HISTOGRAM | FILE,
 }
 """The only modules that may use such names, and which."""
 
@@ -88,3 +93,11 @@ def test_prometheus_clients_are_there() -> None:
     assert list(histogram._upper_bounds) == [1.0, 2.0, float("inf")]
     assert [bucket.get() for bucket in buckets] == [0.0, 1.0, 0.0]
     assert histogram._sum.get() == pytest.approx(1.5)
+
+
+def test_its_files_are(tmp_path: Path) -> None:
+    file = MmapedDict(str(tmp_path / "counter.db"))  # type: ignore[no-untyped-call]
+    for name in FILE:
+        assert hasattr(file, name), name
+    file.close()  # type: ignore[no-untyped-call]
+    assert library.MmapedDict is ReservedFile  # type: ignore[attr-defined]
