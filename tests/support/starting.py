@@ -75,7 +75,10 @@ class Zygote:
 
 @contextmanager
 def preloaded() -> Iterator[None]:
-    """While it lasts, programs of ours are forked from a Zygote."""
+    """While it lasts, programs of ours are forked from a Zygote; on Linux, where orphans can be adopted."""
+    if sys.platform != "linux":
+        yield
+        return
     zygote, plain = Zygote(), subprocess.Popen._execute_child  # type: ignore[attr-defined]
     signature = inspect.signature(plain)
 
@@ -106,7 +109,7 @@ def _is_plain(given: Mapping[str, Any]) -> bool:
     if not isinstance(words, list | tuple) or words[:2] != type(words)((sys.executable, "-m")):
         return False
     environ = os.environ if given["env"] is None else given["env"]
-    own = {name for name in environ if name.startswith(("PYTHON", "LC_", "COV_"))} - _HARMLESS
+    own = {name for name in environ if name.startswith(("PYTHON", "LC_", "COV_", "PROMETHEUS_"))} - _HARMLESS
     return (
         len(words) > 2
         and str(words[2]) in ROOMS
