@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -86,18 +86,17 @@ def insert_rows(
     sessions = SESSIONS.numbers(connection, talks)
     sqlite_file = connection.dialect.name == "sqlite"
     make = _sqlite_row if sqlite_file else _copied_row
-    entries, rows = [], []
-    for event, (by, what, how) in zip(events, texts, strict=True):
-        caller, kind = callers[by], kinds[what]
-        session = sessions[(event.session_id,)] if event.session_id else None
-        rows.append(make(event, caller, kind, details[how], session))
-        entries.append(Entry(event, caller, kind))
+    entries = [Entry(e, callers[by], kinds[what]) for e, (by, what, _) in zip(events, texts, strict=True)]
+    rows: Iterator[tuple[Any, ...]] = (
+        make(e, callers[by], kinds[what], details[how], sessions[(e.session_id,)] if e.session_id else None)
+        for e, (by, what, how) in zip(events, texts, strict=True)
+    )
     names = _ROW_AS if places else _ROW
     if places:
-        rows = [(*row, id, _stamp(gone)) for row, (id, gone) in zip(rows, places, strict=True)]
+        rows = ((*row, id, _stamp(gone)) for row, (id, gone) in zip(rows, places, strict=True))
     if sqlite_file:  # a third of the time that typed parameters take
-        connection.exec_driver_sql(_insertion(names), rows)
-    else:
+        connection.exec_driver_sql(_insertion(names), list(rows))
+    else:  # the next rows are made while the server stores those before them
         _copy(connection, names, rows)
     if talks and (moved := SESSIONS.renumbered(connection, {talk: sessions[talk] for talk in talks})):
         number = request_rows.c.session_number  # no other row has an old one: their sessions had none left
@@ -108,7 +107,7 @@ def insert_rows(
     return entries
 
 
-def _copy(connection: Connection, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+def _copy(connection: Connection, names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
     """PostgreSQL's own way for many rows. Raises: DBAPIError."""
     driver: Any = connection.connection.driver_connection
     refused = connection.dialect.loaded_dbapi.Error
