@@ -198,7 +198,7 @@ def _report(top: _Answer, api: str) -> Report:
     error = inner.error if isinstance(inner.error, dict) else top.error
     if error is None and inner.status == "failed":  # on a WebSocket of the Realtime API
         error = get(inner.status_details, "error")
-    code, message = (None, None) if error is None and top.type != "error" else _error(top, error)
+    code, message = _error(top, error) if error is not None or top.type == "error" else (None, None)
     said = _said(inner, usage, api, numbers)
     drawn = shapes.drawn(inner.tool_usage, numbers) if inner.tool_usage else None
     return Report(
@@ -332,9 +332,7 @@ _LOOSE = (
 
 def _clean(value: object) -> object:
     """Texts as they can be stored."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    return value
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _error(top: _Answer, error: object) -> tuple[str | None, str | None]:
