@@ -103,7 +103,7 @@ async def test_bodies_that_drip_give_way_where_all_slots_are_taken(
 
 def test_the_slowest_one_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     cut: list[uploads.Upload] = []
-    monkeypatch.setattr(uploads.Upload, "cut", cut.append)
+    monkeypatch.setattr(uploads.Upload, "cut", lambda body: cut.append(body))
     arriving = uploads.Uploads()
     bodies = [uploads.Upload(arriving) for _ in range(4)]
     for body, received, waited in zip(bodies, (9_000, 100, 5_000, 1), (10, 10, 10, 0), strict=True):
