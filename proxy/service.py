@@ -96,7 +96,8 @@ class Instruments:
             max_keys=most.max_api_keys,
             max_codes=most.max_error_codes,
         )
-        self.events = Fanout(writers.observe, self._counted, LogLines(log_to))
+        self._lines = LogLines(log_to)
+        self.events = Fanout(writers.observe, self._counted, self._lines)
         self._also = also
         self._losses = 0
 
@@ -110,7 +111,8 @@ class Instruments:
         self.count()
 
     def count(self) -> None:
-        """Count what was gathered, and what is no request."""
+        """Count what was gathered, and what is no request; write the log's lines."""
+        self._lines.deliver()
         self._counted.deliver()
         self._also()
         gauge, counter, events = self.metrics.gauge, self.metrics.counter, self.writers.events
@@ -128,6 +130,7 @@ class Instruments:
     def end(self) -> None:
         """Hand on the last events, and count them: of workers, the others show them from now on."""
         self.events.deliver()
+        self._lines.deliver()
         self._counted.deliver()
 
     def problem(self) -> str | None:

@@ -111,7 +111,7 @@ class RelayProtocol(Flow, ResponseHandler):
     def start_timeout(self) -> None:
         """The request is sent: an answer must come."""
         self._sent = True
-        super().start_timeout()
+        self._reschedule_timeout()
 
     def data_received(self, data: bytes) -> None:
         self.heard = True
@@ -121,9 +121,10 @@ class RelayProtocol(Flow, ResponseHandler):
             self._reschedule_timeout()  # aiohttp takes 103 for the answer, and waits for no other
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        super().resume_reading(resume_parser)
-        if self._payload is not None and self._payload.is_eof():
-            self._drop_timeout()  # the rest had come before: nothing is awaited
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+            if self._payload is not None and self._payload.is_eof():
+                self._drop_timeout()  # the rest had come before: nothing is awaited
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
         self._unanswered = data[0].code < 200 and data[0].code != 101

@@ -171,8 +171,9 @@ class RequestReader:
 
 def read_body(whole: bytes, content_type: str, content_encoding: str) -> Asked:
     """What a complete body asks for."""
-    reader = RequestReader(content_type, content_encoding)
-    if not reader.is_form and not content_encoding and len(whole) <= SMALL and whole.startswith(b"{"):
+    is_plain = not content_encoding and len(whole) <= SMALL and whole.startswith(b"{")
+    if is_plain and "multipart" not in content_type.lower():
         return read_request(whole)
+    reader = RequestReader(content_type, content_encoding)
     reader.feed(whole)
     return reader.end()

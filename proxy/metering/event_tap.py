@@ -126,7 +126,7 @@ class EventTap:
     def _read_counts(self, block: bytes, at: int) -> Report:
         """What is known with the counts in a block, of which the first may stand at a place."""
         late = len(block) - COUNTS_WITHIN
-        if at < late and _NULL.match(block, at):
+        if at < late and self._api == "chat_completions" and _NULL.match(block, at):
             found = self._read_from(block, late, NOTHING)
             if _is_complete(found):  # by itself: what was known before may be of another answer
                 return found if self._report is NOTHING else self._read_from(block, late, self._report)

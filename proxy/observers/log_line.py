@@ -14,16 +14,29 @@ from settings.names import Names
 _PLAIN = re.compile(r"[\w.:/@+-]{1,100}", re.ASCII)
 
 
+MAX_LINES = 64
+"""Lines that are written at once: to write one takes as long as to make five."""
+
+
 class LogLines:
-    """Writes a line for each event of a batch; a closed or broken stream costs only the lines."""
+    """Writes a line for each event; a closed or broken stream costs only the lines."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._lines: list[str] = []
 
     def __call__(self, events: Sequence[RequestEvent]) -> None:
-        with suppress(OSError, ValueError):
-            self._stream.write("".join(f"{line(event)}\n" for event in events))
-            self._stream.flush()
+        self._lines += [f"{line(event)}\n" for event in events]
+        if len(self._lines) >= MAX_LINES:
+            self.deliver()
+
+    def deliver(self) -> None:
+        """Write the lines that were made since the last time."""
+        lines, self._lines = self._lines, []
+        if lines:
+            with suppress(OSError, ValueError):
+                self._stream.write("".join(lines))
+                self._stream.flush()
 
 
 def line(event: RequestEvent) -> str:

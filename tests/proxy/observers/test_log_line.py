@@ -54,7 +54,9 @@ def test_whatever_callers_send_it_stays_one_line_of_fields(
 
 def test_lines_of_a_batch_are_flushed(make_event: MakeEvent) -> None:
     out = io.StringIO()
-    LogLines(out)([make_event(), make_event(model="other")])
+    lines = LogLines(out)
+    lines([make_event(), make_event(model="other")])
+    lines.deliver()
     assert [("model=gpt-5.4" in t, "model=other" in t) for t in out.getvalue().splitlines()] == [
         (True, False),
         (False, True),
@@ -71,4 +73,6 @@ def test_a_stream_that_is_gone_costs_only_the_lines(make_event: MakeEvent, kind:
     out = io.StringIO() if kind == "closed" else Broken()
     if kind == "closed":
         out.close()
-    LogLines(out)([make_event()])
+    lines = LogLines(out)
+    lines([make_event()])
+    lines.deliver()
