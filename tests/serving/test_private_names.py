@@ -37,7 +37,7 @@ FILE = {"_capacity", "_f", "_init_value", "_used"}
 
 PLACES = {
     "serving/connection.py": FLOW | SERVER | MAKER | {"_make_server"},
-    "proxy/http/wire.py": {*CLIENT, "_factory"},
+    "proxy/http/wire.py": {*CLIENT, "_factory", "_reading_paused"},
     "proxy/http/response_head.py": RESPONSE | WRITER,
     "proxy/observers/registry.py": HISTOGRAM | FILE,
 }
