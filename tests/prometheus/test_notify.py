@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from prometheus.config import RuleConfig
 from prometheus.notify import document
 from prometheus.scrape import Targets
 from settings.notify import Notify
+from tests.support.served import webhook
 
 EVERYTHING = Notify(
     alertmanager="127.0.0.1:9093",
@@ -75,28 +74,6 @@ def test_each_way_is_written_alone() -> None:
 def test_what_cannot_work_is_refused(given: dict[str, str], named: str) -> None:
     with pytest.raises(ValidationError, match=named):
         Notify.model_validate(given)
-
-
-@contextmanager
-def listening(heard: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            heard.append((self.path, json.loads(body)))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_arguments: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @contextmanager
@@ -153,7 +130,7 @@ def test_an_alert_of_a_real_prometheus_reaches_people_and_keeps_others_back(
         return {alert["labels"]["alertname"] for at, sent in heard if at == path for alert in sent["alerts"]}
 
     port, nobody = free_port(), "127.0.0.1:1"
-    with listening(heard) as hooks:
+    with webhook(heard) as hooks:
         notify = Notify(
             alertmanager=f"127.0.0.1:{port}",
             webhook_url=f"{hooks}/people",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import threading
 import time
 import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -27,6 +26,7 @@ from metrics.proxy import API_KEY_REQUESTS, LATENCY
 from prometheus.config import RuleConfig
 from prometheus.scrape import START_TIMESTAMPS, Targets, document
 from proxy.observers.registry import Metrics
+from tests.support.served import served
 
 
 @contextmanager
@@ -44,14 +44,8 @@ def serving(exposition: Callable[[str], tuple[bytes, str]]) -> Iterator[str]:
         def log_message(self, *_arguments: Any) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with served(Handler) as address:
+        yield address
 
 
 def version(release: Callable[[str], str]) -> tuple[int, int]:

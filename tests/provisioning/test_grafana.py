@@ -8,12 +8,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -25,6 +23,7 @@ from dashboards.build import write as write_dashboards
 from prometheus import addresses
 from prometheus.config import RuleConfig
 from provisioning.build import Values, files, write
+from tests.support.served import webhook
 
 pytestmark = pytest.mark.slow
 
@@ -52,27 +51,6 @@ def home() -> Path:
     if not named:
         pytest.skip("set GRAFANA_HOME to the folder of a Grafana to run this")
     return Path(named)
-
-
-@contextmanager
-def webhook(heard: list[dict[str, Any]]) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_arguments: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/alerts"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @contextmanager
@@ -119,11 +97,13 @@ def until(what: Callable[[], Any]) -> Any:
 def test_an_alert_of_grafana_reaches_the_webhook(
     home: Path, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
-    heard: list[dict[str, Any]] = []
+    heard: list[tuple[str, dict[str, Any]]] = []
     built = dashboards(RuleConfig())
     write_dashboards(built, tmp_path)
     with webhook(heard) as url:
-        values = Values("http://127.0.0.1:9", "3.5.0", "15s", PurePosixPath(tmp_path / "dashboards"), url)
+        values = Values(
+            "http://127.0.0.1:9", "3.5.0", "15s", PurePosixPath(tmp_path / "dashboards"), f"{url}/alerts"
+        )
         write(files(values), tmp_path)
         rules = tmp_path / "provisioning/alerting/rules.yml"
         rules.write_text(yaml.safe_dump({"apiVersion": 1, "groups": [GROUP]}), encoding="utf-8")
@@ -134,8 +114,9 @@ def test_an_alert_of_grafana_reaches_the_webhook(
             search = f"{api}/api/search?type=dash-db"
             until(lambda: {(each["uid"], each["folderTitle"]) for each in asked(search)} == wanted)
             until(lambda: heard)
-    (alert,) = heard[0]["alerts"]
-    assert (heard[0]["receiver"], alert["status"]) == ("quotascope", "firing")
+    path, told = heard[0]
+    (alert,) = told["alerts"]
+    assert (path, told["receiver"], alert["status"]) == ("/alerts", "quotascope", "firing")
     assert alert["labels"]["alertname"] == "Always"
     logged = (tmp_path / "grafana.log").read_text(encoding="utf-8").splitlines()
     assert [line for line in logged if "logger=provisioning" in line and "level=error" in line] == []
