@@ -12,7 +12,7 @@ from typing import Any
 from bench.scenes.quota_accounts import Simulated, accounts
 from ledger.pricing.files import book, load_seed
 from ledger.pricing.rates import RateTable
-from ledger.quota.cycle import current, cycles_of
+from ledger.quota.cycle import WOBBLE_SECONDS, current, cycles_of
 from ledger.quota.estimate import QuotaRules, estimate
 
 ACCOUNTS = 1_000
@@ -20,7 +20,7 @@ BADLY = 0.10
 """More than this share of use beyond the proxy, or this far from the truth, is bad."""
 
 RULES = {
-    "the fork's": QuotaRules(wobble_seconds=0, fell_percent=101),
+    "the fork's": QuotaRules(),
     "whole_cycle (default)": QuotaRules(),
     "clean_steps": QuotaRules(method="clean_steps"),
 }
@@ -43,7 +43,7 @@ def answers(name: str, simulated: Sequence[Simulated]) -> list[Answer]:
     rules, plain = RULES[name], name == "the fork's"
     found = []
     for account in simulated:
-        cycle = current(cycles_of(account.readings, wobble_seconds=rules.wobble_seconds, gap=rules.gap))
+        cycle = current(cycles_of(account.readings, wobble_seconds=0 if plain else WOBBLE_SECONDS))
         usd = estimate(cycle, account.requests(plain), account.now, rules).usd
         known = usd is not None and not math.isnan(usd)
         found.append(Answer(account.outside, usd / account.quota_usd if known and usd is not None else None))

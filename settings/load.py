@@ -35,10 +35,12 @@ ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
 }
 """Environment variable -> the key it overrides. An empty value counts as not set."""
 
-RENAMED: Mapping[tuple[str, ...], tuple[str, ...]] = {
+RENAMED: Mapping[tuple[str, ...], tuple[str, ...] | None] = {
     ("routing", "most_attempts"): ("routing", "max_attempts"),
+    **dict.fromkeys((("quota", "fell_percent"), ("quota", "reset_wobble_seconds"))),
 }
-"""Keys by the names that they had in earlier releases, which are still read, with a warning."""
+"""Keys by the names that they had in earlier releases, which are still read, with a warning; None: what it
+said is no longer a choice."""
 
 _SECRET = (
     *("token", "openai_api_key", "credential", "sha256", "key"),
@@ -173,6 +175,13 @@ def _rename(document: dict[str, Any], file: str) -> None:
         for part in old[:-1]:
             table = table.get(part, {}) if isinstance(table, dict) else {}
         if not isinstance(table, dict) or old[-1] not in table:
+            continue
+        if new is None:
+            del table[old[-1]]
+            print(
+                f"{file}: {_dotted(old)} no longer does anything; the next release refuses it",
+                file=sys.stderr,
+            )
             continue
         if new[-1] in table:
             raise SettingsError(

@@ -136,15 +136,6 @@ class Quota(Section):
     jump_gap_minutes: float = Field(
         180.0, gt=0, le=10_080, description="how far apart the readings of such a rise are at least"
     )
-    fell_percent: float = Field(
-        5.0,
-        gt=0,
-        le=100,
-        description="percentage points of a fall within a cycle after which it says nothing",
-    )
-    reset_wobble_seconds: int = Field(
-        60, ge=0, le=3_600, description="reset times that differ by no more are one"
-    )
     method: Literal["whole_cycle", "clean_steps"] = Field(
         "whole_cycle", description="how the quota is estimated; see docs/quota.md"
     )

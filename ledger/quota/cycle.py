@@ -110,11 +110,11 @@ def cycles_of(readings: Iterable[Reading], *, wobble_seconds: int = WOBBLE_SECON
     return tuple(_cycle(group, gap) for group in groups)
 
 
-def merged(one: Cycles, other: Cycles, *, wobble_seconds: int = WOBBLE_SECONDS, gap: int = GAP) -> Cycles:
+def merged(one: Cycles, other: Cycles, gap: int = GAP) -> Cycles:
     """The cycles of both sets of readings; the newest MAX_CYCLES of them."""
     result: list[Cycle] = []
     for cycle in sorted((*one, *other), key=lambda c: (c.low, c.high)):
-        if result and cycle.low - result[-1].high <= wobble_seconds:
+        if result and cycle.low - result[-1].high <= WOBBLE_SECONDS:
             result[-1] = _joined(result[-1], cycle, gap)
         else:
             result.append(cycle)
@@ -185,8 +185,7 @@ def _runs(parts: Iterable[Run], gap: int) -> tuple[Run, ...]:
 class Resets:
     """How often each account's weekly window has reset, as far as its meters were watched."""
 
-    def __init__(self, wobble_seconds: int) -> None:
-        self._wobble = wobble_seconds
+    def __init__(self) -> None:
         self._counts: dict[str, int] = {}
         self._latest: dict[str, int] = {}
 
@@ -200,7 +199,7 @@ class Resets:
         if not old or not new:
             return
         latest = self._latest.get(account, old.high)
-        if new.high - latest > self._wobble and is_reset(old, new, self._wobble):
+        if new.high - latest > WOBBLE_SECONDS and is_reset(old, new):
             self._counts[account] = self.of(account) + 1
         self._latest[account] = max(latest, new.high)
 
@@ -210,11 +209,11 @@ class Resets:
         self._latest.pop(account, None)
 
 
-def is_reset(old: Cycle, new: Cycle, wobble_seconds: int) -> bool:
+def is_reset(old: Cycle, new: Cycle) -> bool:
     """Whether a new cycle has begun: its window ends later, and the old one is over or was emptied early.
 
     The reset time of an unused window may move with every look at it; that is none.
     """
-    if new.high - old.high <= wobble_seconds or new.newest.at < old.newest.at:
+    if new.high - old.high <= WOBBLE_SECONDS or new.newest.at < old.newest.at:
         return False
     return new.newest.at >= old.high * 1_000_000 or new.newest.used < old.newest.used

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from ledger.quota.clean_steps import pico_per_point, rising, steps
-from ledger.quota.cycle import GAP, MINUTE, WOBBLE_SECONDS, Cycle
+from ledger.quota.cycle import GAP, MINUTE, Cycle
 from ledger.quota.running import PICO_PER_USD, Requests, RunningRequests, Sums
 
 PERIOD = 7 * 24 * 60 * MINUTE
@@ -22,6 +22,10 @@ PERIOD = 7 * 24 * 60 * MINUTE
 
 LATE = 10 * MINUTE
 """How long after a request the window may still rise for it."""
+
+FELL_POINTS = 5
+"""A meter that stood so many percentage points higher in its cycle was emptied before the cycle's end, and no
+longer shows what was used since the start."""
 
 Reason = Literal[
     "cycle_start_mismatch",
@@ -43,9 +47,6 @@ class QuotaRules:
         start_percent: a first reading below this is no sign of other use.
         jump_percent, gap: a rise of so many percentage points over a gap of so many microseconds, without
             any request in it, is use beyond the proxy.
-        fell_percent: a meter that stood so many percentage points higher in its cycle was emptied before
-            the cycle's end, and no longer shows what was used since the start.
-        wobble_seconds: reset times that differ by no more are one cycle.
         method: `whole_cycle` divides the cycle's spend by its percent; `clean_steps` leaves out the
             stretches that no spend explains (see docs/quota.md).
     """
@@ -54,21 +55,12 @@ class QuotaRules:
     start_percent: float = 5.0
     jump_percent: float = 5.0
     gap: int = GAP
-    wobble_seconds: int = WOBBLE_SECONDS
-    fell_percent: float = 5.0
     method: Method = "whole_cycle"
 
     @classmethod
-    def configured(
-        cls, *, start_grace_minutes: float, jump_gap_minutes: float, reset_wobble_seconds: int, **others: Any
-    ) -> QuotaRules:
+    def configured(cls, *, start_grace_minutes: float, jump_gap_minutes: float, **others: Any) -> QuotaRules:
         """Of the names and units of the section `[quota]` of a configuration."""
-        return cls(
-            grace=round(start_grace_minutes * MINUTE),
-            gap=round(jump_gap_minutes * MINUTE),
-            wobble_seconds=reset_wobble_seconds,
-            **others,
-        )
+        return cls(round(start_grace_minutes * MINUTE), gap=round(jump_gap_minutes * MINUTE), **others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +152,7 @@ def suppressed(cycle: Cycle, requests: Requests, start: int, rules: QuotaRules) 
         reasons = ("cycle_start_mismatch",)
     if any(_jump(*pair, requests, start, rules) for pair in _gaps(cycle)):
         reasons = (*reasons, "mid_cycle_jump")
-    if cycle.fell(rules.fell_percent):
+    if cycle.fell(FELL_POINTS):
         reasons = (*reasons, "meter_fell")
     return reasons
 

@@ -125,23 +125,17 @@ class AccountMeters:
         found, latest = self.cycles.get(source, ()), self._latest[source]
         for other in self._latest.keys() - {source}:
             if same_length(self._latest[other], latest):
-                found = merged(
-                    found,
-                    self.cycles.get(other, ()),
-                    wobble_seconds=self._rules.wobble_seconds,
-                    gap=self._rules.gap,
-                )
+                found = merged(found, self.cycles.get(other, ()), self._rules.gap)
         return found
 
     def _add(self, readings: Sequence[_Sourced]) -> None:
         self._until = 0
-        wobble, gap = self._rules.wobble_seconds, self._rules.gap
         for source in {source for source, _ in readings}:
             mine = [reading for of, reading in readings if of == source]
             self._latest[source] = max([*mine, self._latest.get(source, mine[0])], key=_order)
             weekly = [r for r in mine if slot_of(source, r.minutes) == "secondary"]
-            fresh = cycles_of(weekly, wobble_seconds=wobble, gap=gap)
-            self.cycles[source] = merged(self.cycles.get(source, ()), fresh, wobble_seconds=wobble, gap=gap)
+            fresh = cycles_of(weekly, gap=self._rules.gap)
+            self.cycles[source] = merged(self.cycles.get(source, ()), fresh, self._rules.gap)
 
 
 def _order(reading: Reading) -> tuple[int, float, int, int]:
@@ -168,7 +162,7 @@ class Meters:
 
     def __init__(self, rules: QuotaRules) -> None:
         self._rules = rules
-        self._resets = Resets(rules.wobble_seconds)
+        self._resets = Resets()
         self.forget()
 
     def forget(self) -> None:

@@ -72,12 +72,10 @@ def test_every_threshold_is_configured_in_its_unit() -> None:
         start_percent=2,
         jump_percent=3,
         jump_gap_minutes=4,
-        fell_percent=6,
-        reset_wobble_seconds=5,
         method="clean_steps",
     )
     rules = quota_rules(quota)
-    assert rules == QuotaRules(90_000_000, 2, 3, 240_000_000, 5, 6, "clean_steps")
+    assert rules == QuotaRules(90_000_000, 2, 3, 240_000_000, "clean_steps")
     assert all(getattr(rules, f.name) != f.default for f in fields(QuotaRules))
 
 

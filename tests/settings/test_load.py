@@ -210,6 +210,18 @@ def test_a_key_by_its_old_name_is_read_with_a_warning(
     assert capsys.readouterr().err == f"{path}: {warning}removed in the next release\n"
 
 
+def test_a_key_that_does_nothing_any_more_is_accepted_with_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "codex-usage.toml"
+    path.write_text("[quota]\nfell_percent = 7\nreset_wobble_seconds = 30\njump_percent = 9.0\n")
+    assert load(path, {}).quota.jump_percent == 9.0
+    assert capsys.readouterr().err.splitlines() == [
+        f"{path}: quota.{key} no longer does anything; the next release refuses it"
+        for key in ("fell_percent", "reset_wobble_seconds")
+    ]
+
+
 def test_an_old_name_beside_the_new_one_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "codex-usage.toml"
     path.write_text("[routing]\nmost_attempts = 2\nmax_attempts = 3\n")

@@ -40,7 +40,7 @@ def requests(rows: Sequence[Row]) -> RunningRequests:
 def told(
     readings: Sequence[Reading], rows: Sequence[Row], now: int = NOW, rules: QuotaRules = RULES
 ) -> QuotaEstimate:
-    cycle = current(cycles_of(readings, wobble_seconds=rules.wobble_seconds, gap=rules.gap))
+    cycle = current(cycles_of(readings, gap=rules.gap))
     return estimate(cycle, requests(rows), now, rules)
 
 
@@ -294,9 +294,6 @@ class TestMeterFell:
         later = [read(100, 1, RESET + 86_400), read(101, 2, RESET + 86_400)]
         found = told([*self.EMPTIED[:3], *later], [(99.5, USD)], now=START + 102 * HOUR)
         assert found.reasons == ()
-
-    def test_the_threshold_can_be_set(self) -> None:
-        assert told(self.EMPTIED, self.ROWS, rules=replace(RULES, fell_percent=79)).reasons == ()
 
     def test_clean_steps_go_by_the_rise_alone(self) -> None:
         hours = range(1, 81)

@@ -18,13 +18,13 @@ NEW = cycle(8_000, 1, RESET + DAY)
 
 
 def test_a_week_that_was_emptied_early_is_one() -> None:
-    resets = Resets(60)
+    resets = Resets()
     resets.see("a", OLD, NEW)
     assert (resets.of("a"), resets.of("b")) == (1, 0)
 
 
 def test_one_that_tells_the_old_week_for_a_while_makes_it_no_more() -> None:
-    resets = Resets(60)
+    resets = Resets()
     for number in range(5):
         resets.see("a", OLD, cycle(8_000 - number, 1, RESET + DAY))
         resets.see("a", NEW, cycle(7_000 - number, 60, RESET))
@@ -34,7 +34,7 @@ def test_one_that_tells_the_old_week_for_a_while_makes_it_no_more() -> None:
 
 
 def test_neither_a_wobble_nor_a_first_look_nor_the_moving_end_of_an_unused_week_is_one() -> None:
-    resets = Resets(60)
+    resets = Resets()
     resets.see("a", None, NEW)
     resets.see("a", OLD, cycle(8_000, 60, RESET + 60))
     for number in range(5):
@@ -45,7 +45,7 @@ def test_neither_a_wobble_nor_a_first_look_nor_the_moving_end_of_an_unused_week_
 
 
 def test_an_account_that_is_gone_begins_again() -> None:
-    resets = Resets(60)
+    resets = Resets()
     resets.see("a", OLD, NEW)
     resets.drop("a")
     assert resets.of("a") == 0
