@@ -60,7 +60,7 @@ LIBRARIES: dict[str, set[str]] = {
     "settings": {"pydantic"},
     "serving": {"aiohttp"},
     "prometheus": {"promql_parser", "yaml", "jinja2", "aiohttp", "prometheus_client"},
-    "provisioning": {"jinja2"},
+    "provisioning": set(),
     "run": {"aiohttp"},
 }
 """Third-party libraries of the rooms whose list is closed."""

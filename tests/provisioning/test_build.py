@@ -11,7 +11,7 @@ import yaml
 from prometheus.alerts import alerts
 from prometheus.config import RuleConfig
 from prometheus.errors import ConfigError, OutputError
-from provisioning.build import TEMPLATES, Values, files, quoted, write
+from provisioning.__main__ import TEMPLATES, Values, files, quoted, write
 
 VALUES = Values(
     prometheus_url="http://prometheus:9090",
@@ -27,8 +27,8 @@ PROVIDER = PurePosixPath("provisioning/dashboards/quotascope.yml")
 
 
 def test_every_template_becomes_a_file_at_its_place() -> None:
-    templates = {path.relative_to(TEMPLATES).as_posix() for path in TEMPLATES.rglob("*.j2")}
-    assert {str(path.relative_to("provisioning")) + ".j2" for path in files(ALERTING)} == templates
+    templates = {path.relative_to(TEMPLATES).as_posix() for path in TEMPLATES.rglob("*.yml")}
+    assert {str(path.relative_to("provisioning")) for path in files(ALERTING)} == templates
     assert {DATASOURCE, PROVIDER, CONTACT_POINTS, POLICIES} == set(files(ALERTING))
 
 
@@ -73,11 +73,13 @@ def test_the_provider_reads_one_folder_and_saves_nothing() -> None:
     assert "folder" in provider and "foldersFromFilesStructure" not in provider["options"]
 
 
-@pytest.mark.parametrize("text", ["a: b # c", "it's", 'say "so"', "{{ x }}", "ünïcode 🙂", "back\\slash"])
+@pytest.mark.parametrize(
+    "text", ["a: b # c", "it's", 'say "so"', "{{ x }}", "$x ${y}", "ünïcode 🙂", "back\\slash"]
+)
 def test_no_value_breaks_out_of_its_string(text: str) -> None:
     rendered = files(replace(VALUES, dashboards_path=PurePosixPath("/", text)))[PROVIDER]
     (provider,) = yaml.safe_load(rendered)["providers"]
-    assert provider["options"]["path"] == f"/{text}"
+    assert provider["options"]["path"] == f"/{text}".replace("$", "$$")
 
 
 def test_grafana_expands_no_variable_of_ours() -> None:
@@ -111,9 +113,11 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
 
 
 def test_the_folders_that_grafana_looks_into_are_there(tmp_path: Path) -> None:
-    write({}, tmp_path)
+    write(files(VALUES), tmp_path)
     assert sorted(path.name for path in (tmp_path / "provisioning").iterdir()) == [
         "alerting",
+        "dashboards",
+        "datasources",
         "notifiers",
         "plugins",
     ]

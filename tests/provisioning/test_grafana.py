@@ -22,7 +22,7 @@ from dashboards.build import dashboards
 from dashboards.build import write as write_dashboards
 from prometheus import addresses
 from prometheus.config import RuleConfig
-from provisioning.build import Values, files, write
+from provisioning.__main__ import Values, files, write
 from tests.support.served import webhook
 
 pytestmark = pytest.mark.slow
