@@ -32,7 +32,6 @@ from ledger.request_tables import (
 )
 
 __all__ = [
-    "EVENT_LOG_VIEW",
     "account_audit",
     "account_marks",
     "accounts",
@@ -267,24 +266,3 @@ collector_failures = Table(
     Column("retryable", Boolean, nullable=False),
     Index("idx_failures_at", "at"),
 )
-
-EVENT_LOG_VIEW = """
-CREATE VIEW event_log AS
-SELECT requested_at AS timestamp,
-       model,
-       NULL AS title,
-       NULL AS summary,
-       session_id AS conversation_id,
-       coalesce(input_tokens, 0) AS prompt_tokens,
-       coalesce(cached_input_tokens, 0) AS cached_prompt_tokens,
-       coalesce(output_tokens, reasoning_tokens, 0) AS completion_tokens,
-       coalesce(input_tokens, 0) + coalesce(output_tokens, reasoning_tokens, 0) AS total_tokens,
-       coalesce(reasoning_tokens, 0) AS reasoning_tokens,
-       CASE WHEN input_tokens IS NULL OR coalesce(output_tokens, reasoning_tokens) IS NULL
-            THEN 0 ELSE 1 END AS usage_included,
-       coalesce(cache_write_tokens, 0) + coalesce(cache_write_1h_tokens, 0) AS cache_write_prompt_tokens
-FROM request_logs
-WHERE deleted_at IS NULL
-"""
-"""codex-usage's table of the same name, for the tools that read it. Titles and summaries would need
-request bodies, which are never stored."""

@@ -78,6 +78,8 @@ SELECT requested_at AS timestamp,
 FROM request_logs
 WHERE deleted_at IS NULL
 """
+"""codex-usage's table of the same name, for the tools that read it. Titles and summaries would need
+request bodies, which are never stored."""
 
 
 def request_logs_view(dialect: str, *, with_before: bool) -> str:

@@ -62,7 +62,7 @@ def _config() -> Config:
     return config
 
 
-def _revisions() -> list[str]:
+def revisions() -> list[str]:
     """From the first to the newest."""
     return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
 
@@ -90,7 +90,7 @@ class TestMigrations:
             connection.execute(text("DROP INDEX idx_rows_at"))
         assert "add_index" in str(differences(ledger))
 
-    @pytest.mark.parametrize("revision", _revisions())
+    @pytest.mark.parametrize("revision", revisions())
     @pytest.mark.slow
     def test_a_ledger_of_every_earlier_version_comes_along_with_its_rows(
         self, url: URL, revision: str
@@ -98,6 +98,8 @@ class TestMigrations:
         engine = writer(url)
         upgrade(engine, revision)
         with engine.begin() as connection:
+            if revision < "0010":  # what these versions made, the migrations of today leave to the tenth
+                connection.execute(text("CREATE VIEW event_log AS SELECT requested_at FROM request_logs"))
             connection.execute(
                 text(
                     "INSERT INTO accounts (id, email, plan_type, status, created_at)"
@@ -106,6 +108,8 @@ class TestMigrations:
             )
         migrate(engine)
         assert differences(engine) == []
+        assert sorted(inspect(engine).get_view_names()) == ["event_log", "request_logs"]
+        assert len(inspect(engine).get_columns("event_log")) == 12
         with engine.connect() as connection:
             assert [a.id for a in list_accounts(connection)] == ["one"]
         engine.dispose()
@@ -160,14 +164,6 @@ class TestMigrations:
         migrate(ledger)
         with ledger.connect() as connection:
             assert [a.id for a in list_accounts(connection)] == ["one"]
-
-    def test_the_way_back_leaves_nothing(self, ledger: Engine) -> None:
-        config = _config()
-        with ledger.begin() as connection:
-            config.attributes["connection"] = connection
-            command.downgrade(config, "base")
-        assert inspect(ledger).get_table_names() == ["alembic_version"]
-        assert inspect(ledger).get_view_names() == []
 
     def test_a_ledger_of_a_newer_version_is_refused_in_one_line(self, ledger: Engine) -> None:
         with ledger.begin() as connection:

@@ -3,25 +3,6 @@
 import sqlalchemy as sa
 from alembic import op
 
-# A copy: what this revision made stays what it was, whatever the schema becomes.
-EVENT_LOG_VIEW = """
-CREATE VIEW event_log AS
-SELECT requested_at AS timestamp,
-       model,
-       NULL AS title,
-       NULL AS summary,
-       session_id AS conversation_id,
-       coalesce(input_tokens, 0) AS prompt_tokens,
-       coalesce(cached_input_tokens, 0) AS cached_prompt_tokens,
-       coalesce(output_tokens, reasoning_tokens, 0) AS completion_tokens,
-       coalesce(input_tokens, 0) + coalesce(output_tokens, reasoning_tokens, 0) AS total_tokens,
-       coalesce(reasoning_tokens, 0) AS reasoning_tokens,
-       CASE WHEN input_tokens IS NULL OR coalesce(output_tokens, reasoning_tokens) IS NULL
-            THEN 0 ELSE 1 END AS usage_included
-FROM request_logs
-WHERE deleted_at IS NULL
-"""
-
 revision = "0001"
 down_revision = None
 
@@ -134,16 +115,3 @@ def upgrade() -> None:
         ["account_id", "window", "recorded_at"],
         unique=False,
     )
-    op.execute(EVENT_LOG_VIEW)
-
-
-def downgrade() -> None:
-    op.execute("DROP VIEW event_log")
-    op.drop_index("idx_usage_account_window_time", table_name="usage_history")
-    op.drop_table("usage_history")
-    op.drop_index("idx_logs_requested_at", table_name="request_logs")
-    op.drop_index("idx_logs_account_time", table_name="request_logs")
-    op.drop_table("request_logs")
-    op.drop_table("prices")
-    op.drop_table("daily_stats")
-    op.drop_table("accounts")

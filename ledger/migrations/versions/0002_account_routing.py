@@ -55,14 +55,3 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key"),
     )
     op.create_index("idx_sticky_updated", "sticky_sessions", ["updated_at"], unique=False)
-
-
-def downgrade() -> None:
-    op.drop_index("idx_sticky_updated", table_name="sticky_sessions")
-    op.drop_table("sticky_sessions")
-    op.drop_table("versions")
-    op.drop_index("idx_audit_account_time", table_name="account_audit")
-    op.drop_table("account_audit")
-    op.drop_table("account_marks")
-    for name in ("origin", "pool", "upstream_base_url", "credential_renewed_at", "credential"):
-        op.drop_column("accounts", name)

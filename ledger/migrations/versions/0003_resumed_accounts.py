@@ -11,7 +11,3 @@ def upgrade() -> None:
     op.add_column("accounts", sa.Column("resumed_at", sa.DateTime(), nullable=True))
     # Until now a new credential was the only such word.
     op.execute("UPDATE accounts SET resumed_at = credential_renewed_at")
-
-
-def downgrade() -> None:
-    op.drop_column("accounts", "resumed_at")

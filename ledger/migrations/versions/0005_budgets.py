@@ -23,8 +23,3 @@ def upgrade() -> None:
         sa.Column("nano_usd", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.Float(), nullable=False),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("key_holds")
-    op.drop_table("key_spend")

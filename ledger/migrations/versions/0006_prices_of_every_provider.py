@@ -44,27 +44,6 @@ def upgrade() -> None:
     op.execute("INSERT INTO versions (name, version) VALUES ('prices', 0)")
 
 
-def downgrade() -> None:
-    op.execute("DELETE FROM versions WHERE name = 'prices'")
-    op.drop_table("prices")
-    op.create_table(
-        "prices",
-        _row_id(),
-        sa.Column("model_prefix", sa.String(length=200), nullable=False),
-        sa.Column("effective_from", sa.DateTime(), nullable=False),
-        sa.Column("currency", sa.String(length=3), nullable=False),
-        sa.Column("prompt_per_1m", sa.String(length=40), nullable=False),
-        sa.Column("cached_prompt_per_1m", sa.String(length=40), nullable=True),
-        sa.Column("completion_per_1m", sa.String(length=40), nullable=False),
-        sa.Column("long_input_factor", sa.String(length=40), nullable=False),
-        sa.Column("long_output_factor", sa.String(length=40), nullable=False),
-        sa.Column("tier_factors", sa.Text(), nullable=False),
-        sa.Column("origin", sa.String(length=10), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("model_prefix", "effective_from", "origin"),
-    )
-
-
 def _row_id() -> sa.Column[int]:
     kind = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     return sa.Column("id", kind, autoincrement=True, nullable=False)

@@ -48,9 +48,3 @@ def upgrade() -> None:
         sa.Column("retryable", sa.Boolean(), nullable=False),
     )
     op.create_index("idx_failures_at", "collector_failures", ["at"])
-
-
-def downgrade() -> None:
-    op.drop_table("collector_failures")
-    op.drop_table("collector_gaps")
-    op.drop_table("collector_gateways")

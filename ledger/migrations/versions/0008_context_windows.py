@@ -9,7 +9,3 @@ down_revision = "0007"
 
 def upgrade() -> None:
     op.add_column("prices", sa.Column("context_window", sa.Integer(), nullable=True))
-
-
-def downgrade() -> None:
-    op.drop_column("prices", "context_window")

@@ -12,8 +12,3 @@ def upgrade() -> None:
     op.execute(
         "UPDATE account_marks SET wait_until = cooldown_until, cooldown_until = 0 WHERE event <> 'error'"
     )
-
-
-def downgrade() -> None:
-    with op.batch_alter_table("account_marks") as table:
-        table.drop_column("wait_until")

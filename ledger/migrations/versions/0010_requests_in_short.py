@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from ledger.migrations.view_0010 import COLUMNS, EVENT_LOG_VIEW, request_logs_view
+from ledger.migrations.view_0010 import EVENT_LOG_VIEW, request_logs_view
 
 revision = "0010"
 down_revision = "0009"
@@ -97,7 +97,7 @@ EARLIER_SUMS = (
 
 
 def upgrade() -> None:
-    op.execute("DROP VIEW event_log")
+    op.execute("DROP VIEW IF EXISTS event_log")
     for name, columns in TEXT_TABLES.items():
         op.create_table(
             name,
@@ -203,72 +203,6 @@ def _rebuild_days() -> None:
         " coalesce((SELECT substr(CAST(min(requested_at) AS TEXT), 1, 10) FROM request_logs), '9999')"
     )
     op.drop_table("daily_stats_before")
-
-
-def downgrade() -> None:
-    op.execute("DROP VIEW event_log")
-    op.execute("ALTER TABLE daily_stats RENAME TO daily_stats_after")
-    _earlier_days()
-    op.drop_table("daily_stats_after")
-    _earlier_logs()
-    names = ", ".join(COLUMNS)
-    op.execute(f"INSERT INTO request_logs_again ({names}) SELECT {names} FROM request_logs")  # noqa: S608
-    op.execute("DROP VIEW request_logs")
-    op.rename_table("request_logs_again", "request_logs")
-    op.create_index("idx_logs_account_time", "request_logs", ["account_id", "requested_at"], unique=False)
-    op.create_index("idx_logs_requested_at", "request_logs", ["requested_at"], unique=False)
-    op.execute(EVENT_LOG_VIEW)
-    for table in ("request_durations", "request_hourly", "request_rows", *TEXT_TABLES):
-        op.drop_table(table)
-
-
-def _earlier_days() -> None:
-    op.create_table(
-        "daily_stats",
-        sa.Column("day", sa.String(10), nullable=False),
-        sa.Column("model", sa.String(200), nullable=False),
-        sa.Column("service_tier", sa.String(40), nullable=False),
-        sa.Column("long_context", sa.Boolean(), nullable=False),
-        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in OUTCOMES),
-        *(
-            sa.Column(name, sa.BigInteger(), nullable=False, server_default=sa.text("0"))
-            for name in EARLIER_SUMS
-        ),
-        sa.PrimaryKeyConstraint("day", "model", "service_tier", "long_context"),
-    )
-    names = (*OUTCOMES, *EARLIER_SUMS)
-    op.execute(
-        f"INSERT INTO daily_stats (day, model, service_tier, long_context, {', '.join(names)})"  # noqa: S608
-        " SELECT day, model, service_tier, context_above >= 272000,"
-        f" {', '.join(f'sum({name})' for name in names)} FROM daily_stats_after"
-        " GROUP BY day, model, service_tier, context_above >= 272000"
-    )
-
-
-def _earlier_logs() -> None:
-    texts = {**{n: k for columns in TEXT_TABLES.values() for n, k in columns.items()}}
-    texts.pop("context_above")
-    kinds = {
-        **texts,
-        **dict.fromkeys(TOKENS, sa.BigInteger()),
-        **dict.fromkeys(("latency_ms", "latency_first_token_ms"), sa.Float()),
-        **dict.fromkeys(("error_message", "extra_units"), sa.Text()),
-        **dict.fromkeys(("requested_at", "deleted_at"), sa.DateTime()),
-        "event_id": sa.String(40),
-        "provider_cost_usd": sa.String(40),
-    }
-    required = {"event_id", "request_id", "requested_at", "model", "status", "request_kind"}
-    op.create_table(
-        "request_logs_again",
-        _row_id(),
-        *(
-            sa.Column(name, kinds.get(name, sa.String(200)), nullable=name not in required)
-            for name in COLUMNS
-            if name != "id"
-        ),
-        sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("event_id"),
-    )
 
 
 def _row_id() -> sa.Column[int]:

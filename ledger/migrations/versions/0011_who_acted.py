@@ -17,9 +17,3 @@ def upgrade() -> None:
         sa.Column("at", sa.DateTime(), nullable=False),
         sa.Column("actor", sa.String(100)),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("account_decisions")
-    with op.batch_alter_table("account_audit") as table:
-        table.drop_column("actor")

@@ -15,7 +15,3 @@ def upgrade() -> None:
         sa.Column("body", sa.Text(), nullable=False),
     )
     op.create_index("idx_failure_bodies_at", "failure_bodies", ["at"])
-
-
-def downgrade() -> None:
-    op.drop_table("failure_bodies")

@@ -14,7 +14,3 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer(), primary_key=True, autoincrement=False),
         sa.Column("changed", sa.BigInteger(), nullable=False),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("request_changes")

@@ -24,6 +24,7 @@ from ledger.schema import request_hourly, request_rows
 from ledger.store import migrate, sqlite_url, writer
 from ledger.upkeep import copies
 from ledger.values import RequestEvent
+from tests.ledger.test_schema import revisions, upgrade
 from tests.support.ledgers import migrated
 
 NOW = datetime(2026, 8, 21, 12, tzinfo=UTC)
@@ -197,16 +198,13 @@ def test_what_is_no_backup_is_refused_in_one_line(ledger: Engine, file: Path, wh
 
 def test_an_upgrade_makes_a_backup_first(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "usage.db"
-    engine = migrated(file)
-    copy = tmp_path / "usage.db.before-0099"
+    migrated(tmp_path / "new.db").dispose()
     assert not list(tmp_path.glob("*before*"))  # a new ledger needs none
-    with engine.begin() as connection:
-        older = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
-    _downgrade(engine, older)
+    engine = _older(file)
     migrate(engine)
     engine.dispose()
     (copy,) = tmp_path.glob("*.before-*")
-    assert copies.checked(copy).schema < older
+    assert copies.checked(copy).schema == revisions()[-2]
     assert "is as it was before" in caplog.text
 
 
@@ -214,10 +212,7 @@ def test_processes_that_start_together_wait_for_the_one_that_copies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, made, plain = sqlite_url(tmp_path / "usage.db"), list[Path](), copies.make
-    first = writer(url)
-    migrate(first)
-    _downgrade(first, "")
-    first.dispose()
+    _older(tmp_path / "usage.db").dispose()
 
     def slow(ledger: Path, target: Path) -> copies.Copy:
         made.append(target)
@@ -236,8 +231,7 @@ def test_processes_that_start_together_wait_for_the_one_that_copies(
 def test_an_upgrade_without_space_for_a_backup_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = migrated(tmp_path / "usage.db")
-    _downgrade(engine, "")
+    engine = _older(tmp_path / "usage.db")
     monkeypatch.setattr(copies, "free_bytes", lambda target: 10)
     migrate(engine)
     engine.dispose()
@@ -257,10 +251,8 @@ def test_a_newer_ledger_is_refused_in_one_line_and_left_alone(tmp_path: Path) ->
     assert not list(tmp_path.glob("*before*"))
 
 
-def _downgrade(engine: Engine, _: str) -> None:
-    from alembic import command
-
-    from ledger.store import _alembic
-
-    with engine.begin() as connection:
-        command.downgrade(_alembic(connection), "-1")
+def _older(file: Path) -> Engine:
+    """A ledger as the version before this one made it."""
+    engine = writer(sqlite_url(file))
+    upgrade(engine, revisions()[-2])
+    return engine
