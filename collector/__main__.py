@@ -59,7 +59,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def collect(settings: Settings) -> int:
-    """Collect until a signal."""
     if not settings.collector.gateways:
         raise SettingsError('no [collector.gateways."NAME"] is configured: there is nothing to collect from')
     asyncio.run(_until_stopped(settings))
@@ -81,7 +80,6 @@ def replay(settings: Settings) -> int:
 
 
 def import_all(settings: Settings, wish: Wish) -> int:
-    """Import files, and say what each held."""
     unreadable = 0
     for summary in import_files(settings, wish, sys.stderr if sys.stderr.isatty() else None):
         print(summary.line(dry=wish.dry), flush=True)

@@ -25,8 +25,6 @@ _PASSING = ("rate_limited", "quota_exceeded")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of one account, beyond that it exists."""
-
     email: str = ""
     alias: str | None = None
     plan: str = "unknown"
@@ -43,7 +41,6 @@ class Directory:
         self._stored: dict[str, Known] = {}
 
     def listed(self, gateway: str, credentials: Iterable[Credential]) -> None:
-        """What a gateway lists now."""
         with self._lock:
             for credential in credentials:
                 self._listed[account_id(gateway, credential.auth_index)] = Known(

@@ -78,7 +78,6 @@ class EventCounter:
         self._code.remember(labels[0] for name, labels in series if name == m.ERRORS.name)
 
     def count(self, events: Sequence[RequestEvent], book: PriceBook) -> Increments:
-        """What events add to the sums."""
         into: Increments = defaultdict(float)
         for group, found in grouped(events).items():
             self._add(into, group, found, book)

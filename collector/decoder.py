@@ -53,8 +53,6 @@ KEEP_FAILURES = timedelta(days=30)
 
 @dataclass(slots=True)
 class Batch:
-    """Items and what they were decoded to."""
-
     items: Sequence[Item]
     events: list[RequestEvent] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
@@ -62,7 +60,6 @@ class Batch:
 
     @property
     def decoded(self) -> list[int]:
-        """Numbers of the items that were."""
         return [item.seq for item in self.items if item.seq not in self.problems]
 
 
@@ -128,11 +125,9 @@ class Decoder:
         self.problem: str | None = None
 
     def start(self) -> None:
-        """Begin."""
         self._thread.start()
 
     def wake(self) -> None:
-        """Something waits."""
         self._wake.set()
 
     def close(self, seconds: float = 10.0) -> None:

@@ -101,8 +101,6 @@ class Unsupported(GatewayError):
 
 
 class LoginRefused(GatewayError):
-    """The gateway refuses the key."""
-
     state = "refused"
 
 
@@ -147,6 +145,4 @@ class ManagementOff(GatewayError):
 
 
 class TooOld(GatewayError):
-    """The gateway's version has no queue."""
-
     state = "too_old"

@@ -49,7 +49,6 @@ class Gap:
     ended_at: float | None = None
 
     def seconds(self, now: float) -> float:
-        """How long it lasted, or lasts by now."""
         return max(0.0, (now if self.ended_at is None else self.ended_at) - self.began_at)
 
 

@@ -172,7 +172,6 @@ class Inbox:
                 raise
 
     def close(self) -> None:
-        """Close the file."""
         with self._lock:
             self._connection.close()
 

@@ -176,7 +176,6 @@ class Intake:
     async def _commit(
         self, step: Callable[[Thread], Step], receipts: Sequence[Receipt] = (), *, separate: bool = False
     ) -> Gap | None:
-        """One transaction: receipts, and what they mean for the thread."""
         async with self._writing:
             before = self._thread
             thread, gap = step(before)

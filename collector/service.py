@@ -202,5 +202,4 @@ def tls_of(name: str, table: Table) -> ssl.SSLContext | None:
 
 
 def instance_name() -> str:
-    """Our name in the ledger."""
     return f"collector@{socket.gethostname()}"[:200]

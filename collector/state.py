@@ -34,8 +34,6 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class StoredGap:
-    """A gap as the ledger has to be told of it."""
-
     id: int
     gap: Gap
 
@@ -130,7 +128,6 @@ def save_refusals(connection: sqlite3.Connection, gateway: str, refusals: Refusa
 
 
 def load_counted(inbox: Inbox, gateway: str) -> Counted | None:
-    """What was remembered last."""
     with inbox.transaction() as connection:
         row = connection.execute(
             "SELECT counted, counted_events FROM gateways WHERE name = ?", (gateway,)
@@ -139,7 +136,6 @@ def load_counted(inbox: Inbox, gateway: str) -> Counted | None:
 
 
 def save_counted(inbox: Inbox, gateway: str, counted: Counted) -> None:
-    """Remember it."""
     with inbox.transaction() as connection:
         connection.execute(
             "INSERT INTO gateways (name, counted, counted_events) VALUES (?, ?, ?) "
@@ -149,6 +145,5 @@ def save_counted(inbox: Inbox, gateway: str, counted: Counted) -> None:
 
 
 def events_of(inbox: Inbox, gateway: str) -> int:
-    """How many events of a gateway have come here."""
     with inbox.transaction() as connection:
         return events(connection).get(gateway, 0)

@@ -38,7 +38,6 @@ class Status:
     seen: dict[str, Check] = field(default_factory=dict)
 
     def tell(self, state: State, problem: str | None = None, transport: Transport | None = None) -> None:
-        """The gateway is in a state from now on."""
         if state != self.state or not self.since:
             self.since = self.clock()
         self.state, self.problem, self.transport = state, problem, transport
@@ -49,7 +48,6 @@ class Status:
         self.tell("publishing_off" if off else "collecting", PUBLISHING_OFF if off else None, transport)
 
     def failed(self, error: GatewayError) -> None:
-        """Collecting ended with an error."""
         self.tell(error.state, str(error))
         for name in _BLAMED.get(error.state, ()):
             self.seen[name] = Check(name, "failed", str(error))
@@ -108,7 +106,6 @@ class Status:
         return tuple(known.get(name, Check(name, unknown.result, unknown.detail)) for name in order)
 
     def as_stored(self, instance: str, *, pending: int, undecodable: int, events: int) -> GatewayState:
-        """What the ledger is told."""
         return GatewayState(
             name=self.name,
             instance_id=instance,

@@ -25,7 +25,6 @@ def _text(labels: tuple[str, ...]) -> str:
 
 
 def read(connection: sqlite3.Connection) -> Mapping[Key, float]:
-    """All sums."""
     rows = connection.execute("SELECT family, labels, value FROM sums").fetchall()
     return {(name, tuple(json.loads(labels))): value for name, labels, value in rows}
 

@@ -30,8 +30,6 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """One account in the list."""
-
     id: str
     email: str
     plan: str
@@ -59,7 +57,6 @@ class AccountList:
 
 
 def account_list(connection: Connection, book: PriceBook, now: datetime, *, emails: bool) -> AccountList:
-    """All accounts, and what is proposed for them."""
     members = {member.account.id: member for member in read_fleet(connection).members}
     rows = {row.id: row for row in connection.execute(select(accounts).order_by(accounts.c.id))}
     here = [row for row in rows.values() if row.delete_requested_at is None]
@@ -115,7 +112,6 @@ def account_detail(
     *,
     emails: bool,
 ) -> Detail:
-    """One account, whether it is still there or not."""
     found = account_list(connection, book, now, emails=emails).views
     mine = RequestFilter(now - DAY, now, account_id=(name,))
     failed = queries.page(connection, mine.having("status", "error"), book, size=10).rows
@@ -175,7 +171,6 @@ REASONS = {
 
 
 def usd(value: float | None) -> Decimal | None:
-    """A float as money that is only shown."""
     return None if value is None or value != value else Decimal(str(round(value, 2)))
 
 
@@ -191,6 +186,5 @@ def _standing(member: Member | None, status: str, now: datetime) -> str:
 
 
 def is_known(connection: Connection, name: str) -> bool:
-    """Whether there is such an account now."""
     found = select(accounts.c.id).where(accounts.c.id == name, accounts.c.delete_requested_at.is_(None))
     return connection.execute(found).first() is not None

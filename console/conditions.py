@@ -52,24 +52,19 @@ class Selection:
     default_zone: str
 
     def values(self, name: str) -> tuple[str, ...]:
-        """What the address says of one condition."""
         return tuple(value for key, value in self.pairs if key == name)
 
     def having(self, name: str, value: Any) -> str:
-        """The query string with one condition set to one value."""
         return self._query((*self._without(name), (name, written(value))))
 
     def without(self, name: str, value: str | None = None) -> str:
-        """The query string without a condition, or without one of its values."""
         return self._query(self._without(name, value))
 
     def over(self, start: str, end: str) -> str:
-        """The query string with another time."""
         return self._query(self.pairs, start, end)
 
     @property
     def query(self) -> str:
-        """The query string of exactly this."""
         return self._query(self.pairs)
 
     @property

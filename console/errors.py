@@ -17,8 +17,6 @@ class ChoiceError(ConsoleError):
 
 
 class PageError(ConsoleError):
-    """There is no answer but this one."""
-
     def __init__(self, status: int, problem: str) -> None:
         super().__init__(problem)
         self.status = status

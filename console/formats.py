@@ -40,7 +40,6 @@ def failure(value: str | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """A count with its thousands."""
     return NOTHING if value is None else f"{value:,.0f}"
 
 
@@ -120,7 +119,6 @@ def span(time: timedelta) -> str:
 
 
 def ago(at: datetime | None, now: datetime) -> str:
-    """How long ago, or how far ahead."""
     if at is None:
         return "never"
     passed = now - at
@@ -140,7 +138,6 @@ def moment(at: datetime | None, zone: ZoneInfo) -> str:
 
 
 def clock(at: datetime | None, zone: ZoneInfo, now: datetime) -> str:
-    """A time of today, or with its date."""
     if at is None:
         return NOTHING
     local, today = at.astimezone(zone), now.astimezone(zone)
@@ -148,7 +145,6 @@ def clock(at: datetime | None, zone: ZoneInfo, now: datetime) -> str:
 
 
 def iso(at: datetime) -> str:
-    """For machines."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 

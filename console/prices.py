@@ -33,7 +33,6 @@ class Prices:
 
 
 def prices(connection: Connection, book: PriceBook, now: datetime) -> Prices:
-    """Everything about prices."""
     since = now - timedelta(days=UNPRICED_DAYS)
     missing = unpriced(connection, book, since)
     used = [book.find(model, now, provider) for model, provider, _, _ in used_models(connection, since)]
@@ -48,6 +47,5 @@ def prices(connection: Connection, book: PriceBook, now: datetime) -> Prices:
 
 
 def named(book: PriceBook, text: str) -> tuple[Price, ...]:
-    """All prices whose name holds a text."""
     found = [p for p in book.prices if any(text in name for name in (p.model, *p.names, p.alias_of or ""))]
     return tuple(sorted(found, key=lambda p: (p.provider, p.model, p.effective_from)))

@@ -55,7 +55,6 @@ class Ledger:
 
     @property
     def book(self) -> PriceBook:
-        """The prices in force, as last read."""
         return self._prices.book
 
     @property
@@ -110,7 +109,6 @@ class Ledger:
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, done))
 
     def close(self) -> None:
-        """No more questions."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._reader.dispose()
 

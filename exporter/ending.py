@@ -25,7 +25,6 @@ class LastResort:
         self._timers = (Timer(INTERRUPT_SECONDS, interrupt), Timer(LAST_SECONDS, _end))
 
     def begin(self) -> None:
-        """SIGTERM has come."""
         for timer in self._timers:
             timer.daemon = True
             timer.start()

@@ -76,6 +76,5 @@ class WithoutAddresses(WithoutSecrets):
 
 
 def keep_addresses_out() -> None:
-    """Of all that this process logs from now on."""
     for handler in logging.getLogger().handlers:
         handler.setFormatter(WithoutAddresses(FORMAT))

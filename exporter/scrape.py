@@ -20,8 +20,6 @@ log = logging.getLogger("quotascope.exporter")
 
 
 class Unreadable:
-    """Tells of one table."""
-
     def __init__(self, table: str) -> None:
         self._table = table
         self._told = 0
@@ -53,7 +51,6 @@ class Scrape:
 
     @property
     def text(self) -> bytes:
-        """As plain text."""
         return self.exposition.text()[0]
 
     @property
@@ -63,7 +60,6 @@ class Scrape:
 
 
 def collectors(source: Source, mode: IdentityMode) -> tuple[Collector, ...]:
-    """Every collector, in the order of the exposition."""
     odd_accounts, odd_readings, odd_requests = map(Unreadable, ("accounts", "usage_history", "request_logs"))
 
     def read_accounts(now: datetime) -> tuple[Samples, ...]:

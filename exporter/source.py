@@ -115,7 +115,6 @@ class Source:
         return self._metered.at(now).unreadable
 
     def usage(self, now: datetime) -> tuple[Usage, ...]:
-        """The windows of every account."""
         at, meters = micros(now), self._metered.at(now)
         accounts = self.accounts(now).shown
         return tuple(Usage(a, meters.shown(a.id, at), meters.resets(a.id)) for a in accounts)
@@ -226,7 +225,6 @@ def _read_from(reader: Reader, read: Callable[[Connection], T]) -> T:
 
 
 def _take(steps: Iterator[bool], go_on: Callable[[bool], bool]) -> None:
-    """Take steps for as long as one wants to go on."""
     for in_doubt in steps:
         if not go_on(in_doubt):
             return

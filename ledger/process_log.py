@@ -24,7 +24,6 @@ class WithoutSecrets(logging.Formatter):
 
 
 def set_up() -> None:
-    """The log of this process, from now on."""
     handler = logging.StreamHandler()
     handler.setFormatter(WithoutSecrets(FORMAT))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])

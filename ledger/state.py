@@ -17,7 +17,6 @@ def is_there(url: URL) -> bool:
 
 
 def missing(url: URL) -> StoreUnavailable:
-    """What is said of a ledger that is not there."""
     return StoreUnavailable(f"no ledger at {name_of(url)} yet; the proxy creates it when it starts")
 
 
@@ -55,7 +54,6 @@ def revision(connection: Connection) -> str | None:
 
 
 def exists(connection: Connection, table: str) -> bool:
-    """Whether there is a table of that name."""
     if connection.dialect.name == "sqlite":
         return bool(connection.exec_driver_sql(f'PRAGMA table_info("{table}")').fetchall())
     return connection.execute(text("SELECT to_regclass(:name)"), {"name": table}).scalar() is not None

@@ -149,7 +149,6 @@ class RequestEvent(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def billed_tier(self) -> str | None:
-        """The tier that decides the price."""
         return billed_tier(self.service_tier, self.requested_service_tier, self.login)
 
     def __repr__(self) -> str:

@@ -74,7 +74,6 @@ class OpenLedger:
         return self._engine
 
     def close(self) -> None:
-        """Close all connections."""
         self._engine.dispose()
 
     def _ensure(self) -> None:

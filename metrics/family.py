@@ -28,17 +28,14 @@ class MetricFamily:
 
     @property
     def bucket(self) -> str:
-        """Series name of a histogram's buckets."""
         return self._series("_bucket")
 
     @property
     def sum(self) -> str:
-        """Series name of a histogram's sum."""
         return self._series("_sum")
 
     @property
     def count(self) -> str:
-        """Series name of a histogram's count."""
         return self._series("_count")
 
     @property

@@ -103,7 +103,6 @@ def _remote_write(arguments: argparse.Namespace) -> RemoteWrite | None:
 
 
 def add(commands: argparse._SubParsersAction[OneLineParser]) -> None:
-    """Add the command and its arguments."""
     build = commands.add_parser(
         "build",
         help="write the scrape configuration, the recording rules and the alerts",

@@ -28,5 +28,4 @@ def dashboard(config: RuleConfig, uid: str, choice: str = "") -> str:
 
 
 def runbook(config: RuleConfig, page: str) -> str:
-    """The address of a runbook page."""
     return f"{config.runbook_base_url.rstrip('/')}/{page}"

@@ -140,7 +140,6 @@ class RuleConfig:
 
     @property
     def jobs(self) -> tuple[str, ...]:
-        """The jobs of the services that run here."""
         names = {"proxy": self.proxy_job, "exporter": self.exporter_job, "collector": self.collector_job}
         return tuple(job for service, job in names.items() if service in self.services)
 

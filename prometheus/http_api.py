@@ -51,7 +51,6 @@ class Prometheus:
         return found
 
     def ask(self, what: str, **parameters: object) -> Any:
-        """The data of an answer."""
         answer = self.send(what, **parameters)
         try:
             return json.loads(answer)["data"]

@@ -18,7 +18,6 @@ MAX_BYTES = 1024 * 1024
 
 
 def rules(groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The PrometheusRule with all groups of rules."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",

@@ -17,7 +17,6 @@ _SYMPTOMS = "QuotascopeErrorRatioHigh|QuotascopeAvailabilityBurn.+"
 
 
 def document(notify: Notify) -> dict[str, Any]:
-    """alertmanager.yml."""
     return {
         "route": {
             "receiver": PEOPLE,

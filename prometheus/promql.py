@@ -29,8 +29,6 @@ def promql(value: timedelta) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """One condition on a label."""
-
     label: str
     operator: Literal["=", "!=", "=~", "!~"]
     value: str
@@ -51,7 +49,6 @@ def matching(label: str, pattern: str) -> Matcher:
 
 
 def one_of(label: str, values: Iterable[str]) -> Matcher:
-    """The label is one of these values, taken as they stand."""
     return matching(label, "|".join(map(literal, values)))
 
 
@@ -88,7 +85,6 @@ def buckets(family: MetricFamily, *matchers: Matcher) -> str:
 
 
 def rate(selector: str, window: str) -> str:
-    """Increase per second over the window."""
     return f"rate({selector}[{window}])"
 
 
@@ -110,7 +106,6 @@ def increase_from_first(selector: str, window: str) -> str:
 
 
 def total(expr: str, *by: str) -> str:
-    """The sum, by these labels."""
     return f"sum by ({', '.join(by)}) ({expr})" if by else f"sum({expr})"
 
 

@@ -34,7 +34,6 @@ class Relabel:
     replacement: str = ""
 
     def document(self) -> dict[str, Any]:
-        """The entry as Prometheus reads it."""
         entry: dict[str, Any] = {"action": self.action, "source_labels": list(self.source_labels)}
         entry["regex"] = self.regex
         if self.action == "replace":

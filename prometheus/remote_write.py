@@ -31,7 +31,6 @@ class RemoteWrite:
             raise ConfigError(f"remote_write {self.url}: allowed: http(s)://HOST/PATH, the token in a file")
 
     def document(self) -> dict[str, Any]:
-        """The entry as Prometheus reads it."""
         entry: dict[str, Any] = {"url": self.url}
         if self.token_file is not None:
             entry["authorization"] = {"type": "Bearer", "credentials_file": str(self.token_file)}

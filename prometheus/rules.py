@@ -30,12 +30,10 @@ class RecordingRule:
 
 
 def recording_rules() -> tuple[RecordingRule, ...]:
-    """All recording rules."""
     return (*by_the_minute(), *by_the_hour())
 
 
 def by_the_minute() -> tuple[RecordingRule, ...]:
-    """Counters, as they stand."""
     return (
         # The process stays in the labels: a restart is then a reset that increase() sees, and a model
         # that turns up later adds to it without losing its first request.

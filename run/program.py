@@ -87,7 +87,6 @@ def failure(program: Program, returncode: int) -> ProgramError:
 
 
 def how(returncode: int) -> str:
-    """The way a program ended, in words."""
     if returncode < 0:
         return f"was ended by {signal.Signals(-returncode).name}"
     return f"ended with exit code {returncode}"

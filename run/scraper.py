@@ -17,8 +17,6 @@ INSTALL = "no Prometheus here; `apt-get install prometheus` (or prometheus and p
 
 @dataclass(frozen=True, slots=True)
 class Prometheus:
-    """Where the two programs lie."""
-
     server: str
     promtool: str
 

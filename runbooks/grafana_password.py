@@ -35,7 +35,6 @@ exit codes: 0 reset; 2 no password, no such container, or Grafana refuses
 
 
 def add(commands: argparse._SubParsersAction[OneLineParser]) -> None:
-    """Add the command and its arguments."""
     parser = commands.add_parser(
         "reset-grafana-password",
         help="give Grafana's admin a new password",

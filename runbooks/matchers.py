@@ -35,7 +35,6 @@ def parsed(matcher: str) -> Any:
 
 
 def narrowed(matcher: str, family: str) -> str:
-    """The selector, for one name alone."""
     tree = parsed(matcher)
     if tree.name:
         return matcher

@@ -38,7 +38,6 @@ ErrorAnswer = Callable[[int, str, str], web.Response]
 
 
 def plain_text(status: int, code: str, problem: str) -> web.Response:
-    """An error as a line of text."""
     return web.Response(status=status, text=f"{problem}\n")
 
 
@@ -72,8 +71,6 @@ class Flow(BaseProtocol):
 
 
 class Connection(Flow, RequestHandler):
-    """A client's connection."""
-
     def __init__(
         self, manager: web.Server, faults: RateLimitedLog, error_answer: ErrorAnswer, **options: Any
     ) -> None:
@@ -85,7 +82,6 @@ class Connection(Flow, RequestHandler):
 
     @property
     def busy(self) -> bool:
-        """Whether a request is being answered."""
         return self._request_in_progress
 
     @property
@@ -99,7 +95,6 @@ class Connection(Flow, RequestHandler):
             self._manager.make_room(self)
 
     def cut(self) -> None:
-        """End what is being answered."""
         if self._task_handler is not None:
             self._task_handler.cancel()
 

@@ -88,5 +88,4 @@ def measured(text: bytes, kind: str) -> web.Response:
 
 
 async def healthz(_request: web.Request) -> web.Response:
-    """Answers as long as the process runs."""
     return web.Response(text="ok\n")

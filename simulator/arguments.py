@@ -167,7 +167,6 @@ def _history(add: Add) -> None:
 
 
 def address(text: str) -> tuple[str, int]:
-    """HOST:PORT."""
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65_535:
         raise ArgumentTypeError(f"{text!r} is not an address; allowed: HOST:PORT, like 127.0.0.1:9999")
@@ -175,7 +174,6 @@ def address(text: str) -> tuple[str, int]:
 
 
 def base_url(text: str) -> str:
-    """An http URL without a trailing slash."""
     if not is_http(text):
         raise ArgumentTypeError(f"{text!r} is not a URL; allowed: one like http://127.0.0.1:8787/v1")
     return text.rstrip("/")

@@ -61,7 +61,6 @@ def stop_signals() -> Iterator[asyncio.Event]:
 
 
 def upstream(asked: Namespace) -> int:
-    """Run a provider until it is stopped."""
     _run(_fixed(asked) if asked.fixed else _plausible(asked))
     return 0
 

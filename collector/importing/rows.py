@@ -41,7 +41,6 @@ _ENDS: Mapping[Status, tuple[int, EndReason]] = {
 
 
 def identity(*parts: object) -> str:
-    """An event's id."""
     told = json.dumps([str(part) for part in parts]).encode()
     return blake2b(told, digest_size=16, person=b"imported").hexdigest()
 

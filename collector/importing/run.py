@@ -56,7 +56,6 @@ class Summary:
     problems: Counter[str] = field(default_factory=Counter)
 
     def line(self, *, dry: bool) -> str:
-        """For a person."""
         unreadable = sum(self.problems.values())
         new = f"{self.new:,} {'would be ' if dry else ''}new"
         found = f"{self.name} ({self.kind or 'accounts alone'}): {new}, {self.known:,} known, "
@@ -103,8 +102,6 @@ def _unknown(
 
 
 class Ledger:
-    """Where events go to."""
-
     def __init__(self, settings: Settings) -> None:
         prices = CurrentPrices(current_book(settings.pricing.models))
         self._ledger = open_ledger(settings, Directory(), prices)
@@ -124,7 +121,6 @@ class Ledger:
             return len(new), len(fresh) - len(new)
 
     def close(self) -> None:
-        """Close it."""
         self._ledger.close()
 
 
@@ -155,7 +151,6 @@ class Look:
         return len(new), len(fresh) - len(new)
 
     def close(self) -> None:
-        """Close it."""
         self._engine.dispose()
 
 
@@ -166,8 +161,6 @@ def _ledger(settings: Settings, *, dry: bool) -> Iterator[Ledger | Look]:
 
 
 class _Import:
-    """One file on its way."""
-
     def __init__(self, file: File, wish: Wish, ledger: Ledger | Look) -> None:
         self._file = file
         self._wish = wish
@@ -254,7 +247,6 @@ def _mentioned(event: RequestEvent, row: Mapping[str, Any]) -> Mapping[str, Any]
 
 
 def drawn(name: str, done: int, size: int) -> str:
-    """A line that says how far it is."""
     share = min(1.0, done / size) if size else 1.0
     full = round(share * WIDTH)
     return f"\r\x1b[K{name}  [{'#' * full}{'.' * (WIDTH - full)}] {share:4.0%}"

@@ -76,7 +76,6 @@ class Gateway:
         )
 
     def stop(self) -> None:
-        """End in order."""
         self._line.stop.set()
         self._line.intake.hurry()
 
@@ -170,7 +169,6 @@ class Gateway:
         self._level = 0  # the best way is tried again; where it still does not work, this one follows at once
 
     async def _refresh(self) -> None:
-        """Who the gateway's accounts are."""
         self._directory.listed(self.name, await self._line.management.credentials())
 
     async def _refresh_when_told(self) -> None:

@@ -82,13 +82,11 @@ class Login:
         return key
 
     async def accepted(self) -> None:
-        """The gateway took the key."""
         self._banned_until, self._refused_key = 0.0, None
         if self._refusals is None or self._refusals.count:
             await self._remember(Refusals())
 
     async def refused(self, key: str, error: GatewayError) -> None:
-        """The gateway did not take the key."""
         before = self._refusals or Refusals()
         self._refused_key = key
         if isinstance(error, Banned):

@@ -119,7 +119,6 @@ class Management:
             return await asyncio.to_thread(split_array, bytes(body), whole=True)
 
     async def close(self) -> None:
-        """Close the connections."""
         if self._session is not None:
             await self._session.close()
 

@@ -25,8 +25,6 @@ _BULK, _ARRAY, _SIMPLE, _ERROR, _INTEGER = b"$*+-:"
 
 @dataclass(frozen=True, slots=True)
 class ErrorReply:
-    """An error as the server words it."""
-
     text: str
 
 
@@ -53,7 +51,6 @@ class Parser:
         del self._buffer[:at]
 
     def take(self) -> tuple[Value, ...]:
-        """All values that are complete, in their order."""
         values = tuple(self._complete)
         self._complete.clear()
         return values
@@ -183,7 +180,6 @@ class Connection:
         return self._values.popleft()
 
     async def receive_all(self) -> list[Value]:
-        """At least one value, and all that has come with it."""
         found = [await self.receive(), *self._values]
         self._values.clear()
         return found
@@ -193,7 +189,6 @@ class Connection:
         return self._parser.partial()
 
     def close(self) -> None:
-        """Close at once."""
         self._writer.close()
 
     async def _read(self) -> None:

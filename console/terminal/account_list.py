@@ -43,8 +43,6 @@ ORDERS: dict[str, Callable[[AccountView], object]] = {
 
 
 class AccountList(View):
-    """All accounts."""
-
     TITLE = "Accounts"
     SORTS = tuple(ORDERS)
 
@@ -77,7 +75,6 @@ class AccountList(View):
 
     @property
     def chosen(self) -> AccountView | None:
-        """The account under the cursor."""
         row = self.listing.chosen
         views = self._found.views if self._found else ()
         return next((view for view in views if row is not None and view.id == row.key), None)
@@ -93,7 +90,6 @@ def actions(view: AccountView) -> tuple[str, ...]:
 
 
 def ask_detail(name: str, look: Look) -> Callable[[Connection, PriceBook], Detail]:
-    """The question for all that is known of an account."""
     return lambda c, book: account_detail(c, book, name, look.now(), emails=look.emails)
 
 

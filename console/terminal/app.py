@@ -178,7 +178,6 @@ class Top(App[None]):
 
     @property
     def view(self) -> View:
-        """The view in sight."""
         return self._views[self._place]
 
     def _show_view(self) -> None:

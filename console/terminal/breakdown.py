@@ -107,8 +107,6 @@ class Breakdown(View):
     ]
 
     class Narrowed(Message):
-        """The requests of a row are to be seen."""
-
         def __init__(self, where: RequestFilter, label: str) -> None:
             super().__init__()
             self.where, self.label = where, label
@@ -186,7 +184,6 @@ class Breakdown(View):
         self.listing.fill([self._row(one) for one in found[:MAX_ROWS]], columns=columns, empty=empty)
 
     def on_listing_opened(self, message: Listing.Opened) -> None:
-        """Show the requests of a row."""
         message.stop()
         one = message.key
         if isinstance(one, tuple):

@@ -45,8 +45,6 @@ SMALL = """ {
 
 
 class TextScreen(ModalScreen[None]):
-    """A text in a frame."""
-
     DEFAULT_CSS = """
     TextScreen { align: center middle; background: ansi_default; }
     TextScreen > VerticalScroll {
@@ -77,8 +75,6 @@ class TextScreen(ModalScreen[None]):
 
 
 class HelpScreen(TextScreen):
-    """What keys do."""
-
     def __init__(self) -> None:
         super().__init__("Keys", Text(HELP))
 

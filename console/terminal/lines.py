@@ -69,7 +69,6 @@ def table(found: Snapshot, signs: Signs) -> str:
 
 
 def period_table(found: Snapshot) -> list[str]:
-    """A head, and a line for each period."""
     head = ("", "COST", "+/-", "REQ", "ERR", "INPUT", "CACHED", "WRITTEN", "OUTPUT", "REASON", "NOPRICE")
     keys = ("cost", "change", "requests", "errors", "input", "cached", "written", "output", "reasoning")
     rows = []
@@ -120,7 +119,6 @@ def names_in(text: str) -> tuple[str, ...]:
 
 
 def periods_in(text: str) -> tuple[Name, ...]:
-    """The periods that a format needs."""
     asked = {PREFIXES.get(name.partition("_")[0]) for name in names_in(text)}
     return tuple(name for name in NAMES if name in asked)
 

@@ -80,8 +80,6 @@ class Listing(ScrollView, can_focus=True):
             self.listing = listing
 
     class Opened(Message):
-        """A row was chosen."""
-
         def __init__(self, key: Hashable) -> None:
             super().__init__()
             self.key = key
@@ -102,7 +100,6 @@ class Listing(ScrollView, can_focus=True):
 
     @property
     def chosen(self) -> Row | None:
-        """The row under the cursor."""
         return self._rows[self.cursor] if self._rows else None
 
     def fill(self, rows: Sequence[Row], *, columns: Sequence[Column] | None = None, empty: str = "") -> None:
@@ -152,7 +149,6 @@ class Listing(ScrollView, can_focus=True):
 
     @property
     def _height(self) -> int:
-        """Rows in sight."""
         return max(1, self.size.height - 1)
 
     def _go(self, place: int) -> None:

@@ -105,8 +105,6 @@ STATUS_WORDS = {"cancelled": "gone", "success": "ok", "error": "failed"}
 
 
 class Overview(View):
-    """What is seen first."""
-
     TITLE = "Overview"
     DEFAULT_CSS = "Overview Static { height: auto; padding: 0 1; } Overview #quotas { margin: 1 0; }"
 
@@ -133,7 +131,6 @@ class Overview(View):
         return "  ".join(filter(None, (self.label, f"/{self.text}" if self.text else "")))
 
     def narrow(self, where: RequestFilter, label: str) -> None:
-        """Show only the requests of a filter."""
         self.where, self.label = where, label
         self._wanted = FIRST_ROWS
         self.again()

@@ -88,7 +88,6 @@ class PriceList(View):
         )
 
     def on_listing_opened(self, message: Listing.Opened) -> None:
-        """All that a price says, or what to paste where there is none."""
         message.stop()
         one = message.key
         if isinstance(one, Unpriced):
@@ -123,7 +122,6 @@ def _since(price: Price) -> str:
 
 
 def _told(price: Price) -> str:
-    """Every rate of a price, and where it comes from."""
     lines = [f"{f.text(price.model)}  {f.text(price.provider)}  since {_since(price)}", ""]
     cards = [("", price.card), *sorted(price.tiers.items())]
     for tier, card in cards:

@@ -129,7 +129,6 @@ def _let_go(listener: socket.socket) -> None:
 
 
 def _listening(place: str) -> socket.socket:
-    """A socket in that place, whatever was there."""
     unfinished = f"{place}.{os.getpid()}"
     listener = socket.socket(socket.AF_UNIX)
     try:
@@ -143,7 +142,6 @@ def _listening(place: str) -> socket.socket:
 
 
 def _received(connection: socket.socket) -> bytes:
-    """All that the other side says."""
     found = b""
     while some := connection.recv(65_536):
         found += some

@@ -21,7 +21,6 @@ WHY = {
 
 
 def request_text(detail: RequestDetail, price: Breakdown, kept: bool, zone: ZoneInfo, now: datetime) -> Text:
-    """Everything about one request."""
     row, text = detail.row, Text()
     for name, value in _facts(row, zone, now):
         if value and value != f.NOTHING:

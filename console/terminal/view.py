@@ -55,7 +55,6 @@ class View(Vertical):
         self.text, self.sort = "", 0
 
     def parts(self) -> Sequence[Part]:
-        """What is asked."""
         raise NotImplementedError
 
     def redraw(self) -> None:
@@ -64,7 +63,6 @@ class View(Vertical):
 
     @property
     def listing(self) -> Listing:
-        """The table of the view."""
         return self.query_one(Listing)
 
     @property
@@ -75,12 +73,10 @@ class View(Vertical):
         return "  ".join(filter(None, (sort, text)))
 
     def filter(self, text: str) -> None:
-        """Show only what holds a text."""
         self.text = text
         self.redraw()
 
     def sort_next(self) -> None:
-        """Take the next order."""
         if self.SORTS:
             self.sort = (self.sort + 1) % len(self.SORTS)
             self.redraw()

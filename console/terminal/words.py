@@ -46,7 +46,6 @@ ASCII = Signs("#", ".", " | ", "-", "~", "x")
 
 
 def signs(encoding: str | None, *, ascii_only: bool = False) -> Signs:
-    """What an output of this encoding can show."""
     known = (encoding or "").lower().replace("-", "").replace("_", "")
     return UTF8 if known == "utf8" and not ascii_only else ASCII
 
@@ -80,7 +79,6 @@ def resets(window: Pace, now: datetime, *, pad: bool = True) -> str:
 
 
 def leads(window: Pace, now: datetime) -> str:
-    """Where the pace leads."""
     if window.used >= 100:
         return "used up"
     if window.empty_at is not None:
@@ -91,7 +89,6 @@ def leads(window: Pace, now: datetime) -> str:
 
 
 def leads_short(window: Pace, now: datetime) -> str:
-    """The same in eleven characters."""
     if window.used >= 100:
         return "used up"
     if window.empty_at is not None:
@@ -107,7 +104,6 @@ def money(value: Decimal) -> str:
 
 
 def amounts(period: Period) -> dict[str, str]:
-    """What is said of a period, by name."""
     now, counts = period.now, period.now.counts
     before = period.before
     return {

@@ -34,8 +34,6 @@ _MAX_NAME = 100
 
 
 class Access:
-    """The rules of one running page."""
-
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         console = settings.console
         self.settings = settings
@@ -49,7 +47,6 @@ class Access:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuse, or say who asks and go on."""
         if request.path in PUBLIC:
             return await handler(request)
         self._check_page(request)
@@ -92,7 +89,6 @@ class Access:
         return self._attempts.turn(self._peer(request), local=self._is_local(request))
 
     def failed(self, request: web.Request) -> None:
-        """An attempt was wrong."""
         self._attempts.failed(self._peer(request), local=self._is_local(request))
 
     def token(self, request: web.Request) -> str:

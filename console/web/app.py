@@ -130,7 +130,6 @@ REASONS = {
 
 
 def application(settings: Settings, ledger: Ledger) -> web.Application:
-    """The whole console."""
     files = static_files()
     access = Access(settings)
     context = Context(settings, ledger, access, Pages(settings, access, files))

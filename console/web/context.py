@@ -24,8 +24,6 @@ log = logging.getLogger("quotascope.console")
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The parts of one running console."""
-
     settings: Settings
     ledger: Ledger
     access: Access

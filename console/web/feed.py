@@ -59,8 +59,6 @@ class _Kind:
 
 
 class Feed:
-    """Looks while somebody listens."""
-
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._kinds: dict[str, _Kind] = {}
@@ -99,7 +97,6 @@ class Feed:
                 del self._kinds[key]
 
     async def end(self) -> None:
-        """Look no more."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):

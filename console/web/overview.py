@@ -84,7 +84,6 @@ def summary(connection: Connection, book: PriceBook, where: RequestFilter) -> Su
 
 
 def timeline(connection: Connection, book: PriceBook, where: RequestFilter) -> tuple[Bar, ...]:
-    """Requests over the time of the filter."""
     since, until = _ends(where)
     lines = queries.series(connection, where, bounds(since, until, BARS), book)
     points = lines[0].points if lines else ()
@@ -93,7 +92,6 @@ def timeline(connection: Connection, book: PriceBook, where: RequestFilter) -> t
 
 
 def telling(connection: Connection, _book: PriceBook, where: RequestFilter) -> Sequence[Concentration]:
-    """What failures concentrate on, where it tells something."""
     found = queries.concentrations(connection, where, most=6)
     return [one for one in found if one.share_of_errors > one.share_of_requests][:3]
 
@@ -118,14 +116,12 @@ def table(
 
 
 def account_statuses(connection: Connection) -> dict[str, str]:
-    """The status of every account that was not removed."""
     table = accounts.c
     rows = connection.execute(select(table.id, table.status).where(table.delete_requested_at.is_(None)))
     return {row.id: row.status.casefold() for row in rows}
 
 
 def cards(now: Totals, before: Totals) -> tuple[Card, ...]:
-    """What is shown of totals."""
     counts = now.counts
     return (
         _count("Requests", now.requests, before.requests),
@@ -222,8 +218,6 @@ def _ends(where: RequestFilter) -> tuple[datetime, datetime]:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to do next, and where."""
-
     text: str
     address: str
     label: str
@@ -279,5 +273,4 @@ def _key(name: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """A name as a part of a path."""
     return quote(text, safe="")

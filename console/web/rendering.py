@@ -29,8 +29,6 @@ NAVIGATION = (
 
 
 class Pages:
-    """Makes HTML of frozen views."""
-
     def __init__(self, settings: Settings, access: Access, files: dict[str, StaticFile]) -> None:
         self.settings = settings
         self.zone = settings.console.zone
@@ -52,11 +50,9 @@ class Pages:
         )
 
     def fragment(self, request: web.Request, template: str, **values: Any) -> str:
-        """A piece of a page."""
         return self._environment.get_template(template).render({**self._common(request), **values})
 
     def page(self, request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
-        """A whole page."""
         text = self.fragment(request, template, **values)
         return web.Response(text=text, content_type=HTML, status=status)
 

@@ -127,7 +127,6 @@ class Attempts:
                 self._waiting -= 1
 
     def failed(self, peer: str, *, local: bool) -> None:
-        """An attempt that was wrong."""
         now = self._clock()
         self._of.setdefault(peer, deque(maxlen=ATTEMPTS)).append(now)
         self._of.move_to_end(peer)

@@ -16,8 +16,6 @@ TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", 
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
-    """One file, in memory."""
-
     name: str
     body: bytes
     content_type: str
@@ -28,7 +26,6 @@ class StaticFile:
 
 
 def static_files() -> dict[str, StaticFile]:
-    """All of them by name."""
     return {
         path.name: StaticFile(path.name, path.read_bytes(), TYPES[path.suffix])
         for path in sorted(FOLDER.iterdir())

@@ -35,7 +35,6 @@ def diff(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def bring(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Deploy, and say what was done."""
     with connected(arguments.grafana, environ) as grafana:
         done = deploy(grafana, dashboards(rule_config(arguments, environ)), prune=not arguments.keep)
         version = grafana.version()

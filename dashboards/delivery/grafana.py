@@ -64,7 +64,6 @@ class Grafana:
         self._api: Any = GrafanaApi.from_url(f"{url}/", credential=token, timeout=TIMEOUT_SECONDS)
 
     def close(self) -> None:
-        """Close its connections."""
         self._api.client.s.close()
 
     def version(self) -> str:
@@ -83,7 +82,6 @@ class Grafana:
         self._ask(lambda: self._api.folder.create_folder(title, uid=uid), absent=(409, 412))
 
     def rename_folder(self, uid: str, title: str) -> None:
-        """Another title for a folder."""
         self._ask(lambda: self._api.folder.update_folder(uid, title=title, overwrite=True))
 
     def dashboard(self, uid: str) -> Stored | None:
@@ -99,7 +97,6 @@ class Grafana:
         return Stored(found["dashboard"], meta.get("folderUid", ""), bool(meta.get("provisioned")))
 
     def save(self, dashboard: Json, folder: str, message: str) -> None:
-        """Write a dashboard over what is there under its uid."""
         payload = {"dashboard": dashboard, "folderUid": folder, "overwrite": True, "message": message}
         self._ask(lambda: self._api.dashboard.update_dashboard(payload), what=f"dashboard {dashboard['uid']}")
 

@@ -100,6 +100,5 @@ def resolution_variable(name: str, label: str, least: str, count: int) -> Json:
 
 
 def choice_variable(name: str, label: str, values: tuple[str, ...], default: str) -> Json:
-    """A choice among fixed values."""
     template = core.Template(name=name, label=label, query=",".join(values), type="custom", default=default)
     return without(plain(template), _VARIABLES_NO_LONGER_READ)

@@ -19,7 +19,6 @@ class Link:
     url: str
 
     def document(self) -> Json:
-        """As a panel lists it."""
         return {"title": self.title, "url": self.url, "targetBlank": not self.url.startswith("/")}
 
 

@@ -248,7 +248,6 @@ _SUMMARY = {"legendDisplayMode": "table", "legendCalcs": ["lastNotNull", "mean",
 
 
 def row(title: str) -> Json:
-    """The title of a row of panels."""
     json = plain(core.RowPanel(title=title))
     return {key: json[key] for key in ("collapsed", "panels", "title", "type")}
 

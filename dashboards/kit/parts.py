@@ -110,7 +110,6 @@ def override(name: str, **properties: Any) -> Json:
 
 
 def fixed(color: str) -> Json:
-    """One colour, by Grafana's name."""
     return {"mode": "fixed", "fixedColor": color}
 
 

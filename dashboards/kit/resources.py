@@ -33,7 +33,6 @@ def resource(dashboard: Json) -> Json:
 
 
 def folder(uid: str, title: str) -> Json:
-    """The folder that dashboards lie in."""
     return {
         "apiVersion": FOLDER_API_VERSION,
         "kind": "Folder",

@@ -14,17 +14,14 @@ from prometheus.promql import promql as duration
 
 
 def datasource() -> Json:
-    """Which Prometheus is asked."""
     return frame.datasource_variable("datasource", "Datasource")
 
 
 def model() -> Json:
-    """Models that requests were counted for."""
     return frame.label_variable("model", "Model", label_values(proxy.REQUESTS, "model"))
 
 
 def api() -> Json:
-    """APIs that requests were counted for."""
     return frame.label_variable("api", "API", label_values(proxy.REQUESTS, "api"))
 
 
@@ -55,7 +52,6 @@ def coarse(config: RuleConfig) -> Json:
 
 
 def top() -> Json:
-    """How many accounts a ranking shows."""
     return frame.choice_variable("top", "Top", ("5", "10", "20", "50"), "20")
 
 

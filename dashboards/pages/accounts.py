@@ -15,7 +15,6 @@ DESCRIPTION = "Quota windows, estimates, resets and traffic of every account."
 
 
 def dashboard(config: RuleConfig) -> Json:
-    """The whole dashboard."""
     rows = (_pool(config), _look(config), _left(config), _ends(config), _traffic(config))
     choices = [variables.datasource(), variables.accounts_of_all(), variables.top(), variables.least()]
     return frame.dashboard(UID, TITLE, DESCRIPTION, place(rows), choices, quota=True)

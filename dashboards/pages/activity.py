@@ -24,7 +24,6 @@ _ACCOUNTS = links.dashboard(addresses.ACCOUNTS, "All accounts and their quota")
 
 
 def dashboard(config: RuleConfig) -> Json:
-    """The whole dashboard."""
     rows = (
         Row(panels.row("Cost and requests"), 9, ((12, cost()), (12, requests()))),
         Row(panels.row("Quota"), 8, ((12, windows(config)), (12, week(config)))),
@@ -35,7 +34,6 @@ def dashboard(config: RuleConfig) -> Json:
 
 
 def cost() -> Json:
-    """What it cost."""
     about = About(
         "Cost per hour (USD)",
         f"US dollars of the accounts' priced requests. {_HOURS}",
@@ -48,7 +46,6 @@ def cost() -> Json:
 
 
 def requests() -> Json:
-    """What it did."""
     about = About(
         "Requests per hour",
         f"Requests of the accounts by outcome; cancelled means that the client went away. {_HOURS}",
@@ -61,7 +58,6 @@ def requests() -> Json:
 
 
 def windows(config: RuleConfig) -> Json:
-    """How much is used."""
     about = About(
         "Quota used",
         "Percent of the short windows and of the weeks that is used, as last reported at each moment: the "
@@ -76,7 +72,6 @@ def windows(config: RuleConfig) -> Json:
 
 
 def week(config: RuleConfig) -> Json:
-    """Whether the week will be worth what it should."""
     about = About(
         "Cost of the week against the implied quota (USD)",
         "US dollars that the accounts have cost since their weekly resets, and what their whole weeks are "
@@ -91,7 +86,6 @@ def week(config: RuleConfig) -> Json:
 
 
 def tokens() -> Json:
-    """What it used."""
     about = About(
         "Tokens per hour",
         "Tokens of the accounts as the provider reported them: input that was new, that came from the "
@@ -104,7 +98,6 @@ def tokens() -> Json:
 
 
 def errors(config: RuleConfig) -> Json:
-    """What failed."""
     about = About(
         "Errors per hour",
         f"Failed requests of the accounts by class of error, of all traffic by the provider's code. {_HOURS}",
@@ -117,7 +110,6 @@ def errors(config: RuleConfig) -> Json:
 
 
 def unpriced() -> Json:
-    """What the cost leaves out."""
     about = About(
         "Unpriced per hour",
         f"Successful requests of the accounts without a price, by reason: the true cost is higher. {_HOURS}",

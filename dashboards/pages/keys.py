@@ -26,7 +26,6 @@ _TOKENS = links.dashboard(addresses.TOKENS, "Tokens in detail")
 
 
 def dashboard(config: RuleConfig) -> Json:
-    """The whole dashboard."""
     usage = Row(
         panels.row("By key"),
         9,
@@ -42,7 +41,6 @@ def dashboard(config: RuleConfig) -> Json:
 
 
 def usage_by_key(config: RuleConfig) -> Json:
-    """All about each key in one line."""
     about = About(
         "Keys",
         "What each key has cost and used, in prompt and completion tokens, over the dashboard's time range, "
@@ -69,7 +67,6 @@ def usage_by_key(config: RuleConfig) -> Json:
 
 
 def models() -> Json:
-    """With which models."""
     about = About(
         "Models of each key",
         "US dollars of each key by model over the dashboard's time range, dearest first. Requests without a "
@@ -84,7 +81,6 @@ def models() -> Json:
 
 
 def requests() -> Json:
-    """Who calls."""
     about = About(
         "API Key Usage",
         f"Requests of every outcome over the dashboard's time range, by key, busiest first. {MASKED}",
@@ -97,7 +93,6 @@ def requests() -> Json:
 
 
 def tokens() -> Json:
-    """Who uses them up."""
     about = About(
         "Token Usage by API Key",
         f"Prompt and completion tokens over the dashboard's time range, by key. {ANSWERED} {FULL_HOURS} "
@@ -110,7 +105,6 @@ def tokens() -> Json:
 
 
 def directions(config: RuleConfig) -> Json:
-    """What goes in, what comes out."""
     about = About(
         "Prompt vs Completion Tokens",
         f"Tokens a minute of all keys, {averaged(config)}. {ANSWERED}",
@@ -124,7 +118,6 @@ def directions(config: RuleConfig) -> Json:
 
 
 def request_rate(config: RuleConfig) -> Json:
-    """When they call."""
     about = About(
         "Requests by key",
         f"Requests a minute of every outcome, by key, {averaged(config)}. {MASKED}",
@@ -135,7 +128,6 @@ def request_rate(config: RuleConfig) -> Json:
 
 
 def budget_hits() -> Json:
-    """Who has spent their budget."""
     about = About(
         "Refused by budget",
         "Requests that were refused over the dashboard's time range because the key's daily or weekly budget "
@@ -149,7 +141,6 @@ def budget_hits() -> Json:
 
 
 def odd_keys(config: RuleConfig) -> Json:
-    """A sign of somebody who tries keys."""
     about = About(
         "Short or missing keys",
         f"Share of requests whose key is short_key or unknown, {averaged(config)}; nothing where "

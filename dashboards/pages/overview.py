@@ -15,7 +15,6 @@ DESCRIPTION = "Cost, requests, errors, speed and tokens of the LLM traffic throu
 
 
 def dashboard(config: RuleConfig) -> Json:
-    """The whole dashboard."""
     placed = place((_today(config), _cost(config), _requests(config), _speed(config)))
     choices = [
         variables.datasource(),

@@ -24,7 +24,6 @@ _NO_EXPORTER = "The exporter is not scraped in this range"
 
 
 def dashboard(config: RuleConfig) -> Json:
-    """The whole dashboard."""
     rows = (
         Row(
             panels.row("Alerts and scrapes"),
@@ -63,7 +62,6 @@ def dashboard(config: RuleConfig) -> Json:
 
 
 def firing(config: RuleConfig) -> Json:
-    """Whether anything wants somebody."""
     about = About(
         "Firing alerts",
         "Alerts of Quotascope that fire at the end of the range, with the number of accounts, keys or "
@@ -78,7 +76,6 @@ def firing(config: RuleConfig) -> Json:
 
 
 def since_scrape(config: RuleConfig) -> Json:
-    """Since when nothing is known."""
     about = About(
         "Since the last scrape",
         f"Time since the last scrape of each target that succeeded, as far back as {queries.SCRAPED_WITHIN}. "
@@ -94,7 +91,6 @@ def since_scrape(config: RuleConfig) -> Json:
 
 
 def size(config: RuleConfig) -> Json:
-    """How much is kept."""
     about = About(
         "Ledger size",
         "Size of the SQLite file, or of the PostgreSQL database, that each exporter reads.",
@@ -106,7 +102,6 @@ def size(config: RuleConfig) -> Json:
 
 
 def up(config: RuleConfig) -> Json:
-    """Is anybody there."""
     about = About(
         "Targets",
         "Whether the last scrape of each proxy and exporter succeeded, now or at the end of the range.",
@@ -118,7 +113,6 @@ def up(config: RuleConfig) -> Json:
 
 
 def scrapes(config: RuleConfig) -> Json:
-    """Was anybody there."""
     about = About(
         "Successful scrapes",
         f"Share of the scrapes that succeeded, by target, {averaged(config)}. Below 100% totals of that "
@@ -131,7 +125,6 @@ def scrapes(config: RuleConfig) -> Json:
 
 
 def seconds(config: RuleConfig) -> Json:
-    """How long a look takes."""
     about = About(
         "Scrape duration",
         f"Seconds that a scrape took, by job: the slowest target. After {config.scrape_timeout.seconds} s, "
@@ -144,7 +137,6 @@ def seconds(config: RuleConfig) -> Json:
 
 
 def samples(config: RuleConfig) -> Json:
-    """How much there is to see."""
     about = About(
         "Samples per scrape",
         "Samples that one scrape of each job stores, after relabelling. A rise means new accounts, models "
@@ -157,7 +149,6 @@ def samples(config: RuleConfig) -> Json:
 
 
 def buffer(config: RuleConfig) -> Json:
-    """What waits."""
     about = About(
         "Waiting for the ledger",
         "Finished requests that wait in the proxy's memory to be stored, the most of the scrapes since the "
@@ -173,7 +164,6 @@ def buffer(config: RuleConfig) -> Json:
 
 
 def dropped(config: RuleConfig) -> Json:
-    """What is lost."""
     about = About(
         "Dropped",
         "Finished requests that were lost because the buffer was full, and entries that the opt-in body "
@@ -188,7 +178,6 @@ def dropped(config: RuleConfig) -> Json:
 
 
 def lag(config: RuleConfig) -> Json:
-    """How late the ledger is."""
     about = About(
         "Ledger behind traffic",
         "Seconds between each moment and the newest request in the ledger, while the proxy counts requests. "
@@ -201,7 +190,6 @@ def lag(config: RuleConfig) -> Json:
 
 
 def collectors(config: RuleConfig) -> Json:
-    """Which subjects can be read."""
     about = About(
         "Collectors",
         "Whether each collector of the exporter could read its data at the last scrape. A failing one "
@@ -214,7 +202,6 @@ def collectors(config: RuleConfig) -> Json:
 
 
 def durations(config: RuleConfig) -> Json:
-    """How long reading takes."""
     about = About(
         "Collector duration",
         "Seconds that each collector of the exporter took at each scrape.",
@@ -226,7 +213,6 @@ def durations(config: RuleConfig) -> Json:
 
 
 def gateways(config: RuleConfig) -> Json:
-    """Which gateways are collected from."""
     about = About(
         "Gateways",
         "Whether events of each gateway are received or asked for, at the last scrape.",
@@ -238,7 +224,6 @@ def gateways(config: RuleConfig) -> Json:
 
 
 def gateway_events(config: RuleConfig) -> Json:
-    """How much comes, and how."""
     about = About(
         "Events collected",
         f"Events a minute, by gateway and by the way they came, {averaged(config)}. Subscribed ones come at "
@@ -250,7 +235,6 @@ def gateway_events(config: RuleConfig) -> Json:
 
 
 def gateway_gaps(config: RuleConfig) -> Json:
-    """What may be missing."""
     about = About(
         "Gaps",
         "Seconds of the dashboard's time range in which events of a gateway may have been lost, by what "
@@ -263,7 +247,6 @@ def gateway_gaps(config: RuleConfig) -> Json:
 
 
 def gateway_silence(config: RuleConfig) -> Json:
-    """Since when nothing has come."""
     about = About(
         "Newest event",
         "Seconds since the newest event of each gateway. A gateway that nobody uses is silent too.",
@@ -274,7 +257,6 @@ def gateway_silence(config: RuleConfig) -> Json:
 
 
 def inbox(config: RuleConfig) -> Json:
-    """What waits."""
     about = About(
         "Waiting in the inbox",
         "Received items that are not in the ledger yet. It grows while the ledger cannot be written; none "
@@ -288,7 +270,6 @@ def inbox(config: RuleConfig) -> Json:
 
 
 def statuses(config: RuleConfig) -> Json:
-    """How it answers."""
     about = About(
         "HTTP answers by status",
         f"Requests a minute that the proxy answered, by status code, {averaged(config)}. 502 means that "
@@ -301,7 +282,6 @@ def statuses(config: RuleConfig) -> Json:
 
 
 def http(config: RuleConfig) -> Json:
-    """How long it takes."""
     about = About(
         "HTTP duration p95",
         f"Seconds within which 95 of 100 requests were answered to the last byte, {of_requests(config)}.",

@@ -21,7 +21,6 @@ _NO_ROUTING = "No account was chosen in this range: without configured accounts 
 
 
 def dashboard(config: RuleConfig) -> Json:
-    """The whole dashboard."""
     rows = (
         Row(
             panels.row("Selection"),
@@ -60,7 +59,6 @@ def dashboard(config: RuleConfig) -> Json:
 
 
 def success(config: RuleConfig) -> Json:
-    """Whether there was anybody."""
     about = About(
         "Found an account",
         "Share of the tries to choose an account over the dashboard's time range that found one; one that "
@@ -74,7 +72,6 @@ def success(config: RuleConfig) -> Json:
 
 
 def by_account(config: RuleConfig) -> Json:
-    """On whom the choice fell."""
     about = About(
         "Requests by chosen account",
         "Requests of every outcome over the dashboard's time range, for the accounts that were chosen most. "
@@ -89,7 +86,6 @@ def by_account(config: RuleConfig) -> Json:
 
 
 def selections(config: RuleConfig) -> Json:
-    """Who is chosen from, and what comes of it."""
     about = About(
         "Selections by pool and outcome",
         f"Tries to choose an account, a minute, {averaged(config)}. The pinned pool is asked first, then the "
@@ -103,7 +99,6 @@ def selections(config: RuleConfig) -> Json:
 
 
 def share(config: RuleConfig) -> Json:
-    """Whose quota is used."""
     about = About(
         "Selected tier share",
         f"Which part of the chosen accounts each tier is, {averaged(config)}. The API filter does not apply.",
@@ -115,7 +110,6 @@ def share(config: RuleConfig) -> Json:
 
 
 def score(config: RuleConfig) -> Json:
-    """How urgently it is used."""
     about = About(
         "Tier score p95",
         "The score below which 95 of 100 chosen accounts of a tier were, "
@@ -142,7 +136,6 @@ def marks(config: RuleConfig) -> Json:
 
 
 def permanent(config: RuleConfig) -> Json:
-    """What does not pass by itself."""
     about = About(
         "Permanent failures by code",
         "Permanent failures of each full hour by code; the bar stands in its hour. Such an account takes no "

@@ -21,7 +21,6 @@ _KEYS = links.dashboard(addresses.API_KEYS, "Requests by key")
 
 
 def dashboard(config: RuleConfig) -> Json:
-    """The whole dashboard."""
     rows = (
         Row(panels.row("In this range"), 8, ((12, by_key()), (12, by_direction()))),
         Row(panels.row("Over time"), 8, ((24, over_time(config)),)),
@@ -33,7 +32,6 @@ def dashboard(config: RuleConfig) -> Json:
 
 
 def by_key() -> Json:
-    """Who uses them up."""
     about = About(
         "Total Tokens Used by API Key",
         f"Prompt and completion tokens over the dashboard's time range, by key. {ANSWERED} {MASKED}",
@@ -45,7 +43,6 @@ def by_key() -> Json:
 
 
 def by_direction() -> Json:
-    """What goes in, what comes out."""
     about = About(
         "Prompt vs Completion Tokens",
         f"Tokens of all keys over the dashboard's time range. Cached prompt tokens are prompt tokens, "
@@ -58,7 +55,6 @@ def by_direction() -> Json:
 
 
 def over_time(config: RuleConfig) -> Json:
-    """When they are used."""
     about = About(
         "Token Usage Over Time",
         f"Prompt and completion tokens a minute of all keys, {averaged(config)}. {ANSWERED}",
@@ -71,7 +67,6 @@ def over_time(config: RuleConfig) -> Json:
 
 
 def ratio() -> Json:
-    """How much is said for how much asked."""
     about = About(
         "Input/Output Token Ratio by API Key",
         "Completion tokens for each prompt token over the dashboard's time range, by key: 0.05 is an answer "

@@ -16,7 +16,6 @@ _UNPRICED = links.dashboard(addresses.OVERVIEW, "Unpriced requests by API")
 
 
 def retries(config: RuleConfig) -> Json:
-    """What is tried again, and why."""
     about = About(
         "Retries by error class",
         f"Attempts a minute that failed and were followed by another one, by class of error, "
@@ -29,7 +28,6 @@ def retries(config: RuleConfig) -> Json:
 
 
 def retries_by_account(config: RuleConfig) -> Json:
-    """On whom."""
     about = About(
         "Retries by account",
         "Attempts that failed and were followed by another one over the dashboard's time range, for the "
@@ -44,7 +42,6 @@ def retries_by_account(config: RuleConfig) -> Json:
 
 
 def refresh_failures(config: RuleConfig) -> Json:
-    """What fails in the background."""
     about = About(
         "Usage refresh failures",
         f"Polls of the accounts' quota, and refreshes of their tokens, that failed, a minute, "
@@ -58,7 +55,6 @@ def refresh_failures(config: RuleConfig) -> Json:
 
 
 def unpriced(config: RuleConfig) -> Json:
-    """What the cost leaves out."""
     about = About(
         "Unpriced by reason",
         f"Successful requests a minute that no price could be given to, by reason, {averaged(config)}: every "
@@ -71,7 +67,6 @@ def unpriced(config: RuleConfig) -> Json:
 
 
 def unmetered(config: RuleConfig) -> Json:
-    """What is not understood of the answers."""
     about = About(
         "Usage not known",
         "Successful requests a minute whose usage is not known, by path, and requests whose reported numbers "
@@ -84,7 +79,6 @@ def unmetered(config: RuleConfig) -> Json:
 
 
 def unpriced_by_account() -> Json:
-    """Whose cost is too low."""
     about = About(
         "Unpriced by account",
         "Successful requests that no price could be given to over the dashboard's time range, for the "

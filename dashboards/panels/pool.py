@@ -16,7 +16,6 @@ SHORT_USED_UP = 95.0
 
 
 def used(config: RuleConfig) -> Json:
-    """How far the week is gone."""
     about = About(
         "Mean use of the week",
         f"Percent of the weekly windows that is used, the mean of the accounts. {_CHOSEN}",
@@ -29,7 +28,6 @@ def used(config: RuleConfig) -> Json:
 
 
 def credits(config: RuleConfig) -> Json:
-    """What can still be spent."""
     about = About(
         "Credits left of the week",
         f"Weekly credits that are left, all accounts together. {_CHOSEN} {CREDITS}",
@@ -41,7 +39,6 @@ def credits(config: RuleConfig) -> Json:
 
 
 def waste(config: RuleConfig) -> Json:
-    """What of it nobody will use."""
     about = About(
         "Credits that will be left over",
         "Weekly credits that will be left at the accounts' resets, if each goes on at the mean speed of its "
@@ -54,7 +51,6 @@ def waste(config: RuleConfig) -> Json:
 
 
 def exhaustion(config: RuleConfig) -> Json:
-    """Who runs dry first, and when."""
     about = About(
         "First account runs out in",
         "Time until the first account has used up its week, if it goes on at the mean speed of its window so "
@@ -68,7 +64,6 @@ def exhaustion(config: RuleConfig) -> Json:
 
 
 def short_windows(config: RuleConfig) -> Json:
-    """Who has to wait for hours."""
     about = About(
         "Short windows used up",
         f"Number of accounts that have used {SHORT_USED_UP:g}% or more of their short window: they work "
@@ -83,7 +78,6 @@ def short_windows(config: RuleConfig) -> Json:
 
 
 def pace(config: RuleConfig) -> Json:
-    """Whether the week will last."""
     about = About(
         "Used against an even pace",
         "Percent of the week that is used, and that is over: the means of the accounts. Above the dashed "

@@ -21,7 +21,6 @@ _AT_THE_END = "As last reported by the provider, at the end of the dashboard's r
 
 
 def most_credits(config: RuleConfig) -> Json:
-    """Who can still work."""
     about = About(
         "Remaining credits of the week",
         f"Credits left in the weekly window, for the accounts that have most. {_AT_THE_END} {CREDITS}",
@@ -34,7 +33,6 @@ def most_credits(config: RuleConfig) -> Json:
 
 
 def most_used(config: RuleConfig) -> Json:
-    """Who is nearly done."""
     about = About(
         "Used of the week",
         "Percent of the weekly window that is used, for the accounts that have used most. "
@@ -48,7 +46,6 @@ def most_used(config: RuleConfig) -> Json:
 
 
 def most_used_short(config: RuleConfig) -> Json:
-    """Who has to wait soon."""
     about = About(
         "Used of the short window",
         "Percent of the short window that is used, for the accounts that have used most of it. "
@@ -62,7 +59,6 @@ def most_used_short(config: RuleConfig) -> Json:
 
 
 def implied_quota() -> Json:
-    """What a week is worth."""
     about = About(
         "Implied quota of the week (USD)",
         "US dollars that a whole week would buy: the spend since the weekly reset, at most seven days back, "
@@ -79,7 +75,6 @@ def implied_quota() -> Json:
 
 
 def suppressed() -> Json:
-    """Why some have no estimate."""
     about = About(
         "Suppressed estimates",
         "Accounts whose window moved without the proxy's knowledge, so that an estimate would mislead, with "
@@ -97,7 +92,6 @@ def suppressed() -> Json:
 
 
 def unexplained() -> Json:
-    """Who is used beyond the proxy."""
     about = About(
         "Used beyond the proxy",
         "Percentage points of the week that rose while no request came through the proxy, for the accounts "
@@ -112,7 +106,6 @@ def unexplained() -> Json:
 
 
 def reset_accounts(config: RuleConfig) -> Json:
-    """How many end together."""
     about = About(
         "Reset cliff: accounts",
         "Number of accounts whose weekly window ends within so many days from the end of the dashboard's "
@@ -126,7 +119,6 @@ def reset_accounts(config: RuleConfig) -> Json:
 
 
 def reset_credits(config: RuleConfig) -> Json:
-    """What ends with them."""
     about = About(
         "Reset cliff: credits",
         f"Weekly credits that are still left and end within so many days, all accounts together. {CREDITS}",
@@ -138,7 +130,6 @@ def reset_credits(config: RuleConfig) -> Json:
 
 
 def pacing(config: RuleConfig) -> Json:
-    """Whether it will be used."""
     about = About(
         "Waste pacing",
         "Weekly credits that are left in all accounts at each moment, and those of them that will be left "
@@ -158,7 +149,6 @@ def pacing(config: RuleConfig) -> Json:
 
 
 def most_wasted(config: RuleConfig) -> Json:
-    """Who should get more work."""
     about = About(
         "Projected waste (credits)",
         "Weekly credits that will be left over at the reset, at the mean speed of the window so far, for the "
@@ -222,5 +212,4 @@ def windows(config: RuleConfig) -> Json:
 
 
 def act(config: RuleConfig) -> tuple[links.Link, ...]:
-    """Where one acts on what a panel shows."""
     return (links.console(config), links.dashboard(addresses.ROUTING, "How accounts are chosen"))

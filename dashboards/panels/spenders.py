@@ -16,7 +16,6 @@ _IDLE = "No account was used in this range: does the proxy route to accounts, an
 
 
 def cost_per_hour(config: RuleConfig) -> Json:
-    """Who spends now."""
     window = duration(config.rate_window)
     about = About(
         "Cost per hour by account (USD)",
@@ -32,7 +31,6 @@ def cost_per_hour(config: RuleConfig) -> Json:
 
 
 def requests_per_minute(config: RuleConfig) -> Json:
-    """Who works now."""
     window = duration(config.rate_window)
     about = About(
         "Requests by account",
@@ -46,7 +44,6 @@ def requests_per_minute(config: RuleConfig) -> Json:
 
 
 def error_ratio(config: RuleConfig) -> Json:
-    """Who fails."""
     at_least = config.error_requests_at_least
     about = About(
         "Error rate by account",
@@ -62,7 +59,6 @@ def error_ratio(config: RuleConfig) -> Json:
 
 
 def cost_in_range() -> Json:
-    """Who spent."""
     about = About(
         "Cost by account (USD)",
         "US dollars over the dashboard's time range, for the accounts that spent most. Requests without a "
@@ -77,7 +73,6 @@ def cost_in_range() -> Json:
 
 
 def by_status(config: RuleConfig) -> Json:
-    """Who can work."""
     about = About(
         "Accounts by status",
         "Number of accounts in each state, as the exporter last read them. Only active ones take requests.",

@@ -17,7 +17,6 @@ _QUANTILE_COLORS = {"p50": "green", "p95": "orange", "p99": "red"}
 
 
 def cost_by_model() -> Json:
-    """Where the money goes."""
     about = About(
         "Cost by model (USD)",
         "US dollars of each model over the dashboard's time range and their share of the whole, which stands "
@@ -33,7 +32,6 @@ def cost_by_model() -> Json:
 
 
 def cost_by_key() -> Json:
-    """Who spends it."""
     about = About(
         "Cost by key (USD)",
         "US dollars of each masked API key over the dashboard's time range, dearest first. "
@@ -47,7 +45,6 @@ def cost_by_key() -> Json:
 
 
 def cost_by_project(config: RuleConfig) -> Json:
-    """What it is spent on."""
     about = About(
         "Cost by project (USD)",
         "US dollars of each project that requests name in a header of metering.project_headers, over the "
@@ -61,7 +58,6 @@ def cost_by_project(config: RuleConfig) -> Json:
 
 
 def errors(config: RuleConfig) -> Json:
-    """Failures as a number."""
     about = About(
         "Errors",
         "Failed requests over the dashboard's time range, by model. A request that the client cancelled "
@@ -75,7 +71,6 @@ def errors(config: RuleConfig) -> Json:
 
 
 def latency_by_model(config: RuleConfig) -> Json:
-    """Which model is slow."""
     about = About(
         "Latency p95 by model",
         "Time from a request's arrival to the last byte of its answer that 95 of 100 requests stay below, "
@@ -95,7 +90,6 @@ def latency_by_model(config: RuleConfig) -> Json:
 
 
 def unpriced() -> Json:
-    """What the cost leaves out."""
     about = About(
         "Unpriced requests",
         "Successful requests over the dashboard's time range that no price could be given to, by reason: "
@@ -110,7 +104,6 @@ def unpriced() -> Json:
 
 
 def requests_by_model(config: RuleConfig) -> Json:
-    """Traffic."""
     about = About(
         "Requests by model",
         f"Requests a minute of every outcome, by model, {averaged(config)}.",
@@ -144,7 +137,6 @@ def error_rate(config: RuleConfig) -> Json:
 
 
 def tokens_by_kind(config: RuleConfig) -> Json:
-    """Tokens."""
     about = About(
         "Tokens by kind",
         f"Tokens a minute as the provider reported them, {averaged(config)}. Cached input is "
@@ -158,7 +150,6 @@ def tokens_by_kind(config: RuleConfig) -> Json:
 
 
 def latency(config: RuleConfig) -> Json:
-    """Time to the last byte."""
     about = About(
         "Latency",
         f"Time from a request's arrival to the last byte of its answer, {of_requests(config)}: half of "
@@ -179,7 +170,6 @@ def latency(config: RuleConfig) -> Json:
 
 
 def time_to_first_token(config: RuleConfig) -> Json:
-    """Time to the first token."""
     about = About(
         "Time to first token",
         f"Time from a request's arrival to the first generated token of a stream, {of_requests(config)}. "
@@ -199,7 +189,6 @@ def time_to_first_token(config: RuleConfig) -> Json:
 
 
 def cache_ratio(config: RuleConfig) -> Json:
-    """How much input was cached."""
     about = About(
         "Cache ratio",
         f"Cached input tokens as a share of all input tokens, {averaged(config)}. "

@@ -31,12 +31,10 @@ class Answered:
 
     @property
     def series(self) -> list[Series]:
-        """All series of all targets."""
         return [series for _, answer in self.answers for series in answer]
 
     @property
     def defaults(self) -> Json:
-        """The panel's field defaults."""
         defaults: Json = self.panel["fieldConfig"]["defaults"]
         return defaults
 

@@ -25,8 +25,6 @@ Align = Literal["left", "center", "right"]
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """An area in pixels."""
-
     left: float
     top: float
     width: float
@@ -34,29 +32,23 @@ class Box:
 
     @property
     def right(self) -> float:
-        """Its right edge."""
         return self.left + self.width
 
     @property
     def bottom(self) -> float:
-        """Its lower edge."""
         return self.top + self.height
 
     def less(self, left: float = 0, top: float = 0, right: float = 0, bottom: float = 0) -> Box:
-        """The area without these margins."""
         return Box(self.left + left, self.top + top, self.width - left - right, self.height - top - bottom)
 
 
 class Canvas:
-    """A picture of this size."""
-
     def __init__(self, width: float, height: float) -> None:
         self._width, self._height = width, height
         self._figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor=theme.CANVAS)
         self._renderer = FigureCanvasAgg(self._figure).get_renderer()  # type: ignore[no-untyped-call]
 
     def rectangle(self, box: Box, fill: str, edge: str = "none", radius: float = 0) -> None:
-        """A filled area."""
         patch = FancyBboxPatch(
             (box.left / _DPI, (self._height - box.bottom) / _DPI),
             box.width / _DPI,
@@ -109,7 +101,6 @@ class Canvas:
             )
 
     def measure(self, words: str, size: float) -> float:
-        """How wide a line of text will be."""
         text = Text(0, 0, _plain(words), fontsize=size * _POINTS, figure=self._figure)
         return float(text.get_window_extent(self._renderer).width)
 
@@ -120,7 +111,6 @@ class Canvas:
         return words
 
     def axes(self, box: Box) -> Axes:
-        """Axes whose plotting area is this box."""
         bottom = self._height - box.bottom
         return self._figure.add_axes(
             (

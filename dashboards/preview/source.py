@@ -30,7 +30,6 @@ class Series:
 
     @property
     def last(self) -> float:
-        """The newest value."""
         return self.points[-1][1]
 
 

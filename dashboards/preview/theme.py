@@ -32,7 +32,6 @@ PALETTE = (
 
 
 def color(name: str) -> str:
-    """The colour of a name, or the name where it is a colour itself."""
     return NAMED.get(name, name)
 
 

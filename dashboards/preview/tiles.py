@@ -54,8 +54,6 @@ def rows(answered: Answered) -> Rows:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """How a column writes its numbers."""
-
     answered: Answered
     title: str
 
@@ -114,7 +112,6 @@ _SIZE = 13.0
 
 
 def empty(canvas: Canvas, box: Box, answered: Answered) -> None:
-    """Why there is nothing to see."""
     size = 14.0
     letters = max(12, int(box.width * 0.8 / (size * 0.58)))
     words = "\n".join(textwrap.wrap(answered.no_value, letters))

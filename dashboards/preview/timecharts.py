@@ -68,7 +68,6 @@ def wrapped(canvas: Canvas, entries: Sequence[tuple[str, str]], width: float) ->
 
 
 def _draw_legend(canvas: Canvas, box: Box, lines: Lines) -> None:
-    """The lines at the bottom of the box."""
     top = box.bottom - LINE * len(lines)
     for number, line in enumerate(lines):
         middle = top + LINE * (number + 0.5) + 2
@@ -82,7 +81,6 @@ _LABEL_SIZE = 8.2
 
 
 def draw(canvas: Canvas, box: Box, answered: Answered) -> None:
-    """A timeseries panel's inside."""
     entries = [(s.name, answered.color(i, s.name)) for i, s in enumerate(answered.series)]
     lines = wrapped(canvas, entries, box.width)
     plot = box.less(left=_axis_width(canvas, answered), bottom=24 + LINE * len(lines), right=6)
@@ -130,7 +128,6 @@ def _bars(
     answered: Answered,
     floor: Mapping[datetime, float] | None = None,
 ) -> None:
-    """Bars of one series, upon those of others."""
     custom = answered.defaults["custom"]
     width = step / timedelta(days=1) * custom.get("barWidthFactor", 0.6)
     # Grafana's -1 lets the bar end at its point, 0 puts it around, 1 lets it begin there.

@@ -80,8 +80,6 @@ class Description:
 
 
 class Table(Protocol):
-    """An account as the configuration has it."""
-
     @property
     def credential(self) -> str: ...
     @property

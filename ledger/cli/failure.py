@@ -14,7 +14,6 @@ HELP = "print the provider's response to a failed request, if storage.failure_bo
 
 
 def add_failure(sub: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
     sub.add_argument("id", help="the number in the URL of the request's page, or its request id")
 
 

@@ -78,7 +78,6 @@ def price(book: PriceBook, asked: argparse.Namespace, now: datetime) -> str:
 
 
 def price_text(found: Breakdown) -> str:
-    """A cost taken apart, for a person."""
     if found.price is None or found.usd is None:
         return f"{found.model}: no price ({found.unpriced})"
     rows = [
@@ -143,7 +142,6 @@ def plain(value: Decimal) -> str:
 
 
 def day_of(price: Price) -> str:
-    """From when on a price holds."""
     return "the beginning" if price.effective_from == DAWN else f"{price.effective_from:%Y-%m-%d}"
 
 

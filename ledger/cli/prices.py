@@ -59,8 +59,6 @@ def _listed(price: Price) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Unpriced:
-    """A model that was used and has no price."""
-
     model: str
     provider: str | None
     requests: int

@@ -49,7 +49,6 @@ class Ledger:
 
 
 def add_upkeep(subjects: Any, config: Callable[[argparse.ArgumentParser], None]) -> None:
-    """The arguments of all these commands."""
     made = {}
     for name, (_, help_text) in COMMANDS.items():
         made[name] = subjects.add_parser(name, help=help_text, description=help_text)

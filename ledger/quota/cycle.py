@@ -125,7 +125,6 @@ def merged(one: Cycles, other: Cycles, gap: int = GAP) -> Cycles:
 
 
 def current(cycles: Cycles) -> Cycle | None:
-    """The cycle of the newest reading."""
     return max(cycles, key=lambda cycle: cycle.newest, default=None)
 
 
@@ -143,7 +142,6 @@ def _cycle(readings: list[Reading], gap: int) -> Cycle:
 
 
 def _cut(points: list[tuple[int, float]], gap: int) -> tuple[Run, ...]:
-    """Cut points that are sorted by time into runs."""
     starts = [0, *(n for n in range(1, len(points)) if points[n][0] - points[n - 1][0] >= gap)]
     ends = [*(start - 1 for start in starts[1:]), len(points) - 1]
     return tuple(
@@ -190,7 +188,6 @@ class Resets:
         self._latest: dict[str, int] = {}
 
     def of(self, account: str) -> int:
-        """How many were seen of an account."""
         return self._counts.get(account, 0)
 
     def see(self, account: str, old: Cycle | None, new: Cycle | None) -> None:
@@ -204,7 +201,6 @@ class Resets:
         self._latest[account] = max(latest, new.high)
 
     def drop(self, account: str) -> None:
-        """Forget an account that is gone."""
         self._counts.pop(account, None)
         self._latest.pop(account, None)
 

@@ -117,7 +117,6 @@ class RunningRequests:
         return Sums(sum(costs) + unpriced + 2 * silent, len(costs) - unpriced - silent, unpriced)
 
     def newest(self) -> int | None:
-        """When the newest request ended."""
         return self._times[-1] if self._times else None
 
     def _count(self, at: int, cost: int, sign: int) -> None:

@@ -129,7 +129,6 @@ class DayFile:
                 total -= sizes[name]
 
     def _told(self, stamp: int) -> list[object]:
-        """What a file has to say of itself."""
         return [VERSION, *self._origin()[0], stamp]
 
 

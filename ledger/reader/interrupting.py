@@ -44,7 +44,6 @@ class Interrupting:
             _shut_down(self._driver)
 
     def resume(self) -> None:
-        """Read again."""
         self._ended = False
 
     def check(self) -> None:

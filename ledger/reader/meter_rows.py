@@ -97,7 +97,6 @@ class MeterRows:
         return found
 
     def _between(self, series: _Series, account: str, since: int, until: int) -> Iterator[Stored]:
-        """Rows of one series, stretch by stretch."""
         condition, values = series
         given = {**values, "account": account, "low": self._stamp(since), "until": self._stamp(until)}
         while True:

@@ -80,7 +80,6 @@ class AccountMeters:
         return self._shown
 
     def newest(self, default: int) -> int:
-        """When the newest reading was made."""
         return max((reading.at for reading in self._latest.values()), default=default)
 
     def take(self, rows: Iterable[Stored], now: int) -> None:
@@ -110,7 +109,6 @@ class AccountMeters:
             self._until = 0
 
     def go_on(self, now: int) -> None:
-        """Add the readings whose time has come."""
         due = [found for found in self._ahead if found[1].at <= now + FAST_CLOCK]
         self._ahead.difference_update(due)
         self._add(due)
@@ -158,8 +156,6 @@ MARGIN = 60 * MINUTE
 
 
 class Meters:
-    """The meters of the accounts that it was asked for."""
-
     def __init__(self, rules: QuotaRules) -> None:
         self._rules = rules
         self._resets = Resets()

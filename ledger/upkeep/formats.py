@@ -32,8 +32,6 @@ _quoted: Callable[[str], str] = json.encoder.encode_basestring  # what the encod
 
 
 class Writer(Protocol):
-    """Writes rows in one format."""
-
     def write(self, batch: Sequence[Exported]) -> None: ...
 
     def close(self) -> None: ...

@@ -49,13 +49,11 @@ DAY_KEY = ("day", "provider", "model", "service_tier", "context_above")
 
 
 def stored(connection: Connection, table: Table, first: int, last: int) -> Sums:
-    """The sums of the hours [first, last) as they are stored."""
     rows = connection.execute(select(table).where(table.c.hour >= first, table.c.hour < last))
     return _sums(rows, len(table.primary_key))
 
 
 def recounted(connection: Connection, table: Table, first: int, last: int) -> Sums:
-    """The same, counted again."""
     if table is request_hourly:
         return _sums(connection.execute(_hours(first, last)), 3)
     found: dict[tuple[Any, ...], tuple[int, ...]] = {}
@@ -66,7 +64,6 @@ def recounted(connection: Connection, table: Table, first: int, last: int) -> Su
 
 
 def changes(stored: Sums, counted: Sums) -> Changes:
-    """Where the two differ, as it was counted."""
     keys = stored.keys() | counted.keys()
     return {key: counted.get(key) for key in keys if stored.get(key) != counted.get(key)}
 
@@ -84,14 +81,12 @@ def replace(connection: Connection, table: Table, changes: Changes) -> None:
 
 
 def stored_days(connection: Connection, first: str, last: str) -> Sums:
-    """The sums of the days [first, last] as they are stored."""
     names = [daily_stats.c[name] for name in (*DAY_KEY, *_day_sums())]
     rows = connection.execute(select(*names).where(daily_stats.c.day.between(first, last)))
     return _sums(rows, len(DAY_KEY))
 
 
 def days_of_hours(connection: Connection, first: int, last: int) -> Sums:
-    """Sums of days made of the sums of hours."""
     log, kind = request_hourly.c, request_kinds.c
     number: Label[int] = literal_column(f"request_hourly.hour / {DAY_HOURS}").label("number")
     outcomes = ("error", "cancelled", "success")
@@ -119,7 +114,6 @@ def day_name(number: int) -> str:
 
 
 def within(first: int, last: int) -> list[ColumnElement[bool]]:
-    """Rows of the hours [first, last)."""
     at = type_coerce(request_rows.c.at, BigInteger)
     return [at >= first * HOUR, at < last * HOUR]
 

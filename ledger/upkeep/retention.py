@@ -77,8 +77,6 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What one run has forgotten."""
-
     requests: int = 0
     hours: int = 0
     bytes: int = 0
@@ -178,7 +176,6 @@ class Upkeep:
             self._thread.start()
 
     def close(self) -> None:
-        """End after the step that is under way."""
         self._ending.set()
         if self._thread.is_alive():
             self._thread.join()

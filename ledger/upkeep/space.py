@@ -60,7 +60,6 @@ class Stats:
 
     @property
     def bytes_a_request(self) -> float | None:
-        """What is in the store, by the rows that there are."""
         return (self.bytes - self.free_bytes) / self.requests if self.requests else None
 
 

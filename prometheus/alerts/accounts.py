@@ -16,7 +16,6 @@ LOST = ("deactivated", "reauth_required")
 
 
 def alerts(config: RuleConfig) -> tuple[Alert, ...]:
-    """The alerts of this subject."""
     return no_eligible_account(config), accounts_deactivated(config), permanent_failures(config)
 
 

@@ -51,7 +51,6 @@ class Alert:
 
     @property
     def expr(self) -> str:
-        """The whole expression."""
         return self.condition if self.most is None else _each_or_number(self.condition, self.most)
 
     @property
@@ -68,12 +67,10 @@ class Alert:
 
     @property
     def page(self) -> str:
-        """File name of its runbook page."""
         words = re.findall("[A-Z][a-z]+", self.name.removeprefix("Quotascope"))
         return "-".join(words).lower() + ".md"
 
     def document(self, config: RuleConfig) -> dict[str, Any]:
-        """The alert as Prometheus reads it."""
         rule: dict[str, Any] = {"alert": self.name, "expr": confined(self.expr, config)}
         if self.lasting is not None:
             rule["for"] = duration(self.lasting)

@@ -11,7 +11,6 @@ from prometheus.promql import promql as duration
 
 
 def alerts(config: RuleConfig) -> tuple[Alert, ...]:
-    """The alerts of this subject."""
     return (gateway_gap(config), gateway_lost(config), inbox_waiting(config), items_undecodable(config))
 
 

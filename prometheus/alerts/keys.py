@@ -14,7 +14,6 @@ REFUSED = ("401", "403")
 
 
 def alerts(config: RuleConfig) -> tuple[Alert, ...]:
-    """The alerts of this subject."""
     return short_key_surge(config), budget_hit(config)
 
 

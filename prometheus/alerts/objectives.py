@@ -19,7 +19,6 @@ SLOW = ("6h", "30m")
 
 
 def alerts(config: RuleConfig) -> tuple[Alert, ...]:
-    """The alerts of this subject."""
     failed, slow = _failures(config), _slowness(config)
     return (
         _burning(config, failed, "AvailabilityBurnFast", "fail", FAST, config.burn_fast_above, "critical"),

@@ -14,7 +14,6 @@ from prometheus.promql import promql as duration
 
 
 def alerts(config: RuleConfig) -> tuple[Alert, ...]:
-    """The alerts of this subject."""
     return (
         scrape_lost(config),
         collector_failing(config),

@@ -14,7 +14,6 @@ THIS_ACCOUNT = "var-account={{ $labels.account_id | urlquery }}"
 
 
 def alerts(config: RuleConfig) -> tuple[Alert, ...]:
-    """The alerts of this subject."""
     return quota_nearly_used(config), quota_going_to_waste(config), reset_cliff(config)
 
 

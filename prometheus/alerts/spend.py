@@ -17,7 +17,6 @@ DAY = "1d"
 
 
 def alerts(config: RuleConfig) -> tuple[Alert, ...]:
-    """The alerts of this subject."""
     return (
         spend_above_limit(config),
         spend_unusual(config),

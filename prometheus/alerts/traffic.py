@@ -10,7 +10,6 @@ from prometheus.promql import promql as duration
 
 
 def alerts(config: RuleConfig) -> tuple[Alert, ...]:
-    """The alerts of this subject."""
     return error_ratio_high(config), latency_high(config)
 
 

@@ -48,7 +48,6 @@ exit codes: 0 no finding as severe as --fail-on; 1 such findings; 2 a file, quer
 
 
 def add(commands: argparse._SubParsersAction[OneLineParser]) -> None:
-    """Add the command and its arguments."""
     parser = commands.add_parser(
         "lint",
         help="check the queries of dashboards, rules and pages",
@@ -125,7 +124,6 @@ def _default() -> list[Path]:
 
 
 def _foreign(found: Iterable[Source]) -> list[Source]:
-    """The same sources, none of them ours."""
     return [
         replace(source, ours=False, queries=tuple(replace(query, ours=False) for query in source.queries))
         for source in found

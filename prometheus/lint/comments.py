@@ -26,12 +26,10 @@ class Suppression:
 
 
 def suppressions(expr: str) -> tuple[Suppression, ...]:
-    """All suppressions in a query."""
     return tuple(Suppression(found["rule"], found["reason"]) for found in _COMMENT.finditer(expr))
 
 
 def applied(complaints: Iterable[Complaint], allowed: tuple[Suppression, ...]) -> Iterator[Complaint]:
-    """What remains of the complaints, and complaints about the suppressions themselves."""
     all_of_them = list(complaints)
     silent = {s.rule for s in allowed if s.valid}
     yield from (c for c in all_of_them if c.rule not in silent)

@@ -46,7 +46,5 @@ class Complaint:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One broken rule at its place."""
-
     place: Place
     complaint: Complaint

@@ -75,7 +75,6 @@ class Schema:
         return Schema(series, closed=True)
 
     def plus(self, series: Iterable[Series]) -> Schema:
-        """The schema with more series in it."""
         return Schema({**self.series, **{s.name: s for s in series}}, self.closed)
 
     def without_recorded(self) -> Schema:

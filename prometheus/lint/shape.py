@@ -33,11 +33,9 @@ class Shape:
 
     @property
     def key(self) -> frozenset[str]:
-        """Labels that tell its series apart."""
         return (self.labels or frozenset()) - frozenset(self.fixed) - self.determined
 
     def kept(self, labels: frozenset[str]) -> Shape:
-        """With these of its labels alone."""
         fixed = {k: v for k, v in self.fixed.items() if k in labels}
         if self.labels is None:
             return Shape(labels, fixed)
@@ -46,7 +44,6 @@ class Shape:
         return Shape(still, fixed, determined, self.jobs)
 
     def without(self, labels: frozenset[str]) -> Shape:
-        """Without these labels."""
         if self.labels is None:
             return Shape(None, {k: v for k, v in self.fixed.items() if k not in labels})
         return self.kept(self.labels - labels)
@@ -57,7 +54,6 @@ NOTHING = Shape(frozenset())
 
 
 def shape(expr: Expr, schema: Schema) -> Shape:
-    """The labels of an expression's result."""
     expr = tree.bare(expr)
     match expr:
         case promql.VectorSelector():

@@ -51,7 +51,6 @@ _TIMEOUT_SECONDS = 20
 
 
 def metricsql(query: Query) -> bool:
-    """Whether a query that does not parse is for VictoriaMetrics."""
     return query.victoria or about_victoria(query) or bool(_METRICSQL.search(query.expr))
 
 

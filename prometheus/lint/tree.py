@@ -21,7 +21,6 @@ SET_OPERATORS = frozenset({"and", "or", "unless"})
 
 
 def children(expr: Expr) -> tuple[Expr, ...]:
-    """The expressions directly below."""
     match expr:
         case promql.AggregateExpr():
             return (expr.expr,) if expr.param is None else (expr.param, expr.expr)
@@ -45,7 +44,6 @@ def walk(expr: Expr, above: Ancestors = ()) -> Iterator[tuple[Expr, Ancestors]]:
 
 
 def selectors(expr: Expr) -> Iterator[tuple[Expr, Ancestors]]:
-    """Every vector selector that has a name."""
     for node, above in walk(expr):
         if isinstance(node, promql.VectorSelector) and node.name:
             yield node, above

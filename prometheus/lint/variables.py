@@ -30,7 +30,6 @@ RANGE = timedelta(days=1)
 
 
 def used(*texts: str) -> frozenset[str]:
-    """Names of all variables in these texts."""
     return frozenset(name for text in texts for found in _VARIABLE.finditer(text) for name in _name(found))
 
 

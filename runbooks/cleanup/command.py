@@ -43,7 +43,6 @@ CLOSE_ADMIN_API = "Now close the admin API again: restart Prometheus without --w
 
 
 def add(commands: argparse._SubParsersAction[OneLineParser]) -> None:
-    """Add the command and its arguments."""
     parser = commands.add_parser(
         "cleanup-series",
         help="remove series from Prometheus' history, and prove it",
@@ -129,7 +128,6 @@ def _say(lines: Iterable[str]) -> None:
 
 
 def _stocked(stocks: Sequence[Stock]) -> Iterator[str]:
-    """A table of what matches."""
     width = max(len(stock.name) for stock in stocks)
     yield f"{'metric':<{width}}  {'series':>8}  {'samples':>12}  still exported by"
     for stock in stocks:
@@ -139,7 +137,6 @@ def _stocked(stocks: Sequence[Stock]) -> Iterator[str]:
 
 
 def _guarded(found: Sequence[Guard]) -> Iterator[str]:
-    """One line for each scrape job."""
     for guard in found:
         if guard.blocked:
             yield f"{guard.job}: a relabel rule keeps them out"
@@ -164,7 +161,6 @@ def _offer(matchers: Sequence[str], models: Sequence[str]) -> Iterator[str]:
 
 
 def _proven(proof: Proof) -> Iterator[str]:
-    """What the verification says."""
     for kind, names in (("instant", proof.instant), ("range", proof.ranged)):
         said = f"still return samples of {', '.join(names)}" if names else "return nothing"
         yield f"verify: {kind} queries {said}"

@@ -33,7 +33,6 @@ class Guard:
 
     @property
     def lets_them_back(self) -> bool:
-        """They return with the next scrape."""
         return self.active and not self.blocked
 
 

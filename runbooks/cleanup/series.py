@@ -87,7 +87,6 @@ class Proof:
 
     @property
     def passed(self) -> bool:
-        """No query returns anything."""
         return not self.instant and not self.ranged
 
 

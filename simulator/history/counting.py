@@ -35,7 +35,6 @@ class Series:
         self.set(tick, self.values[-1] + amount)
 
     def set(self, tick: int, value: Decimal) -> None:
-        """Hold a value from a tick on."""
         if self.ticks[-1] == tick:
             self.values[-1] = value
         else:

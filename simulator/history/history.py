@@ -44,13 +44,11 @@ class History:
 
 
 def generate(plan: Plan, book: PriceBook) -> History:
-    """The history of a plan, priced by a book."""
     events = tuple(requests(plan))
     return History(plan, events, tuple(usage_samples(plan, events, book)), totals(events, book))
 
 
 def requests(plan: Plan) -> Iterator[RequestEvent]:
-    """The requests of a plan one by one, for histories that do not fit into memory."""
     rng = Random(plan.seed)
     shares = [w.share for w in plan.workloads]
     for number, at in enumerate(moments(plan.start, plan.end, plan.requests_per_day, zone(plan.zone), rng)):

@@ -35,7 +35,6 @@ _ONE = Decimal(1)
 
 
 def steps(event: RequestEvent, book: PriceBook) -> Iterator[Step]:
-    """Every step that one request makes."""
     model = event.model or UNKNOWN_MODEL
     yield Step(m.REQUESTS, (event.status, model, event.api), _ONE)
     yield Step(m.ACCOUNT_REQUESTS, (event.account_id, event.status, event.api), _ONE)

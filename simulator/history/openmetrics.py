@@ -34,7 +34,6 @@ def text(counted: Counted, ticks: range | None = None) -> Iterator[str]:
 
 
 def together(several: Iterable[Counted]) -> Iterator[str]:
-    """The texts of several as one."""
     for counted in several:
         yield from (piece for piece in text(counted) if piece != END)
     yield END

@@ -33,11 +33,9 @@ class Totals:
 
     @property
     def cost(self) -> Spend:
-        """All of it."""
         return sum(self.cost_by_day.values(), Spend())
 
     def count(self, *, day: str | None = None, status: str | None = None, model: str | None = None) -> int:
-        """Requests, of one day, status or model where given."""
         asked = (day, status, model)
         return sum(
             number
@@ -46,12 +44,10 @@ class Totals:
         )
 
     def token_count(self, kind: str) -> int:
-        """Tokens of one kind, of all models."""
         return sum(number for (of, _), number in self.tokens.items() if of == kind)
 
 
 def totals(events: Iterable[RequestEvent], book: PriceBook) -> Totals:
-    """Count requests up."""
     requests: Counter[tuple[str, str, str]] = Counter()
     tokens: Counter[tuple[str, str]] = Counter()
     by_day: defaultdict[str, Spend] = defaultdict(Spend)

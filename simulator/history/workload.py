@@ -147,5 +147,4 @@ def part(whole: int, mean: float, rng: Random) -> int:
 
 
 def choose(weights: Mapping[str, float], rng: Random) -> str:
-    """One of the names, by weight."""
     return rng.choices(list(weights), list(weights.values()))[0]

@@ -57,7 +57,6 @@ EVENTS: Headers = (("Content-Type", "text/event-stream; charset=utf-8"), ("Cache
 
 
 async def answer(reply: Reply, api: Api, call: Call) -> web.StreamResponse:
-    """Answer one request for generation."""
     fault = call.answer.fault
     if isinstance(fault, Cut | Hang) and strikes_at_once(fault):
         return await reply.struck(fault)
@@ -85,7 +84,6 @@ async def refuse(reply: Reply, api: str, refusal: Refuse, call: Call | None = No
 
 
 def headers(call: Call, content: Headers) -> Headers:
-    """The headers of an answer."""
     scripted = call.answer
     quota = limits.headers(scripted.limits) if scripted.limits else ()
     return (*content, ("x-request-id", call.id("req_")), *quota, *scripted.headers)

@@ -85,7 +85,6 @@ def encoder(coding: Coding) -> Encoder:
 
 
 def encode(coding: Coding, data: bytes) -> bytes:
-    """A whole body in a content coding."""
     if coding == "identity":
         return data
     stream = encoder(coding)

@@ -40,7 +40,6 @@ class Fixed:
 
 
 def encoded(events: int = STREAM_EVENTS, events_per_write: int = EVENTS_PER_WRITE) -> Mapping[str, Fixed]:
-    """The fixed answers by path."""
     short = Call(0, REQUEST, Answer(usage=USAGE, events=40))
     long = Call(0, REQUEST, Answer(usage=USAGE, events=events))
     return {

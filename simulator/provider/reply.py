@@ -77,7 +77,6 @@ class Reply:
         return self.response
 
     def result(self) -> Exchange:
-        """What is to be remembered."""
         return replace(self.exchange, sent=bytes(self._sent or b""))
 
     async def _start(self, status: int, headers: Headers, coding: Coding, length: int | None = None) -> None:

@@ -122,7 +122,6 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """All that the model says."""
         return self.word * self.events
 
 
@@ -144,8 +143,6 @@ class Asked:
 
 
 class Play(Protocol):
-    """Whatever decides an answer."""
-
     def answer(self, asked: Asked) -> Answer:
         """The answer to one request; the same for the same request."""
 

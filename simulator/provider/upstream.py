@@ -60,7 +60,6 @@ class Upstream:
         return tuple(self._log)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request, whatever it is."""
         reply = Reply(request, await self._arrived(request), self.stopping, self._keep_bytes)
         try:
             api = APIS.get(request.path)

@@ -67,7 +67,6 @@ class AccountPages:
         )
 
     async def detail(self, request: web.Request) -> web.Response:
-        """One account."""
         name, now = request.match_info["id"], datetime.now(UTC)
         found = await self._context.ledger.ask(
             lambda c, book: views.account_detail(c, book, name, now, emails=self._emails)
@@ -93,7 +92,6 @@ class AccountPages:
         return self._context.pages.page(request, "part_quota.html", **values)
 
     async def confirm(self, request: web.Request) -> web.Response:
-        """What an action will do, with the button that does it."""
         operator(request)
         action = request.match_info["action"]
         name = request.match_info["id"]
@@ -104,7 +102,6 @@ class AccountPages:
         return self._context.pages.page(request, template, **values)
 
     async def act(self, request: web.Request) -> web.StreamResponse:
-        """Do it, and show the account."""
         who, name, action = operator(request), request.match_info["id"], request.match_info["action"]
         change, now = ACTIONS[action], datetime.now(UTC)
         await self._context.ledger.change(lambda c: change(c, name, now, ORIGIN, _actor(who)))
@@ -128,7 +125,6 @@ class AccountPages:
         raise web.HTTPSeeOther(f"/accounts/{quote(name, safe='')}?done=add")
 
     async def decide(self, request: web.Request) -> web.StreamResponse:
-        """What a person says of a proposal."""
         who, form, now = operator(request), await form_of(request), datetime.now(UTC)
         name, kind, decision = request.match_info["id"], str(form.get("kind")), str(form.get("decision"))
         await self._context.ledger.change(

@@ -36,6 +36,5 @@ class HealthPages:
 
 
 async def empty_view(context: Context, request: web.Request, chosen: Selection) -> str:
-    """Why there may be nothing to see."""
     found = await checks(context.settings, context.ledger, chosen)
     return context.pages.fragment(request, "part_checks.html", checks=found, title="Why is there no data?")

@@ -30,7 +30,6 @@ class KeyPages:
         ]
 
     async def list(self, request: web.Request) -> web.Response:
-        """Every key with its spend and its budgets."""
         now, chosen = datetime.now(UTC), request.query.get("name", "")
         found = await self._context.ledger.ask(
             lambda c, book: keys.key_list(c, book, self._keys, now, chosen)
@@ -59,7 +58,6 @@ class KeyPages:
         return self._context.pages.page(request, "usage.html", usage=found, name=visitor.name)
 
     async def enter(self, request: web.Request) -> web.StreamResponse:
-        """Log in with a key alone."""
         access, form = self._context.access, await form_of(request)
         async with access.turn(request) as wait:
             if wait:

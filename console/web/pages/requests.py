@@ -42,8 +42,6 @@ TABLES: tuple[tuple[Dimension, str, str, str], ...] = (
 
 
 class RequestPages:
-    """Everything that shows requests."""
-
     def __init__(self, context: Context) -> None:
         self._context = context
         self._ledger, self._pages = context.ledger, context.pages
@@ -169,7 +167,6 @@ class RequestPages:
         )
 
     async def older(self, request: web.Request) -> web.StreamResponse:
-        """A page of requests before a cursor."""
         before = request.query.get("before")
         cursor = Cursor.parse(before) if before else None
         chosen = self._context.selection(request, "before")
@@ -178,7 +175,6 @@ class RequestPages:
         return web.Response(text=head + text + foot, content_type="text/html")
 
     async def summary(self, request: web.Request) -> web.Response:
-        """The cards alone."""
         chosen = self._context.selection(request)
 
         async def made() -> str:
@@ -189,7 +185,6 @@ class RequestPages:
         return web.Response(text=text, content_type="text/html")
 
     async def values(self, request: web.Request) -> web.Response:
-        """The values that a condition can have, for its list."""
         dimension = request.query.get("of", "")
         if dimension == "auth_file":
             names = await self._ledger.ask(lambda c, _book: auth_files(c))

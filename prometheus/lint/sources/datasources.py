@@ -34,7 +34,6 @@ def asks_prometheus(holder: Mapping[str, Any], plugins: Mapping[str, str]) -> bo
 
 
 def asks_victoria(holder: Mapping[str, Any], plugins: Mapping[str, str]) -> bool:
-    """Whether it is said to be a VictoriaMetrics."""
     datasource = holder.get("datasource")
     kind = datasource.get("type") if isinstance(datasource, dict) else None
     variable = _VARIABLE.fullmatch(uid(holder))

@@ -32,12 +32,10 @@ class Call:
 
     @property
     def model(self) -> str:
-        """The served model."""
         return self.answer.model or str(self.request["model"])
 
     @property
     def service_tier(self) -> str:
-        """The served tier."""
         asked = self.request.get("service_tier")
         return self.answer.service_tier or (str(asked) if asked not in (None, "auto") else "default")
 

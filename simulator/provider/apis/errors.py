@@ -11,7 +11,6 @@ from simulator.provider.sse import Event, data_event, named_event
 
 
 def body(api: str, refusal: Refuse) -> dict[str, Any]:
-    """The JSON of an HTTP error."""
     if api == "messages":
         return {"type": "error", "error": {"type": refusal.code or refusal.type, "message": refusal.message}}
     return {
