@@ -122,7 +122,9 @@ class Dictionary:
         stored = self._stored(connection, digests.values())
         for values, found in digests.items():
             if found in stored:
-                (known.fresh if found in known.given else known.numbers)[values] = stored[found]
+                # What is longer than its column is asked for again: callers send texts of any length
+                lasts = found not in known.given and values == clean[values]
+                (known.numbers if lasts else known.fresh)[values] = stored[found]
         new = {digests[v]: clean[v] for v in missing if digests[v] not in stored}
         if new:
             self._insert(connection, new)

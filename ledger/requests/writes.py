@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 from msgspec.structs import asdict, replace
@@ -122,15 +121,12 @@ def _copy(connection: Connection, names: Sequence[str], rows: Iterable[tuple[Any
 
 def _clean(event: RequestEvent) -> RequestEvent:
     """With the texts that sums are kept apart by as the store takes them: a row and its sums say the same."""
-    clean = _unfit(event.provider, event.model, event.service_tier, event.requested_service_tier)
+    clean = {}
+    for name, most in _SUMMED_BY:
+        text = getattr(event, name)
+        if text and (fit := cut(text, most)) != text:
+            clean[name] = fit
     return replace(event, **clean) if clean else event
-
-
-@lru_cache(1_000)
-def _unfit(*texts: str | None) -> Mapping[str, Any]:
-    """Those of them that the store does not take, as it does."""
-    cleaned = [(name, text, cut(text, most)) for (name, most), text in zip(_SUMMED_BY, texts, strict=True)]
-    return {name: clean for name, text, clean in cleaned if clean != text}
 
 
 def missing(connection: Connection, events: Sequence[RequestEvent]) -> list[RequestEvent]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -328,3 +329,30 @@ def test_a_number_that_a_failed_transaction_gave_out_is_not_remembered(ledger: E
             again = SESSIONS.numbers(connection, [("a" * 240,)])[("a" * 240,)]
             stored = connection.execute(select(request_sessions.c.id, request_sessions.c.session_id)).all()
     assert dict(map(tuple, stored)) == {other: "somebody else's", again: "a" * 200}
+
+
+def test_long_texts_are_stored_but_not_kept_in_memory(ledger: Engine, make_event: EventFactory) -> None:
+    """Clients choose them: models, tiers and user agents of any length, each another one."""
+
+    def long(number: int) -> str:
+        return f"{number} " + 20_000 * "x"
+
+    def send(numbers: range) -> None:
+        for number in numbers:
+            sent = make_event(model=long(number), service_tier=long(number), user_agent=long(number))
+            store(ledger, [sent])
+
+    send(range(20))
+    store(ledger, [make_event()])
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(2):  # the second time they are found
+        send(range(20, 60))
+    store(ledger, [make_event()])
+    held = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert held < 40 * 20_000
+    with ledger.connect() as connection:
+        log = request_logs.c
+        stored = set(connection.execute(select(log.model, log.service_tier, log.user_agent)).all())
+    assert stored >= {(long(n)[:200], long(n)[:40], long(n)[:200]) for n in range(60)}
