@@ -55,8 +55,9 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     Raises: SettingsError, WatchroomError.
     """
     settings = load(arguments.config, environ)
-    others = {"relabel": _relabel(arguments), "remote_write": _remote_write(arguments)}
-    config = RuleConfig.of(settings.rules, settings.console.address, **others)
+    config = RuleConfig.of(
+        settings.rules, settings.console.address, _relabel(arguments), _remote_write(arguments)
+    )
     wanted = Wanted(
         arguments.proxy_target,
         arguments.exporter_target,

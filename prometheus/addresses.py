@@ -28,4 +28,4 @@ def dashboard(config: RuleConfig, uid: str, choice: str = "") -> str:
 
 
 def runbook(config: RuleConfig, page: str) -> str:
-    return f"{config.runbook_base_url.rstrip('/')}/{page}"
+    return f"{config.runbooks}/{page}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -89,10 +89,10 @@ def installed(config: RuleConfig, settings: Settings) -> RuleConfig:
     """The configuration of this installation: with a collector where there are gateways to collect from, and
     with display names hidden where the settings keep personal data out."""
     if settings.collector.gateways and "collector" not in config.services:
-        config = replace(config, services=(*config.services, "collector"))
+        config = config.model_copy(update={"services": (*config.services, "collector")})
     if settings.metrics.account_identity_mode == "email":
         return config
-    return replace(config, relabel=(*config.relabel, hide_identity()))
+    return config.model_copy(update={"relabel": (*config.relabel, hide_identity())})
 
 
 def files(config: RuleConfig, where: Targets, notify: Notify | None = None) -> Mapping[PurePosixPath, str]:

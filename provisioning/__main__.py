@@ -14,6 +14,7 @@ from string import Template
 
 from prometheus import build
 from prometheus.errors import ConfigError, WatchroomError
+from prometheus.promql import promql
 from settings.arguments import OneLineParser, add_config, end_with
 from settings.errors import SettingsError
 from settings.load import load
@@ -106,7 +107,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         values = Values(
             asked.prometheus_url,
             asked.prometheus_version,
-            load(asked.config, environ).rules.scrape_interval,
+            promql(load(asked.config, environ).rules.scrape_interval),
             asked.dashboards_path or PurePosixPath(asked.out.absolute() / "dashboards"),
             asked.webhook_url,
         )

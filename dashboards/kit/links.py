@@ -45,7 +45,7 @@ def runbook(alert: str, config: RuleConfig) -> Link:
     page = next((each.page for each in alerts(config) if each.name == alert), None)
     if page is None:
         raise LinkError(f"there is no alert {alert!r} whose page could be linked")
-    return Link("Runbook", f"{config.runbook_base_url.rstrip('/')}/{page}")
+    return Link("Runbook", addresses.runbook(config, page))
 
 
 def console(config: RuleConfig, account: str | None = None) -> Link:

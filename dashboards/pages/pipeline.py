@@ -69,7 +69,7 @@ def firing(config: RuleConfig) -> Json:
         "locale",
         "No alert fires, or Prometheus does not evaluate our rules",
         decimals=0,
-        links=(links.Link("Runbooks", config.runbook_base_url),),
+        links=(links.Link("Runbooks", config.runbooks),),
     )
     column = Column(queries.firing_alerts(), "Number", "locale", 0)
     return table(about, [column], {"alertname": "Alert", "severity": "Severity"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -55,7 +56,7 @@ GOOD: dict[str, tuple[str, object]] = {
     "notify.mail_server": ('"h:25"', "h:25"),
     "notify.mail_password_file": ('"/run/secrets/mail"', Path("/run/secrets/mail")),
     "notify.watchdog_url": ('"https://h/w"', "https://h/w"),
-    "rules.services": ('["exporter"]', ["exporter"]),
+    "rules.services": ('["exporter"]', ("exporter",)),
     "storage.failure_bodies": ("true", True),
     "storage.failure_body_days": ("0.5", 0.5),
     "storage.retention.requests": ('"90d"', "90d"),
@@ -184,7 +185,7 @@ BAD: dict[str, list[tuple[str, str]]] = {
     "notify.mail_from": [('"a@b.c, d@e.f"', "one address, like oncall@example.org")],
     "notify.mail_server": [('"h"', "HOST:PORT"), ("1", "text in quotes")],
     "notify.mail_password_file": [("1", "path")],
-    "rules.services": [('"proxy"', "list")],
+    "rules.services": [('"proxy"', "array")],
     "storage.failure_bodies": [("1", "true or false")],
     "storage.failure_body_days": [("0", "more than 0"), ("3651", "less")],
     "storage.retention.requests": [('"13d"', "at least"), ('"90"', "days, like"), ("90", "text in quotes")],
@@ -350,7 +351,7 @@ def rule_keys() -> Iterator[tuple[str, tuple[str, Any], list[tuple[str, str]]]]:
         elif isinstance(field.default, str):
             yield (
                 key,
-                ('"90s"', "90s"),
+                ('"90s"', timedelta(seconds=90)),
                 [('"1.5m"', "a duration like 30s"), ('"0s"', "a duration"), ("5", "text in quotes")],
             )
         elif isinstance(field.default, int):
