@@ -175,7 +175,7 @@ def preview_dashboards(session: nox.Session) -> None:
         session.run(*preview, *session.posargs)
         return
     asked = ("--prometheus", "{prometheus}", "--now", "{now}", "--out", "build/previews")
-    session.run("python", "-m", "simulator", "seeded", "--", *preview, *asked)
+    session.run("python", "-m", "tests.support.seeded", "--", *preview, *asked)
 
 
 @nox.session(name="lint-promql")

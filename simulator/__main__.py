@@ -7,10 +7,10 @@ import sys
 from ledger.errors import LedgerError
 from settings.arguments import end_with
 from simulator.arguments import parser
-from simulator.commands import history, seeded, traffic, upstream
+from simulator.commands import history, traffic, upstream
 from simulator.errors import SimulatorError
 
-COMMANDS = {"upstream": upstream, "traffic": traffic, "history": history, "seeded": seeded}
+COMMANDS = {"upstream": upstream, "traffic": traffic, "history": history}
 
 
 def main(arguments: list[str] | None = None) -> int:

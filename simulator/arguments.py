@@ -27,7 +27,6 @@ def parser() -> OneLineParser:
     _upstream(commands.add_parser)
     _traffic(commands.add_parser)
     _history(commands.add_parser)
-    _seeded(commands.add_parser)
     return top
 
 
@@ -92,20 +91,6 @@ def _traffic(add: Add) -> None:
         metavar="ZONE",
         help="follow the working hours of a time zone, like Europe/Berlin (default: the same rate always)",
     )
-
-
-def _seeded(add: Add) -> None:
-    sub = add(
-        "seeded",
-        help="run a command beside a Prometheus that is filled with invented history",
-        description="Run a command; {prometheus} in it becomes the URL, {now} the moment of the last scrape.",
-        epilog="The pictures of the dashboards:\n"
-        "  python -m simulator seeded -- python -m dashboards preview \\\n"
-        "    --prometheus {prometheus} --now {now} --out build/previews",
-    )
-    sub.add_argument("--days", type=whole, default=15, metavar="N", help="days of history (default 15)")
-    sub.add_argument("--until", type=moment, metavar="TIME", help="when it ends, ISO 8601 (default: now)")
-    sub.add_argument("run", nargs="+", metavar="COMMAND", help="what to run, with its arguments")
 
 
 def _history(add: Add) -> None:

@@ -34,7 +34,6 @@ from simulator.provider.fleet import FleetPlay
 from simulator.provider.plausible import Plausible
 from simulator.provider.script import Play
 from simulator.provider.upstream import serve
-from simulator.serving import run_seeded
 from simulator.traffic import Tally, Traffic, run
 
 
@@ -99,11 +98,6 @@ def history(asked: Namespace) -> int:
         _write_samples(asked, invented, prices)
     _tell(invented)
     return 0
-
-
-def seeded(asked: Namespace) -> int:
-    """Run a command beside a Prometheus with invented history; its exit code."""
-    return run_seeded(asked.run, asked.days, asked.until)
 
 
 def plan(asked: Namespace, now: datetime) -> Plan:

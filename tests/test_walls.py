@@ -26,7 +26,7 @@ ROOMS: dict[str, set[str]] = {
     "dashboards": {"prometheus", "metrics", "settings"},
     "provisioning": {"prometheus", "settings"},
     "runbooks": {"prometheus", "settings"},
-    "simulator": {"ledger", "settings", "metrics", "prometheus"},
+    "simulator": {"ledger", "settings", "metrics"},
     "run": {"settings"},
 }
 """What each room may import of this repository: a room with all its modules, or one module."""

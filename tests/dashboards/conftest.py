@@ -22,9 +22,8 @@ from simulator.history.exporting import Exporter
 from simulator.history.history import History, generate
 from simulator.history.plan import days
 from simulator.history.scrapes import Scrapes
-from simulator.history.seeded import everything, record
 from simulator.history.totals import Totals, totals
-from simulator.serving import backfill
+from tests.support.seeded import backfill, everything, record
 
 FIRST = datetime(2026, 8, 30, 0, 0, 17, tzinfo=UTC)
 """The first scrape. As in life, none falls on a midnight."""

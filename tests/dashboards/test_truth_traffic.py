@@ -29,8 +29,9 @@ from simulator.history.exporting import BYTES
 from simulator.history.fleet import FLEET
 from simulator.history.history import UNPRICED_MODEL, History
 from simulator.history.scrapes import Scrapes
-from simulator.history.seeded import LOST, MARKS, score
+from simulator.history.seeded import MARKS, score
 from simulator.history.totals import spend_of, token_counts
+from tests.support.seeded import LOST
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 EPOCH = datetime.fromtimestamp(0, UTC)
@@ -475,7 +476,7 @@ def test_every_selection_found_an_account(asked: Asked, between: Any, now: datet
 
 
 def test_the_pipeline_says_what_prometheus_and_the_services_said(asked: Asked) -> None:
-    """Made in simulator/history/seeded.py: two hours unscraped, an hour of a full buffer, seven lost."""
+    """Made in tests/support/seeded.py: two hours unscraped, an hour of a full buffer, seven lost."""
     assert {series.last for series in one(asked("pipeline", "Targets")).values()} == {1.0}
     for series in one(asked("pipeline", "Successful scrapes")).values():
         failed = [at for at, value in series.points if value == 0]

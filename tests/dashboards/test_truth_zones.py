@@ -31,7 +31,7 @@ from simulator.history.history import History, generate
 from simulator.history.plan import days
 from simulator.history.scrapes import Scrapes
 from simulator.history.totals import spend_of
-from simulator.serving import backfill
+from tests.support.seeded import backfill
 
 pytestmark = pytest.mark.slow
 

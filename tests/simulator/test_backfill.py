@@ -22,7 +22,7 @@ from simulator.history.history import History, generate
 from simulator.history.plan import days
 from simulator.history.scrapes import Scrapes
 from simulator.history.totals import KINDS
-from simulator.serving import backfill, blocks
+from tests.support.seeded import backfill, blocks
 
 DAYS = ("2026-03-02", "2026-03-03", "2026-03-04")
 RESTART = datetime(2026, 3, 3, 10, 21, 45, tzinfo=UTC)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator.__main__ import main
+from tests.support.seeded import main
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ def test_a_command_finds_the_history_and_its_exit_code_is_ours(
 ) -> None:
     binary("prometheus"), binary("promtool")
     out = tmp_path / "answer"
-    command = ["seeded", "--days", "1", "--until", "2026-09-02T00:00:00+00:00", "--"]
+    command = ["--days", "1", "--until", "2026-09-02T00:00:00+00:00", "--"]
     assert main([*command, sys.executable, "-c", ASK, "{prometheus}", "{now}", str(out)]) == 3
     assert 5_000 < float(out.read_text()) < 15_000
 
@@ -38,6 +38,6 @@ def test_without_prometheus_it_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert main(["seeded", "--days", "1", "--until", "2026-09-02T00:00:00+00:00", "--", "true"]) == 2
+    assert main(["--days", "1", "--until", "2026-09-02T00:00:00+00:00", "--", "true"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "apt-get install prometheus" in line
