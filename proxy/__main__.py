@@ -36,11 +36,6 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-YOUNG_OBJECTS = 10_000
-"""Made and not freed, at which those in circles are looked for. A request leaves none: Python's 700 make that
-look a tenth of its cost, and of ten thousand it takes half a millisecond."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until a signal; returns the exit code."""
     options = parser().parse_args(arguments)
@@ -76,7 +71,6 @@ async def _serve(settings: Settings, shared: bool) -> None:
             )
             gc.collect()
             gc.freeze()  # the prices stay: looking through them again and again is what pauses requests
-            gc.set_threshold(YOUNG_OBJECTS)
             await stop.wait()
     except OSError as error:
         raise AddressTaken(settings.server.listen_addr, error) from error

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from operator import add, attrgetter
 from typing import Any
 
 from ledger.columns import micros, moment
@@ -43,7 +44,7 @@ class Totals:
     first_token: Histogram = field(default_factory=Histogram)
 
     def __add__(self, other: Totals) -> Totals:
-        return Totals(*(getattr(self, name) + getattr(other, name) for name in Totals.__slots__))
+        return Totals(*map(add, _all_of(self), _all_of(other)))
 
     @property
     def success_rate(self) -> float | None:
@@ -60,6 +61,9 @@ class Totals:
     def tokens(self) -> int:
         """Input and output together."""
         return self.counts.input + self.counts.output
+
+
+_all_of = attrgetter(*Totals.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True)

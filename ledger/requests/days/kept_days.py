@@ -29,6 +29,9 @@ MAX_BYTES = 200_000_000
 """For one ledger; the days longest not asked for go. A day of 110,000 requests takes 0.3 MB, with its hours
 three times that."""
 
+MAX_EDGES = 20
+"""Times within a slot whose rows are remembered: the questions of a page have the same ones."""
+
 _Key = tuple[What | Literal["chosen"], Piece, "Grain", RequestFilter | None]
 
 
@@ -61,6 +64,7 @@ class Days:
     opened: Callable[[], Place | None] | None = None
     _place: Place | None = None
     _texts: Texts | None = None
+    _edges: OrderedDict[tuple[int, int], tuple[int, Day]] = field(default_factory=OrderedDict)
     _kept: OrderedDict[_Key, tuple[int, Day]] = field(default_factory=OrderedDict)
     _bytes: int = 0
     _lock: Lock = field(default_factory=Lock)
@@ -144,6 +148,23 @@ class Days:
 
         rows, places = self.chosen(connection, piece, stamp, of)
         return tallied(rows.columns, between(rows, places, *time), what)
+
+    def edge(self, connection: Connection, time: tuple[int, int], stamp: int) -> Day:
+        """The rows of a time within a slot: [since, until), in microseconds since 1970.
+
+        Args:
+            stamp: that of the slot, read before.
+        """
+        from ledger.requests.days.reading import read_edge
+
+        known = self._edges.get(time)
+        if known is None or known[0] != stamp:
+            known = (stamp, read_edge(connection, time))
+            with self._lock:
+                self._edges[time] = known
+                while len(self._edges) > MAX_EDGES:
+                    self._edges.popitem(last=False)
+        return known[1]
 
     def _found(self, connection: Connection, key: _Key, stamp: int) -> Day:
         what, piece, grain, of = key

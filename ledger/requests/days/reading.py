@@ -54,6 +54,12 @@ def read_day(
     return Day(_texts(connection, piece) if what == "texts" else _rows(connection, piece))
 
 
+def read_edge(connection: Connection, time: tuple[int, int]) -> Day:
+    """The rows of a time within a slot, with all that sums and histograms are made of: [since, until), in
+    microseconds since 1970."""
+    return Day(_whole(_read(connection, _OF_EDGES, select(*_OF_EDGES.values()).where(*_between(*time)))))
+
+
 def _sums(connection: Connection, piece: Piece) -> Mapping[str, Array]:
     t = request_hourly.c
     number = "" if connection.dialect.name == "sqlite" else "::int"
@@ -93,6 +99,8 @@ _ROW: Mapping[str, ColumnElement[Any]] = {
     "reasoning_tokens": case((_METERED, func.coalesce(_r.reasoning_tokens, 0)), else_=0),
     **{column: case((_METERED, _COUNTED[name]), else_=0) for name, column in COUNT_COLUMNS.items()},
 }
+
+_OF_EDGES = {n: c for n, c in _ROW.items() if n not in ("within", "detail", "session", "id", "cache")}
 
 
 def _rows(connection: Connection, piece: Piece) -> Mapping[str, Array]:
@@ -143,8 +151,12 @@ def _texts(connection: Connection, piece: Piece) -> Mapping[str, Array]:
 
 
 def _within(piece: Piece) -> list[ColumnElement[bool]]:
+    return _between(piece[0] * SLOT, piece[1] * SLOT)
+
+
+def _between(since: int, until: int) -> list[ColumnElement[bool]]:
     at: ColumnElement[int] = as_stored(request_rows.c.at, BigInteger)
-    return [at >= piece[0] * SLOT, at < piece[1] * SLOT, request_rows.c.deleted_at.is_(None)]
+    return [at >= since, at < until, request_rows.c.deleted_at.is_(None)]
 
 
 def _whole(columns: Mapping[str, Array]) -> Mapping[str, Array]:

@@ -228,9 +228,11 @@ def texts_of(
     one. A text never changes: what was read is true until there is a new one."""
     known = _known.of(connection)
     key = (table.name, tuple(columns), where if met else ANY)
-    # A file of credentials may be another account's tomorrow, and a server's numbers come out of order
-    is_lasting = not where.auth_file and connection.dialect.name == "sqlite"
-    last = connection.execute(select(func.max(table.c.id))).scalar() if is_lasting else None
+    last = None
+    if not where.auth_file:  # a file of credentials may be another account's tomorrow
+        # None is ever taken away; but a server's numbers come out of order
+        newest = func.max(table.c.id) if connection.dialect.name == "sqlite" else func.count()
+        last = connection.execute(select(newest).select_from(table)).scalar()
     if last is not None and (before := known.get(key)) and before[0] == last:
         return before[1]
     found = connection.execute(select(table.c.id, *columns.values()).where(*met)).fetchall()

@@ -32,6 +32,8 @@ class Histogram:
         return sum(self.buckets.values())
 
     def __add__(self, other: Histogram) -> Histogram:
+        if not (self.buckets and other.buckets):
+            return self if self.buckets else other
         found = dict(self.buckets)
         for index, number in other.buckets.items():
             found[index] = found.get(index, 0) + number

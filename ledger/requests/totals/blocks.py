@@ -83,9 +83,13 @@ def read_rows(
     """What intervals hold that do not begin and end with slots, each part with its index between the cuts;
     None where they are to be read row by row."""
     reader = _Reader(connection, question, newest_slot(connection))
-    if not reader.has_rows or any(None in interval for interval in intervals):
+    times = [(micros(since), micros(until)) for since, until in intervals if since and until]
+    if len(times) < len(intervals):
         return None
-    return reader.of_rows([(since, until) for since, until in intervals if since and until], cuts)
+    if reader.has_rows:
+        return reader.of_rows(times, cuts)
+    is_edge = all((until - 1) // SLOT_MICROS == since // SLOT_MICROS for since, until in times)
+    return reader.of_edges(times, cuts) if is_edge and reader.has_edges else None
 
 
 def newest_slot(connection: Connection) -> int | None:
@@ -110,6 +114,7 @@ class _Reader:
 
     Attributes:
         by_rows: only rows tell, and they are read one by one.
+        has_edges: rows are added up as sums and histograms are.
     """
 
     def __init__(self, connection: Connection, question: Question, newest: int | None) -> None:
@@ -117,6 +122,7 @@ class _Reader:
         self._today = None if newest is None else newest // DAY
         self._kept = kept_of(connection)
         of_rows, of_arrays = of_rows_alone(question.where), all(map(is_summed, question.by))
+        self.has_edges = of_arrays and not of_rows
         of_arrays = of_arrays and not is_rare(question.where) and self._kept.days.has_rows
         part = row_part(question.where) if of_arrays else None
         self._part = part if of_rows else None
@@ -131,19 +137,15 @@ class _Reader:
         return self._edges is not None
 
     def of_rows(
-        self, intervals: Sequence[tuple[datetime, datetime]], cuts: Sequence[datetime]
+        self, times: Sequence[tuple[int, int]], cuts: Sequence[datetime]
     ) -> Iterator[tuple[int, Content]]:
         """See `read_rows`."""
         assert self._edges is not None
-        times = [(micros(since), micros(until)) for since, until in intervals]
-        edges = [micros(cut) for cut in cuts]
         wanted = [(since // SLOT_MICROS, -(-until // SLOT_MICROS)) for since, until in times]
         self._stamps = Stamps(self._connection, wanted, by_hour=True)
         parts = list[tuple[int, Block, Block]]()
-        for since, until in times:
-            ends = sorted({since, until, *(edge for edge in edges if since < edge < until)})
-            for begin, end in pairwise(ends):
-                parts += [(bisect_right(edges, begin), *part) for part in self._parts(begin, end)]
+        for number, begin, end in _cut(times, cuts):
+            parts += [(number, *part) for part in self._parts(begin, end)]
         spans: list[tuple[int, Day, int]] = []
         what, _ = self._asked("slot")
         for number, piece, time in parts:
@@ -151,6 +153,22 @@ class _Reader:
             stamp = self._stamps.of(piece)
             day = self._kept.days.between(self._connection, what, piece, stamp, self._edges, time)
             spans.append((piece[0] // DAY, day, number))
+        if spans:
+            yield from self._summed(spans)
+
+    def of_edges(
+        self, times: Sequence[tuple[int, int]], cuts: Sequence[datetime]
+    ) -> Iterator[tuple[int, Content]]:
+        """See `read_rows`; each time is within a slot."""
+        from ledger.requests.days.rows import tallied
+
+        parts = [(n, (begin, end), begin // SLOT_MICROS) for n, begin, end in _cut(times, cuts)]
+        stamps = Stamps(self._connection, [(slot, slot + 1) for _, _, slot in parts])
+        what: What = "callers" if self._question.measure else "sums"
+        spans = []
+        for number, time, slot in parts:
+            rows = self._kept.days.edge(self._connection, time, stamps.of((slot, slot + 1)))
+            spans.append((slot // DAY, tallied(rows.columns, None, what), number))
         if spans:
             yield from self._summed(spans)
 
@@ -322,6 +340,14 @@ class _Reader:
         self._blocks[block] = (self._stamps.of(block), content)
         if len(self._blocks) > MAX_BLOCKS:
             self._blocks.pop(next(iter(self._blocks)), None)
+
+
+def _cut(times: Sequence[tuple[int, int]], cuts: Sequence[datetime]) -> Iterator[tuple[int, int, int]]:
+    """Times between the cuts that lie within them, each with its index."""
+    edges = [micros(cut) for cut in cuts]
+    for since, until in times:
+        ends = sorted({since, until, *(edge for edge in edges if since < edge < until)})
+        yield from ((bisect_right(edges, begin), begin, end) for begin, end in pairwise(ends))
 
 
 def _grain(block: Block) -> Grain:

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 from sqlalchemy import Connection, Engine, delete, select, text
+from sqlalchemy import event as sqlalchemy_event
 
 from ledger.errors import FilterError, TooSlow
 from ledger.pricing.cost import price_request
@@ -599,3 +600,40 @@ class TestFromSums:
         where = RequestFilter(DAY, DAY + timedelta(hours=2))
         assert ask(queries.totals, where, SEEDED).requests == 2
         assert ask(queries.totals, ALL, SEEDED).requests == 3
+
+    def test_rows_at_both_ends_are_read_once_for_all_questions(
+        self, ledger: Engine, readers: Engine, ask: Callable[..., Any], make_event: EventFactory
+    ) -> None:
+        since, until = DAY + timedelta(minutes=58), DAY + timedelta(hours=3, minutes=2)
+        times = [since + timedelta(seconds=20 * n) for n in (0, 3, 6, 60, 180, 360, 366, 371, 372)]
+        made = [make_event(requested_at=at, account_id=f"a{n % 2}") for n, at in enumerate(times)]
+        refill(ledger, made)
+        read = list[str]()
+        sqlalchemy_event.listen(readers, "before_cursor_execute", lambda *of: read.append(of[2]))
+
+        def answers() -> dict[str, Totals]:
+            where = RequestFilter(since, until)
+            found = {"": ask(queries.totals, where, SEEDED)}
+            for dimension in ("account_id", "api_key_id", "model"):
+                for group in ask(queries.by, where, dimension, SEEDED, durations=True).groups:
+                    found[group.value] = group.totals
+            return found
+
+        def of_rows() -> int:
+            return sum("FROM request_rows" in one and "input_tokens" in one for one in read)
+
+        first = answers()
+        assert (first[""], first["gpt-5.6-sol"]) == (expected(made[:-1]), expected(made[:-1]))
+        assert (first["a0"], first["a1"]) == (expected(made[:-1:2]), expected(made[1::2]))
+        assert answers() == first
+        assert of_rows() == 2
+        late = make_event(requested_at=since, account_id="late", model="another", latency_ms=7.0)
+        with ledger.begin() as connection:
+            record(connection, [late])
+        assert answers() == {
+            **first,
+            "": expected([*made[:-1], late]),
+            "late": expected([late]),
+            "another": expected([late]),
+            "sk-a...wxyz": expected([*made[:-1], late]),
+        }
