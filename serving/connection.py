@@ -4,19 +4,22 @@ not wait for the rest of it."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import traceback
 from asyncio import BaseTransport
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
 from aiohttp import web
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_writer import StreamWriter
 from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
 
 from settings.lifetime import open_files
 
@@ -111,6 +114,75 @@ class Connection(Flow, RequestHandler):
         elif begins:
             self._in_target = self._in_target and b"\n" not in data
         self._break_off()
+
+    async def start(self) -> None:
+        """Answer one request after another. aiohttp's own makes a task for each, so that their context
+        variables are apart; there are none here, and a task costs a request as much as reading its head."""
+        while not self._force_close:
+            if not self._messages:
+                await self._next_message()
+            message, content = self._messages.popleft()
+            if self._parser is not None:
+                self._parser.message_consumed()
+            if self._buffer_paused:
+                self._resume_reading_if_drained()
+            try:
+                self._keepalive = await self._answer(message, content)
+            except ConnectionError:  # the client has left
+                self._keepalive = False
+            except Exception as error:
+                self.log_exception(exc_info=error)
+                self.force_close()
+            except BaseException:
+                self.force_close()
+                raise
+            if not self._keepalive or self._close or self._force_close:
+                break
+            self._await_next()
+        if not self._force_close:
+            self._task_handler = None
+            if self.transport is not None:
+                self.transport.close()
+
+    async def _next_message(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    async def _answer(self, message: Any, content: StreamReader) -> bool:
+        """Answer one request; whether another one may come."""
+        manager, handler, factory = self._manager, self._request_handler, self._request_factory
+        assert manager is not None and handler is not None and factory is not None and self._task_handler
+        manager.requests_count += 1
+        if isinstance(message, _ErrInfo):
+            handler, message = self._make_error_handler(message), ERROR
+        request = factory(message, content, self, StreamWriter(self, self._loop), self._task_handler)
+        try:
+            answer, left = await self._handle_request(request, None, handler)
+        finally:
+            request._task = None  # type: ignore[assignment]  # its frames hold the request
+        if left:
+            return False
+        if not content.is_eof() and not self._force_close:
+            await self._rest(content)
+        return bool(answer.keep_alive)
+
+    async def _rest(self, content: StreamReader) -> None:
+        """Read what nobody wanted of a body, so that the client reads its answer; not for long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._lingering_time):
+                while not content.is_eof():
+                    await content.readany()
+        if not content.is_eof() and not self._force_close:
+            self.close()
+
+    def _await_next(self) -> None:
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._keepalive_handle is None:
+            at = self._next_keepalive_close_time
+            self._keepalive_handle = self._loop.call_at(at, self._process_keepalive)
 
     def _break_off(self) -> None:
         """End the reading of a body whose rest is malformed; aiohttp's own leaves its reader waiting."""

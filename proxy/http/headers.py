@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from multidict import MultiMapping
+
 from settings.names import Names
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
@@ -29,7 +31,7 @@ _FRAMING = frozenset({b"content-length"})
 
 _LOWER: Names[bytes, bytes] = Names(bytes.lower)
 
-PLAIN_CONNECTION = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Upgrade"})
+PLAIN_CONNECTION = frozenset({"keep-alive", "close", "Keep-Alive", "Upgrade"})
 """Values of `Connection` that name no header but such as do not travel anyway."""
 
 _REQUEST_DROPS = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
@@ -41,17 +43,29 @@ OF_THE_ACCOUNT = frozenset(
 """Names in an answer that tell of the account, not of the answer."""
 
 
-def request_lines(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+def request_lines(raw: Iterable[tuple[bytes, bytes]], headers: MultiMapping[str]) -> list[bytes]:
     """The client's header lines as they go upstream."""
-    return kept_lines(headers, _REQUEST_DROPS)
+    return kept_lines(raw, headers, _REQUEST_DROPS)
 
 
-def kept_lines(headers: Iterable[tuple[bytes, bytes]], drops: frozenset[bytes]) -> list[bytes]:
-    """Header lines without the dropped names, and without those that `Connection` names."""
-    for name, value in headers:
-        if len(name) == 10 and name.lower() == b"connection" and value not in PLAIN_CONNECTION:
-            drops = drops | ({part.strip().lower() for part in value.split(b",")} - _FRAMING)
-    return [name + b": " + value for name, value in headers if _LOWER[name] not in drops]
+def kept_lines(
+    raw: Iterable[tuple[bytes, bytes]], headers: MultiMapping[str], drops: frozenset[bytes]
+) -> list[bytes]:
+    """Header lines without the dropped names, and without those that `Connection` names.
+
+    Args:
+        raw, headers: the same headers, as bytes and by name.
+    """
+    if names_others(headers):
+        for value in headers.getall("Connection"):
+            named = {part.strip().lower() for part in value.encode("utf-8", "surrogateescape").split(b",")}
+            drops = drops | (named - _FRAMING)
+    return [name + b": " + value for name, value in raw if _LOWER[name] not in drops]
+
+
+def names_others(headers: MultiMapping[str]) -> bool:
+    """Whether `Connection` names headers that would travel."""
+    return "Connection" in headers and not PLAIN_CONNECTION.issuperset(headers.getall("Connection"))
 
 
 def replaced(lines: Iterable[bytes], name: bytes, value: bytes) -> list[bytes]:
@@ -76,15 +90,6 @@ def credential(headers: Mapping[str, str]) -> str | None:
     return key if scheme.lower() == "bearer" and key and " " not in key else None
 
 
-_SESSIONS = (
-    "session_id",
-    "session-id",
-    "x-session-id",
-    "x-claude-code-session-id",
-    "conversation_id",
-)
-"""Headers that name a conversation: Codex', Claude Code's and others'."""
-
 MAX_NAME = 100
 """Characters of a project's or a trace's name that are kept."""
 
@@ -92,12 +97,16 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(
 
 
 def session_id(headers: Mapping[str, str]) -> str | None:
-    """The conversation that a request belongs to."""
-    for name in _SESSIONS:
-        value = headers.get(name)
-        if value:
-            return value
-    return None
+    """The conversation that a request belongs to: Codex' names for it, Claude Code's and others'."""
+    get = headers.get
+    return (
+        get("session_id")
+        or get("session-id")
+        or get("x-session-id")
+        or get("x-claude-code-session-id")
+        or get("conversation_id")
+        or None
+    )
 
 
 def project(headers: Mapping[str, str], names: Iterable[str]) -> str | None:

@@ -9,7 +9,9 @@ import re
 from typing import Literal
 from urllib.parse import unquote_plus
 
-from proxy.http.headers import PLAIN_CONNECTION, RawHeaders, request_lines
+from multidict import MultiMapping
+
+from proxy.http.headers import RawHeaders, names_others, request_lines
 from settings.names import Names
 
 FORWARDED_HEADERS = frozenset(
@@ -106,38 +108,35 @@ _SUBPROTOCOLS = re.compile(r"realtime|openai-beta\.[\w.=-]+", re.ASCII)
 _PARAMETERS = re.compile(r"[&;]")
 
 
-def anonymous_lines(headers: RawHeaders, besides: frozenset[bytes] = frozenset()) -> list[bytes]:
+def anonymous_lines(
+    raw: RawHeaders, headers: MultiMapping[str], besides: frozenset[bytes] = frozenset()
+) -> list[bytes]:
     """The header lines that say nothing of who asks, as they go upstream.
 
     Args:
+        raw, headers: the same headers, as bytes and by name.
         besides: names, in lower case, that are configured to go on too.
     """
-    odd = [name for name, value in headers if _GOES[name] in _ODD and value not in PLAIN_CONNECTION]
-    if odd or besides:
-        return _by_one(headers, besides)
-    return [name + b": " + value for name, value in headers if _GOES[name] == "plain"]
+    if besides or "Sec-WebSocket-Protocol" in headers or names_others(headers):
+        return _by_one(raw, headers, besides)
+    return [name + b": " + value for name, value in raw if _GOES[name] == "plain"]
 
 
-def _by_one(headers: RawHeaders, besides: frozenset[bytes]) -> list[bytes]:
+def _by_one(raw: RawHeaders, headers: MultiMapping[str], besides: frozenset[bytes]) -> list[bytes]:
     """The same for headers of which some names or values need a closer look."""
     kept: list[tuple[bytes, bytes]] = []
-    for name, value in headers:
+    for name, value in raw:
         if _GOES[name] == "offers":
             kept += [(name, offers)] if (offers := _plain_offers(value)) else []
         elif _GOES[name] or name.lower() in besides:
             kept.append((name, value))
-    return request_lines(kept)
+    return request_lines(kept, headers)
 
 
-_ODD = frozenset({"offers", "connection"})
-
-
-def _goes(name: bytes) -> Literal["plain", "offers", "connection"] | None:
+def _goes(name: bytes) -> Literal["plain", "offers"] | None:
     name = name.lower()
     if name in FORWARDED_HEADERS or name.startswith(FORWARDED_PREFIX):
         return "plain"
-    if name == b"connection":
-        return "connection"
     return "offers" if name == b"sec-websocket-protocol" else None
 
 

@@ -6,12 +6,14 @@ import json
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http_writer import StreamWriter
+from aiohttp.http_writer import HttpVersion11, StreamWriter
+from multidict import MultiMapping
 
 from proxy.errors import ProxyError
 from proxy.http.headers import HOP_BY_HOP, OF_THE_ACCOUNT, RawHeaders, kept_lines
 from settings.callers import Headers
 
+_DROPS = {False: HOP_BY_HOP, True: HOP_BY_HOP | OF_THE_ACCOUNT}
 _KINDS = {401: "authentication_error", 429: "rate_limit_error"}
 
 
@@ -22,6 +24,7 @@ class RelayResponse(web.StreamResponse):
     framing (Connection, Transfer-Encoding) is set for this connection, all else is left alone.
 
     Args:
+        raw_headers, headers: the provider's, as bytes and by name.
         keep_length: False where the body will be shorter than the provider's Content-Length says.
         anonymous: without the headers that tell of the account which answered.
         shared: in place of those by which the provider lets pages read it.
@@ -32,6 +35,7 @@ class RelayResponse(web.StreamResponse):
         status: int,
         reason: str | None,
         raw_headers: RawHeaders,
+        headers: MultiMapping[str],
         *,
         keep_length: bool = True,
         anonymous: bool = False,
@@ -39,9 +43,10 @@ class RelayResponse(web.StreamResponse):
     ) -> None:
         super().__init__(status=status, reason=reason or "")
         self._raw_headers = raw_headers
+        self._by_name = headers
         self._keep_length = keep_length
-        self._drops = HOP_BY_HOP | OF_THE_ACCOUNT if anonymous else HOP_BY_HOP
-        self._shared = [f"{name}: {value}".encode() for name, value in shared]
+        self._drops = _DROPS[anonymous]
+        self._shared = shared
         if shared:
             self._drops |= {
                 name.lower() for name, _ in raw_headers if name.lower().startswith(b"access-control-")
@@ -51,39 +56,39 @@ class RelayResponse(web.StreamResponse):
         self._req = request
         writer = self._payload_writer = request.writer
         assert isinstance(writer, StreamWriter)
-        lines, length = self._kept()
-        lines += self._shared
-        self._keep_alive = request.keep_alive
+        status, version = self.status, request.version
+        lines, length = self._kept(status)
+        for name, value in self._shared:
+            lines.append(f"{name}: {value}".encode())
+        keep_alive = request.keep_alive
         if not self._must_be_empty_body:
             if length is not None:
                 writer.length = length
-            elif request.version >= (1, 1):
+            elif version >= HttpVersion11:
                 writer.enable_chunking()
                 lines.append(b"Transfer-Encoding: chunked")
             else:
-                self._keep_alive = False
-        if self.status == 101:
-            pass
-        elif not self._keep_alive:
-            lines.append(b"Connection: close")
-        elif request.version < (1, 1):
-            lines.append(b"Connection: keep-alive")
-        status = f"HTTP/{request.version.major}.{request.version.minor} {self.status} {self.reason}"
-        writer._headers_buf = b"\r\n".join((status.encode("utf-8", "surrogateescape"), *lines, b"\r\n"))
+                keep_alive = False
+        if status != 101:
+            if not keep_alive:
+                lines.append(b"Connection: close")
+            elif version < HttpVersion11:
+                lines.append(b"Connection: keep-alive")
+        self._keep_alive = keep_alive
+        start = f"HTTP/{version.major}.{version.minor} {status} {self.reason}"
+        writer._headers_buf = b"\r\n".join((start.encode("utf-8", "surrogateescape"), *lines, b"\r\n"))
         writer._headers_written = False
         return writer
 
-    def _kept(self) -> tuple[list[bytes], int | None]:
+    def _kept(self, status: int) -> tuple[list[bytes], int | None]:
         """Header lines that travel on, and the body's length where they name it."""
-        if self.status == 101:  # the switch is between the two ends
+        if status == 101:  # the switch is between the two ends
             return [name + b": " + value for name, value in self._raw_headers], None
         if not self._keep_length:
-            return kept_lines(self._raw_headers, self._drops | {b"content-length"}), None
-        lines = kept_lines(self._raw_headers, self._drops)
-        for name, value in self._raw_headers:
-            if len(name) == 14 and name.lower() == b"content-length":
-                return lines, int(value)
-        return lines, None
+            return kept_lines(self._raw_headers, self._by_name, self._drops | {b"content-length"}), None
+        length = self._by_name.get("Content-Length")
+        lines = kept_lines(self._raw_headers, self._by_name, self._drops)
+        return lines, None if length is None else int(length)
 
 
 def error_response(

@@ -10,12 +10,11 @@ from time import monotonic
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 from yarl import URL
 
 from proxy.errors import ProxyError, UpstreamError, UpstreamTimeout
-from proxy.http.wire import Body, RelayProtocol, RelayRequest, pool
+from proxy.http.wire import Answer, Body, Destination, RelayProtocol, exchange, pool
 from serving.service import system_reason
 
 SHARE = 0.5
@@ -90,14 +89,11 @@ class Upstream:
 
     def __init__(self, base: str, limits: Limits) -> None:
         self.base = base
-        self._url = URL(base)
-        self._prefix = self._url.raw_path.rstrip("/").encode()
-        self.host = self._url.host_port_subcomponent or ""
+        url = URL(base)
+        self._destination = Destination(url)
+        self._prefix = url.raw_path.rstrip("/").encode()
+        self.host = url.host_port_subcomponent or ""
         self._host_line = b"Host: " + self.host.encode()
-        secure = self._url.scheme == "https"
-        self._key = ConnectionKey(
-            self._url.raw_host or "", self._url.port, secure, True, None, None, None, None
-        )
         self._idle_life = IdleLife()
         self._connector = pool(self._idle_life.ended)
         self._timeout = aiohttp.ClientTimeout(total=None, connect=limits.connect)
@@ -109,7 +105,7 @@ class Upstream:
 
     async def send(
         self, method: str, target: str, lines: Sequence[bytes], body: Body, length: int | None = None
-    ) -> aiohttp.ClientResponse:
+    ) -> Answer:
         """Send a request; returns when the answer's head has arrived.
 
         Args:
@@ -129,23 +125,22 @@ class Upstream:
         path = self._prefix + target.encode("utf-8", "surrogateescape")
         start = b"%b %b HTTP/1.1" % (method.encode(), path)
         head = b"\r\n".join((start, self._host_line, *lines, *framing, b"\r\n"))
-        request = RelayRequest(method, self._url, self._key, head, body, chunked=chunked, idle=self._idle)
         try:
-            connection, protocol = await self._connect(request)
+            connection, protocol = await self._connect(method)
             was_reused = protocol.reused
             try:
-                return await self._exchange(request, connection, protocol)
+                return await exchange(connection, head, body, chunked=chunked, idle=self._idle)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                 if not was_reused or not (
                     _is_harmless(method, body, lines) or _took_too_little(protocol, body)
                 ):
                     raise
-            connection, protocol = await self._connect(request)
-            return await self._exchange(request, connection, protocol)
+            connection, _ = await self._connect(method)
+            return await exchange(connection, head, body, chunked=chunked, idle=self._idle)
         except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, TimeoutError, OSError) as error:
             raise self._translated(error) from error
 
-    async def read(self, answer: aiohttp.ClientResponse) -> bytes:
+    async def read(self, answer: Answer) -> bytes:
         """The next bytes of an answer; empty at its end.
 
         Raises: UpstreamError, UpstreamTimeout.
@@ -155,12 +150,12 @@ class Upstream:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._translated(error) from error
 
-    async def _connect(self, request: RelayRequest) -> tuple[Connection, RelayProtocol]:
+    async def _connect(self, method: str) -> tuple[Connection, RelayProtocol]:
         """A connection, kept or new. One that the provider has ended, or is about to end, is not used:
         nothing has been sent on it, so that is safe for every request."""
         while True:
             try:
-                connection = await self._connector.connect(request, traces=[], timeout=self._timeout)
+                connection = await self._connector.connect(self._destination, [], self._timeout)
             except TimeoutError as error:  # nothing was asked: it is no answer that did not come
                 text = f"cannot reach {self.host}: no connection in time"
                 raise UpstreamTimeout(text, "upstream_unreachable") from error
@@ -168,33 +163,19 @@ class Upstream:
                 raise LeftUnsent from error
             protocol = connection.protocol
             assert isinstance(protocol, RelayProtocol)
-            if not protocol.reused or (self._idle_life.allows(protocol.idle) and not protocol.is_stale):
-                return connection, protocol
-            connection.close()
-
-    async def _exchange(
-        self, request: RelayRequest, connection: Connection, protocol: RelayProtocol
-    ) -> aiohttp.ClientResponse:
-        protocol.set_response_params(
-            skip_payload=request.method in _BODILESS,
-            read_until_eof=True,
-            auto_decompress=False,
-            read_timeout=self._idle,
-            read_bufsize=_READ_SIZE,
-            max_line_size=_MAX_HEADER,
-            max_field_size=_MAX_HEADER,
-        )
-        try:
-            answer = await request.send(connection)
-            try:
-                await answer.start(connection)
-            except BaseException:
-                answer.close()
-                raise
-        except BaseException:
-            connection.close()
-            raise
-        return answer
+            if protocol.reused and not (self._idle_life.allows(protocol.idle) and not protocol.is_stale):
+                connection.close()
+                continue
+            protocol.set_response_params(
+                skip_payload=method in _BODILESS,
+                read_until_eof=True,
+                auto_decompress=False,
+                read_timeout=self._idle,
+                read_bufsize=_READ_SIZE,
+                max_line_size=_MAX_HEADER,
+                max_field_size=_MAX_HEADER,
+            )
+            return connection, protocol
 
     def _translated(self, error: Exception) -> ProxyError:
         """A client library's error in our words."""

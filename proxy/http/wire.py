@@ -1,7 +1,8 @@
 """Requests to the provider on aiohttp's connections: the head goes out as raw bytes.
 
 aiohttp keeps the pool, the TLS, the parser and the flow control. Its own request object would decode and
-re-encode every header, and start a task for every body; here a request whose body is at hand is one write.
+re-encode every header, and start a task for every body; here a request whose body is at hand is one write,
+and an answer what the parser has found.
 """
 
 from __future__ import annotations
@@ -12,15 +13,12 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from math import inf
 from time import monotonic
-from types import SimpleNamespace
-from typing import cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ClientRequest, ConnectionKey, RequestInfo
+from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.connector import Connection
-from aiohttp.helpers import TimerNoop
-from aiohttp.http import RawResponseMessage, StreamWriter
+from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
@@ -32,10 +30,6 @@ Body = bytes | AsyncIterator[bytes] | None
 
 MAX_INTERIM = 100
 """Answers like 103 before the answer: a provider that never stops sending them would keep the loop busy."""
-
-_NO_TIMER = TimerNoop()
-_NO_WRITER = cast(StreamWriter, SimpleNamespace(output_size=0))
-"""Of a request that is sent: a response asks it how much that was."""
 
 _NO_HEADERS: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
 
@@ -175,15 +169,11 @@ def pool(ended: Callable[[float], None]) -> aiohttp.TCPConnector:
     return connector
 
 
-class RelayRequest(ClientRequest):
-    """One request.
+class Destination(ClientRequest):
+    """A provider, as the pool wants it: it asks a request where to connect to.
 
     Args:
-        url: the provider's base; for the connection alone, the target stands in `head`.
-        key: the connection pool's key of this provider, made once.
-        head: request line and headers with the blank line behind them.
-        chunked: how an iterator's chunks are framed.
-        idle: seconds that the provider may leave a body unread.
+        url: the provider's base.
     """
 
     headers = _NO_HEADERS  # type: ignore[assignment]  # the pool asks only a proxy's for them
@@ -191,88 +181,134 @@ class RelayRequest(ClientRequest):
     server_hostname = None
     _ssl = True
 
-    def __init__(
-        self,
-        method: str,
-        url: URL,
-        key: ConnectionKey,
-        head: bytes,
-        body: Body,
-        *,
-        chunked: bool,
-        idle: float,
-    ) -> None:
-        self.method = method
+    def __init__(self, url: URL) -> None:
+        self.method = "GET"
         self.url = self.original_url = url
         self.loop = asyncio.get_running_loop()
-        self._key = key
-        self._head = head
-        self._content = body
-        self._in_chunks = chunked
-        self._idle = idle
+        secure = url.scheme == "https"
+        self._key = ConnectionKey(url.raw_host or "", url.port, secure, True, None, None, None, None)
 
     @property
     def connection_key(self) -> ConnectionKey:
         """The pool's key."""
         return self._key
 
-    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        """Write the request, or begin to; the answer is read from the response that is returned."""
-        protocol = conn.protocol
-        if protocol is None or protocol.transport is None:
+
+class Answer:
+    """A provider's answer: its head, and its body as it comes. With the body's end its connection goes back
+    to the pool.
+
+    Args:
+        upload: sends what is left of the request.
+    """
+
+    __slots__ = ("_upload", "connection", "content", "headers", "raw_headers", "reason", "status")
+
+    def __init__(
+        self,
+        message: RawResponseMessage,
+        content: StreamReader,
+        connection: Connection,
+        upload: asyncio.Task[None] | None,
+    ) -> None:
+        self.status = message.code
+        self.reason = message.reason
+        self.headers = message.headers
+        self.raw_headers = message.raw_headers
+        self.content = content
+        self.connection = connection
+        self._upload = upload
+        content.on_eof(self._complete)
+
+    def _complete(self) -> None:
+        protocol = self.connection.protocol
+        if protocol is None or protocol.upgraded:
+            return
+        if self._upload is None or self._upload.done():
+            self.connection.release()
+        else:  # the provider has answered, and wants no more of the request
+            self._end()
+
+    def close(self) -> None:
+        """Let go of it; its connection is not used again."""
+        if self.content.exception() is None:
+            self.content.set_exception(aiohttp.ClientConnectionError("the answer was let go"))
+        self._end()
+
+    def _end(self) -> None:
+        if self._upload is not None:
+            self._upload.cancel()
+        self.connection.close()
+
+
+async def exchange(connection: Connection, head: bytes, body: Body, *, chunked: bool, idle: float) -> Answer:
+    """Send a request and wait for the head of its answer. Raises: what aiohttp's client does; what a passing
+    body raises.
+
+    Args:
+        head: request line and headers with the blank line behind them.
+        chunked: how an iterator's chunks are framed.
+        idle: seconds that the provider may leave a body unread.
+    """
+    protocol = connection.protocol
+    assert isinstance(protocol, RelayProtocol)
+    upload = None
+    try:
+        if protocol.transport is None:
             raise aiohttp.ServerDisconnectedError
-        assert isinstance(protocol, RelayProtocol)
         protocol.begin()
-        task = None
-        body = self._content
         if body is None or isinstance(body, bytes):
-            protocol.transport.write(self._head + body if body else self._head)
+            protocol.transport.write(head + body if body else head)
             protocol.start_timeout()
         else:
-            task = self.loop.create_task(self._stream(conn, body))
-        return aiohttp.ClientResponse(
-            self.method,
-            self.url,
-            writer=task,
-            continue100=None,
-            timer=_NO_TIMER,
-            request_info=RequestInfo(self.url, self.method, _NO_HEADERS, self.url),
-            traces=[],
-            loop=self.loop,
-            session=None,  # type: ignore[arg-type]  # aiohttp allows it: nothing here asks for a charset
-            stream_writer=_NO_WRITER if task is None else StreamWriter(protocol, self.loop),
-        )
+            upload = asyncio.create_task(_stream(connection, protocol, head, body, chunked, idle))
+        while True:
+            message, content = await protocol.read()
+            if message.code >= 200 or message.code == 101:
+                return Answer(message, content, connection, upload)
+    except BaseException:
+        if upload is not None:
+            upload.cancel()
+        connection.close()
+        raise
 
-    async def _stream(self, conn: Connection, chunks: AsyncIterator[bytes]) -> None:
-        """Write a body as it comes. When it breaks off, so does the connection: the provider must not
-        take it for complete."""
-        protocol = conn.protocol
-        assert isinstance(protocol, RelayProtocol)
-        try:
-            self._write(conn, self._head)
-            async for chunk in chunks:
-                self._write(conn, b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._in_chunks else chunk)
-                if protocol.writing_paused:
-                    async with asyncio.timeout(self._idle):
-                        await protocol.drain()
-            if self._in_chunks:
-                self._write(conn, b"0\r\n\r\n")
-            protocol.start_timeout()
-        except (ProxyError, aiohttp.ClientError) as error:
-            protocol.set_exception(error)
-            conn.close()
-        except TimeoutError:
-            protocol.set_exception(aiohttp.SocketTimeoutError("the upload is not read"))
-            conn.close()
-        except OSError as error:
-            protocol.set_exception(aiohttp.ClientOSError(*error.args))
-            conn.close()
-        except BaseException:
-            conn.close()
-            raise
 
-    def _write(self, conn: Connection, data: bytes) -> None:
-        transport = conn.protocol.transport if conn.protocol is not None else None
-        if transport is None or transport.is_closing():
-            raise aiohttp.ServerDisconnectedError
-        transport.write(data)
+async def _stream(
+    connection: Connection,
+    protocol: RelayProtocol,
+    head: bytes,
+    chunks: AsyncIterator[bytes],
+    in_chunks: bool,
+    idle: float,
+) -> None:
+    """Write a body as it comes. When it breaks off, so does the connection: the provider must not take it
+    for complete."""
+    try:
+        _write(connection, head)
+        async for chunk in chunks:
+            _write(connection, b"%x\r\n%b\r\n" % (len(chunk), chunk) if in_chunks else chunk)
+            if protocol.writing_paused:
+                async with asyncio.timeout(idle):
+                    await protocol.drain()
+        if in_chunks:
+            _write(connection, b"0\r\n\r\n")
+        protocol.start_timeout()
+    except (ProxyError, aiohttp.ClientError) as error:
+        protocol.set_exception(error)
+        connection.close()
+    except TimeoutError:
+        protocol.set_exception(aiohttp.SocketTimeoutError("the upload is not read"))
+        connection.close()
+    except OSError as error:
+        protocol.set_exception(aiohttp.ClientOSError(*error.args))
+        connection.close()
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _write(connection: Connection, data: bytes) -> None:
+    transport = connection.transport
+    if transport is None or transport.is_closing():
+        raise aiohttp.ServerDisconnectedError
+    transport.write(data)

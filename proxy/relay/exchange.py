@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from time import time
 
 import msgspec
-from aiohttp import ClientResponse
 
 from ledger.accounts.pool import Member
 from ledger.requests.error_codes import ErrorClass, error_class
@@ -24,7 +23,7 @@ from proxy.errors import (
 )
 from proxy.http.decode import Undecodable, decoder
 from proxy.http.upstream import Upstream
-from proxy.http.wire import Body
+from proxy.http.wire import Answer, Body
 from proxy.routing.failure import Failure, Verdict, read_failure
 from proxy.routing.router import Router
 
@@ -74,7 +73,7 @@ class Answered(Attempt, frozen=True):
     """The provider's answer has begun; its body is still to be read, but for `begun`: the first bytes of an
     error."""
 
-    answer: ClientResponse
+    answer: Answer
     begun: bytes = b""
 
     @property
@@ -178,7 +177,7 @@ class Exchanges:
         name, secrets = member.account.id, credential.secrets
         upstream = self._upstream_of(default, member.account.upstream_base_url)
         lines = [*question.lines, *credential.lines]
-        answer: ClientResponse | None = None
+        answer: Answer | None = None
         try:
             answer = await upstream.send(
                 question.method, question.path, lines, question.body, question.length
@@ -212,12 +211,12 @@ def _sent_once() -> Refused:
     return Refused(503, "account_token_renewed", text, retry_after=1)
 
 
-def _failure(answer: ClientResponse, begun: bytes, can_refresh: bool, model: str | None) -> Failure:
+def _failure(answer: Answer, begun: bytes, can_refresh: bool, model: str | None) -> Failure:
     body = _plain(answer, begun)
     return read_failure(answer.status, answer.headers, body, time(), can_refresh=can_refresh, model=model)
 
 
-async def _begin(upstream: Upstream, answer: ClientResponse) -> bytes:
+async def _begin(upstream: Upstream, answer: Answer) -> bytes:
     """The beginning of an error answer's body; what does not come soon is not waited for."""
     chunks, size = [], 0
     try:
@@ -230,7 +229,7 @@ async def _begin(upstream: Upstream, answer: ClientResponse) -> bytes:
     return b"".join(chunks)
 
 
-def _plain(answer: ClientResponse, body: bytes) -> bytes:
+def _plain(answer: Answer, body: bytes) -> bytes:
     decode = decoder(answer.headers.get("Content-Encoding", ""))
     try:
         return decode(body) if decode else b""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from time import perf_counter
 
-from aiohttp import ClientResponse, web
+from aiohttp import web
 
 from proxy.errors import ClientGone, Refused, UpstreamError
 from proxy.http.caller_secrets import Secrets
 from proxy.http.headers import credential
 from proxy.http.response_head import error_response
 from proxy.http.upstream import LeftUnsent
+from proxy.http.wire import Answer
 from proxy.metering.meter import Emit, Tell
 from proxy.observers.body_log import BodyLog
 from proxy.relay.access import Key
@@ -138,9 +139,7 @@ class Relay:
             dispatch.ended(outcome, attempts.meter)
         return out
 
-    async def _return(
-        self, passage: Passage, answer: ClientResponse, begun: bytes = b""
-    ) -> web.StreamResponse:
+    async def _return(self, passage: Passage, answer: Answer, begun: bytes = b"") -> web.StreamResponse:
         """Pass the answer on, whatever it is; what is left of it goes with its connection."""
         try:
             if answer.status == 101:
@@ -148,7 +147,8 @@ class Relay:
                 return await join_turns(passage, answer, agreed, lambda: self.stopping)
             return await pass_back(passage, answer, begun)
         finally:
-            if not answer.content.at_eof() or answer.content.exception() is not None:
+            content = answer.content
+            if not content.at_eof() or content.exception() is not None or answer.status == 101:
                 answer.close()
 
 

@@ -103,10 +103,10 @@ async def question(passage: Passage, options: Options, *, anonymous: bool, repla
     replay = replay or counts
     body = await inbound.body(request, passage.upload, attempts.learn, hear, options.max_bytes, replay=replay)
     if anonymous:
-        lines = anonymous_lines(request.raw_headers, options.forwarded_headers)
+        lines = anonymous_lines(request.raw_headers, request.headers, options.forwarded_headers)
         path = anonymous_target(passage.target.path, options.forwarded_parameters)
     else:
-        lines, path = request_lines(request.raw_headers), passage.target.path
+        lines, path = request_lines(request.raw_headers, request.headers), passage.target.path
     if counts and attempts.asked.stream and not attempts.asked.include_usage and isinstance(body, bytes):
         changed = await _asking(body, inbound.content_encoding(request))
         if changed is not None:

@@ -6,11 +6,12 @@ import socket
 import struct
 from collections.abc import Callable
 
-from aiohttp import ClientResponse, web
+from aiohttp import web
 from aiohttp.http_writer import StreamWriter
 
 from proxy.errors import ClientGone, UpstreamError
 from proxy.http.response_head import RelayResponse
+from proxy.http.wire import Answer
 from proxy.relay.context import Passage
 from proxy.relay.response_body import pass_on, pass_stripped
 from proxy.websocket import handler as websocket
@@ -20,7 +21,7 @@ from proxy.websocket.tunnel import Side, join
 from proxy.websocket.turns import Turns
 
 
-async def pass_back(passage: Passage, answer: ClientResponse, begun: bytes = b"") -> web.StreamResponse:
+async def pass_back(passage: Passage, answer: Answer, begun: bytes = b"") -> web.StreamResponse:
     """Pass an answer on. Once its head is out, errors can only end the connection.
 
     Args:
@@ -35,6 +36,7 @@ async def pass_back(passage: Passage, answer: ClientResponse, begun: bytes = b""
         answer.status,
         answer.reason,
         answer.raw_headers,
+        answer.headers,
         keep_length=strip is None,
         anonymous=passage.lent,
         shared=passage.shared if passage.lent else (),
@@ -58,7 +60,7 @@ async def pass_back(passage: Passage, answer: ClientResponse, begun: bytes = b""
 
 
 async def join_turns(
-    passage: Passage, answer: ClientResponse, agreed: Terms | None, is_stopping: Callable[[], bool]
+    passage: Passage, answer: Answer, agreed: Terms | None, is_stopping: Callable[[], bool]
 ) -> web.StreamResponse:
     """The provider switched to a WebSocket: each turn on it is an event of its own.
 
@@ -76,7 +78,7 @@ async def join_turns(
     kind = RealtimeTurns if passage.target.route.realtime else Turns
     turns = kind(attempts.turn(agreed.reserve if agreed else None), agreed.turned if agreed else None)
     between = Gate(turns, agreed) if agreed else websocket.Listening(turns)
-    out = RelayResponse(101, answer.reason, answer.raw_headers)
+    out = RelayResponse(101, answer.reason, answer.raw_headers, answer.headers)
     writer = await out.prepare(request)
     assert isinstance(writer, StreamWriter)
     assert answer.connection is not None

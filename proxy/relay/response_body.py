@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from aiohttp import ClientResponse
 from aiohttp.http_writer import StreamWriter
 
 from proxy.errors import ClientGone
 from proxy.http.upstream import Upstream
+from proxy.http.wire import Answer
 from proxy.relay.include_usage import Strip
 
 Hear = Callable[[bytes], None]
 
 
 async def pass_on(
-    upstream: Upstream, answer: ClientResponse, writer: StreamWriter, hear: Hear, begun: bytes = b""
+    upstream: Upstream, answer: Answer, writer: StreamWriter, hear: Hear, begun: bytes = b""
 ) -> None:
     """Pass a body on as it comes.
 
@@ -42,7 +42,7 @@ async def pass_on(
 
 async def pass_stripped(
     upstream: Upstream,
-    answer: ClientResponse,
+    answer: Answer,
     writer: StreamWriter,
     hear: Hear,
     strip: Strip,

@@ -6,6 +6,7 @@ import pytest
 from multidict import CIMultiDict
 
 from proxy.http.headers import credential, replaced, request_lines, session_id, without
+from tests.support.headers import by_name
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,7 @@ from proxy.http.headers import credential, replaced, request_lines, session_id, 
 )
 def test_request_lines(came: list[bytes], goes: list[bytes]) -> None:
     pairs = tuple((name, value) for name, _, value in (line.partition(b": ") for line in came))
-    assert request_lines(pairs) == goes
+    assert request_lines(pairs, by_name(pairs)) == goes
 
 
 def test_lines_are_replaced_and_taken_out_whatever_their_case() -> None:

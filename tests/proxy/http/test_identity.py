@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.http.caller_secrets import Secrets, brings_credential, is_secret
 from proxy.http.identity import FORWARDED_HEADERS, anonymous_lines, anonymous_target
+from tests.support.headers import by_name
 
 if TYPE_CHECKING:
     from tests.proxy.conftest import Scene, Wire
@@ -120,23 +121,27 @@ async def test_a_caller_s_own_way_is_left_alone(scene: Scene, wire: type[Wire]) 
     assert asked.head.count(CANARY.encode()) == sum(h.count(CANARY) for h in headers) + 1
 
 
+def lines_of(*raw: tuple[bytes, bytes]) -> list[bytes]:
+    return anonymous_lines(raw, by_name(raw))
+
+
 @given(st.lists(st.binary(min_size=1, max_size=20)))
 def test_a_header_goes_on_as_it_came_or_not_at_all(names: list[bytes]) -> None:
     came = {name + b": v" for name in names}
-    for line in anonymous_lines(tuple((name, b"v") for name in names)):
+    for line in lines_of(*((name, b"v") for name in names)):
         assert line in came
         assert line.lower().startswith((*FORWARDED_HEADERS, b"x-stainless-"))
 
 
 @pytest.mark.parametrize("name", sorted(FORWARDED_HEADERS))
 def test_known_names_go_on_whatever_their_case(name: bytes) -> None:
-    assert anonymous_lines(((name.upper(), b"v"),)) == [name.upper() + b": v"]
+    assert lines_of((name.upper(), b"v")) == [name.upper() + b": v"]
     assert not is_secret(name.decode())
 
 
 def test_what_a_connection_names_does_not_go_on() -> None:
     headers = ((b"Connection", b"close, Accept"), (b"Accept", b"x"), (b"Prefer", b"y"))
-    assert anonymous_lines(headers) == [b"Prefer: y"]
+    assert lines_of(*headers) == [b"Prefer: y"]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +159,7 @@ def test_what_a_connection_names_does_not_go_on() -> None:
 )
 def test_of_offered_protocols_those_go_on_that_are_none_of_a_key(offered: bytes, goes: bytes) -> None:
     name = b"Sec-WebSocket-Protocol"
-    assert anonymous_lines(((name, offered),)) == ([name + b": " + goes] if goes else [])
+    assert lines_of((name, offered)) == ([name + b": " + goes] if goes else [])
 
 
 @pytest.mark.parametrize(
