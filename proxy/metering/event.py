@@ -79,9 +79,18 @@ def request_event(
     caller: Caller, account_id: str, asked: Asked, report: Report, end: End, secrets: Secrets
 ) -> RequestEvent:
     """The event of a request that is over."""
-    route, hide = caller.route, secrets.hide
-    requested = hide(asked.model) or caller.model
-    model = requested if report.model in (None, asked.model) else hide(report.model) or requested
+    route = caller.route
+    asked_model, told_model, upstream_id, response_id, effort, tier, asked_tier = secrets.hide_all(
+        asked.model,
+        report.model,
+        end.upstream_request_id,
+        report.response_id,
+        report.reasoning_effort or asked.reasoning_effort,
+        report.service_tier,
+        asked.service_tier,
+    )
+    requested = asked_model or caller.model
+    model = told_model or requested
     usage = _usage(route, report)
     is_plausible = plausible(usage, model, route.api)
     if not is_plausible:
@@ -100,7 +109,7 @@ def request_event(
         account_id=account_id,
         api_key_id=caller.api_key_id,
         request_id=caller.request_id,
-        upstream_request_id=hide(end.upstream_request_id),
+        upstream_request_id=upstream_id,
         requested_at=datetime.now(UTC),
         method=caller.method,
         route=route.template,
@@ -112,8 +121,8 @@ def request_event(
         end_reason=end.reason,
         latency_ms=end.latency_ms,
         latency_first_token_ms=end.latency_first_token_ms,
-        reasoning_effort=hide(report.reasoning_effort or asked.reasoning_effort),
-        service_tier=hide(report.service_tier),
+        reasoning_effort=effort,
+        service_tier=tier,
         error_code=code,
         error_message=message,
         session_id=caller.session_id,
@@ -121,12 +130,12 @@ def request_event(
         billable=billable,
         provider=_provider(caller, model),
         requested_model=requested,
-        requested_service_tier=hide(asked.service_tier),
+        requested_service_tier=asked_tier,
         login=caller.login,
         streamed=end.streamed or asked.stream,
         project=caller.project,
         trace_id=caller.trace_id,
-        response_id=hide(report.response_id),
+        response_id=response_id,
         error_class=kind,
         provider_cost_usd=report.cost if billable else None,
         extra_units=units,

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from proxy.metering.numbers import Numbers, fields, get, text
-from proxy.metering.statement import Statement
+from proxy.metering.statement import Statement, plain
 
 Fields = Mapping[str, Any]
 Units = dict[str, Decimal]
@@ -44,6 +44,10 @@ _FOUND = ("connector_tokens", "citation_tokens")
 
 def statement(usage: Fields, api: str, numbers: Numbers) -> Statement:
     """What a `usage` object says, by the names of OpenAI, Anthropic, Bedrock and their relatives."""
+    return plain(usage, api) or _any(usage, api, numbers)
+
+
+def _any(usage: Fields, api: str, numbers: Numbers) -> Statement:
     if "inputTokens" in usage or "inputTokenCount" in usage:
         usage = {**{_SEVERAL_NAMES.get(name, name): value for name, value in usage.items()}, **_hours(usage)}
     elif "billed_units" in usage:  # Cohere

@@ -7,9 +7,13 @@ else, erases nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
 import msgspec
 
 from ledger.values import NO_USAGE, Usage
+from proxy.metering.numbers import MAX_TOKENS
 
 
 class Statement(msgspec.Struct, frozen=True):
@@ -69,6 +73,68 @@ class Statement(msgspec.Struct, frozen=True):
 
 
 _NOTHING = Statement()
+
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKENS)] | None
+
+
+def _named(ins: str, outs: str) -> dict[str, str]:
+    return {
+        "input": f"{ins}_tokens",
+        "output": f"{outs}_tokens",
+        "total": "total_tokens",
+        "ins": f"{ins}_tokens_details",
+        "outs": f"{outs}_tokens_details",
+    }
+
+
+class _Ins(msgspec.Struct, forbid_unknown_fields=True):
+    cached_tokens: Count = None
+    audio_tokens: Literal[0] | None = None
+
+
+class _Outs(msgspec.Struct, forbid_unknown_fields=True):
+    reasoning_tokens: Count = None
+    audio_tokens: Literal[0] | None = None
+    accepted_prediction_tokens: Any = None
+    rejected_prediction_tokens: Any = None
+
+
+class _Chat(msgspec.Struct, forbid_unknown_fields=True, rename=_named("prompt", "completion")):
+    """Counts of text, and nothing beside them: by far the most usage is that."""
+
+    input: Count = None
+    output: Count = None
+    total: Count = None
+    ins: _Ins | None = None
+    outs: _Outs | None = None
+
+
+class _Responses(msgspec.Struct, forbid_unknown_fields=True, rename=_named("input", "output")):
+    """The same by other names."""
+
+    input: Count = None
+    output: Count = None
+    total: Count = None
+    ins: _Ins | None = None
+    outs: _Outs | None = None
+
+
+_SHAPES: dict[str, type[_Chat | _Responses]] = {"chat_completions": _Chat, "responses": _Responses}
+
+
+def plain(usage: Mapping[str, Any], api: str) -> Statement | None:
+    """What a `usage` object says that counts text alone, by OpenAI's names; None for any other."""
+    shape = _SHAPES.get(api)
+    if shape is None:
+        return None
+    try:
+        said = msgspec.convert(usage, shape)
+    except msgspec.ValidationError:
+        return None
+    read = None if said.ins is None else said.ins.cached_tokens
+    reasoning = None if said.outs is None else said.outs.reasoning_tokens
+    return Statement(said.input, said.output, read=read, reasoning=reasoning, total=said.total)
 
 
 def _whole_output(said: Statement, whole_input: int | None) -> tuple[int | None, int | None]:

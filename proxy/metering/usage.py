@@ -194,7 +194,7 @@ def _report(top: _Answer, api: str) -> Report:
         opened = _Answer(model=top.message.get("model"), usage=top.message["usage"])
         return _report(opened, api)
     numbers = Numbers()
-    usage = _usage_of(inner)
+    usage = inner.usage if isinstance(inner.usage, dict) else _usage_of(inner)
     error = inner.error if isinstance(inner.error, dict) else top.error
     if error is None and inner.status == "failed":  # on a WebSocket of the Realtime API
         error = get(inner.status_details, "error")
@@ -225,9 +225,7 @@ _UNSAID = Statement()
 
 
 def _usage_of(answer: _Answer) -> Mapping[str, Any]:
-    """The object with the counts, wherever it stands; empty where there is none."""
-    if isinstance(answer.usage, dict):
-        return answer.usage
+    """The object with the counts where it does not stand in its place; empty where there is none."""
     for found in (get(answer.x_groq, "usage"), answer.invocation, answer.meta):
         if isinstance(found, dict):
             return found
@@ -263,7 +261,8 @@ def _units(answer: _Answer, usage: Mapping[str, Any], api: str, numbers: Numbers
     found = shapes.units(usage, numbers) if usage else {}
     if answer.output or answer.tool_usage:
         found |= tool_calls(answer.output, answer.tool_usage, numbers)
-    if (pages := numbers.units(get(answer.usage_info, "pages_processed"))) is not None:  # Mistral's OCR
+    ocr = answer.usage_info  # Mistral's
+    if ocr is not None and (pages := numbers.units(get(ocr, "pages_processed"))) is not None:
         found["pages"] = pages
     if api == "audio" and not usage and (seconds := numbers.units(answer.duration)) is not None:
         found["audio_seconds"] = seconds
@@ -280,9 +279,12 @@ def _length(raw: msgspec.Raw) -> int:
 
 
 def _tier(answer: _Answer, usage: Mapping[str, Any]) -> str | None:
-    if usage.get("speed") == "fast":  # Anthropic's fast mode
+    if "speed" in usage and usage["speed"] == "fast":  # Anthropic's fast mode
         return "fast"
-    if found := text(answer.service_tier) or text(usage.get("service_tier")):
+    found = text(answer.service_tier)
+    if found is None and "service_tier" in usage:
+        found = text(usage["service_tier"])
+    if found is not None or (answer.serviceTier is None and answer.usageMetadata is None):
         return found
     # Bedrock, Gemini
     return text(get(answer.serviceTier, "type") or get(answer.usageMetadata, "serviceTier"))
@@ -291,7 +293,7 @@ def _tier(answer: _Answer, usage: Mapping[str, Any]) -> str | None:
 def _is_final(top: _Answer, inner: _Answer) -> bool:
     if candidates := top.candidates or inner.candidates:  # Gemini closes no stream; the last says why it ends
         return b'"finishReason"' in bytes(candidates)
-    return text(top.type) in _FINAL or top.done is True or top.stop is True
+    return (top.type is not None and text(top.type) in _FINAL) or top.done is True or top.stop is True
 
 
 def _read_list(document: bytes, api: str) -> Report:

@@ -71,19 +71,26 @@ def caller(
         credential: what the caller proves itself with.
     """
     headers = request.headers
-    asked = headers.get("x-client-request-id") or headers.get("x-request-id")
+    asked, session, user_agent, model, of_project, trace = secrets.hide_all(
+        headers.get("x-client-request-id") or headers.get("x-request-id"),
+        session_id(headers),
+        headers.get("User-Agent"),
+        model_in_target(target.path),
+        project(headers, options.project_headers),
+        trace_id(headers, options.trace_headers),
+    )
     return Caller(
         method=request.method,
         route=target.route,
         api_key_id=mask_key(credential),
-        request_id=secrets.hide(asked) or new_id(),
-        session_id=secrets.hide(session_id(headers)),
-        user_agent=secrets.hide(headers.get("User-Agent")),
+        request_id=asked or new_id(),
+        session_id=session,
+        user_agent=user_agent,
         login=target.host == "backend",
         provider=provider_of_host(target.upstream.host),
-        model=secrets.hide(model_in_target(target.path)),
-        project=secrets.hide(project(headers, options.project_headers)),
-        trace_id=secrets.hide(trace_id(headers, options.trace_headers)),
+        model=model,
+        project=of_project,
+        trace_id=trace,
         keeps_failures=options.failure_bodies,
         instance_id=options.instance_id,
     )
