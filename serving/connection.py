@@ -44,6 +44,17 @@ def plain_text(status: int, code: str, problem: str) -> web.Response:
     return web.Response(status=status, text=f"{problem}\n")
 
 
+def take_rest(content: StreamReader) -> bytes | None:
+    """All that is left of a body whose end has come; None for any other. The reader's own way takes three
+    calls for each chunk, to learn whether more may come."""
+    if type(content) is not StreamReader or not content.is_eof() or content.exception() is not None:
+        return None
+    chunks = content._buffer
+    rest = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    chunks.clear()
+    return rest
+
+
 class RateLimitedLog:
     """Logs each kind of fault, and how often it was seen since."""
 

@@ -15,6 +15,7 @@ from yarl import URL
 
 from proxy.errors import ProxyError, UpstreamError, UpstreamTimeout
 from proxy.http.wire import Answer, Body, Destination, RelayProtocol, exchange, pool
+from serving.connection import take_rest
 from serving.service import system_reason
 
 SHARE = 0.5
@@ -145,6 +146,8 @@ class Upstream:
 
         Raises: UpstreamError, UpstreamTimeout.
         """
+        if (rest := take_rest(answer.content)) is not None:
+            return rest
         try:
             return await answer.content.readany()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -42,29 +42,29 @@ class LogLines:
 def line(event: RequestEvent) -> str:
     """The event as one line of `key=value` pairs; unknown values are left out."""
     usage = event.usage
-    parts = [
+    text = (
         f"{event.requested_at.isoformat()[:19]}Z status={event.status} http={event.http_status} "
         f'end={event.end_reason} route="{event.method} {event.route}" '
         f"key={_safe(event.api_key_id)} account={_safe(event.account_id)} ms={event.latency_ms:.0f}"
-    ]
-    if event.model is not None:
-        parts.append(f"model={_safe(event.model)}")
-    if usage is not NO_USAGE:
-        parts += [f"{name}={count}" for name, count in _counts(usage) if count is not None]
-    if event.latency_first_token_ms is not None:
-        parts.append(f"first_token_ms={event.latency_first_token_ms:.0f}")
-    if event.error_code is not None:
-        parts.append(f"error={_safe(event.error_code)}")
-    return " ".join(parts)
-
-
-def _counts(usage: Usage) -> tuple[tuple[str, int | None], ...]:
-    return (
-        ("input", usage.input_tokens),
-        ("cached", usage.cached_input_tokens),
-        ("output", usage.output_tokens),
-        ("reasoning", usage.reasoning_tokens),
     )
+    if event.model is not None:
+        text += f" model={_safe(event.model)}"
+    if usage is not NO_USAGE:
+        text += _counts(usage)
+    if event.latency_first_token_ms is not None:
+        text += f" first_token_ms={event.latency_first_token_ms:.0f}"
+    if event.error_code is not None:
+        text += f" error={_safe(event.error_code)}"
+    return text
+
+
+def _counts(usage: Usage) -> str:
+    text = "" if usage.input_tokens is None else f" input={usage.input_tokens}"
+    if usage.cached_input_tokens is not None:
+        text += f" cached={usage.cached_input_tokens}"
+    if usage.output_tokens is not None:
+        text += f" output={usage.output_tokens}"
+    return text if usage.reasoning_tokens is None else f"{text} reasoning={usage.reasoning_tokens}"
 
 
 def _quoted(text: str) -> str:

@@ -14,6 +14,7 @@ from proxy.http.wire import Body
 from proxy.metering.asked import Asked, RequestReader, read_body
 from proxy.metering.members import AT_ONCE, aside
 from proxy.relay.uploads import Upload
+from serving.connection import take_rest
 
 WHOLE_BODY = 256 * 1024
 """Bodies up to this size are read before the provider is asked; larger ones pass as they arrive."""
@@ -57,9 +58,13 @@ async def body(
     content_type, encoding = request.headers.get("Content-Type", ""), content_encoding(request)
     begun: list[bytes] = []
     if replay if length is None else length <= (REPLAYED_BODY if replay else WHOLE_BODY):
-        begun, complete = await _read(request, upload, min(REPLAYED_BODY, max_bytes))
-        if complete:
-            whole = begun[0] if len(begun) == 1 else b"".join(begun)
+        whole = take_rest(request.content)
+        if whole is None:
+            begun, complete = await _read(request, upload, min(REPLAYED_BODY, max_bytes))
+            whole = b"".join(begun) if complete else None
+        if whole is not None:
+            if len(whole) > max_bytes:
+                raise _too_large(max_bytes)
             if len(whole) <= AT_ONCE and not encoding:
                 learn(read_body(whole, content_type, ""))
             else:
@@ -128,10 +133,8 @@ async def _read(request: web.BaseRequest, upload: Upload, most: int) -> tuple[li
 async def _chunk(request: web.BaseRequest, upload: Upload) -> bytes:
     """The next bytes of the body; empty at its end. Raises: Refused, ClientGone."""
     content = request.content
-    if content.at_eof():
-        return b""
-    if content.is_eof():  # all of it is here: no clock is needed
-        return content.read_nowait()
+    if (rest := take_rest(content)) is not None:  # all of it is here: no clock is needed
+        return rest
     try:
         return await upload.read(content)
     except (web.RequestPayloadError, ConnectionError) as error:

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("serving", "proxy", "exporter", "collector", "console", "metrics", "run", "simulator", "bench")
 
 FLOW = {"_drain_helper", "_reading_paused"}
+READER = {"_buffer"}
 SERVER = {
     *("_current_request", "_manager", "_messages", "_payload_parser", "_request_count"),
     *("_request_in_progress", "_task_handler", "_upgraded"),
