@@ -18,7 +18,7 @@ from proxy.metering.framing import (
 )
 from proxy.metering.quota import MARK
 from proxy.metering.sieve import Sieve, token_pattern
-from proxy.metering.usage import NOTHING, Report, read_answer, report_over
+from proxy.metering.usage import CLOSED, NOTHING, Report, read_answer, report_over
 
 HEAD_KEPT = 16 * 1024
 TAIL_KEPT = 16 * 1024
@@ -99,8 +99,8 @@ class EventTap:
         elif self._sieve:
             self._end_sieve()
         report = self._read_last(self._report)
-        head = b"".join([chunk[:CHUNK_KEPT] for chunk in self._head])
         if self._api == "responses":
+            head = b"".join([chunk[:CHUNK_KEPT] for chunk in self._head])
             self._look_for_quota(head)
             if report.response_id is None:  # cut before its end, it may be read again by its id
                 for data in islice(events(head), _FIRST_EVENTS):
@@ -108,8 +108,11 @@ class EventTap:
         return report
 
     def _look_for_token(self, chunk: bytes) -> None:
-        self.first_token_seen = self._token.search(self._edge + chunk[:CHUNK_KEPT]) is not None
-        self._edge = (self._edge + chunk)[-_SEAM:]
+        edge, search = self._edge, self._token.search
+        if search(chunk, 0, CHUNK_KEPT) or (edge and search(edge + chunk[:_SEAM])):
+            self.first_token_seen = True
+        else:
+            self._edge = (edge + chunk[-_SEAM:])[-_SEAM:]
 
     def _take(self, block: bytes) -> None:
         """A block of whole events."""
@@ -180,7 +183,7 @@ class EventTap:
 
     def _read(self, data: bytes) -> Report:
         if data == _DONE:
-            return Report(final=True)
+            return CLOSED
         return read_answer(data, self._api)
 
 

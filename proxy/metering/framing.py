@@ -61,7 +61,7 @@ def with_match(
 
 def newest_first(block: bytes, between: bytes = b"\n\n") -> Iterator[bytes]:
     """The pieces of a block, from the last one on."""
-    end = len(block)
+    end = len(block) - (len(between) if block.endswith(between) else 0)
     while end > 0:
         start = block.rfind(between, 0, end)
         yield block[start + len(between) if start >= 0 else 0 : end]

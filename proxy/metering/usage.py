@@ -121,6 +121,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 NOTHING = Report()
+CLOSED = Report(final=True)
 
 # What msgspec raises for bytes that are not JSON of the shape that is asked for.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -161,6 +162,8 @@ def report_over(newer: Report, older: Report) -> Report:
         return newer
     if newer is NOTHING:
         return older
+    if newer is CLOSED:
+        return msgspec.structs.replace(older, final=True)
     return Report(
         said=over(newer.said, older.said),
         model=newer.model or older.model,
