@@ -18,6 +18,7 @@ from proxy.relay.relay import Relay
 from serving.connection import Connection, ConnectionServer
 from serving.service import authorized
 from settings.callers import Guard
+from settings.names import Names
 
 BACKEND = "/backend-api/"
 MAX_HEADER = 64 * 1024
@@ -56,22 +57,20 @@ class Application:
         self._site = site
         self._below = f"{site.base_path}/"
         self._own = {"/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz}
+        self._targets = Names(self._target)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.method in REFUSED_METHODS:
-            return _method_refused(request.method)
-        try:
-            path, query = split_target(request.raw_path)
+        method, raw = request.method, request.raw_path
+        asked = f"{method} {raw}"
+        try:  # what a query says is not kept: it may hold a key
+            target = self._target(asked) if "?" in raw else self._targets[asked]
         except Refused as refused:
             return error_response(refused, refused.status, refused.code)
-        if path.startswith(self._below):
-            tail = path[len(self._site.base_path) :]
-            target = Target(self._site.upstream, "api", tail + query, route(request.method, tail))
+        if target is not None:
             return await self._relay(request, target)
-        if path.startswith(BACKEND):
-            target = Target(self._site.backend, "backend", path + query, backend_route(request.method, path))
-            return await self._relay(request, target)
-        own = self._own.get(path)
+        if method in REFUSED_METHODS:
+            return _method_refused(method)
+        own = self._own.get(split_target(raw)[0])
         if own is not None:
             return await own(request)
         return error_response(
@@ -80,9 +79,26 @@ class Application:
             "not_found",
         )
 
+    def _target(self, asked: str) -> Target | None:
+        """Where a request goes; None for one that is answered here. Raises: Refused.
+
+        Args:
+            asked: method and target.
+        """
+        method, _, raw = asked.partition(" ")
+        if method in REFUSED_METHODS:
+            return None
+        path, query = split_target(raw)
+        if path.startswith(self._below):
+            tail = path[len(self._site.base_path) :]
+            return Target(self._site.upstream, "api", tail + query, route(method, tail))
+        if path.startswith(BACKEND):
+            return Target(self._site.backend, "backend", path + query, backend_route(method, path))
+        return None
+
     def _refusal(self, request: web.BaseRequest) -> web.StreamResponse | None:
         known = self._site.token is not None and self._may_scrape(request)
-        refusal = self._site.guard.refusal(request.headers.items(), request.remote, known=known)
+        refusal = self._site.guard.refusal(request.headers, request.remote, known=known)
         return None if refusal is None else error_response(ProxyError(refusal.message), 403, refusal.code)
 
     async def _metrics(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -119,12 +119,14 @@ class Connection(Flow, RequestHandler):
             data = encoded_target(data)
         before = self._request_count
         super().data_received(data)
-        if self._request_count != before and self._messages:
-            self._body = self._messages[-1][1]
+        messages = self._messages
+        if self._request_count != before and messages:
+            self._body = messages[-1][1]
             self._in_target = True
         elif begins:
             self._in_target = self._in_target and b"\n" not in data
-        self._break_off()
+        if messages and isinstance(messages[-1][0], _ErrInfo):
+            self._break_off()
 
     async def start(self) -> None:
         """Answer one request after another. aiohttp's own makes a task for each, so that their context
@@ -180,6 +182,14 @@ class Connection(Flow, RequestHandler):
             await self._rest(content)
         return bool(answer.keep_alive)
 
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send what is left of an answer, and whether the client has left meanwhile."""
+        if resp._eof_sent and not self._upgraded:  # all of it is out
+            return resp, False
+        return await super().finish_response(request, resp, start_time)
+
     async def _rest(self, content: StreamReader) -> None:
         """Read what nobody wanted of a body, so that the client reads its answer; not for long."""
         with suppress(TimeoutError):
@@ -198,9 +208,7 @@ class Connection(Flow, RequestHandler):
     def _break_off(self) -> None:
         """End the reading of a body whose rest is malformed; aiohttp's own leaves its reader waiting."""
         request = self._current_request
-        if request is None or not self._messages or not isinstance(self._messages[-1][0], _ErrInfo):
-            return
-        if not request.content.is_eof() and request.content.exception() is None:
+        if request is not None and not request.content.is_eof() and request.content.exception() is None:
             request.content.set_exception(web.RequestPayloadError("the request body is malformed"))
 
     def handle_error(

@@ -72,7 +72,7 @@ def guarded(guard: Guard, token: str | None) -> Callable[..., Awaitable[web.Stre
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         known = token is not None and authorized(request.headers.get("Authorization", ""), token)
-        refusal = guard.refusal(request.headers.items(), request.remote, known=known)
+        refusal = guard.refusal(request.headers, request.remote, known=known)
         if refusal is None or request.path == "/healthz":
             return await handler(request)
         return web.Response(status=403, text=f"{refusal.code}: {refusal.message}\n")

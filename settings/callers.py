@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -62,19 +62,20 @@ class Guard:
     proxies: tuple[Network, ...] = ()
     exposed: bool = False
 
-    def refusal(
-        self, headers: Iterable[tuple[str, str]], peer: str | None, *, known: bool = False
-    ) -> Refusal | None:
+    def refusal(self, headers: Mapping[str, str], peer: str | None, *, known: bool = False) -> Refusal | None:
         """Why a request may not use what is lent here; None where it may.
 
         Args:
-            headers: all of them, repeated ones too.
+            headers: all of them; `items` has repeated ones too.
             peer: the address that the connection comes from.
             known: the caller proved who it is with a secret that no page can have. By which name it came,
                 and through whom, does not matter then.
         """
+        kinds = list(map(_KIND_OF, headers.keys()))  # repeated names stand there once
+        if len(headers) - kinds.count(None) == kinds.count("host") == 1:  # no browser, no reverse proxy
+            return None if known or self._is_ours(headers["Host"]) else _foreign_host([headers["Host"]])
         told: dict[Kind, list[str]] = {"host": [], "origin": [], "site": [], "forwarded": []}
-        for kind, name, value in [(k, n, v) for n, v in headers if (k := _KINDS[n]) is not None]:
+        for kind, name, value in [(k, n, v) for n, v in headers.items() if (k := _KIND_OF(n)) is not None]:
             told[kind].append(name.lower() if kind == "forwarded" else value)
         hosts, origins, sites, forwarded = told.values()
         if not known and not (len(hosts) == 1 and self._is_ours(hosts[0])):
@@ -122,7 +123,7 @@ def _kind(name: str) -> Kind | None:
     return _ASKED.get(name)
 
 
-_KINDS: Names[str, Kind | None] = Names(_kind)
+_KIND_OF = Names(_kind).__getitem__
 
 LOCAL = Guard()
 """The rule where nothing is configured, on loopback."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 from urllib.parse import quote
@@ -108,9 +108,9 @@ class Access:
 
     def _check_page(self, request: web.Request) -> None:
         """By the guard of all servers; a link on another page may lead here, for that page sees no answer."""
-        headers: Iterable[tuple[str, str]] = request.headers.items()
+        headers = request.headers.copy()
         if is_navigation(request):
-            headers = [(name, value) for name, value in headers if name.lower() != "sec-fetch-site"]
+            headers.popall("Sec-Fetch-Site", None)
         refusal = self._guard.refusal(headers, request.remote)
         if refusal is not None:
             raise PageError(403, f"{refusal.code}: {refusal.message}")

@@ -122,8 +122,9 @@ class Secrets:
         return False
 
     def _find_ends(self) -> tuple[str, ...]:
-        kinds = list(map(_KIND_OF, self._headers.keys()))
-        if kinds.count("secret") == 1 == len(kinds) - kinds.count(None) and "=" not in self._query:
+        kinds = list(map(_KIND_OF, self._headers.keys()))  # repeated names stand there once
+        is_one = len(self._headers) - kinds.count(None) == kinds.count("secret") == 1
+        if is_one and "=" not in self._query:
             words = _words(self._headers.get("Authorization", ""))  # as of nearly all callers
             if self._key in words:
                 return _ends((*words, *self._lent))

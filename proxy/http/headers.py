@@ -111,13 +111,17 @@ def session_id(headers: Mapping[str, str]) -> str | None:
 
 def project(headers: Mapping[str, str], names: Iterable[str]) -> str | None:
     """The project that a request belongs to, by the first of these headers that is there."""
-    return next((name for header in names if (name := _name(headers.get(header)))), None)
+    for header in names:
+        if (value := headers.get(header)) and (name := _name(value)):
+            return name
+    return None
 
 
 def trace_id(headers: Mapping[str, str], names: Iterable[str]) -> str | None:
     """The trace that a request belongs to; of a `traceparent` (W3C Trace Context) its trace id."""
     for header in names:
-        value = _name(headers.get(header))
+        value = headers.get(header)
+        value = value and _name(value)
         if value and header.lower() == "traceparent":
             match = _TRACEPARENT.fullmatch(value)
             value = match[1] if match and set(match[1]) != {"0"} else None
@@ -126,8 +130,6 @@ def trace_id(headers: Mapping[str, str], names: Iterable[str]) -> str | None:
     return None
 
 
-def _name(value: str | None) -> str | None:
-    if not value:
-        return None
+def _name(value: str) -> str | None:
     printable = "".join(c if c.isprintable() else " " for c in value[:MAX_NAME])
     return printable.strip() or None

@@ -80,6 +80,11 @@ class RelayResponse(web.StreamResponse):
         writer._headers_written = False
         return writer
 
+    def complete(self) -> None:
+        """Its body is out: nothing is left to do with it."""
+        self._eof_sent = True
+        self._req = self._payload_writer = None
+
     def _kept(self, status: int) -> tuple[list[bytes], int | None]:
         """Header lines that travel on, and the body's length where they name it."""
         if status == 101:  # the switch is between the two ends

@@ -23,6 +23,8 @@ from proxy.metering.usage import NOTHING, Report
 PACKED = 8
 """How many bytes of a stream a packed one stands for, about."""
 
+_NO_TAP = NoTap()
+
 Emit = Callable[[RequestEvent], None]
 Tell = Callable[[Sequence[UsageSample]], None]
 
@@ -78,7 +80,7 @@ class Meter:
         self._emit = emit
         self._tell = tell
         self._start = start
-        self._tap: Tap = NoTap()
+        self._tap: Tap = _NO_TAP
         self._kept: FailureTap | None = None
         self._first_token: float | None = None
         self._packed = False

@@ -13,7 +13,7 @@ from proxy.http.decode import Undecodable, decoder
 from proxy.http.wire import Body
 from proxy.metering.asked import Asked, RequestReader, read_body
 from proxy.metering.members import AT_ONCE, aside
-from proxy.relay.uploads import Upload
+from proxy.relay.uploads import Upload, Uploads
 from serving.connection import take_rest
 
 WHOLE_BODY = 256 * 1024
@@ -30,7 +30,7 @@ Hear = Callable[[bytes], None]
 
 async def body(
     request: web.BaseRequest,
-    upload: Upload,
+    uploads: Uploads,
     learn: Learn,
     hear: Hear | None = None,
     max_bytes: int = 2**40,
@@ -40,7 +40,7 @@ async def body(
     """The request's body: bytes where it is small, else an iterator that passes chunks on.
 
     Args:
-        upload: keeps the pace of what arrives.
+        uploads: keep the pace of what arrives.
         learn: is told what the request asks for, once its body is complete.
         hear: hears the body's bytes as they pass.
         replay: it may have to be sent again: read more of it before the provider is asked.
@@ -57,14 +57,16 @@ async def body(
         request.writer.output_size = 0
     content_type, encoding = request.headers.get("Content-Type", ""), content_encoding(request)
     begun: list[bytes] = []
+    upload = None
     if replay if length is None else length <= (REPLAYED_BODY if replay else WHOLE_BODY):
-        whole = take_rest(request.content)
-        if whole is None:
-            begun, complete = await _read(request, upload, min(REPLAYED_BODY, max_bytes))
-            whole = b"".join(begun) if complete else None
-        if whole is not None:
-            if len(whole) > max_bytes:
-                raise _too_large(max_bytes)
+        most, rest = min(REPLAYED_BODY, max_bytes), take_rest(request.content)
+        if rest is None:
+            upload = Upload(uploads)
+            begun, complete = await _read(request, upload, most)
+        else:
+            begun, complete = [rest], len(rest) <= most
+        if complete:
+            whole = begun[0] if len(begun) == 1 else b"".join(begun)
             if len(whole) <= AT_ONCE and not encoding:
                 learn(read_body(whole, content_type, ""))
             else:
@@ -74,7 +76,7 @@ async def body(
                 hear(whole)
             return whole
     reader = RequestReader(content_type, encoding)
-    return _passing(request, upload, begun, reader, learn, hear, max_bytes, length)
+    return _passing(request, upload or Upload(uploads), begun, reader, learn, hear, max_bytes, length)
 
 
 def decoded(whole: bytes, content_encoding: str) -> bytes | None:

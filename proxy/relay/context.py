@@ -13,7 +13,7 @@ from proxy.http.upstream import Upstream
 from proxy.observers.body_log import Record
 from proxy.relay.include_usage import Strip
 from proxy.relay.response_body import Hear
-from proxy.relay.uploads import Upload
+from proxy.relay.uploads import Uploads
 from proxy.routing.attempts import Attempts
 from proxy.routing.candidate import Host
 from settings.callers import Headers
@@ -33,7 +33,7 @@ class Passage:
     """One request.
 
     Attributes:
-        upload: its body, as it arrives.
+        uploads: the bodies that are on their way to us.
         record: the log of its bodies, where one is kept.
         credential: what its caller proves itself with.
         strip: takes out of the answer what was asked for on the caller's behalf.
@@ -44,7 +44,7 @@ class Passage:
     request: web.BaseRequest
     target: Target
     attempts: Attempts
-    upload: Upload
+    uploads: Uploads
     record: Record | None
     credential: str | None = field(default=None, repr=False)
     strip: Strip | None = None

@@ -38,7 +38,7 @@ class Lending:
         """
         if not routed and not self._may_use_own(request, target, key):
             return False
-        refusal = self.guard.refusal(request.headers.items(), request.remote, known=key is not None)
+        refusal = self.guard.refusal(request.headers, request.remote, known=key is not None)
         if refusal is not None:
             raise Refused(403, refusal.code, refusal.message)
         return True

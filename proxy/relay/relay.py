@@ -21,7 +21,7 @@ from proxy.relay.dispatch import Dispatch
 from proxy.relay.exchange import Question
 from proxy.relay.request import Options, caller, lend, pay, question
 from proxy.relay.response import join_turns, pass_back
-from proxy.relay.uploads import Upload, Uploads
+from proxy.relay.uploads import Uploads
 from proxy.routing.attempts import Attempts
 from proxy.websocket.gate import terms
 from settings.callers import Headers
@@ -56,7 +56,8 @@ class Relay:
     async def __call__(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         """Answer a request."""
         lending = self._options.lending
-        if (answer := lending.preflight(request)) is not None and self._lends(target):
+        shared = lending.shared(request)
+        if shared and (answer := lending.preflight(request)) is not None and self._lends(target):
             return answer
         key = credential(request.headers)
         secrets = Secrets(request.headers, target.path.partition("?")[2], key)
@@ -65,16 +66,15 @@ class Relay:
         record = self._body_log.record(asking.request_id, secrets) if self._body_log else None
         self.running += 1
         try:
-            upload, shared = Upload(self._uploads), lending.shared(request)
-            passage = Passage(request, target, attempts, upload, record, key, shared=shared)
+            passage = Passage(request, target, attempts, self._uploads, record, key, shared=shared)
             return await self._exchange(passage)
         except Refused as error:
             attempts.meter.refused(error)
             refusal = error_response(error, error.status, error.code, retry_after=error.retry_after)
-            return _shared(refusal, lending.shared(request))
+            return _shared(refusal, shared)
         except UpstreamError as error:
             attempts.meter.failed(error)
-            return _shared(error_response(error, error.status, error.code), lending.shared(request))
+            return _shared(error_response(error, error.status, error.code), shared)
         except ClientGone as error:
             attempts.meter.finish("client_gone")
             raise ConnectionResetError from error

@@ -108,7 +108,9 @@ async def question(passage: Passage, options: Options, *, anonymous: bool, repla
     hear = record.feed if record else None
     counts = options.include_usage and passage.target.route.api in include_usage.APIS
     replay = replay or counts
-    body = await inbound.body(request, passage.upload, attempts.learn, hear, options.max_bytes, replay=replay)
+    body = await inbound.body(
+        request, passage.uploads, attempts.learn, hear, options.max_bytes, replay=replay
+    )
     if anonymous:
         lines = anonymous_lines(request.raw_headers, request.headers, options.forwarded_headers)
         path = anonymous_target(passage.target.path, options.forwarded_parameters)

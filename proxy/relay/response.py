@@ -55,6 +55,7 @@ async def pass_back(passage: Passage, answer: Answer, begun: bytes = b"") -> web
         meter.finish(error.end_reason, error_code=error.code, error_message=str(error))
         _abort(request)
     else:
+        out.complete()
         meter.finish("done")
     return out
 

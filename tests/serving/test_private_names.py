@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_writer import StreamWriter
+from aiohttp.streams import StreamReader
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.mmap_dict import MmapedDict
 
@@ -25,19 +26,23 @@ READER = {"_buffer"}
 SERVER = {
     *("_current_request", "_manager", "_messages", "_payload_parser", "_request_count"),
     *("_request_in_progress", "_task_handler", "_upgraded"),
+    *("_buffer_paused", "_force_close", "_handle_request", "_keepalive", "_keepalive_handle"),
+    *("_keepalive_timeout", "_lingering_time", "_make_error_handler", "_next_keepalive_close_time"),
+    *("_parser", "_process_keepalive", "_request_factory", "_request_handler"),
+    *("_resume_reading_if_drained", "_waiter"),
 }
 CLIENT = {
     *("_buffer", "_drop_timeout", "_on_read_timeout", "_payload", "_read_timeout", "_read_timeout_handle"),
     "_reschedule_timeout",
 }
 MAKER = {"_connections", "_kwargs", "_loop"}
-RESPONSE = {"_keep_alive", "_must_be_empty_body", "_payload_writer", "_req", "_start"}
+RESPONSE = {"_eof_sent", "_keep_alive", "_must_be_empty_body", "_payload_writer", "_req", "_start"}
 WRITER = {"_headers_buf", "_headers_written"}
 HISTOGRAM = {"_buckets", "_sum", "_upper_bounds"}
 FILE = {"_capacity", "_f", "_init_value", "_used"}
 
 PLACES = {
-    "serving/connection.py": FLOW | SERVER | MAKER | {"_make_server"},
+    "serving/connection.py": FLOW | READER | SERVER | MAKER | {"_eof_sent", "_make_server"},
     "proxy/http/wire.py": {*CLIENT, "_factory", "_reading_paused"},
     "proxy/http/response_head.py": RESPONSE | WRITER,
     "proxy/observers/registry.py": HISTOGRAM | FILE,
@@ -45,7 +50,9 @@ PLACES = {
 """The only modules that may use such names, and which."""
 
 
-OURS_TOO = {"_buffer", "_connections", "_kwargs", "_loop", "_messages", "_payload", "_start", "_sum"}
+OURS_TOO = {
+    *("_buffer", "_connections", "_kwargs", "_loop", "_messages", "_parser", "_payload", "_start", "_sum"),
+}
 """Names that our own classes have elsewhere, too."""
 
 
@@ -74,6 +81,8 @@ async def test_aiohttps_are_there() -> None:
     for name in SERVER | FLOW:
         assert hasattr(handler, name), name
     client = ResponseHandler(server._loop)
+    for name in READER:
+        assert hasattr(StreamReader(client, 1), name), name
     for name in CLIENT | FLOW:
         assert hasattr(client, name), name
     assert set(vars(server)) >= MAKER

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from settings.callers import Guard, host_name, network_of, preflight, shared_with
 from settings.errors import SettingsError
@@ -23,7 +24,7 @@ PLAIN = (("User-Agent", "x"), ("Authorization", "Bearer x"), ("Content-Type", "a
 
 
 def code(rule: Guard, *headers: tuple[str, str], peer: str = "127.0.0.1", known: bool = False) -> str | None:
-    refusal = rule.refusal((*PLAIN, *headers), peer, known=known)
+    refusal = rule.refusal(CIMultiDict((*PLAIN, *headers)), peer, known=known)
     return refusal.code if refusal else None
 
 
@@ -181,11 +182,11 @@ def test_who_proved_who_it_is_may_come_by_any_name_and_any_way() -> None:
 
 
 def test_a_refusal_names_what_came_and_the_key_that_would_allow_it() -> None:
-    refusal = LOCAL.refusal((("Host", "evil.example"),), "127.0.0.1")
+    refusal = LOCAL.refusal(CIMultiDict({"Host": "evil.example"}), "127.0.0.1")
     assert refusal is not None
     assert "evil.example" in refusal.message
     assert "callers.hosts" in refusal.message
-    long = LOCAL.refusal((("Host", "127.0.0.1"), ("Origin", "\n\x1b" + "x" * 9_000)), "127.0.0.1")
+    long = LOCAL.refusal(CIMultiDict({"Host": "127.0.0.1", "Origin": "\n\x1b" + "x" * 9_000}), "127.0.0.1")
     assert long is not None
     assert len(long.message) < 300
     assert long.message.isprintable()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from proxy.http.caller_secrets import Secrets, brings_credential, is_secret
 from proxy.http.identity import FORWARDED_HEADERS, anonymous_lines, anonymous_target
@@ -225,6 +226,14 @@ def test_a_key_goes_from_values_that_are_stored() -> None:
         assert secrets.hide(f"agent {disguised}") == "[...]"
     assert secrets.hide("agent of Zo\u00eb") == "agent of Zo\u00eb"
     assert Secrets(key="short").hide("a short agent") == "a short agent"
+
+
+def test_all_keys_of_repeated_headers_go() -> None:
+    keys = ("my-first-key", "my-second-key")
+    headers = CIMultiDict([("Authorization", f"Bearer {keys[0]}"), ("authorization", f"Bearer {keys[1]}")])
+    first, none, second, plain = Secrets(headers, key=keys[0]).hide_all(*keys[:1], None, keys[1], "plain")
+    assert (none, plain) == (None, "plain")
+    assert "key" not in f"{first}{second}"
 
 
 @pytest.mark.parametrize(
