@@ -55,6 +55,29 @@ def anthropic(draw: st.DrawFn) -> tuple[dict[str, object], list[dict[str, object
     return counts, draw(st.lists(st.sampled_from(parts), max_size=6))
 
 
+VALUES = st.sampled_from([None, 0, 1, 7, 100, MAX_TOKENS, MAX_TOKENS + 1, -1, True, 100.0, 1.5, "7", [1]])
+INS = st.fixed_dictionaries({}, optional={"cached_tokens": VALUES, "audio_tokens": VALUES})
+OUTS = st.fixed_dictionaries({}, optional={"reasoning_tokens": VALUES, "audio_tokens": VALUES})
+
+
+USAGE = st.fixed_dictionaries(
+    {},
+    optional={
+        **{f"{side}_tokens": VALUES for side in ("prompt", "completion", "input", "output", "total")},
+        **{f"{side}_tokens_details": INS | VALUES for side in ("prompt", "input")},
+        **{f"{side}_tokens_details": OUTS | VALUES for side in ("completion", "output")},
+    },
+)
+
+
+@given(st.sampled_from(["chat_completions", "responses"]), USAGE)
+def test_a_name_that_nobody_knows_changes_nothing(api: str, usage: dict[str, object]) -> None:
+    """Without one, counts of text alone are read in a shorter way."""
+    plain, other = Numbers(), Numbers()
+    assert statement(usage, api, plain) == statement({**usage, "unknown": 1}, api, other)
+    assert plain.nonsense == other.nonsense
+
+
 @given(anthropic(), st.randoms())
 @pytest.mark.slow
 def test_restating_changes_nothing_in_whatever_order(
