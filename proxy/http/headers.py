@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import compress
+from operator import itemgetter
 
 from multidict import MultiMapping
 
@@ -29,13 +31,14 @@ HOP_BY_HOP = frozenset(
 _FRAMING = frozenset({b"content-length"})
 """What a body's reader cannot do without, whatever `Connection` names."""
 
-_LOWER: Names[bytes, bytes] = Names(bytes.lower)
-
 PLAIN_CONNECTION = frozenset({"keep-alive", "close", "Keep-Alive", "Upgrade"})
 """Values of `Connection` that name no header but such as do not travel anyway."""
 
 _REQUEST_DROPS = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
 """Host and Content-Length are rewritten; Expect was answered here."""
+
+Keeps = Callable[[bytes], object]
+_name_of = itemgetter(0)
 
 OF_THE_ACCOUNT = frozenset(
     {b"set-cookie", b"openai-organization", b"openai-project", b"anthropic-organization-id"}
@@ -43,13 +46,20 @@ OF_THE_ACCOUNT = frozenset(
 """Names in an answer that tell of the account, not of the answer."""
 
 
-def request_lines(raw: Iterable[tuple[bytes, bytes]], headers: MultiMapping[str]) -> list[bytes]:
+def _keeping(drops: frozenset[bytes]) -> Keeps:
+    return Names[bytes, bool](lambda name: name.lower() not in drops).__getitem__
+
+
+_KEEPS = {drops: _keeping(drops) for drops in (_REQUEST_DROPS, HOP_BY_HOP, HOP_BY_HOP | OF_THE_ACCOUNT)}
+
+
+def request_lines(raw: Collection[tuple[bytes, bytes]], headers: MultiMapping[str]) -> list[bytes]:
     """The client's header lines as they go upstream."""
     return kept_lines(raw, headers, _REQUEST_DROPS)
 
 
 def kept_lines(
-    raw: Iterable[tuple[bytes, bytes]], headers: MultiMapping[str], drops: frozenset[bytes]
+    raw: Collection[tuple[bytes, bytes]], headers: MultiMapping[str], drops: frozenset[bytes]
 ) -> list[bytes]:
     """Header lines without the dropped names, and without those that `Connection` names.
 
@@ -60,7 +70,13 @@ def kept_lines(
         for value in headers.getall("Connection"):
             named = {part.strip().lower() for part in value.encode("utf-8", "surrogateescape").split(b",")}
             drops = drops | (named - _FRAMING)
-    return [name + b": " + value for name, value in raw if _LOWER[name] not in drops]
+    keeps = _KEEPS.get(drops)
+    return lines_of(raw, _keeping(drops) if keeps is None else keeps)
+
+
+def lines_of(raw: Collection[tuple[bytes, bytes]], keeps: Keeps) -> list[bytes]:
+    """The lines of those headers whose names are kept, without a step of the interpreter for each."""
+    return list(map(b": ".join, compress(raw, map(keeps, map(_name_of, raw)))))
 
 
 def names_others(headers: MultiMapping[str]) -> bool:

@@ -11,7 +11,7 @@ from urllib.parse import unquote_plus
 
 from multidict import MultiMapping
 
-from proxy.http.headers import RawHeaders, names_others, request_lines
+from proxy.http.headers import RawHeaders, lines_of, names_others, request_lines
 from settings.names import Names
 
 FORWARDED_HEADERS = frozenset(
@@ -119,7 +119,7 @@ def anonymous_lines(
     """
     if besides or "Sec-WebSocket-Protocol" in headers or names_others(headers):
         return _by_one(raw, headers, besides)
-    return [name + b": " + value for name, value in raw if _GOES[name] == "plain"]
+    return lines_of(raw, _GOES_PLAINLY)
 
 
 def _by_one(raw: RawHeaders, headers: MultiMapping[str], besides: frozenset[bytes]) -> list[bytes]:
@@ -141,6 +141,7 @@ def _goes(name: bytes) -> Literal["plain", "offers"] | None:
 
 
 _GOES = Names(_goes)
+_GOES_PLAINLY = Names[bytes, bool](lambda name: _goes(name) == "plain").__getitem__
 
 
 def _plain_offers(value: bytes) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from decimal import Decimal
 from operator import add
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ledger.pricing.cost import TokenSum, Unpriced, price_metered
 from ledger.pricing.counts import Counts, count_values, is_metered
@@ -92,10 +92,10 @@ def grouped(events: Iterable[RequestEvent], into: dict[Group, Sums] | None = Non
     """Events by what they have in common, added to the sums of others where there are some."""
     groups = {} if into is None else into
     for event in events:
-        group = _group(event)
-        sums = groups.get(group)
+        key = _key(event)
+        sums = groups.get(key)  # type: ignore[call-overload]  # a plain tuple is found as quickly, and made sooner
         if sums is None:
-            sums = groups[group] = Sums(event.requested_at)
+            sums = groups[Group(*key)] = Sums(event.requested_at)
         sums.add(event)
     return groups
 
@@ -115,9 +115,9 @@ def group_cost(book: PriceBook, group: Group, sums: Sums) -> Decimal | Unpriced:
     return price_metered(book, row)
 
 
-def _group(event: RequestEvent) -> Group:
+def _key(event: RequestEvent) -> tuple[Any, ...]:
     usage = event.usage
-    return Group(
+    return (
         event.status,
         event.model,
         event.api,
