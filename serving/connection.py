@@ -192,6 +192,7 @@ class Connection(Flow, RequestHandler):
 
     async def _rest(self, content: StreamReader) -> None:
         """Read what nobody wanted of a body, so that the client reads its answer; not for long."""
+        await asyncio.sleep(0)  # whoever waited for more of it was cancelled, and lets go of it now
         with suppress(TimeoutError):
             async with asyncio.timeout(self._lingering_time):
                 while not content.is_eof():

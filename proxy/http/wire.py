@@ -45,12 +45,14 @@ class RelayProtocol(Flow, ResponseHandler):
     Attributes:
         reused: it has carried a request before.
         heard: something has come since the last request began.
+        at_rest: it was given back to the pool: what comes now is no answer to anybody.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ended: Callable[[float], None]) -> None:
         super().__init__(loop)
         self.reused = False
         self.heard = False
+        self.at_rest = False
         self._ended = ended
         self._heard_at = 0.0
         self._idle: float | None = None
@@ -99,7 +101,7 @@ class RelayProtocol(Flow, ResponseHandler):
         """A request begins."""
         self._idle = self.idle if self.reused else None
         self.reused, self.heard, self._interim = True, False, 0
-        self._sent = self._unanswered = False
+        self._sent = self._unanswered = self.at_rest = False
         self._drop_timeout()  # a long upload is no silence of the provider
 
     def start_timeout(self) -> None:
@@ -108,9 +110,15 @@ class RelayProtocol(Flow, ResponseHandler):
         self._reschedule_timeout()
 
     def data_received(self, data: bytes) -> None:
+        if self.at_rest:
+            self._learn()
+            self._cut()
+            return
         self.heard = True
         self._heard_at = monotonic()
         super().data_received(data)
+        if self.at_rest and self._buffer:  # more stood behind the end of the answer
+            self._cut()
         if self._unanswered and self._sent and self.exception() is None:
             self._reschedule_timeout()  # aiohttp takes 103 for the answer, and waits for no other
 
@@ -121,15 +129,20 @@ class RelayProtocol(Flow, ResponseHandler):
                 self._drop_timeout()  # the rest had come before: nothing is awaited
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
-        self._unanswered = data[0].code < 200 and data[0].code != 101
-        self._interim += data[0].code < 200
-        if self._interim <= MAX_INTERIM:
+        code = data[0].code
+        self._unanswered = code < 200 and code != 101
+        self._interim += code < 200
+        if code >= 100 and self._interim <= MAX_INTERIM:
             super().feed_data(data, size)
         elif self.exception() is None:
             self._buffer.clear()
-            self.set_exception(aiohttp.ClientPayloadError("there is no end of interim answers"))
-            if self.transport is not None:
-                self.transport.close()
+            fault = f"{code} is no status" if code < 100 else "there is no end of interim answers"
+            self.set_exception(aiohttp.ClientPayloadError(fault))
+            self._cut()
+
+    def _cut(self) -> None:
+        if self.transport is not None:
+            self.transport.close()
 
     def eof_received(self) -> None:
         self._learn()
@@ -225,6 +238,8 @@ class Answer:
         if protocol is None or protocol.upgraded:
             return
         if self._upload is None or self._upload.done():
+            assert isinstance(protocol, RelayProtocol)
+            protocol.at_rest = True
             self.connection.release()
         else:  # the provider has answered, and wants no more of the request
             self._end()

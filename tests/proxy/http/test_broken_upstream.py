@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -169,15 +170,46 @@ async def test_a_malformed_chunk_ends_the_answer(scene: Scene, wire: type[Wire])
     assert (await scene.row())["end_reason"] == "upstream_error"
 
 
+@pytest.mark.parametrize(
+    "cut", ["nowhere", "in the body", "in the chunks", "behind the body", "behind a 204"]
+)
 async def test_bytes_behind_an_answer_are_never_the_answer_to_the_next_request(
-    scene: Scene, wire: type[Wire]
+    scene: Scene, wire: type[Wire], cut: str
 ) -> None:
-    unasked = wire.answer(b'{"id": "for nobody"}')
-    await scene.begin(wire.answer(b'{"id": "first"}') + unasked, wire.answer(b'{"id": "second"}'))
+    first, unasked, second = (
+        wire.answer(b'{"id": "%b"}' % name) for name in (b"first", b"nobody's", b"second")
+    )
+    chunks = wire.stream() + wire.chunk(b'{"id": "first"}')
+    parts = {
+        "nowhere": (first + unasked,),
+        "in the body": (first[:-5], first[-5:] + unasked),
+        "in the chunks": (chunks, wire.end + unasked),
+        "behind the body": (first, unasked),
+        "behind a 204": (wire.head("HTTP/1.1 204 No Content"), unasked),
+    }[cut]
+
+    async def play(line: Line) -> None:
+        await line.message()
+        if len(scene.upstream.lines) == 1:
+            await line.send(*parts, pause=0.1)
+            await line.rest()
+        else:
+            await line.send(second)
+
+    await scene.begin(play)
     client = await scene.connect()
-    for expected in (b'{"id": "first"}', b'{"id": "second"}'):
-        await client.send(wire.request())
-        assert (await client.message()).body == expected
+    await client.send(wire.request())
+    assert (await client.message()).body == (b"" if cut == "behind a 204" else b'{"id": "first"}')
+    async with asyncio.timeout(10):  # unused ones are closed after 15 seconds
+        while not scene.upstream.lines[0].reader.at_eof():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await client.send(wire.request())
+    assert (await client.message()).body == b'{"id": "second"}'
+
+
+async def test_what_is_no_status_is_no_answer_to_wait_for(scene: Scene, wire: type[Wire]) -> None:
+    await scene.begin(wire.head("HTTP/1.1 000 Nothing", "Content-Length: 0"))
+    assert (await scene.ask(wire.request())).start == b"HTTP/1.1 502 Bad Gateway"
 
 
 @pytest.mark.parametrize("begun", [False, True], ids=["before the head", "in mid-stream"])

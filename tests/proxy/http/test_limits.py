@@ -126,6 +126,11 @@ async def test_a_refusal_reaches_a_client_that_is_still_uploading(scene: Scene, 
     answer = await client.message()
     assert answer.start == b"HTTP/1.1 413 Content Too Large"
     assert (await scene.row())["error_code"] == "too_large"
+    await client.send(b"x" * 300_000 + head + b"x" * 300_000)
+    assert (await client.message()).start == answer.start, (
+        "the connection goes on behind the rest of the body"
+    )
+    assert "unexpectedly" not in scene.proxy.log.getvalue()
 
 
 SPEED = 5_000
