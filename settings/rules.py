@@ -9,12 +9,13 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from settings.access import LIST
 from settings.kinds import BaseUrl, Section
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_SIZES = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 
 def _duration(given: object) -> timedelta:
@@ -27,13 +28,20 @@ def _duration(given: object) -> timedelta:
     return timedelta(**{_UNITS[given[-1]]: int(given[:-1])})
 
 
+def _written(duration: timedelta) -> str:
+    """A duration as one writes it in the file."""
+    seconds = int(duration.total_seconds())
+    size, unit = next((size, unit) for size, unit in _SIZES if seconds % size == 0)
+    return f"{seconds // size}{unit}"
+
+
 def _label_value(text: str) -> str:
     if not re.fullmatch(r"[\w.-]{1,100}", text):
         raise ValueError("allowed: 1 to 100 letters, digits, dots, dashes and underscores")
     return text
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_written, when_used="json")]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Amount = Annotated[float, Field(gt=0, le=10_000_000)]
 Share = Annotated[float, Field(ge=0, lt=1)]

@@ -132,8 +132,8 @@ async def test_a_program_that_never_gets_ready_is_ended(
 ) -> None:
     deaf = server("deaf")
     wrong = Program("deaf", deaf.argv, ready_url="http://127.0.0.1:9/readyz")
-    with pytest.raises(ProgramError, match=r"deaf did not answer on .*:9/readyz within 1 s"):
-        async with together(environ, Limits(ready=1, stop=5)) as crew:
+    with pytest.raises(ProgramError, match=r"deaf did not answer on .*:9/readyz within 3 s"):
+        async with together(environ, Limits(ready=3, stop=5)) as crew:
             await crew.add(wrong)
     assert journal.lines() == ["deaf is up", "deaf ends"]
 

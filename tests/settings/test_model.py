@@ -558,3 +558,10 @@ def test_two_proxy_keys_are_two_keys(loaded: Callable[[str], Settings]) -> None:
     (line,) = str(caught.value).splitlines()
     assert "proxy_keys 'team' and 'lab' have the same sha256" in line
     assert "ab" * 32 not in line
+
+
+def test_what_it_writes_it_reads() -> None:
+    settings = Settings.model_validate({"rules": {"rate_window": "90m", "quota_reset_at_least": "36h"}})
+    written = settings.model_dump(mode="json", exclude_none=True)
+    assert (written["rules"]["rate_window"], written["rules"]["quota_reset_at_least"]) == ("90m", "36h")
+    assert Settings.model_validate(written) == settings
