@@ -162,7 +162,8 @@ class Meter:
         """The exchange is over.
 
         Args:
-            reason: `done` is corrected to `eof` where a stream ended without its closing event.
+            reason: `done` is corrected to `eof` where a stream ended without its closing event, and
+                `client_gone` to `done` where the client left with that event: many hang up on it.
             http_status: what the client was answered, where that was not the provider's answer.
             error_code: of an error that happened here; the provider's own error comes from its answer.
         """
@@ -179,8 +180,8 @@ class Meter:
         status = self._http_status if http_status is None else http_status
         code = error_code or report.error_code or (f"http_{status}" if status >= 400 else None)
         self.error_code = code
-        if reason == "done" and self._tap.streams and not report.final:
-            reason = "eof"
+        if self._tap.streams and reason == ("client_gone" if report.final else "done"):
+            reason = "done" if report.final else "eof"
         ended = End(
             reason=reason,
             http_status=status,

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 DELTA = {"type": "response.output_text.delta", "delta": "Hello"}
 USAGE = {"input_tokens": 1200, "output_tokens": 340, "input_tokens_details": {"cached_tokens": 200}}
-COMPLETED = {"type": "response.completed", "response": {"model": "gpt-5.4-2026-03-05", "usage": USAGE}}
+ANSWER = {"model": "gpt-5.4-2026-03-05", "usage": USAGE}
+COMPLETED = {"type": "response.completed", "response": ANSWER}
+COUNTED = {"type": "response.in_progress", "response": ANSWER}
 
 
 async def leave(line: Line, how: str) -> None:
@@ -107,7 +109,12 @@ async def test_in_mid_stream(scene: Scene, wire: type[Wire], how: str) -> None:
 @pytest.mark.parametrize(
     ("path", "documents", "counts"),
     [
-        pytest.param("/v1/responses", (DELTA, COMPLETED), (1200, 340, 200), id="responses"),
+        pytest.param(
+            "/v1/responses",
+            (DELTA, COUNTED),
+            (1200, 340, 200),
+            id="responses",
+        ),
         pytest.param(
             "/v1/chat/completions",
             (
@@ -131,7 +138,7 @@ async def test_in_mid_stream(scene: Scene, wire: type[Wire], how: str) -> None:
         ),
     ],
 )
-async def test_after_usage_but_before_the_end(
+async def test_after_usage_but_before_the_closing_event(
     scene: Scene,
     wire: type[Wire],
     path: str,
@@ -146,6 +153,31 @@ async def test_after_usage_but_before_the_end(
     row = await scene.row()
     assert is_cancelled(row)
     assert (row["input_tokens"], row["output_tokens"], row["cached_input_tokens"]) == counts
+
+
+@pytest.mark.parametrize(
+    ("path", "closing"),
+    [
+        ("/v1/responses", b'data: {"type":"response.completed","response":{"usage":{"input_tokens":7}}}\n\n'),
+        ("/v1/chat/completions", b'data: {"choices":[],"usage":{"prompt_tokens":7}}\n\ndata: [DONE]\n\n'),
+        ("/v1/messages", b'data: {"usage":{"input_tokens":7}}\n\ndata: {"type":"message_stop"}\n\n'),
+    ],
+)
+async def test_with_the_closing_event(scene: Scene, wire: type[Wire], path: str, closing: bytes) -> None:
+    """Many clients hang up on it, and do not wait for the end of the body behind it."""
+
+    async def play(line: Line) -> None:
+        await line.message()
+        await line.send(wire.stream() + wire.chunk(wire.events(DELTA)) + wire.chunk(closing))
+        await line.rest()
+
+    await scene.begin(play)
+    client = await scene.connect()
+    await client.send(wire.request(path=path))
+    await client.until(closing[-20:])
+    await client.close()
+    row = await scene.row()
+    assert (row["status"], row["end_reason"], row["input_tokens"]) == ("success", "done", 7)
 
 
 @pytest.mark.parametrize("announced", [1_000, 1_000_000], ids=["small", "large"])
@@ -185,11 +217,11 @@ async def test_while_it_does_not_read(scene: Scene, wire: type[Wire]) -> None:
 async def test_it_counts_as_cancelled_and_its_duration_is_not_observed(
     scene: Scene, wire: type[Wire]
 ) -> None:
-    await begin(scene, wire, DELTA, COMPLETED)
+    await begin(scene, wire, DELTA, COUNTED)
     before = scene.proxy.samples()
     client = await scene.connect()
     await client.send(wire.request())
-    await client.until(b"response.completed")
+    await client.until(b"response.in_progress")
     await client.close()
     await scene.row()
     risen = {k: v - before.get(k, 0) for k, v in scene.proxy.samples().items() if v != before.get(k, 0)}
