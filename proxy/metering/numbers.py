@@ -15,6 +15,10 @@ MAX_UNITS = Decimal(1_000_000_000)
 MAX_USD = Decimal(1_000_000)
 
 
+MAX_SECONDS = 2**48
+"""Of a moment that an error names."""
+
+
 class Numbers:
     """Reads the numbers of one document.
 
@@ -89,3 +93,8 @@ def fields(value: object) -> Mapping[str, Any]:
 def text(value: object) -> str | None:
     """A text that is not empty."""
     return value if isinstance(value, str) and value else None
+
+
+def epoch_seconds(value: object) -> float | None:
+    """A moment, or a time; None for what can be neither."""
+    return float(value) if type(value) in (int, float) and 0 < value < MAX_SECONDS else None  # type: ignore[operator, arg-type]

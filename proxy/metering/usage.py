@@ -15,12 +15,9 @@ import msgspec
 
 from ledger.values import NO_USAGE, Usage
 from proxy.metering import shapes
-from proxy.metering.numbers import Numbers, fields, get, text
+from proxy.metering.numbers import Numbers, epoch_seconds, fields, get, text
 from proxy.metering.shapes import tool_calls
 from proxy.metering.statement import Statement, over
-
-MAX_SECONDS = 2**48
-"""Of a moment that an error names."""
 
 MAX_ODD = 1024 * 1024
 """Bytes of a document that is read once more, slowly, where its numbers are beyond JSON's."""
@@ -214,8 +211,8 @@ def _report(top: _Answer, api: str) -> Report:
         nonsense=numbers.nonsense,
         error_code=code,
         error_message=message,
-        resets_at=_seconds(get(error, "resets_at")) if error else None,
-        resets_in=_seconds(get(error, "resets_in_seconds")) if error else None,
+        resets_at=epoch_seconds(get(error, "resets_at")) if error else None,
+        resets_in=epoch_seconds(get(error, "resets_in_seconds")) if error else None,
         final=_is_final(top, inner),
         response_id=text(inner.id) if inner.object == "response" else None,
         background=inner.background is True,
@@ -349,7 +346,3 @@ def _error(top: _Answer, error: object) -> tuple[str | None, str | None]:
     if isinstance(error, str) and error:
         return "error", error
     return None, None
-
-
-def _seconds(value: object) -> float | None:
-    return float(value) if type(value) in (int, float) and 0 < value < MAX_SECONDS else None  # type: ignore[operator, arg-type]

@@ -9,11 +9,10 @@ them in the same transaction, so an answer is always that of the ledger.
 from __future__ import annotations
 
 import sys
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import chain, pairwise
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select
@@ -29,9 +28,9 @@ from ledger.requests.sums.horizons import HOURLY, REQUESTS, horizon
 from ledger.requests.sums.rollups import DAY_HOURS
 from ledger.requests.sums.rollups import HOUR as HOUR_MICROS
 from ledger.requests.sums.rollups import SLOT as SLOT_MICROS
-from ledger.requests.sums.vectors import merged, outcome_vector, priced_vectors, total
-from ledger.requests.totals.plan import DAY, HOUR, SLOT, Block, Interval, Plan, Span, cover, length, runs
-from ledger.requests.totals.remembered import Content, Question, Stamps, kept_of
+from ledger.requests.sums.vectors import merged, total
+from ledger.requests.totals.plan import DAY, HOUR, SLOT, Block, Interval, Plan, Span, cover, cut, length, runs
+from ledger.requests.totals.remembered import Content, Question, Stamps, contents_of, kept_of
 
 if TYPE_CHECKING:
     from ledger.requests.days.arrays import Day, Grain
@@ -144,7 +143,7 @@ class _Reader:
         wanted = [(since // SLOT_MICROS, -(-until // SLOT_MICROS)) for since, until in times]
         self._stamps = Stamps(self._connection, wanted, by_hour=True)
         parts = list[tuple[int, Block, Block]]()
-        for number, begin, end in _cut(times, cuts):
+        for number, begin, end in cut(times, cuts):
             parts += [(number, *part) for part in self._parts(begin, end)]
         spans: list[tuple[int, Day, int]] = []
         what, _ = self._asked("slot")
@@ -162,7 +161,7 @@ class _Reader:
         """See `read_rows`; each time is within a slot."""
         from ledger.requests.days.rows import tallied
 
-        parts = [(n, (begin, end), begin // SLOT_MICROS) for n, begin, end in _cut(times, cuts)]
+        parts = [(n, (begin, end), begin // SLOT_MICROS) for n, begin, end in cut(times, cuts)]
         stamps = Stamps(self._connection, [(slot, slot + 1) for _, _, slot in parts])
         what: What = "callers" if self._question.measure else "sums"
         spans = []
@@ -331,7 +330,7 @@ class _Reader:
         for run in runs(missing):
             size = length(run[0])
             where = Run(run[-1][0], run[0][1], size, self.by_rows or size == SLOT)
-            for number, content in _contents(self._connection, self._question, where):
+            for number, content in contents_of(self._connection, self._question, where):
                 self._keep((number * size, (number + 1) * size), content)
 
     def _keep(self, block: Block, content: Content) -> None:
@@ -342,31 +341,5 @@ class _Reader:
             self._blocks.pop(next(iter(self._blocks)), None)
 
 
-def _cut(times: Sequence[tuple[int, int]], cuts: Sequence[datetime]) -> Iterator[tuple[int, int, int]]:
-    """Times between the cuts that lie within them, each with its index."""
-    edges = [micros(cut) for cut in cuts]
-    for since, until in times:
-        ends = sorted({since, until, *(edge for edge in edges if since < edge < until)})
-        yield from ((bisect_right(edges, begin), begin, end) for begin, end in pairwise(ends))
-
-
 def _grain(block: Block) -> Grain:
     return next((grain for grain, unit in _UNITS.items() if unit == length(block)), "day")
-
-
-def _contents(connection: Connection, question: Question, run: Run) -> Iterator[tuple[int, Content]]:
-    numbers = range(run.first // run.size, run.last // run.size)
-    found: dict[int, dict[Any, Any]] = {number: {} for number in numbers}
-    asked = (connection, question.where, question.by, run)
-    if question.measure:
-        for part in grouping.duration_blocks(*asked, question.measure):
-            found[part.interval].setdefault(part.values, {})[part.bucket] = part.number
-    elif question.book is None:
-        for (number, values), outcomes in grouping.outcome_blocks(*asked):
-            found[number][values] = outcome_vector(outcomes)
-    else:
-        groups = grouping.priced_blocks(*asked)
-        vectors = priced_vectors(groups, question.book, lambda number: number * run.size // DAY)
-        for (number, values), vector in vectors.items():
-            found[number][values] = vector
-    yield from found.items()

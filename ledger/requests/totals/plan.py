@@ -3,9 +3,11 @@ stretch of time is made up: slots, hours and whole days, in slots since 1970."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 from ledger.columns import micros
 from ledger.requests.filter import Dimension, RequestFilter, is_rare, is_summed, of_rows_alone
@@ -136,3 +138,11 @@ def _rest(slot: int, where: RequestFilter) -> Interval:
     begin, end = begin_of(slot), begin_of(slot + 1)
     since = begin if where.since is None else max(begin, where.since)
     return since, end if where.until is None else min(end, where.until)
+
+
+def cut(times: Sequence[tuple[int, int]], cuts: Sequence[datetime]) -> Iterator[tuple[int, int, int]]:
+    """Times between the cuts that lie within them, each with its index."""
+    edges = [micros(cut) for cut in cuts]
+    for since, until in times:
+        ends = sorted({since, until, *(edge for edge in edges if since < edge < until)})
+        yield from ((bisect_right(edges, begin), begin, end) for begin, end in pairwise(ends))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from threading import Lock
@@ -18,8 +18,10 @@ from ledger.pricing.prices import PriceBook
 from ledger.request_tables import request_changes
 from ledger.requests.days.kept_days import Days, Place
 from ledger.requests.filter import Dimension, RequestFilter
-from ledger.requests.sums.grouping import Measure
+from ledger.requests.sums import grouping
+from ledger.requests.sums.grouping import Measure, Run
 from ledger.requests.sums.rollups import DAY_HOURS
+from ledger.requests.sums.vectors import outcome_vector, priced_vectors
 from ledger.requests.totals.plan import DAY, HOUR, SLOT, Block, length
 
 HISTOGRAM = 2
@@ -149,3 +151,22 @@ class Stamps:
 def _stamps(connection: Connection, minutes: int, *where: ColumnElement[bool]) -> Sequence[tuple[int, int]]:
     query = select(_t.number, _t.changed).where(_t.minutes == minutes, *where).order_by(_t.number)
     return [(number, changed) for number, changed in connection.execute(query)]
+
+
+def contents_of(connection: Connection, question: Question, run: Run) -> Iterator[tuple[int, Content]]:
+    """What the ledger's sums say of a question, by the numbers of a run's blocks."""
+    numbers = range(run.first // run.size, run.last // run.size)
+    found: dict[int, dict[Any, Any]] = {number: {} for number in numbers}
+    asked = (connection, question.where, question.by, run)
+    if question.measure:
+        for part in grouping.duration_blocks(*asked, question.measure):
+            found[part.interval].setdefault(part.values, {})[part.bucket] = part.number
+    elif question.book is None:
+        for (number, values), outcomes in grouping.outcome_blocks(*asked):
+            found[number][values] = outcome_vector(outcomes)
+    else:
+        groups = grouping.priced_blocks(*asked)
+        vectors = priced_vectors(groups, question.book, lambda number: number * run.size // DAY)
+        for (number, values), vector in vectors.items():
+            found[number][values] = vector
+    yield from found.items()
