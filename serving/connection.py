@@ -152,6 +152,8 @@ class Connection(Flow, RequestHandler):
             if not self._keepalive or self._close or self._force_close:
                 break
             self._await_next()
+            if self._messages:  # who sends many at once must not keep the others waiting
+                await asyncio.sleep(0)
         if not self._force_close:
             self._task_handler = None
             if self.transport is not None:

@@ -53,6 +53,12 @@ async def answered(ends: Ends) -> bytes:
         return (await ends[0].readuntil(b"ok"))[:15]
 
 
+async def whole(stack: AsyncExitStack, port: int) -> bytes:
+    """A whole answer."""
+    reader, _ = await connect(stack, port, ASK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    return (await reader.read()).replace(b"Connection: close\r\n", b"")
+
+
 async def closed(ends: Ends) -> bool:
     async with asyncio.timeout(20):
         return await ends[0].read() == b""
@@ -79,6 +85,17 @@ async def test_who_is_answered_gives_way_to_nobody() -> None:
         go_on.set()
         for one in busy:
             assert (await one[0].readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+
+
+async def test_who_sends_many_requests_at_once_lets_others_take_turns() -> None:
+    async with connecting() as (stack, port, *_):
+        crowd, turns = await connect(stack, port, ASK * 2_000), 0
+        reading = asyncio.create_task(crowd[0].readexactly(2_000 * len(await whole(stack, port))))
+        async with asyncio.timeout(20):
+            while not reading.done():
+                await asyncio.sleep(0)
+                turns += 1
+        assert turns > 1_000
 
 
 def test_a_service_may_have_all_open_files_leaves_no_core_and_seldom_collects_garbage() -> None:
