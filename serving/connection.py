@@ -197,7 +197,7 @@ class Connection(Flow, RequestHandler):
         await asyncio.sleep(0)  # whoever waited for more of it was cancelled, and lets go of it now
         with suppress(TimeoutError):
             async with asyncio.timeout(self._lingering_time):
-                while not content.is_eof():
+                while not content.is_eof() and not self._force_close:
                     await content.readany()
         if not content.is_eof() and not self._force_close:
             self.close()

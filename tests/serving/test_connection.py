@@ -8,9 +8,10 @@ import resource
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 
 from serving.connection import ConnectionServer
@@ -22,14 +23,21 @@ Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @asynccontextmanager
 async def connecting() -> AsyncIterator[tuple[AsyncExitStack, int, asyncio.Event, asyncio.Semaphore]]:
-    """A server for few connections, whose answer to /wait says that it waits, and waits for the event."""
+    """A server for few connections, whose answer to /wait says that it waits, and waits for the event; the
+    one to /leave ends the connection."""
     go_on, started = asyncio.Event(), asyncio.Semaphore(0)
 
     async def answer(request: web.BaseRequest) -> web.Response:
         if request.path == "/wait":
             started.release()
             await go_on.wait()
-        return web.Response(text="ok")
+        ok = web.Response(text="ok")
+        if request.path == "/leave":
+            await ok.prepare(request)
+            await ok.write_eof()
+            assert request.transport is not None
+            request.transport.abort()
+        return ok
 
     runner = web.ServerRunner(ConnectionServer(answer, max_connections=MOST))
     await runner.setup()
@@ -85,6 +93,16 @@ async def test_who_is_answered_gives_way_to_nobody() -> None:
         go_on.set()
         for one in busy:
             assert (await one[0].readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+
+
+async def test_who_leaves_amid_a_body_that_nobody_reads_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    async with connecting() as (stack, port, *_):
+        head = b"POST /leave HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+        reader, _ = await connect(stack, port, head)
+        with suppress(ConnectionResetError):
+            await reader.read()
+        assert await answered(await connect(stack, port)) == b"HTTP/1.1 200 OK"
+    assert caplog.text == ""
 
 
 async def test_who_sends_many_requests_at_once_lets_others_take_turns() -> None:
