@@ -176,7 +176,7 @@ def without_likely(text: str) -> str:
 def without(text: str, secrets: Iterable[str], *, instead: str = GONE) -> str:
     """A text without these secrets: whole, in part, in other letters' case, or as a URL spells them."""
     for secret in secrets:
-        for spelled in dict.fromkeys((secret, quote(secret, safe=""))):
+        for spelled in dict.fromkeys((secret, quote(secret, safe="", errors="surrogateescape"))):
             if len(spelled) >= MIN_SECRET:
                 text = _without(text, spelled, instead)
     return text

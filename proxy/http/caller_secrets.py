@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
@@ -184,5 +183,5 @@ def _words(value: str) -> Sequence[str]:
         return value, rest
     try:
         return value, rest, *base64.b64decode(rest, validate=True).decode().split(":", 1)
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # neither base64 nor a text: no more can be told of it
         return value, rest

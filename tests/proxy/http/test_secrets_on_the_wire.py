@@ -136,3 +136,16 @@ async def test_a_secret_in_a_stream_s_error_is_kept_nowhere(
     (row,) = await scene.rows(1)
     assert row["error_code"] == "redacted"
     assert secret not in kept(scene, caplog)
+
+
+@pytest.mark.parametrize("value", ["Basic \xff\xfe", "Basic caf\xe9", "gpt-5.4-whatever\xff", "\xe9" * 20])
+@pytest.mark.parametrize("name", ["Authorization", "X-Auth-Token", "x-api-key"])
+async def test_what_is_no_text_keeps_no_request_from_being_metered(
+    scene: Scene, wire: type[Wire], name: str, value: str
+) -> None:
+    counts = {"input_tokens": 50, "output_tokens": 9}
+    said = {"object": "response", "model": "gpt-5.4-whatever", "usage": counts, "service_tier": "\xe9" * 20}
+    await scene.begin(wire.answer(json.dumps(said).encode()))
+    request = wire.request(b'{"model":"gpt-5.4"}', f"{name}: {value}")
+    assert (await scene.ask(request)).start == b"HTTP/1.1 200 OK"
+    assert (await scene.row())["input_tokens"] == 50
