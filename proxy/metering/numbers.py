@@ -98,3 +98,12 @@ def text(value: object) -> str | None:
 def epoch_seconds(value: object) -> float | None:
     """A moment, or a time; None for what can be neither."""
     return float(value) if type(value) in (int, float) and 0 < value < MAX_SECONDS else None  # type: ignore[operator, arg-type]
+
+
+def storable(value: Any) -> Any:
+    """The same with all texts as they can be stored."""
+    if isinstance(value, dict):
+        return {storable(name): storable(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return list(map(storable, value))
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

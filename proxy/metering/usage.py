@@ -15,7 +15,7 @@ import msgspec
 
 from ledger.values import NO_USAGE, Usage
 from proxy.metering import shapes
-from proxy.metering.numbers import Numbers, epoch_seconds, fields, get, text
+from proxy.metering.numbers import Numbers, epoch_seconds, fields, get, storable, text
 from proxy.metering.shapes import tool_calls
 from proxy.metering.statement import Statement, over
 
@@ -313,7 +313,7 @@ def _odd(document: bytes) -> _Answer | None:
     if len(document) > MAX_ODD or b'"usage' not in document:
         return None
     try:
-        return _loose(json.loads(document))
+        return _loose(storable(json.loads(document)))
     except (ValueError, RecursionError):
         return None
 
@@ -321,7 +321,7 @@ def _odd(document: bytes) -> _Answer | None:
 def _loose(found: object) -> _Answer | None:
     if not isinstance(found, dict):
         return None
-    known: dict[str, Any] = {name: _clean(found[name]) for name in _LOOSE if name in found}
+    known: dict[str, Any] = {name: found[name] for name in _LOOSE if name in found}
     inner = found.get("response")
     return _Answer(**known, response=_loose(inner) if isinstance(inner, dict) else None)
 
@@ -330,11 +330,6 @@ _LOOSE = (
     *("id", "type", "object", "model", "usage", "usageMetadata", "service_tier", "status", "error"),
     "message",
 )
-
-
-def _clean(value: object) -> object:
-    """Texts as they can be stored."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _error(top: _Answer, error: object) -> tuple[str | None, str | None]:

@@ -174,3 +174,15 @@ def test_what_a_request_asks_for() -> None:
     asked = read_request(json.dumps(document).encode())
     assert asked == Asked("gpt-5.4", True, True, "high", "flex", "k", len("never looked at"))
     assert read_request(b'{"reasoning_effort": "low"}').reasoning_effort == "low"
+
+
+HALF = r'"\ud800"'
+
+
+@pytest.mark.parametrize(
+    "usage", [f"{HALF}:1", f'"completion_tokens":{HALF}', f'"prompt_tokens_details":{HALF}', f'"x":[{HALF}]']
+)
+def test_halves_of_letters_keep_no_count_from_being_read(usage: str) -> None:
+    error = r'"error":{"message":"\ud800"}'
+    report = read_answer(f'{{"usage":{{"prompt_tokens":3,{usage}}},{error}}}'.encode(), "chat_completions")
+    assert (report.usage.input_tokens, report.error_message) == (3, "?")
