@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from time import perf_counter
@@ -15,15 +17,17 @@ from proxy.http.decode import decoder
 from proxy.metering import quota, shapes
 from proxy.metering.asked import NOTHING_ASKED, Asked
 from proxy.metering.batch import BatchAnswer, BatchTap
-from proxy.metering.event import Caller, End, batch_event, drawing_event, request_event
+from proxy.metering.event import Caller, End, batch_event, drawing_event, request_event, unread_event
 from proxy.metering.statement import Statement
 from proxy.metering.taps import FailureTap, NoTap, Tap, tap
 from proxy.metering.usage import NOTHING, Report
+from serving.connection import RateLimitedLog
 
 PACKED = 8
 """How many bytes of a stream a packed one stands for, about."""
 
 _NO_TAP = NoTap()
+_faults = RateLimitedLog()
 
 Emit = Callable[[RequestEvent], None]
 Tell = Callable[[Sequence[UsageSample]], None]
@@ -132,7 +136,11 @@ class Meter:
 
     def feed(self, chunk: bytes) -> None:
         """Bytes of the answer, as they pass."""
-        self._tap.feed(chunk)
+        try:
+            self._tap.feed(chunk)
+        except Exception as error:  # the answer goes on
+            self._unread(error)
+            self._tap = _NO_TAP
         self._passed += len(chunk)
         if self._first_token is None and self._tap.first_token_seen:
             self._first_token = perf_counter()
@@ -170,14 +178,30 @@ class Meter:
         if self._done:
             return
         self._done = True
-        end = perf_counter()
+        latency_ms = (perf_counter() - self._start) * 1000
+        status = self._http_status if http_status is None else http_status
+        try:
+            events = self._events(reason, status, error_code, error_message, latency_ms)
+        except Exception as error:  # that it was served, and may have cost, is known all the same
+            self._unread(error)
+            events = [unread_event(self._caller, self.account_id, reason, status, latency_ms, self._passed)]
+        for event in events:
+            self._emit(event)
+
+    def _events(
+        self,
+        reason: EndReason,
+        status: int,
+        error_code: str | None,
+        error_message: str | None,
+        latency_ms: float,
+    ) -> list[RequestEvent]:
         report = self._tap.end()
         if self._headed is not None and not report.metered:
             report = replace(report, said=self._headed)
         self.report = report
-        for event in dict.fromkeys(self._tap.quota_events):
-            self._tell(quota.from_event(event, self.account_id, datetime.now(UTC)))
-        status = self._http_status if http_status is None else http_status
+        for told in dict.fromkeys(self._tap.quota_events):
+            self._tell(quota.from_event(told, self.account_id, datetime.now(UTC)))
         code = error_code or report.error_code or (f"http_{status}" if status >= 400 else None)
         self.error_code = code
         if self._tap.streams and reason == ("client_gone" if report.final else "done"):
@@ -187,16 +211,23 @@ class Meter:
             http_status=status,
             error_code=code,
             error_message=error_message or report.error_message,
-            latency_ms=(end - self._start) * 1000,
+            latency_ms=latency_ms,
             latency_first_token_ms=self._milliseconds(self._first_token),
             upstream_request_id=self._trace,
             streamed=self._tap.streams,
             body=self._kept.body() if self._kept else b"",
             passed=self._passed * (PACKED if self._packed else 1),
         )
+        event = request_event(self._caller, self.account_id, self.asked, report, ended, self._secrets)
         if report.drawn is not None and (self._caller.route.work != "reads" or report.background):
-            self._emit(drawing_event(self._caller, self.account_id, report, self._secrets))
-        self._emit(request_event(self._caller, self.account_id, self.asked, report, ended, self._secrets))
+            return [drawing_event(self._caller, self.account_id, report, self._secrets), event]
+        return [event]
+
+    def _unread(self, error: Exception) -> None:
+        """A fault of ours in reading an answer is told without anything of the answer."""
+        kind = type(error).__name__
+        place = "".join(traceback.format_tb(error.__traceback__))
+        _faults(logging.ERROR, f"{kind}{place}", f"an answer could not be read: {kind}\n{place}".strip())
 
     def _batched(self, answer: BatchAnswer) -> None:
         """An answer in the output of a batch."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from proxy.metering import meter, taps
 from proxy.relay.budgets import LOOK_SECONDS
 from proxy.relay.charge import DEFAULT_OUTPUT
 
@@ -24,6 +25,7 @@ KEY = "sk-proxy-team-0001"
 MINE = f"Authorization: Bearer {KEY}"
 MODELS = {"m": {"prompt_per_1m": 0, "completion_per_1m": 10}}
 CENT = {"usage": {"input_tokens": 1, "output_tokens": 1_000}}
+UNMETERED = "codex_lb_proxy_unmetered_total{"
 HITS = 'codex_lb_proxy_budget_hits_total{api_key="team",period="daily"}'
 
 
@@ -265,6 +267,29 @@ async def test_a_stream_that_is_cancelled_is_charged_by_estimate(scene: Any, wir
     await client.until(b"delta")
     client.reset()
     await scene.until(lambda: charged(scene) == (0.01, 0.01))
+
+
+@pytest.mark.parametrize("fault", [(meter, "request_event"), (taps.JsonTap, "feed"), (taps.AnswerTap, "end")])
+async def test_what_a_fault_of_ours_keeps_from_being_read_is_charged_by_estimate(
+    scene: Any,
+    wire: Any,
+    fault: tuple[Any, str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fails(*_: object) -> None:
+        raise ValueError(KEY)
+
+    monkeypatch.setattr(*fault, fails)
+    await scene.begin(cent(wire), **budget("1"))
+    answer = await post(scene, wire, body(max_output_tokens=2_000))
+    assert json.loads(answer.body)["usage"] == CENT["usage"]
+    row = await scene.row()
+    assert (row["status"], row["http_status"], row["input_tokens"]) == ("success", 200, None)
+    assert sum(n for name, n in scene.proxy.samples().items() if name.startswith(UNMETERED)) == 1
+    assert charged(scene) == (0.02, 0.02)
+    assert "an answer could not be read: ValueError" in caplog.text
+    assert KEY not in caplog.text
 
 
 @pytest.mark.parametrize(
