@@ -106,8 +106,7 @@ def create_private(path: str | Path) -> None:
 def writer(url: URL, *, busy_timeout_seconds: float = 5.0) -> Engine:
     """An engine that may write. SQLite runs in WAL mode, so readers never wait for the writer."""
     if url.get_backend_name() != "sqlite":
-        waits = {"connect_timeout": CONNECT_SECONDS, **_ALIVE}
-        return create_engine(url, pool_pre_ping=True, connect_args=waits)
+        return _pooled(url)
     engine = create_engine(url, connect_args={"timeout": busy_timeout_seconds})
 
     @event.listens_for(engine, "do_connect")
@@ -117,6 +116,24 @@ def writer(url: URL, *, busy_timeout_seconds: float = 5.0) -> Engine:
     @event.listens_for(engine, "connect")
     def _pragmas(connection: sqlite3.Connection, _record: Any) -> None:
         prepare_to_write(connection, busy_timeout_seconds)
+
+    return engine
+
+
+def _pooled(url: URL, **arguments: Any) -> Engine:
+    """An engine on a server. A connection that a thread still uses when the engine is disposed is closed when
+    the thread is done with it; SQLAlchemy puts it into the pool that is gone, open."""
+    waits = {"connect_timeout": CONNECT_SECONDS, **_ALIVE, **arguments}
+    engine = create_engine(url, pool_pre_ping=True, connect_args=waits)
+
+    @event.listens_for(engine, "connect")
+    def _of_pool(_connection: Any, record: Any) -> None:
+        record.info["pool"] = engine.pool
+
+    @event.listens_for(engine, "checkin")
+    def _let_go(_connection: Any, record: Any) -> None:
+        if record.info.get("pool") is not engine.pool:
+            record.close()
 
     return engine
 
@@ -152,8 +169,7 @@ def reader(url: URL, *, busy_timeout_seconds: float = 1.0) -> Engine:
         busy_timeout_seconds: how long a read waits for a lock of somebody else.
     """
     if url.get_backend_name() != "sqlite":
-        arguments = {"options": _options(busy_timeout_seconds), "connect_timeout": CONNECT_SECONDS, **_ALIVE}
-        return create_engine(url, pool_pre_ping=True, connect_args=arguments)
+        return _pooled(url, options=_options(busy_timeout_seconds))
     path = Path(url.database or "").absolute()
     location = f"file:{quote(str(path))}?mode=ro"
 

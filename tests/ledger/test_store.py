@@ -317,3 +317,21 @@ class TestTranslated:
     def test_other_errors_pass(self) -> None:
         with pytest.raises(KeyError):
             self.translate(KeyError("mine"))
+
+
+@pytest.mark.parametrize("make", [reader, writer])
+def test_a_connection_that_is_in_use_when_its_engine_is_disposed_is_closed_afterwards(
+    postgres_url: URL, make: Callable[[URL], Engine]
+) -> None:
+    engine = make(postgres_url)
+    with engine.connect() as connection:
+        used = connection.connection.dbapi_connection
+        assert used is not None
+        engine.dispose()
+        assert connection.execute(text("SELECT 1")).scalar() == 1
+    assert used.closed
+    with engine.connect() as connection:  # it can be used again
+        later = connection.connection.dbapi_connection
+    assert later is not None and not later.closed
+    engine.dispose()
+    assert later.closed
