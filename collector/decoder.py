@@ -60,6 +60,7 @@ class Batch:
 
     @property
     def decoded(self) -> list[int]:
+        """Numbers of the items that were."""
         return [item.seq for item in self.items if item.seq not in self.problems]
 
 

@@ -171,6 +171,7 @@ REASONS = {
 
 
 def usd(value: float | None) -> Decimal | None:
+    """A float as money that is only shown."""
     return None if value is None or value != value else Decimal(str(round(value, 2)))
 
 
@@ -186,5 +187,6 @@ def _standing(member: Member | None, status: str, now: datetime) -> str:
 
 
 def is_known(connection: Connection, name: str) -> bool:
+    """Whether there is such an account now."""
     found = select(accounts.c.id).where(accounts.c.id == name, accounts.c.delete_requested_at.is_(None))
     return connection.execute(found).first() is not None

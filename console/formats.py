@@ -119,6 +119,7 @@ def span(time: timedelta) -> str:
 
 
 def ago(at: datetime | None, now: datetime) -> str:
+    """How long ago, or how far ahead."""
     if at is None:
         return "never"
     passed = now - at
@@ -138,6 +139,7 @@ def moment(at: datetime | None, zone: ZoneInfo) -> str:
 
 
 def clock(at: datetime | None, zone: ZoneInfo, now: datetime) -> str:
+    """A time of today, or with its date."""
     if at is None:
         return NOTHING
     local, today = at.astimezone(zone), now.astimezone(zone)

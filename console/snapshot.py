@@ -85,6 +85,7 @@ class Snapshot:
 
     @property
     def fullest(self) -> AccountQuota | None:
+        """The account in use whose fullest window is fullest."""
         known = [account for account in self.accounts if account.fullest is not None]
         return max(known, key=lambda account: account.fullest or 0.0, default=None)
 
@@ -113,6 +114,7 @@ def snapshot(
 
 
 def account_quotas(connection: Connection, now: datetime) -> tuple[AccountQuota, ...]:
+    """Every account with its windows, by id."""
     accounts = queries.list_accounts(connection)
     members = {member.account.id: member for member in read_fleet(connection).members}
     windows = newest_windows(connection, [account.id for account in accounts], micros(now))

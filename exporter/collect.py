@@ -76,6 +76,7 @@ def run(collector: Collector, now: datetime, clock: Callable[[], float] = time.p
 
 
 def health(outcomes: Sequence[Outcome]) -> tuple[Samples, ...]:
+    """Success and duration of every collector."""
     return (
         Samples(COLLECTOR_SUCCESS, {(o.collector,): float(o.error is None) for o in outcomes}),
         Samples(COLLECTOR_DURATION, {(o.collector,): o.seconds for o in outcomes}),

@@ -70,6 +70,7 @@ class Outbox:
                 connection.execute(statement)
 
     def connect(self) -> sqlite3.Connection:
+        """A connection for one thread."""
         return connected(self.path)
 
     def append(self, connection: sqlite3.Connection, kind: str, items: int, body: bytes) -> None:
@@ -134,6 +135,7 @@ def connected(path: Path) -> sqlite3.Connection:
 
 
 def waiting(connection: sqlite3.Connection) -> int:
+    """Items that are not shipped."""
     return int(connection.execute("SELECT coalesce(sum(items), 0) FROM batches").fetchone()[0])
 
 

@@ -159,6 +159,7 @@ def address(text: str) -> tuple[str, int]:
 
 
 def base_url(text: str) -> str:
+    """An http URL without a trailing slash."""
     if not is_http(text):
         raise ArgumentTypeError(f"{text!r} is not a URL; allowed: one like http://127.0.0.1:8787/v1")
     return text.rstrip("/")

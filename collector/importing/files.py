@@ -82,6 +82,7 @@ def look(place: str) -> File:
 
 
 def _lines(path: Path) -> File:
+    """A text of JSON lines."""
     first = next(_rows_of_lines(path), None)
     if first is None or first[0] is None or "event_hash" not in first[0]:
         raise ImportFailed(

@@ -51,6 +51,7 @@ class Parser:
         del self._buffer[:at]
 
     def take(self) -> tuple[Value, ...]:
+        """All values that are complete, in their order."""
         values = tuple(self._complete)
         self._complete.clear()
         return values
@@ -180,6 +181,7 @@ class Connection:
         return self._values.popleft()
 
     async def receive_all(self) -> list[Value]:
+        """At least one value, and all that has come with it."""
         found = [await self.receive(), *self._values]
         self._values.clear()
         return found

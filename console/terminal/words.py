@@ -89,6 +89,7 @@ def leads(window: Pace, now: datetime) -> str:
 
 
 def leads_short(window: Pace, now: datetime) -> str:
+    """The same in eleven characters."""
     if window.used >= 100:
         return "used up"
     if window.empty_at is not None:

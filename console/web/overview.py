@@ -116,6 +116,7 @@ def table(
 
 
 def account_statuses(connection: Connection) -> dict[str, str]:
+    """The status of every account that was not removed."""
     table = accounts.c
     rows = connection.execute(select(table.id, table.status).where(table.delete_requested_at.is_(None)))
     return {row.id: row.status.casefold() for row in rows}

@@ -76,6 +76,7 @@ def firing(config: RuleConfig) -> Json:
 
 
 def since_scrape(config: RuleConfig) -> Json:
+    """Since when nothing is known."""
     about = About(
         "Since the last scrape",
         f"Time since the last scrape of each target that succeeded, as far back as {queries.SCRAPED_WITHIN}. "
@@ -247,6 +248,7 @@ def gateway_gaps(config: RuleConfig) -> Json:
 
 
 def gateway_silence(config: RuleConfig) -> Json:
+    """Since when nothing has come."""
     about = About(
         "Newest event",
         "Seconds since the newest event of each gateway. A gateway that nobody uses is silent too.",

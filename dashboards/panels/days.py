@@ -23,6 +23,7 @@ _NO_YESTERDAY = "Nothing yesterday, or zoomed"
 
 
 def cost_today(config: RuleConfig) -> Json:
+    """US dollars since midnight."""
     about = About(
         "Cost today so far (USD)",
         "US dollars of all priced requests from today's midnight (browser time zone) until now. "
@@ -59,6 +60,7 @@ def _against(days: int, title: str, before: str) -> Json:
 
 
 def cost_of_month(config: RuleConfig) -> Json:
+    """US dollars since the month began."""
     about = About(
         "Cost this month (USD)",
         "US dollars of all priced requests since the first of the month (browser time zone), to within ten "
@@ -102,6 +104,7 @@ def cost_projected() -> Json:
 
 
 def cost_yesterday() -> Json:
+    """US dollars of the last completed day."""
     about = About(
         "Cost yesterday (USD)",
         "US dollars of the 24 hours before today's midnight (browser time zone): the latest bar of Cost/day. "
@@ -116,6 +119,7 @@ def cost_yesterday() -> Json:
 
 
 def requests_today() -> Json:
+    """Requests since midnight."""
     about = About(
         "Requests today so far",
         "Requests of every outcome, cancelled ones too, from today's midnight (browser time zone) until now.",
@@ -128,6 +132,7 @@ def requests_today() -> Json:
 
 
 def requests_yesterday() -> Json:
+    """Requests of the last completed day."""
     about = About(
         "Requests yesterday",
         "Requests of every outcome in the 24 hours before today's midnight (browser time zone). "

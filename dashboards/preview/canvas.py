@@ -25,6 +25,8 @@ Align = Literal["left", "center", "right"]
 
 @dataclass(frozen=True, slots=True)
 class Box:
+    """An area in pixels."""
+
     left: float
     top: float
     width: float

@@ -74,6 +74,7 @@ def answered(panel: Json, view: View, width: int, fetch: Callable[[Ask], list[Se
 
 
 def place(grid: Mapping[str, int]) -> Box:
+    """Where a place of the grid lies in the picture."""
     column = (WIDTH - 2 * _MARGIN + _GAP) / COLUMNS
     return Box(
         _MARGIN + grid["x"] * column,

@@ -160,6 +160,7 @@ def release(connection: Connection, holder: str, keys: Sequence[str]) -> None:
 
 
 def is_held(connection: Connection, key: str, holder: str, now: datetime) -> bool:
+    """Whether another process holds an allowance of a key."""
     columns = key_holds.c
     others = (columns.key == key) & (columns.holder != holder) & (columns.expires_at >= now.timestamp())
     return connection.execute(select(columns.key).where(others).limit(1)).first() is not None

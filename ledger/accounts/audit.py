@@ -48,6 +48,7 @@ def write(connection: Connection, entry: Entry) -> None:
 
 
 def entries(connection: Connection, account_id: str | None = None, *, most: int = 100) -> tuple[Entry, ...]:
+    """The newest entries first, of one account or of all."""
     table = account_audit.c
     query = select(account_audit).order_by(table.id.desc()).limit(most)
     if account_id is not None:

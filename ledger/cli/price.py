@@ -142,6 +142,7 @@ def plain(value: Decimal) -> str:
 
 
 def day_of(price: Price) -> str:
+    """From when on a price holds."""
     return "the beginning" if price.effective_from == DAWN else f"{price.effective_from:%Y-%m-%d}"
 
 

@@ -59,6 +59,8 @@ def _listed(price: Price) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Unpriced:
+    """A model that was used and has no price."""
+
     model: str
     provider: str | None
     requests: int

@@ -79,6 +79,7 @@ def _change(entry: Entry) -> tuple[str, ...]:
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Columns as wide as their widest cell."""
     lines = [head, *(tuple(map(_printable, row)) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(

@@ -31,4 +31,5 @@ CAPACITIES: Mapping[str, Capacity] = {
 
 
 def remaining_credits(capacity: float, used_percent: float) -> float:
+    """What is left of a window's credits."""
     return capacity * (100.0 - min(100.0, max(0.0, used_percent))) / 100.0

@@ -125,6 +125,7 @@ def merged(one: Cycles, other: Cycles, gap: int = GAP) -> Cycles:
 
 
 def current(cycles: Cycles) -> Cycle | None:
+    """The cycle of the newest reading."""
     return max(cycles, key=lambda cycle: cycle.newest, default=None)
 
 
@@ -142,6 +143,7 @@ def _cycle(readings: list[Reading], gap: int) -> Cycle:
 
 
 def _cut(points: list[tuple[int, float]], gap: int) -> tuple[Run, ...]:
+    """Cut points that are sorted by time into runs."""
     starts = [0, *(n for n in range(1, len(points)) if points[n][0] - points[n - 1][0] >= gap)]
     ends = [*(start - 1 for start in starts[1:]), len(points) - 1]
     return tuple(

@@ -60,6 +60,7 @@ def latest(connection: Connection) -> dict[tuple[str, Slot], Told]:
 
 
 def _last(connection: Connection, name: str | None) -> list[UsageSample]:
+    """The last sample of each account under one window name."""
     table = usage_history.alias()
     last = (
         select(table.c.id)

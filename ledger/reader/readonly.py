@@ -55,6 +55,8 @@ _TABLES_THEMSELVES = text(
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
+    """How a connection was opened, and what the file was then."""
+
     look: Look
     options: str
 

@@ -38,6 +38,7 @@ class RequestPages:
         self.forget()
 
     def forget(self) -> None:
+        """Begin again with the next refresh."""
         self._pages: list[Page] = []
         self._numbers: dict[str, int] = {}
         self._requests: list[RunningRequests] = []

@@ -123,6 +123,7 @@ def _summed(count: str) -> str:
 
 
 def is_deleted(row: Stored) -> bool:
+    """Whether a row of RequestRows.page is marked as deleted."""
     return row[_DELETED_AT] is not None
 
 
@@ -256,6 +257,7 @@ class Page:
         return set(zip(*self.columns, strict=True))
 
     def keep(self, rows: set[Kept]) -> None:
+        """Remember these rows in place of what was."""
         parts = zip(*rows, strict=True) if rows else ((),) * 4
         self.columns = tuple(array("q", part) for part in parts)
 

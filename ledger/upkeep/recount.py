@@ -49,6 +49,7 @@ DAY_KEY = ("day", "provider", "model", "service_tier", "context_above")
 
 
 def stored(connection: Connection, table: Table, first: int, last: int) -> Sums:
+    """The sums of the hours [first, last) as they are stored."""
     rows = connection.execute(select(table).where(table.c.hour >= first, table.c.hour < last))
     return _sums(rows, len(table.primary_key))
 
@@ -81,6 +82,7 @@ def replace(connection: Connection, table: Table, changes: Changes) -> None:
 
 
 def stored_days(connection: Connection, first: str, last: str) -> Sums:
+    """The sums of the days [first, last] as they are stored."""
     names = [daily_stats.c[name] for name in (*DAY_KEY, *_day_sums())]
     rows = connection.execute(select(*names).where(daily_stats.c.day.between(first, last)))
     return _sums(rows, len(DAY_KEY))
@@ -114,6 +116,7 @@ def day_name(number: int) -> str:
 
 
 def within(first: int, last: int) -> list[ColumnElement[bool]]:
+    """Rows of the hours [first, last)."""
     at = type_coerce(request_rows.c.at, BigInteger)
     return [at >= first * HOUR, at < last * HOUR]
 

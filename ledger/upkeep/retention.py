@@ -176,6 +176,7 @@ class Upkeep:
             self._thread.start()
 
     def close(self) -> None:
+        """End after the step that is under way."""
         self._ending.set()
         if self._thread.is_alive():
             self._thread.join()

@@ -124,6 +124,7 @@ def _question(query: Query, schema: Schema, scrape_interval: timedelta) -> Quest
 
 
 def _with_recorded(schema: Schema, queries: Sequence[Query], scrape_interval: timedelta) -> Schema:
+    """The schema with what these queries record. Where they record anything, they record everything."""
     recording = [query for query in queries if query.records]
     if recording:
         schema = schema.without_recorded()

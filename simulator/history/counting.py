@@ -35,6 +35,7 @@ class Series:
         self.set(tick, self.values[-1] + amount)
 
     def set(self, tick: int, value: Decimal) -> None:
+        """Hold a value from a tick on."""
         if self.ticks[-1] == tick:
             self.values[-1] = value
         else:

@@ -49,6 +49,7 @@ def generate(plan: Plan, book: PriceBook) -> History:
 
 
 def requests(plan: Plan) -> Iterator[RequestEvent]:
+    """The requests of a plan one by one, for histories that do not fit into memory."""
     rng = Random(plan.seed)
     shares = [w.share for w in plan.workloads]
     for number, at in enumerate(moments(plan.start, plan.end, plan.requests_per_day, zone(plan.zone), rng)):

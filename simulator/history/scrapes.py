@@ -71,6 +71,7 @@ class Scrapes:
         return -((self.start - self.restarts[life - 1]) // self._interval)
 
     def ticks(self, among: range | None = None) -> list[int]:
+        """The ticks at which there is a scrape, all of them or among some."""
         asked = range(self.count) if among is None else among
         return [t for t in asked if not any(a <= self.at(t) < b for a, b in self.gaps)]
 

@@ -54,4 +54,5 @@ def masked(credential: str | None) -> str | None:
 
 
 def masked_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Headers with every credential masked."""
     return tuple((n, masked(v) or "" if n.lower() in _SECRET else v) for n, v in headers)
