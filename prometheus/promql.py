@@ -5,26 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Literal
 
 from metrics.family import MetricFamily
 from metrics.recorded import JOB_AND_INSTANCE
 from prometheus.errors import QueryError
+from settings.rules import written
 
-_UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
-
-
-def promql(value: timedelta) -> str:
-    """The duration in the largest unit that leaves it whole: `15s`, `5m`, `1d`, `90m`, `250ms`.
-
-    Raises: ValueError where it is not a positive number of milliseconds.
-    """
-    milliseconds, rest = divmod(value, timedelta(milliseconds=1))
-    if milliseconds <= 0 or rest:
-        raise ValueError(f"{value!r} is not a positive number of milliseconds")
-    unit, size = next((unit, size) for unit, size in _UNITS if milliseconds % size == 0)
-    return f"{milliseconds // size}{unit}"
+promql = written
+"""A duration as PromQL has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +38,7 @@ def matching(label: str, pattern: str) -> Matcher:
 
 
 def one_of(label: str, values: Iterable[str]) -> Matcher:
+    """The label is one of these values, taken as they stand."""
     return matching(label, "|".join(map(literal, values)))
 
 
@@ -85,6 +75,7 @@ def buckets(family: MetricFamily, *matchers: Matcher) -> str:
 
 
 def rate(selector: str, window: str) -> str:
+    """Increase per second over the window."""
     return f"rate({selector}[{window}])"
 
 

@@ -14,8 +14,13 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainSe
 from settings.access import LIST
 from settings.kinds import BaseUrl, Section
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_SIZES = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
+_UNITS = {
+    "d": timedelta(days=1),
+    "h": timedelta(hours=1),
+    "m": timedelta(minutes=1),
+    "s": timedelta(seconds=1),
+    "ms": timedelta(milliseconds=1),
+}
 
 
 def _duration(given: object) -> timedelta:
@@ -25,14 +30,18 @@ def _duration(given: object) -> timedelta:
         raise ValueError("allowed: text in quotes")
     if not re.fullmatch(r"[1-9]\d{0,5}[smhd]", given):
         raise ValueError("allowed: a duration like 30s, 5m, 6h or 1d")
-    return timedelta(**{_UNITS[given[-1]]: int(given[:-1])})
+    return int(given[:-1]) * _UNITS[given[-1]]
 
 
-def _written(duration: timedelta) -> str:
-    """A duration as one writes it in the file."""
-    seconds = int(duration.total_seconds())
-    size, unit = next((size, unit) for size, unit in _SIZES if seconds % size == 0)
-    return f"{seconds // size}{unit}"
+def written(duration: timedelta) -> str:
+    """As the file and Prometheus have it, in the largest unit that leaves it whole: `15s`, `90m`, `250ms`.
+
+    Raises: ValueError where it is not a positive number of milliseconds.
+    """
+    if duration <= timedelta(0) or duration % _UNITS["ms"]:
+        raise ValueError(f"{duration!r} is not a positive number of milliseconds")
+    unit, size = next((unit, size) for unit, size in _UNITS.items() if not duration % size)
+    return f"{duration // size}{unit}"
 
 
 def _label_value(text: str) -> str:
@@ -41,7 +50,7 @@ def _label_value(text: str) -> str:
     return text
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_written, when_used="json")]
+Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(written, when_used="json")]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Amount = Annotated[float, Field(gt=0, le=10_000_000)]
 Share = Annotated[float, Field(ge=0, lt=1)]
