@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from settings.names import Names
+from settings.names import Names, is_only
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -71,8 +71,7 @@ class Guard:
             known: the caller proved who it is with a secret that no page can have. By which name it came,
                 and through whom, does not matter then.
         """
-        kinds = list(map(_KIND_OF, headers.keys()))  # repeated names stand there once
-        if len(headers) - kinds.count(None) == kinds.count("host") == 1:  # no browser, no reverse proxy
+        if is_only("host", _KIND_OF, headers):  # no browser, no reverse proxy
             return None if known or self._is_ours(headers["Host"]) else _foreign_host([headers["Host"]])
         told: dict[Kind, list[str]] = {"host": [], "origin": [], "site": [], "forwarded": []}
         for kind, name, value in [(k, n, v) for n, v in headers.items() if (k := _KIND_OF(n)) is not None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 K = TypeVar("K", str, bytes)
@@ -29,3 +29,14 @@ class Names(dict[K, V], Generic[K, V]):
         if len(name) <= MAX_LENGTH:
             self[name] = found
         return found
+
+
+def is_only(kind: object, kinds: Callable[[str], object], headers: Mapping[str, str]) -> bool:
+    """Whether one header alone is of any kind at all, and of this one: so it is with most requests.
+
+    Args:
+        kinds: by a name the kind of its header; None for no kind.
+        headers: whose keys name a repeated header once, and whose length counts it as often as it stands.
+    """
+    found = list(map(kinds, headers.keys()))
+    return len(headers) - found.count(None) == found.count(kind) == 1

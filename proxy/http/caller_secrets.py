@@ -9,7 +9,7 @@ from typing import Literal
 from urllib.parse import unquote_plus
 
 from ledger.privacy import GONE, MIN_PART, MIN_SECRET, plain, unaccented, without
-from settings.names import Names
+from settings.names import Names, is_only
 
 HIDDEN = "[redacted]"
 INSECURE_KEY = "openai-insecure-api-key."
@@ -121,9 +121,7 @@ class Secrets:
         return False
 
     def _find_ends(self) -> tuple[str, ...]:
-        kinds = list(map(_KIND_OF, self._headers.keys()))  # repeated names stand there once
-        is_one = len(self._headers) - kinds.count(None) == kinds.count("secret") == 1
-        if is_one and "=" not in self._query:
+        if "=" not in self._query and is_only("secret", _KIND_OF, self._headers):
             words = _words(self._headers.get("Authorization", ""))  # as of nearly all callers
             if self._key in words:
                 return _ends((*words, *self._lent))
