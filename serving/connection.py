@@ -69,6 +69,12 @@ class RateLimitedLog:
         self._kinds[kind] = monotonic(), 0
         log.log(level, "%s%s", text, f" ({missed} more of this kind before)" if missed else "")
 
+    def fault(self, text: str, error: BaseException | None) -> None:
+        """Logs where our code failed, without the values: those may be a caller's."""
+        place = "".join(traceback.format_tb(error.__traceback__)) if error is not None else ""
+        kind = type(error).__name__
+        self(logging.ERROR, f"{kind}{place}", f"{text}: {kind}\n{place}".strip())
+
 
 class Flow(BaseProtocol):
     """What both ends of a relay want of aiohttp's connections."""
@@ -238,13 +244,8 @@ class Connection(Flow, RequestHandler):
         return answer
 
     def log_exception(self, *_: Any, exc_info: Any = None, **__: Any) -> None:
-        """Where our code failed, without the values: those may be a caller's."""
         error = exc_info if isinstance(exc_info, BaseException) else None
-        place = "".join(traceback.format_tb(error.__traceback__)) if error is not None else ""
-        kind = type(error).__name__
-        self._faults(
-            logging.ERROR, f"{kind}{place}", f"a request failed unexpectedly: {kind}\n{place}".strip()
-        )
+        self._faults.fault("a request failed unexpectedly", error)
 
 
 class ConnectionServer(web.Server):

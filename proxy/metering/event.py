@@ -22,7 +22,7 @@ from proxy.metering.asked import Asked
 from proxy.metering.batch import TIER, BatchAnswer
 from proxy.metering.once import once_id
 from proxy.metering.place import provider_of_model
-from proxy.metering.usage import NOTHING, Report
+from proxy.metering.usage import Report
 
 _PROCESS = os.urandom(10).hex()
 _numbers = itertools.count()
@@ -145,39 +145,6 @@ def request_event(
         instance_id=caller.instance_id,
         failure_body=raw_body(end.body, secrets()) if end.body and status == "error" else None,
         passed_bytes=end.passed if usage is NO_USAGE else 0,
-    )
-
-
-def unread_event(
-    caller: Caller, account_id: str, reason: EndReason, http_status: int, latency_ms: float, passed: int
-) -> RequestEvent:
-    """The event of a request whose answer could not be read, by a fault of ours."""
-    route, status = caller.route, _status(reason, http_status, None)
-    return RequestEvent(
-        id=new_id(),
-        account_id=account_id,
-        api_key_id=caller.api_key_id,
-        request_id=caller.request_id,
-        requested_at=datetime.now(UTC),
-        method=caller.method,
-        route=route.template,
-        api=route.api,
-        model=caller.model,
-        usage=NO_USAGE,
-        status=status,
-        http_status=http_status,
-        end_reason=reason,
-        latency_ms=latency_ms,
-        session_id=caller.session_id,
-        user_agent=caller.user_agent,
-        billable=route.billable,
-        provider=caller.provider,
-        login=caller.login,
-        project=caller.project,
-        trace_id=caller.trace_id,
-        unmetered=_unmetered(route, NOTHING, status, NO_USAGE, None),
-        instance_id=caller.instance_id,
-        passed_bytes=passed,
     )
 
 

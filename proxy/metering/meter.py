@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from time import perf_counter
@@ -17,7 +15,7 @@ from proxy.http.decode import decoder
 from proxy.metering import quota, shapes
 from proxy.metering.asked import NOTHING_ASKED, Asked
 from proxy.metering.batch import BatchAnswer, BatchTap
-from proxy.metering.event import Caller, End, batch_event, drawing_event, request_event, unread_event
+from proxy.metering.event import Caller, End, batch_event, drawing_event, request_event
 from proxy.metering.statement import Statement
 from proxy.metering.taps import FailureTap, NoTap, Tap, tap
 from proxy.metering.usage import NOTHING, Report
@@ -184,7 +182,8 @@ class Meter:
             events = self._events(reason, status, error_code, error_message, latency_ms)
         except Exception as error:  # that it was served, and may have cost, is known all the same
             self._unread(error)
-            events = [unread_event(self._caller, self.account_id, reason, status, latency_ms, self._passed)]
+            end = End(reason, status, None, None, latency_ms, None, None, False, passed=self._passed)
+            events = [request_event(self._caller, self.account_id, NOTHING_ASKED, NOTHING, end, NO_SECRETS)]
         for event in events:
             self._emit(event)
 
@@ -225,9 +224,7 @@ class Meter:
 
     def _unread(self, error: Exception) -> None:
         """A fault of ours in reading an answer is told without anything of the answer."""
-        kind = type(error).__name__
-        place = "".join(traceback.format_tb(error.__traceback__))
-        _faults(logging.ERROR, f"{kind}{place}", f"an answer could not be read: {kind}\n{place}".strip())
+        _faults.fault("an answer could not be read", error)
 
     def _batched(self, answer: BatchAnswer) -> None:
         """An answer in the output of a batch."""

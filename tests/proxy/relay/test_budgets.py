@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from proxy.metering import meter, taps
+from proxy.metering import statement, taps
 from proxy.relay.budgets import LOOK_SECONDS
 from proxy.relay.charge import DEFAULT_OUTPUT
 
@@ -269,7 +269,9 @@ async def test_a_stream_that_is_cancelled_is_charged_by_estimate(scene: Any, wir
     await scene.until(lambda: charged(scene) == (0.01, 0.01))
 
 
-@pytest.mark.parametrize("fault", [(meter, "request_event"), (taps.JsonTap, "feed"), (taps.AnswerTap, "end")])
+@pytest.mark.parametrize(
+    "fault", [(statement, "_whole_output"), (taps.JsonTap, "feed"), (taps.AnswerTap, "end")]
+)
 async def test_what_a_fault_of_ours_keeps_from_being_read_is_charged_by_estimate(
     scene: Any,
     wire: Any,
