@@ -37,20 +37,23 @@ PLAIN_CONNECTION = frozenset({"keep-alive", "close", "Keep-Alive", "Upgrade"})
 _REQUEST_DROPS = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
 """Host and Content-Length are rewritten; Expect was answered here."""
 
-Keeps = Callable[[bytes], object]
-_name_of = itemgetter(0)
-
 OF_THE_ACCOUNT = frozenset(
     {b"set-cookie", b"openai-organization", b"openai-project", b"anthropic-organization-id"}
 )
 """Names in an answer that tell of the account, not of the answer."""
+
+ROUTED_DROPS = HOP_BY_HOP | OF_THE_ACCOUNT
+"""Of an answer to a request that went out with an account."""
+
+Keeps = Callable[[bytes], object]
+_name_of = itemgetter(0)
 
 
 def _keeping(drops: frozenset[bytes]) -> Keeps:
     return Names[bytes, bool](lambda name: name.lower() not in drops).__getitem__
 
 
-_KEEPS = {drops: _keeping(drops) for drops in (_REQUEST_DROPS, HOP_BY_HOP, HOP_BY_HOP | OF_THE_ACCOUNT)}
+_KEEPS = {drops: _keeping(drops) for drops in (_REQUEST_DROPS, HOP_BY_HOP, ROUTED_DROPS)}
 
 
 def request_lines(raw: Collection[tuple[bytes, bytes]], headers: MultiMapping[str]) -> list[bytes]:

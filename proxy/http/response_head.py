@@ -10,10 +10,9 @@ from aiohttp.http_writer import HttpVersion11, StreamWriter
 from multidict import MultiMapping
 
 from proxy.errors import ProxyError
-from proxy.http.headers import HOP_BY_HOP, OF_THE_ACCOUNT, RawHeaders, kept_lines
+from proxy.http.headers import HOP_BY_HOP, ROUTED_DROPS, RawHeaders, kept_lines
 from settings.callers import Headers
 
-_DROPS = {False: HOP_BY_HOP, True: HOP_BY_HOP | OF_THE_ACCOUNT}
 _KINDS = {401: "authentication_error", 429: "rate_limit_error"}
 
 
@@ -45,7 +44,7 @@ class RelayResponse(web.StreamResponse):
         self._raw_headers = raw_headers
         self._by_name = headers
         self._keep_length = keep_length
-        self._drops = _DROPS[anonymous]
+        self._drops = ROUTED_DROPS if anonymous else HOP_BY_HOP
         self._shared = shared
         if shared:
             self._drops |= {

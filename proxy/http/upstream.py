@@ -166,7 +166,7 @@ class Upstream:
                 raise LeftUnsent from error
             protocol = connection.protocol
             assert isinstance(protocol, RelayProtocol)
-            if protocol.reused and not (self._idle_life.allows(protocol.idle) and not protocol.is_stale):
+            if protocol.reused and (not self._idle_life.allows(protocol.idle) or protocol.is_stale):
                 connection.close()
                 continue
             protocol.set_response_params(

@@ -111,7 +111,7 @@ class _Chat(msgspec.Struct, forbid_unknown_fields=True, rename=_named("prompt", 
 
 
 class _Responses(msgspec.Struct, forbid_unknown_fields=True, rename=_named("input", "output")):
-    """The same by other names."""
+    """The same by other names; msgspec renames a class's own fields alone."""
 
     input: Count = None
     output: Count = None

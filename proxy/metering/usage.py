@@ -261,8 +261,7 @@ def _units(answer: _Answer, usage: Mapping[str, Any], api: str, numbers: Numbers
     found = shapes.units(usage, numbers) if usage else {}
     if answer.output or answer.tool_usage:
         found |= tool_calls(answer.output, answer.tool_usage, numbers)
-    ocr = answer.usage_info  # Mistral's
-    if ocr is not None and (pages := numbers.units(get(ocr, "pages_processed"))) is not None:
+    if (pages := numbers.units(get(answer.usage_info, "pages_processed"))) is not None:  # Mistral's OCR
         found["pages"] = pages
     if api == "audio" and not usage and (seconds := numbers.units(answer.duration)) is not None:
         found["audio_seconds"] = seconds
@@ -279,12 +278,9 @@ def _length(raw: msgspec.Raw) -> int:
 
 
 def _tier(answer: _Answer, usage: Mapping[str, Any]) -> str | None:
-    if "speed" in usage and usage["speed"] == "fast":  # Anthropic's fast mode
+    if usage.get("speed") == "fast":  # Anthropic's fast mode
         return "fast"
-    found = text(answer.service_tier)
-    if found is None and "service_tier" in usage:
-        found = text(usage["service_tier"])
-    if found is not None or (answer.serviceTier is None and answer.usageMetadata is None):
+    if found := text(answer.service_tier) or text(usage.get("service_tier")):
         return found
     # Bedrock, Gemini
     return text(get(answer.serviceTier, "type") or get(answer.usageMetadata, "serviceTier"))
@@ -293,7 +289,7 @@ def _tier(answer: _Answer, usage: Mapping[str, Any]) -> str | None:
 def _is_final(top: _Answer, inner: _Answer) -> bool:
     if candidates := top.candidates or inner.candidates:  # Gemini closes no stream; the last says why it ends
         return b'"finishReason"' in bytes(candidates)
-    return (top.type is not None and text(top.type) in _FINAL) or top.done is True or top.stop is True
+    return text(top.type) in _FINAL or top.done is True or top.stop is True
 
 
 def _read_list(document: bytes, api: str) -> Report:

@@ -57,14 +57,13 @@ async def body(
         request.writer.output_size = 0
     content_type, encoding = request.headers.get("Content-Type", ""), content_encoding(request)
     begun: list[bytes] = []
-    upload = None
+    upload = Upload(uploads)
     if replay if length is None else length <= (REPLAYED_BODY if replay else WHOLE_BODY):
         most, rest = min(REPLAYED_BODY, max_bytes), take_rest(request.content)
-        if rest is None:
-            upload = Upload(uploads)
-            begun, complete = await _read(request, upload, most)
-        else:
+        if rest is not None:
             begun, complete = [rest], len(rest) <= most
+        else:
+            begun, complete = await _read(request, upload, most)
         if complete:
             whole = begun[0] if len(begun) == 1 else b"".join(begun)
             if len(whole) <= AT_ONCE and not encoding:
@@ -76,7 +75,7 @@ async def body(
                 hear(whole)
             return whole
     reader = RequestReader(content_type, encoding)
-    return _passing(request, upload or Upload(uploads), begun, reader, learn, hear, max_bytes, length)
+    return _passing(request, upload, begun, reader, learn, hear, max_bytes, length)
 
 
 def decoded(whole: bytes, content_encoding: str) -> bytes | None:
