@@ -55,18 +55,28 @@ def anthropic(draw: st.DrawFn) -> tuple[dict[str, object], list[dict[str, object
     return counts, draw(st.lists(st.sampled_from(parts), max_size=6))
 
 
-VALUES = st.sampled_from([None, 0, 1, 7, 100, MAX_TOKENS, MAX_TOKENS + 1, -1, True, 100.0, 1.5, "7", [1]])
-INS = st.fixed_dictionaries({}, optional={"cached_tokens": VALUES, "audio_tokens": VALUES})
-OUTS = st.fixed_dictionaries({}, optional={"reasoning_tokens": VALUES, "audio_tokens": VALUES})
+Drawn = st.SearchStrategy
+COUNTS = st.sampled_from([None, 0, 1, 7, 100, MAX_TOKENS])
+VALUES = COUNTS | st.sampled_from([MAX_TOKENS + 1, -1, True, 100.0, 1.5, "7", [1]])
 
 
-USAGE = st.fixed_dictionaries(
-    {},
-    optional={
-        **{f"{side}_tokens": VALUES for side in ("prompt", "completion", "input", "output", "total")},
-        **{f"{side}_tokens_details": INS | VALUES for side in ("prompt", "input")},
-        **{f"{side}_tokens_details": OUTS | VALUES for side in ("completion", "output")},
-    },
+def usages(
+    values: st.SearchStrategy[object], *sides: tuple[str, str]
+) -> st.SearchStrategy[dict[str, object]]:
+    """Usage by the names of some sides of a request: input and output."""
+    named: dict[str, Drawn[object]] = {"total_tokens": values}
+    for into, out in sides:
+        ins = st.fixed_dictionaries({}, optional={"cached_tokens": values, "audio_tokens": values})
+        outs = st.fixed_dictionaries({}, optional={"reasoning_tokens": values, "audio_tokens": values})
+        named |= {f"{into}_tokens": values, f"{out}_tokens": values}
+        named |= {f"{into}_tokens_details": ins | values, f"{out}_tokens_details": outs | values}
+    return st.fixed_dictionaries({}, optional=named)
+
+
+OF_CHAT, OF_RESPONSES = ("prompt", "completion"), ("input", "output")
+BOTH = (OF_CHAT, OF_RESPONSES)
+USAGE = st.one_of(
+    *(usages(values, side) for side in BOTH for values in (COUNTS, VALUES)), usages(VALUES, *BOTH)
 )
 
 
