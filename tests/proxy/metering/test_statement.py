@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ledger.values import Usage
@@ -80,6 +80,9 @@ USAGE = st.one_of(
 )
 
 
+@example("chat_completions", {"prompt_tokens": -1})
+@example("responses", {"output_tokens": MAX_TOKENS + 1})
+@example("chat_completions", {"completion_tokens": True})
 @given(st.sampled_from(["chat_completions", "responses"]), USAGE)
 def test_a_name_that_nobody_knows_changes_nothing(api: str, usage: dict[str, object]) -> None:
     """Without one, counts of text alone are read in a shorter way."""
